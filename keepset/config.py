@@ -1,0 +1,304 @@
+"""The run config: a run's facts, seed included, in one frozen object.
+
+It is read from a TOML file, checked whole before anything is written, and its relevant part is written into
+every manifest and model. Machine facts (threads, ports, paths) live in ``keepset.settings``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+import unicodedata
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from keepset.errors import ConfigError
+
+__all__ = ["ClassConfig", "RunConfig", "load_config", "parse_config"]
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ClassConfig(_Section):
+    """One class and where its pictures come from. At least one source is needed."""
+
+    name: str = Field(min_length=1, max_length=100, description="Class name, as predictions will show it.")
+    lists: tuple[str, ...] = Field(
+        (), description="URL-list files (txt, csv or parquet), relative to the config file."
+    )
+    pages: tuple[str, ...] = Field((), description="Web pages whose pictures are taken.")
+    folders: tuple[str, ...] = Field(
+        (), description="Local folders of pictures, relative to the config file."
+    )
+    search: dict[str, str] = Field(
+        default_factory=dict,
+        description="Search text by source: openverse, wikimedia, inaturalist, gbif, duckduckgo.",
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, value: str) -> str:
+        name = unicodedata.normalize("NFC", value).strip()
+        if not name or name in {".", ".."} or any(c in "/\\" or not c.isprintable() for c in name):
+            raise ValueError("a class name is printable text without slashes")
+        return name
+
+    @model_validator(mode="after")
+    def _has_source(self) -> ClassConfig:
+        if not (self.lists or self.pages or self.folders or self.search):
+            raise ValueError(f"class '{self.name}' is empty: give it lists, pages, folders or search")
+        return self
+
+
+class ScrapeConfig(_Section):
+    max_per_class: int = Field(1000, ge=1, description="Most URLs a class.")
+    licenses: tuple[str, ...] = Field(
+        (), description="Licence codes to take; empty takes all, unknown included."
+    )
+    api_urls: dict[str, str] = Field(
+        default_factory=dict, description="Base URL by source, for a mirror or a test server."
+    )
+    contact: str = Field("", description="E-mail or URL put into the User-Agent; some APIs demand it.")
+
+
+class DownloadConfig(_Section):
+    connections: int = Field(64, ge=1, le=512, description="Requests in flight over all hosts.")
+    per_host: int = Field(6, ge=1, le=64, description="Requests in flight to one host.")
+    per_host_rate: float = Field(20.0, gt=0, description="Requests a second to one host.")
+    deadline_s: float = Field(60.0, gt=0, description="Total time for one URL, seconds, redirects included.")
+    min_bytes_per_s: int = Field(1000, ge=0, description="Slower than this for 10 s is given up, bytes/s.")
+    max_bytes: int = Field(50_000_000, ge=1, description="Largest body, bytes, on the wire and unpacked.")
+    max_redirects: int = Field(8, ge=0, le=50)
+    retries: int = Field(3, ge=0, le=10, description="Further tries for what is transient.")
+    robots: bool = Field(True, description="Obey robots.txt and X-Robots-Tag.")
+    allow_private: tuple[str, ...] = Field(
+        (), description="host:port that may be fetched although its address is not public."
+    )
+    transport: Literal["httpx", "aiohttp"] = Field("httpx", description="aiohttp needs the extra 'fast'.")
+    shard_size: int = Field(2000, ge=1, description="URLs a Prefect task.")
+
+
+class ValidateConfig(_Section):
+    formats: tuple[str, ...] = ("jpeg", "png", "gif", "webp", "bmp", "avif")
+    min_side: int = Field(32, ge=1, description="Shorter side must be at least this, pixels.")
+    max_aspect: float = Field(8.0, ge=1, description="Longest side over shortest, at most.")
+    max_pixels: int = Field(64_000_000, ge=1, description="Width times height, at most.")
+    max_scans: int = Field(100, ge=1, description="Scans of a progressive JPEG, at most.")
+    max_frames: int = Field(1000, ge=1)
+    timeout_s: float = Field(15.0, gt=0, description="Decoding time an image, seconds.")
+    memory_mb: int = Field(2048, ge=256, description="Address space a decoder process may add, MB.")
+    near_bits: int = Field(
+        4, ge=0, le=8, description="Perceptual-hash bits two near-duplicates may differ in."
+    )
+    shard_size: int = Field(2000, ge=1, description="Images a Prefect task.")
+
+
+class GatesConfig(_Section):
+    min_images_per_class: int = Field(10, ge=2)
+    max_failed_downloads: Fraction = 0.9
+    max_rejected_images: Fraction = 0.5
+    max_duplicates: Fraction = 0.7
+    min_balance: Fraction = Field(0.02, description="Smallest class over largest, at least.")
+
+
+class SplitConfig(_Section):
+    valid: float = Field(0.2, gt=0, lt=1, description="Share of the validation set.")
+    test: float = Field(0.0, ge=0, lt=1, description="Share of a frozen test set.")
+    folds: int = Field(5, ge=2, le=20, description="Folds for out-of-sample scores.")
+
+
+class TrainConfig(_Section):
+    arch: str = Field("tf_efficientnet_lite0", description="Any timm or torchvision classifier by name.")
+    weights: str = Field(
+        "packaged",
+        description="packaged (no network), hub (timm's own download), none, or a .safetensors file.",
+    )
+    size: int = Field(224, ge=32, le=1024, description="Side of the square the model sees, pixels.")
+    head_epochs: int = Field(1, ge=0, description="Epochs on the head with the body frozen (one-cycle).")
+    epochs: int = Field(
+        3, ge=0, description="Fine-tuning epochs; 0 keeps the linear head on frozen features."
+    )
+    batch_size: int = Field(32, ge=1)
+    lr: float | None = Field(None, gt=0, description="Base learning rate; none takes the LR finder's advice.")
+    lr_mult: float = Field(100.0, ge=1, description="First layer group learns this much slower.")
+    weight_decay: float = Field(0.01, ge=0)
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    augment: bool = True
+    oversample: bool = Field(False, description="Draw rare classes more often.")
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    threads: int = Field(0, ge=0, description="torch threads; 0 takes all cores. Recorded with the model.")
+
+
+class ReviewConfig(_Section):
+    max_candidates: int = Field(200, ge=1, description="Images a cleaning batch, at most.")
+    min_score: Fraction = Field(0.5, description="Label-issue score from which an image is shown.")
+    large_share: Fraction = Field(0.2, description="Deleting more of a class than this needs a tick.")
+    min_per_class: int = Field(10, ge=1, description="A class falling under this needs a tick.")
+    deadline_days: float = Field(14.0, gt=0, description="An unanswered batch expires after this, days.")
+
+
+class RunConfig(_Section):
+    """A run's facts. Relative paths have been resolved against the config file."""
+
+    name: str = Field("dataset", min_length=1, max_length=100, description="Name of the data set.")
+    seed: int = Field(42, ge=0, lt=2**63)
+    classes: tuple[ClassConfig, ...] = Field(description="At least two classes.")
+    scrape: ScrapeConfig = ScrapeConfig()
+    download: DownloadConfig = DownloadConfig()
+    # `validate` would hide a BaseModel method of that name, so the field has a suffix and an alias.
+    validate_: ValidateConfig = Field(ValidateConfig(), alias="validate")
+    gates: GatesConfig = GatesConfig()
+    split: SplitConfig = SplitConfig()
+    train: TrainConfig = TrainConfig()
+    review: ReviewConfig = ReviewConfig()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names in sorted order: the order of a model's outputs."""
+        return tuple(sorted(c.name for c in self.classes))
+
+    def part(self, *sections: str) -> dict[str, Any]:
+        """The named sections as plain JSON-ready data, for fingerprints and manifest headers."""
+        whole = self.as_dict()
+        return {s: whole[s] for s in sections}
+
+    def as_dict(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", by_alias=True)
+
+    @model_validator(mode="after")
+    def _classes_differ(self) -> RunConfig:
+        if len(self.classes) < 2:
+            raise ValueError("a classifier needs at least two classes")
+        _no_two_names(self.classes)
+        _no_shared_source(self.classes)
+        if self.split.valid + self.split.test >= 1:
+            raise ValueError("split: valid + test leaves nothing to train on")
+        return self
+
+
+def _no_two_names(classes: tuple[ClassConfig, ...]) -> None:
+    seen: dict[str, str] = {}
+    for c in classes:
+        key = " ".join(unicodedata.normalize("NFKC", c.name).casefold().split())
+        if key in seen:
+            raise ValueError(f"'{seen[key]}' and '{c.name}' are two names for one class; keep one of them")
+        seen[key] = c.name
+
+
+def _no_shared_source(classes: tuple[ClassConfig, ...]) -> None:
+    seen: dict[str, str] = {}
+    for c in classes:
+        sources = {*c.lists, *c.pages, *c.folders, *(f"{k}: {v}" for k, v in c.search.items())}
+        for source in sorted(sources):
+            if source in seen:
+                raise ValueError(
+                    f"'{seen[source]}' and '{c.name}' both take {source}: two names for one class; "
+                    "keep one of them"
+                )
+            seen[source] = c.name
+
+
+def load_config(path: Path) -> RunConfig:
+    """Read and check a TOML run config. Raises ``ConfigError`` naming the key and the remedy."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as e:
+        raise ConfigError(
+            f"There is no config file {path}.", "Make one with `keepset init`, or give the right path."
+        ) from e
+    except (OSError, UnicodeDecodeError) as e:
+        raise ConfigError(f"The config file {path} cannot be read: {e}.") from e
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as e:
+        raise ConfigError(f"{path} is not valid TOML: {e}.", "Mend that line.") from e
+    return parse_config(raw, base=path.resolve().parent, where=str(path))
+
+
+def parse_config(raw: dict[str, Any], *, base: Path, where: str = "the config") -> RunConfig:
+    """Check a config given as plain data; relative paths are taken from ``base``.
+
+    ``classes`` may be a table of tables (``[classes.black]``) or a list with names.
+    Raises ``ConfigError``.
+    """
+    data = dict(raw)
+    if isinstance(data.get("classes"), dict):
+        data["classes"] = [
+            {"name": name, **(body if isinstance(body, dict) else {"lists": body})}
+            for name, body in data["classes"].items()
+        ]
+    try:
+        config = RunConfig.model_validate(_absolute(data, base))
+    except ValidationError as e:
+        raise ConfigError(f"{where} is not a valid run config:\n{_explain(e)}", _CONFIG_HELP) from e
+    _sources_exist(config, where)
+    return config
+
+
+_CONFIG_HELP = "Mend it and run the same command again; docs/config.md lists every key."
+
+
+def _absolute(data: dict[str, Any], base: Path) -> dict[str, Any]:
+    classes = data.get("classes")
+    if not isinstance(classes, list | tuple):
+        return data
+    resolved = []
+    for c in classes:
+        if isinstance(c, dict):
+            c = dict(c)
+            for key in ("lists", "folders"):
+                if isinstance(c.get(key), list | tuple):
+                    c[key] = [str((base / p).resolve()) if isinstance(p, str) else p for p in c[key]]
+        resolved.append(c)
+    return data | {"classes": resolved}
+
+
+def _explain(e: ValidationError) -> str:
+    return "\n".join(f"  - {_explain_one(dict(err))}" for err in e.errors(include_url=False))
+
+
+def _explain_one(err: dict[str, Any]) -> str:
+    where = ".".join(str(p) for p in err["loc"])
+    if err["type"] == "extra_forbidden":
+        guess = difflib.get_close_matches(str(err["loc"][-1]), _keys_at(err["loc"][:-1]), n=1)
+        hint = f"; did you mean '{guess[0]}'?" if guess else ""
+        return f"unknown key '{where}'{hint}"
+    if err["type"] == "missing":
+        return f"'{where}' is missing"
+    message = str(err["msg"]).removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message
+
+
+def _keys_at(loc: tuple[Any, ...]) -> list[str]:
+    model: type[BaseModel] = RunConfig
+    for part in loc:
+        if part == "classes":
+            model = ClassConfig
+        elif isinstance(part, str):
+            field = next((f for n, f in model.model_fields.items() if part in (n, f.alias)), None)
+            if field is None or not isinstance(field.annotation, type):
+                return []
+            model = field.annotation
+    return [f.alias or n for n, f in model.model_fields.items()]
+
+
+def _sources_exist(config: RunConfig, where: str) -> None:
+    for c in config.classes:
+        for p in c.lists:
+            if not Path(p).is_file():
+                raise ConfigError(
+                    f"{where}: class '{c.name}' names the URL list {p}, which is not a file.",
+                    "Give the right path (relative to the config file), or take it out.",
+                )
+        for p in c.folders:
+            if not Path(p).is_dir():
+                raise ConfigError(
+                    f"{where}: class '{c.name}' names the folder {p}, which is not a folder.",
+                    "Give the right path (relative to the config file), or take it out.",
+                )

@@ -1,0 +1,97 @@
+"""Writing files so that a kill at any moment leaves the old content or the new, never half of one."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from keepset.errors import WorkspaceNotWritable
+
+__all__ = ["append_line", "atomic_path", "read_json", "write_bytes", "write_json"]
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path, *, exclusive: bool = False) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; on success sync it and rename it into place.
+
+    With ``exclusive``, raise ``FileExistsError`` if ``path`` is there already (decided by the file system,
+    so that of several processes exactly one wins). Raises ``WorkspaceNotWritable`` if the disk refuses.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        _sync(part)
+        if exclusive:
+            os.link(part, path)
+        else:
+            part.replace(path)
+        _sync(path.parent)
+    except FileExistsError:
+        raise
+    except OSError as e:
+        raise _refused(path, e) from e
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes, *, exclusive: bool = False) -> None:
+    with atomic_path(path, exclusive=exclusive) as part:
+        part.write_bytes(data)
+
+
+def write_json(path: Path, document: Any, *, exclusive: bool = False) -> None:
+    write_bytes(
+        path,
+        json.dumps(document, indent=2, sort_keys=True, default=str).encode() + b"\n",
+        exclusive=exclusive,
+    )
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append one line and sync it. One write call to a file opened for appending is never interleaved."""
+    if "\n" in line:
+        raise ValueError("a log line holds no newline")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(fd, line.encode() + b"\n")
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    except OSError as e:
+        raise _refused(path, e) from e
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _refused(path: Path, e: OSError) -> OSError | WorkspaceNotWritable:
+    refusals = {
+        errno.EACCES: "Give this user write access, or choose another --workspace.",
+        errno.EPERM: "Give this user write access, or choose another --workspace.",
+        errno.EROFS: "The disk is read-only; choose another --workspace.",
+        errno.ENOSPC: "The disk is full; free some space and run the same command again.",
+        errno.EDQUOT: "The quota is used up; free some space and run the same command again.",
+        errno.ENOTDIR: "A file is in the way; choose another --workspace.",
+    }
+    if e.errno in refusals:
+        return WorkspaceNotWritable(f"{path} cannot be written: {e.strerror}.", refusals[e.errno])
+    return e

@@ -1,0 +1,37 @@
+"""Machine facts: one frozen object, read from ``KEEPSET_*`` environment variables.
+
+A run's facts (classes, seed, sizes) are in ``keepset.config`` and are written into every manifest;
+nothing here may change what a run finds, only where and how fast it runs.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+__all__ = ["Settings", "settings"]
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="KEEPSET_", frozen=True, extra="ignore")
+
+    workspace: Path = Field(Path("data/workspace"), description="Default workspace folder.")
+    workers: int = Field(
+        default_factory=lambda: os.cpu_count() or 1, ge=1, description="Processes that decode images."
+    )
+    host: str = Field("127.0.0.1", description="Address the gallery and the web app bind to.")
+    web_port: int = Field(8765, ge=0, le=65535, description="Port of the gallery; 0 picks a free one.")
+    prefect_port: int = Field(4200, ge=0, le=65535, description="Port of the embedded Prefect server.")
+    token: str = Field("", description="Access token of the web app; needed to bind beyond loopback.")
+    reviewer: str = Field(
+        default_factory=lambda: os.environ.get("USER", ""), description="Name put into the audit log."
+    )
+
+
+@functools.cache
+def settings() -> Settings:
+    return Settings()

@@ -1,0 +1,72 @@
+"""What every stage has in common: its name, what it answers, and how it tells of its progress."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+__all__ = ["SILENT", "Progress", "Stage", "StageResult"]
+
+
+class Stage(StrEnum):
+    """One word a stage, the same in modules, tasks, manifests, commands, log keys and report sections."""
+
+    SCRAPE = "scrape"
+    DOWNLOAD = "download"
+    VALIDATE = "validate"
+    SPLIT = "split"
+    TRAIN = "train"
+    INTERPRET = "interpret"
+    REVIEW = "review"
+    CLEAN = "clean"
+    PREDICT = "predict"
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What a stage did.
+
+    ``changed`` is false when everything was there already. ``summary`` holds counts by name, JSON-ready;
+    ``outputs`` maps a name to a path relative to the workspace, or to an id.
+    """
+
+    stage: Stage
+    changed: bool
+    message: str
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    outputs: Mapping[str, str] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "stage": str(self.stage),
+            "changed": self.changed,
+            "message": self.message,
+            "summary": dict(self.summary),
+            "outputs": dict(self.outputs),
+        }
+
+
+class Progress(Protocol):
+    """Where a stage reports how far it is. The terminal draws bars, Prefect writes progress artifacts."""
+
+    def start(self, what: str, total: int | None) -> None:
+        """A new piece of work of ``total`` items begins (None: unknown)."""
+
+    def advance(self, n: int = 1, **facts: Any) -> None:
+        """``n`` more items are done; ``facts`` are shown beside the bar, e.g. failed=3, loss=0.21."""
+
+    def note(self, message: str) -> None:
+        """A line worth reading, e.g. a changed batch size."""
+
+
+class _Silent:
+    def start(self, what: str, total: int | None) -> None: ...
+
+    def advance(self, n: int = 1, **facts: Any) -> None: ...
+
+    def note(self, message: str) -> None: ...
+
+
+SILENT: Progress = _Silent()

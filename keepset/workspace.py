@@ -1,0 +1,244 @@
+"""The workspace: one folder that holds everything known about one data set. The state of record.
+
+keepset.json                    what this folder is: schema version, id, name
+config.json                     the run config in force
+manifests/                      urls, downloads, images (.parquet)
+blobs/ab/<sha256>               downloaded files, content-addressed, never changed
+thumbs/ab/<sha256>.webp         256-px re-encoded pictures that are safe to serve
+datasets/000001.parquet         revisions of the data set; the highest number is the current one
+models/<model id>/              model.json, weights.safetensors, predictions.parquet, ...
+models/promoted.json            the model in use
+reports/<model id>/             report.html, report.json
+batches/<batch id>/             batch.json, candidates.parquet, decisions.jsonl, approval.json
+audit.jsonl                     who changed what, when and why; only ever appended to
+journal/  cache/  locks/  logs/ what may be deleted: resume journals, decoded pixels, features
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from keepset import manifests
+from keepset.config import RunConfig
+from keepset.errors import (
+    ConfigError,
+    WorkspaceBusy,
+    WorkspaceError,
+    WorkspaceNotWritable,
+    WorkspaceVersionError,
+)
+from keepset.files import append_line, read_json, write_json
+from keepset.schemas import SCHEMA_VERSION
+
+__all__ = ["SHA256", "Workspace"]
+
+SHA256 = re.compile(r"[0-9a-f]{64}")
+_REVISION = re.compile(r"(\d{6})\.parquet")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Paths and state of one workspace. Make one with ``Workspace.open`` or ``Workspace.create``."""
+
+    root: Path
+    id: str
+    name: str
+
+    # -- opening -----------------------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, root: Path, name: str) -> Workspace:
+        """Open the workspace at ``root``, making it if the folder is missing or empty.
+
+        Raises ``WorkspaceError`` if the folder holds something else, ``WorkspaceNotWritable`` or
+        ``WorkspaceVersionError``.
+        """
+        root = root.expanduser().resolve()
+        if (root / "keepset.json").exists():
+            return cls.open(root)
+        if root.exists() and not root.is_dir():
+            raise WorkspaceError(f"{root} is a file.", "Choose a folder as --workspace.")
+        if root.is_dir() and any(p for p in root.iterdir() if p.name not in _HARMLESS):
+            raise WorkspaceError(
+                f"{root} is not empty and is not a Keepset workspace.",
+                "Choose an empty or a new folder as --workspace.",
+            )
+        marker = {"schema_version": SCHEMA_VERSION, "id": secrets.token_hex(8), "name": name}
+        with contextlib.suppress(FileExistsError):  # another process made it a moment ago
+            write_json(root / "keepset.json", marker, exclusive=True)
+        return cls.open(root)
+
+    @classmethod
+    def open(cls, root: Path) -> Workspace:
+        """Open an existing workspace. Raises ``WorkspaceError`` or ``WorkspaceVersionError``."""
+        root = root.expanduser().resolve()
+        try:
+            marker = read_json(root / "keepset.json")
+            version, found = marker["schema_version"], cls(root, marker["id"], marker["name"])
+        except FileNotFoundError as e:
+            raise WorkspaceError(
+                f"{root} is not a Keepset workspace.",
+                "Start one with `keepset run CONFIG.toml --workspace DIR`.",
+            ) from e
+        except (NotADirectoryError, ValueError, KeyError, TypeError) as e:
+            raise WorkspaceError(
+                f"{root / 'keepset.json'} is damaged: {e}.", "Restore it from a backup."
+            ) from e
+        except PermissionError as e:
+            raise WorkspaceNotWritable(f"{root} cannot be read.", "Give this user access to it.") from e
+        if version != SCHEMA_VERSION:
+            raise WorkspaceVersionError(
+                f"The workspace {root} has schema version {version}; this Keepset works with {SCHEMA_VERSION}.",
+                "Use the Keepset that made it, or start a new workspace.",
+            )
+        return found
+
+    # -- the run config ----------------------------------------------------------------------------
+
+    def save_config(self, config: RunConfig) -> None:
+        """Make ``config`` the one in force. Written only when it differs."""
+        new = config.as_dict()
+        path = self.root / "config.json"
+        if not path.exists() or read_json(path) != new:
+            write_json(path, new)
+
+    def config(self) -> RunConfig:
+        """The run config in force. Raises ``ConfigError`` if none was saved yet."""
+        try:
+            return RunConfig.model_validate(read_json(self.root / "config.json"))
+        except FileNotFoundError as e:
+            raise ConfigError(
+                f"The workspace {self.root} has no run config yet.",
+                "Start it with `keepset run CONFIG.toml` or `keepset scrape CONFIG.toml`.",
+            ) from e
+
+    # -- paths -------------------------------------------------------------------------------------
+
+    @property
+    def urls(self) -> Path:
+        return self.root / "manifests" / "urls.parquet"
+
+    @property
+    def downloads(self) -> Path:
+        return self.root / "manifests" / "downloads.parquet"
+
+    @property
+    def images(self) -> Path:
+        return self.root / "manifests" / "images.parquet"
+
+    @property
+    def cache(self) -> Path:
+        return self.root / "cache"
+
+    @property
+    def journal(self) -> Path:
+        return self.root / "journal"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    @property
+    def batches(self) -> Path:
+        return self.root / "batches"
+
+    def blob(self, sha256: str) -> Path:
+        return self.root / "blobs" / _checked(sha256)[:2] / sha256
+
+    def thumb(self, sha256: str) -> Path:
+        return self.root / "thumbs" / _checked(sha256)[:2] / f"{sha256}.webp"
+
+    # -- revisions of the data set -----------------------------------------------------------------
+
+    def dataset(self, revision: int) -> Path:
+        return self.root / "datasets" / f"{revision:06d}.parquet"
+
+    def revisions(self) -> list[int]:
+        """Numbers of all revisions, ascending; the last one is the current one."""
+        folder = self.root / "datasets"
+        names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
+        return sorted(int(m[1]) for n in names if (m := _REVISION.fullmatch(n)))
+
+    def current_dataset(self) -> manifests.Manifest:
+        """The current revision; its number is ``header.extra['revision']``. Raises ``ManifestMissing``."""
+        return manifests.read(self.dataset((self.revisions() or [1])[-1]), "dataset")
+
+    # -- the model in use --------------------------------------------------------------------------
+
+    def promoted(self) -> str | None:
+        """Id of the model in use, or None before the first training."""
+        try:
+            return str(read_json(self.models / "promoted.json")["model_id"])
+        except FileNotFoundError:
+            return None
+
+    def promote(self, model_id: str, why: str, *, who: str = "keepset") -> None:
+        """Make ``model_id`` the model in use; the old one stays on disk. Audited; twice is once."""
+        old = self.promoted()
+        if old == model_id:
+            return
+        write_json(self.models / "promoted.json", {"model_id": model_id, "why": why, "before": old})
+        self.audit("promote", who=who, what={"model_id": model_id, "before": old}, why=why)
+
+    # -- audit log ---------------------------------------------------------------------------------
+
+    def audit(self, action: str, *, who: str, what: dict[str, Any], why: str = "") -> None:
+        """Append one row to the audit log: who, when, what, why."""
+        row = {"at": datetime.now(UTC).isoformat(), "action": action, "who": who, "what": what, "why": why}
+        append_line(self.root / "audit.jsonl", json.dumps(row, sort_keys=True))
+
+    def audit_log(self) -> list[dict[str, Any]]:
+        path = self.root / "audit.jsonl"
+        if not path.exists():
+            return []
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+    # -- locks -------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def lock(self, name: str, *, wait: bool = True) -> Iterator[None]:
+        """Hold the lock ``name`` of this workspace. The kernel frees it when the process dies.
+
+        Raises ``WorkspaceBusy`` at once if ``wait`` is false and another process holds it.
+        """
+        path = self.root / "locks" / f"{name}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+") as f:
+            try:
+                fcntl.flock(f, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError as e:
+                raise WorkspaceBusy(
+                    f"Another run is working on '{name}' in {self.root}.",
+                    "Wait for it to end (`keepset status` shows it), or use another workspace.",
+                ) from e
+            yield
+
+    def check_writable(self) -> None:
+        """Raise ``WorkspaceNotWritable`` now rather than in the middle of a run."""
+        if not os.access(self.root, os.W_OK | os.X_OK):
+            raise WorkspaceNotWritable(
+                f"{self.root} is not writable.", "Give this user write access, or choose another --workspace."
+            )
+
+
+_HARMLESS = {".gitignore", "README.md", ".DS_Store", "lost+found", "locks", "logs"}
+
+
+def _checked(sha256: str) -> str:
+    if not SHA256.fullmatch(sha256):
+        raise ValueError(f"not a sha256 in hex: {sha256[:80]!r}")
+    return sha256
