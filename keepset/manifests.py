@@ -102,7 +102,6 @@ def table_from_rows(schema: str | ManifestSchema, rows: Iterable[Mapping[str, An
         table.validate(full=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError, ValueError) as e:
         raise ManifestError(f"Rows do not fit the manifest '{want.name}': {e}") from e
-    _check_nulls(want, table)
     _check_choices(want, table)
     return table
 
@@ -118,16 +117,9 @@ def _from_dicts(want: ManifestSchema, rows: list[Mapping[str, Any]]) -> pa.Table
                 f"missing {sorted(missing)}, unknown {sorted(unknown)}."
             )
     try:
-        # Nullability is checked apart: from_pylist lets a null through into a non-null field.
         return pa.Table.from_pylist([dict(r) for r in rows], schema=want.arrow)
     except (pa.ArrowInvalid, pa.ArrowTypeError, ValueError, OverflowError) as e:
         raise ManifestError(f"Rows do not fit the manifest '{want.name}': {e}") from e
-
-
-def _check_nulls(want: ManifestSchema, table: pa.Table) -> None:
-    for f in want.arrow:
-        if not f.nullable and table.column(f.name).null_count:
-            raise ManifestError(f"Column '{f.name}' of the manifest '{want.name}' must not be empty.")
 
 
 def _check_choices(want: ManifestSchema, table: pa.Table) -> None:

@@ -1,0 +1,59 @@
+"""The stages in order, in this process and without an orchestrator.
+
+``flows/`` chains the same functions as Prefect tasks; what they leave in the workspace is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from keepset.config import RunConfig
+from keepset.stages import SILENT, Progress, StageResult
+from keepset.workspace import Workspace
+
+__all__ = ["build", "learn", "retrain", "run"]
+
+
+def build(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> Iterator[StageResult]:
+    """scrape, download, validate, split, with a gate after each. Raises ``GateFailed``."""
+    from keepset.download import download
+    from keepset.gates import check
+    from keepset.scrape import scrape
+    from keepset.split import split
+    from keepset.validate import validate
+
+    for stage, gate in ((scrape, "urls"), (download, "downloads"), (validate, "images"), (split, "dataset")):
+        result = stage(ws, config, progress=progress)
+        yield result
+        check(ws, config, gate)
+
+
+def learn(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> Iterator[StageResult]:
+    """train, then export for serving, compare with the model in use, promote, and report."""
+    from keepset.export.onnx import export_model
+    from keepset.interpret import interpret
+    from keepset.promote import compare_and_promote
+    from keepset.train import train
+
+    trained = train(ws, config, progress=progress)
+    yield trained
+    model_id = trained.outputs["model_id"]
+    export_model(ws, model_id)
+    yield compare_and_promote(ws, config, model_id)
+    yield interpret(ws, config, progress=progress, model_id=model_id)
+
+
+def retrain(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> Iterator[StageResult]:
+    """What follows a cleaned revision: learn, and open the next batch if one is worth a person's time."""
+    from keepset.review import review
+
+    yield from learn(ws, config, progress=progress)
+    yield review(ws, config, progress=progress)
+
+
+def run(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> Iterator[StageResult]:
+    """The whole way from URL lists to a cleaning batch that waits for a person."""
+    ws.check_writable()
+    ws.save_config(config)
+    yield from build(ws, config, progress=progress)
+    yield from retrain(ws, config, progress=progress)

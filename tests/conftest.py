@@ -1,0 +1,46 @@
+"""Fixtures that every test may use; each topic keeps its own servers and hostile files beside its tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Before anything imports them: no telemetry, no fights over two cores.
+os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def photos() -> Path:
+    """The folder of real photos (``KEEPSET_PHOTOS``, or ``../shared/photos`` beside the checkout)."""
+    folder = Path(os.environ.get("KEEPSET_PHOTOS", CHECKOUT.parent / "shared" / "photos"))
+    if not folder.is_dir():
+        pytest.skip(f"no real photos at {folder}; set KEEPSET_PHOTOS to their folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if found := shutil.which(name):
+            return found
+    pytest.skip("no chromium on this machine; apt-get install chromium")
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No ``KEEPSET_*`` of the developer's shell changes what a test sees."""
+    from keepset.settings import settings
+
+    for name in [n for n in os.environ if n.startswith("KEEPSET_") and n != "KEEPSET_PHOTOS"]:
+        monkeypatch.delenv(name)
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
