@@ -102,11 +102,16 @@ def test_a_lock_keeps_others_out_and_dies_with_its_process(tmp_path: Path) -> No
 def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     write_json(path, {"old": 1})
-    with pytest.raises(RuntimeError), atomic_path(path) as part:
-        part.write_text("half")
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        _write_half(path)
     assert read_json(path) == {"old": 1}
     assert os.listdir(tmp_path) == ["a.json"]  # noqa: PTH208
+
+
+def _write_half(path: Path) -> None:
+    with atomic_path(path) as part:
+        part.write_text("half")
+        raise RuntimeError
 
 
 def test_a_full_disk_is_said_in_words() -> None:

@@ -31,7 +31,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     pages: Mapping[str, Planted]
 
-    def do_GET(self) -> None:  # noqa: N802 - the name http.server calls
+    def do_GET(self) -> None:
         page = self.pages.get(self.path)
         body = page.body if page else b"not found"
         self.send_response(page.http_status if page else 404)

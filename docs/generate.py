@@ -1,0 +1,173 @@
+"""Write the pages that come from the code: docs/cli.md, docs/config.md, docs/manifests.md.
+
+``python docs/generate.py`` writes them; ``tests/test_docs.py`` fails when one is stale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+_MADE = "<!-- Written by docs/generate.py from the code; change it there. -->\n"
+
+
+def pages() -> dict[str, str]:
+    """File name -> text."""
+    return {"cli.md": _cli(), "config.md": _config(), "manifests.md": _manifests()}
+
+
+# -- docs/cli.md -----------------------------------------------------------------------------------
+
+
+def _cli() -> str:
+    import typer
+
+    import keepset.cli as cli
+
+    root = typer.main.get_command(cli.app)
+    exits = (cli.__doc__ or "").split("Exit codes:")[1].strip()
+    lines = [
+        "# The command line", _MADE,
+        "Every command takes `--json`, which prints one JSON document on stdout; words for people and progress go",
+        "to stderr. Running anything twice does nothing the second time and says so.", "",
+        f"**Exit codes:** {' '.join(exits.split())}", "",
+    ]  # fmt: skip
+    for path, command in _commands(root, "keepset"):
+        lines += _command(path, command)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
+    children = getattr(command, "commands", {})
+    if path != "keepset":
+        yield path, command
+    for name, child in children.items():
+        yield from _commands(child, f"{path} {name}")
+
+
+def _command(path: str, command: Any) -> list[str]:
+    arguments = [p for p in command.params if p.param_type_name == "argument"]
+    options = [p for p in command.params if p.param_type_name == "option" and "--help" not in p.opts]
+    usage = " ".join([path, *(_argument(a) for a in arguments), *(["[OPTIONS]"] if options else [])])
+    lines = [
+        f"## `{path}`",
+        "",
+        *(" ".join(part.split()) + "\n" for part in (command.help or "").split("\n\n")),
+    ]
+    lines += ["```", usage, "```", ""]
+    rows = [(a.name.upper(), getattr(a, "help", "") or "") for a in arguments]
+    rows += [(", ".join([*o.opts, *o.secondary_opts]), getattr(o, "help", "") or "") for o in options]
+    if rows:
+        lines += ["| | |", "|---|---|", *(f"| `{name}` | {_cell(text)} |" for name, text in rows), ""]
+    return lines
+
+
+def _argument(a: Any) -> str:
+    name = (a.metavar or a.name).upper() + ("..." if a.nargs == -1 else "")
+    return name if a.required else f"[{name}]"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+# -- docs/config.md --------------------------------------------------------------------------------
+
+
+def _config() -> str:
+    from pydantic import BaseModel
+
+    from keepset.config import ClassConfig, RunConfig
+    from keepset.settings import Settings
+
+    lines = [
+        "# The run config", _MADE,
+        "A TOML file. Relative paths are taken from the file's own folder. Every key is checked before anything is",
+        "written; an unknown key is an error that guesses what was meant. `keepset init` writes one to start from.", "",
+        "```toml", 'name = "bears"', "seed = 42", "", '[classes.black]', 'lists = ["urls_black.txt"]', "",
+        "[classes.teddy]", 'lists = ["urls_teddy.csv"]', 'search = { openverse = "teddy bear" }', "",
+        "[train]", "epochs = 3", "```", "",
+    ]  # fmt: skip
+    top = {
+        n: f for n, f in RunConfig.model_fields.items() if not _is_section(f.annotation) and n != "classes"
+    }
+    lines += [
+        "## Top level",
+        "",
+        *_fields(top),
+        "## `[classes.NAME]`",
+        "",
+        *_fields(ClassConfig.model_fields),
+    ]
+    for name, field in RunConfig.model_fields.items():
+        if _is_section(field.annotation):
+            section: type[BaseModel] = field.annotation  # type: ignore[assignment]
+            lines += [f"## `[{field.alias or name}]`", "", *_fields(section.model_fields)]
+    lines += [
+        "## Machine settings", "",
+        "Where and how fast a run goes is not the run's own fact: these come from environment variables.", "",
+        *_fields({f"KEEPSET_{n.upper()}": f for n, f in Settings.model_fields.items()}),
+    ]  # fmt: skip
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _is_section(annotation: Any) -> bool:
+    from pydantic import BaseModel
+
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _fields(fields: dict[str, Any]) -> list[str]:
+    lines = ["| key | default | meaning |", "|---|---|---|"]
+    for name, field in fields.items():
+        lines.append(f"| `{field.alias or name}` | {_default(field)} | {_cell(field.description or '')} |")
+    return [*lines, ""]
+
+
+def _default(field: Any) -> str:
+    if field.is_required():
+        return "(required)"
+    if field.default_factory is not None:
+        return "(by the machine)" if field.default_factory is not dict else "`{}`"
+    value = field.default
+    if value is None:
+        return "(none)"
+    return (
+        f"`{list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value!r}`"
+    )
+
+
+# -- docs/manifests.md -----------------------------------------------------------------------------
+
+
+def _manifests() -> str:
+    from keepset.schemas import SCHEMA_VERSION, SCHEMAS
+
+    lines = [
+        "# The manifests", _MADE,
+        f"Parquet files between the stages; schema version {SCHEMA_VERSION}. The file's metadata holds, under the key",
+        "`keepset`, the stage, its fingerprint, the parents' content hashes, the run config and the content hash of",
+        "the stable columns. Columns marked *volatile* (clocks, durations, attempts) do not count towards that hash.", "",
+    ]  # fmt: skip
+    for schema in SCHEMAS.values():
+        lines += [f"## {schema.name}", "", schema.doc, "", f"Key: `{', '.join(schema.key)}`", ""]
+        lines += ["| column | type | may be empty | meaning |", "|---|---|---|---|"]
+        for f in schema.arrow:
+            volatile = " *volatile*" if f.name not in schema.stable_columns else ""
+            lines.append(
+                f"| `{f.name}` | {_type(f.type)} | {'yes' if f.nullable else ''} | {_cell(schema.doc_of(f.name))}{volatile} |"
+            )
+        lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _type(kind: Any) -> str:
+    return str(kind).replace("list<element: ", "list<").replace("list<item: ", "list<")
+
+
+if __name__ == "__main__":
+    for name, text in pages().items():
+        (HERE / name).write_text(text, encoding="utf-8")
+        print(f"wrote docs/{name}")

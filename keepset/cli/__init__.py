@@ -1,0 +1,77 @@
+"""The command line. Each command is a thin door to one function of the domain.
+
+Exit codes: 0 done (or nothing to do) · 1 a stage failed · 2 wrong usage or config · 3 workspace or manifest
+unusable · 4 the stage before has not run · 5 a gate failed · 6 the cleaning batch cannot take this step ·
+7 another run holds the workspace · 8 the Prefect server does not answer · 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from keepset import __version__
+from keepset.cli import output
+from keepset.errors import KeepsetError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="keepset",
+    help="Build an image classifier from images on the web, and keep it good.\n\n"
+    "Start with [bold]keepset init[/bold], then [bold]keepset run CONFIG.toml --workspace DIR[/bold]. "
+    "The stages, in order: scrape, download, validate, split, train, interpret, review, clean; "
+    "`run` does them all up to a cleaning batch that waits for your approval.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    epilog="Exit codes: 0 done, 1 stage failed, 2 usage or config, 3 workspace, 4 stage before missing, "
+    "5 gate failed, 6 review step refused, 7 busy, 8 no Prefect server. Docs: docs/cli.md",
+)
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=lambda v: _version(v), help="Print the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"keepset {__version__}")
+        raise typer.Exit
+
+
+def _assemble() -> None:
+    from keepset.cli import admin, predict, review, stages
+
+    stages.register(app)
+    review.register(app)
+    predict.register(app)
+    admin.register(app)
+
+
+_assemble()
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with a documented code."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    try:
+        app(args, standalone_mode=True)
+    except KeepsetError as e:
+        output.fail(e, as_json="--json" in args)
+        sys.exit(e.exit_code)
+    except KeyboardInterrupt:
+        output.say("Interrupted. What was finished is kept; the same command goes on from there.")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)

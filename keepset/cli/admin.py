@@ -1,0 +1,127 @@
+"""`keepset up`, `down`, `status`, `web`, `doctor`: running it and looking after it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from keepset.cli import output
+from keepset.cli.options import JsonOption, WorkspaceOption
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    panel = "Running it"
+    app.command(rich_help_panel=panel)(up)
+    app.command(rich_help_panel=panel)(down)
+    app.command(rich_help_panel=panel)(status)
+    app.command(rich_help_panel=panel)(web)
+    app.command(rich_help_panel=panel)(doctor)
+
+
+def up(
+    workspace: WorkspaceOption = None,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Run in the background.")] = False,
+    prefect_port: Annotated[
+        int | None, typer.Option(help="Port of the Prefect server; 0 takes a free one.")
+    ] = None,
+    web_port: Annotated[int | None, typer.Option(help="Port of the gallery; 0 takes a free one.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Start Prefect server, flow runner and gallery on loopback as one supervised group. Ctrl-C stops all."""
+    from keepset.settings import settings
+
+    options = ["--detach"] if detach else []
+    options += ["--prefect-port", str(settings().prefect_port if prefect_port is None else prefect_port)]
+    options += ["--web-port", str(settings().web_port if web_port is None else web_port)]
+    _stack("up", workspace, options, as_json)
+
+
+def down(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """Stop what `keepset up` started for this workspace."""
+    _stack("down", workspace, [], as_json)
+
+
+def _stack(verb: str, workspace: Any, options: list[str], as_json: bool) -> None:
+    # The stack is the layer above: it is started as a program, never imported.
+    from keepset.settings import settings
+
+    root = workspace or settings().workspace
+    command = [sys.executable, "-m", "deployments.stack", verb, "--workspace", str(root), *options]
+    raise typer.Exit(subprocess.call(command + (["--json"] if as_json else [])))
+
+
+def status(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """Where the workspace stands: stages, revisions, models, cleaning batches, the stack."""
+    from keepset.settings import settings
+    from keepset.status import collect
+    from keepset.workspace import Workspace
+
+    found = collect(Workspace.open(workspace or settings().workspace))
+    if as_json:
+        output.document({"ok": True, **found})
+        return
+    print(f"{found['name']}  {found['workspace']}")
+    for title, key in (
+        ("Manifests", "stages"),
+        ("Revisions", "revisions"),
+        ("Models", "models"),
+        ("Batches", "batches"),
+    ):
+        rows = found[key]
+        if rows:
+            columns = list(dict.fromkeys(k for r in rows for k in r))
+            output.table(f"\n{title}", columns, [[_cell(r.get(c)) for c in columns] for r in rows])
+    print(f"\nModel in use: {found['promoted'] or 'none yet'}")
+    stack = found["stack"]
+    print(
+        f"Stack: gallery {stack['web_url']}, Prefect {stack['ui_url']}"
+        if stack
+        else "Stack: not running (`keepset up`)"
+    )
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    return f"{value:.3f}" if isinstance(value, float) else value
+
+
+def web(
+    workspace: WorkspaceOption = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address to bind; beyond loopback a token is needed.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.")] = None,
+) -> None:
+    """Serve the review gallery and the prediction page alone, without Prefect."""
+    from keepset.settings import settings
+    from keepset.web.serve import serve
+    from keepset.workspace import Workspace
+
+    s = settings()
+    root = Workspace.open(workspace or s.workspace).root
+    serve(root, host or s.host, s.web_port if port is None else port, s.token)
+
+
+def doctor(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """Tell what this machine has (device, threads, torch, Prefect, weights, disk) and what to do about gaps."""
+    from keepset.doctor import Verdict, diagnose
+    from keepset.settings import settings
+
+    checks = list(diagnose(workspace or settings().workspace))
+    failed = any(c.verdict == Verdict.FAIL for c in checks)
+    if as_json:
+        output.document({"ok": not failed, "checks": [c.as_dict() for c in checks]})
+    else:
+        marks = {Verdict.OK: "✓", Verdict.NOTE: "·", Verdict.FAIL: "✗"}
+        output.table(
+            "",
+            ["", "check", "found", "what to do"],
+            [(marks[c.verdict], c.name, c.found, c.remedy) for c in checks],
+        )
+    raise typer.Exit(3 if failed else 0)

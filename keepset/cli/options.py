@@ -1,0 +1,62 @@
+"""Options that many commands share, declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from keepset.config import RunConfig
+    from keepset.workspace import Workspace
+
+__all__ = ["ConfigArgument", "JsonOption", "WhoOption", "WorkspaceOption", "open_workspace", "who_or_default"]
+
+WorkspaceOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--workspace",
+        "-w",
+        help="Folder that holds everything about one data set. Default: KEEPSET_WORKSPACE, or data/workspace.",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, for scripts.")]
+ConfigArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        help="Run config (TOML). Left out: the one the workspace already has.", show_default=False
+    ),
+]
+WhoOption = Annotated[
+    str,
+    typer.Option("--who", help="Your name for the audit log. Default: KEEPSET_REVIEWER, or the login name."),
+]
+
+
+def open_workspace(folder: Path | None, config_file: Path | None = None) -> tuple[Workspace, RunConfig]:
+    """The workspace and the run config in force; a given config file is checked, then becomes that one."""
+    from keepset.config import load_config
+    from keepset.settings import settings
+    from keepset.workspace import Workspace
+
+    root = folder or settings().workspace
+    if config_file is None:
+        ws = Workspace.open(root)
+        return ws, ws.config()
+    config = load_config(config_file)
+    ws = Workspace.create(root, config.name)
+    ws.check_writable()
+    ws.save_config(config)
+    return ws, config
+
+
+def who_or_default(who: str) -> str:
+    from keepset.errors import ReviewError
+    from keepset.settings import settings
+
+    name = who.strip() or settings().reviewer.strip()
+    if not name:
+        raise ReviewError("The audit log needs a name.", "Give one with --who, or set KEEPSET_REVIEWER.")
+    return name

@@ -1,0 +1,146 @@
+"""What the command line prints: people get words, tables and bars on a terminal; scripts get one JSON document."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from keepset.errors import KeepsetError
+from keepset.stages import Progress, StageResult
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+
+__all__ = ["document", "fail", "progress", "results", "say", "table"]
+
+
+def say(message: str) -> None:
+    """A line for people, on stderr: stdout is for results."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def document(value: Any) -> None:
+    print(json.dumps(value, indent=2, default=str, ensure_ascii=False), flush=True)
+
+
+def fail(error: KeepsetError, *, as_json: bool) -> None:
+    if as_json:
+        document(error.as_dict())
+        return
+    say(f"keepset: {error.message}")
+    if error.remedy:
+        say(f"  → {error.remedy}")
+
+
+def results(found: Iterable[StageResult], *, as_json: bool) -> list[StageResult]:
+    """Print each stage's result as it comes, or all of them as one document at the end."""
+    done = []
+    for result in found:
+        done.append(result)
+        if not as_json:
+            print(_line(result), flush=True)
+    if as_json:
+        document(
+            {"ok": True, "changed": any(r.changed for r in done), "results": [r.as_dict() for r in done]}
+        )
+    return done
+
+
+def _line(result: StageResult) -> str:
+    mark = "✓" if result.changed else "·"
+    return f"{mark} {result.stage:<10} {result.message}"
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A table for people. Cells are plain text: nothing in them is taken as markup."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        drawn.add_column(column)
+    for row in rows:
+        drawn.add_row(*(Text(str(cell)) for cell in row))
+    Console().print(drawn)
+
+
+@contextlib.contextmanager
+def progress(*, as_json: bool = False) -> Iterator[Progress]:
+    """Bars on a terminal; a line now and then where stderr is a file; nothing with ``--json``."""
+    from keepset.stages import SILENT
+
+    if as_json:
+        yield SILENT
+    elif sys.stderr.isatty():
+        with _bars() as bars:
+            yield _Bars(bars)
+    else:
+        yield _Lines()
+
+
+def _bars() -> Bars:
+    from rich import progress as rp
+    from rich.console import Console
+
+    return rp.Progress(
+        rp.TextColumn("  {task.description}", markup=False),
+        rp.BarColumn(bar_width=28),
+        rp.MofNCompleteColumn(),
+        rp.TaskProgressColumn(show_speed=True),
+        rp.TimeRemainingColumn(compact=True),
+        rp.TextColumn("{task.fields[facts]}", markup=False),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
+class _Bars:
+    """Rich bars, one at a time: a stage begins a new one when it begins a new piece of work."""
+
+    def __init__(self, bars: Bars) -> None:
+        self.bars = bars
+        self.task: Any = None
+
+    def start(self, what: str, total: int | None) -> None:
+        if self.task is not None:
+            self.bars.remove_task(self.task)
+        self.task = self.bars.add_task(what, total=total, facts="")
+
+    def advance(self, n: int = 1, **facts: Any) -> None:
+        if self.task is not None:
+            shown = {"facts": facts_line(facts)} if facts else {}
+            self.bars.update(self.task, advance=n, **shown)  # type: ignore[arg-type]
+
+    def note(self, message: str) -> None:
+        self.bars.console.print(f"  {message}", markup=False, highlight=False)
+
+
+class _Lines:
+    """One line when a piece of work begins, then at most one every five seconds."""
+
+    def __init__(self) -> None:
+        self.what, self.done, self.last = "", 0, 0.0
+        self.total: int | None = None
+
+    def start(self, what: str, total: int | None) -> None:
+        self.what, self.total, self.done, self.last = what, total, 0, time.monotonic()
+
+    def advance(self, n: int = 1, **facts: Any) -> None:
+        self.done += n
+        if time.monotonic() - self.last >= 5:
+            self.last = time.monotonic()
+            of = f"/{self.total}" if self.total is not None else ""
+            say(f"  {self.what}: {self.done}{of} {facts_line(facts)}".rstrip())
+
+    def note(self, message: str) -> None:
+        say(f"  {message}")
+
+
+def facts_line(facts: Mapping[str, Any]) -> str:
+    """``loss=0.21 failed=3``: what a stage shows beside its bar."""
+    return " ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in facts.items())

