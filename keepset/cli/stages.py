@@ -99,8 +99,8 @@ def _what_next(root: Path, done: list[Any]) -> None:
 def _stage(name: str, config: Path | None, workspace: Path | None, as_json: bool, **options: Any) -> None:
     from importlib import import_module
 
-    function: Callable[..., Any] = getattr(import_module(f"keepset.{name}"), name)
     ws, cfg = open_workspace(workspace, config)
+    function: Callable[..., Any] = getattr(import_module(f"keepset.{name}"), name)
     with output.progress(as_json=as_json) as progress:
         output.results([function(ws, cfg, progress=progress, **options)], as_json=as_json)
 

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from keepset.cli import main
+from keepset.doctor import Verdict, diagnose
+from tests.factories import dataset_workspace
+
+
+def run(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as e:
+        main([str(a) for a in args])
+    out = capsys.readouterr()
+    code = e.value.code
+    return (code if isinstance(code, int) else 0), out.out, out.err
+
+
+def test_init_writes_a_config_that_only_lacks_its_lists(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "bears.toml"
+    assert run(capsys, "init", path, "--classes", "black bear,teddy")[0] == 0
+    code, _, err = run(capsys, "run", path, "-w", tmp_path / "ws")
+    assert code == 2
+    assert "urls_black_bear.txt, which is not a file" in err
+    assert "→ " in err
+    assert not (tmp_path / "ws").exists()  # nothing half-written
+    code, _, err = run(capsys, "init", path)
+    assert code == 2
+    assert "is there already" in err
+    for name in ("urls_black_bear.txt", "urls_teddy.txt"):
+        (tmp_path / name).write_text("")
+    from keepset.config import load_config
+
+    assert load_config(path).labels == ("black bear", "teddy")
+
+
+def test_errors_are_one_json_document_for_scripts(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, out, err = run(capsys, "scrape", tmp_path / "none.toml", "-w", tmp_path / "ws", "--json")
+    assert code == 2
+    assert json.loads(out)["error"] == "ConfigError"
+    assert err == ""
+
+
+def test_no_workspace_is_a_clear_word(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, _, err = run(capsys, "status", "-w", tmp_path / "nowhere")
+    assert code == 3
+    assert "not a Keepset workspace" in err
+
+
+def test_the_stage_before_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    ws, _, _ = dataset_workspace(tmp_path, per_class=2)
+    code, _, err = run(capsys, "download", "-w", ws.root)
+    assert code == 4
+    assert "keepset scrape" in err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_workspace_that_is_not_writable(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    ws, _, _ = dataset_workspace(tmp_path, per_class=2)
+    ws.root.chmod(0o500)
+    code, _, err = run(capsys, "run", "-w", ws.root)
+    ws.root.chmod(0o700)
+    assert code == 3
+    assert "not writable" in err
+
+
+def test_unknown_option_is_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "run", "--wrong")
+    assert code == 2
+    assert "--wrong" in err
+
+
+def test_status_as_table_and_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    ws, _, _ = dataset_workspace(tmp_path, per_class=4)
+    code, out, _ = run(capsys, "status", "-w", ws.root, "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert found["revisions"] == [{"revision": 1, "images": 12, "active": 12, "cause": "split"}]
+    assert found["stages"][0]["rows"] is None
+    code, out, _ = run(capsys, "status", "-w", ws.root)
+    assert code == 0
+    assert "none yet" in out
+
+
+def test_doctor_tells_and_a_broken_check_is_a_failed_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks = {c.name: c for c in diagnose(tmp_path / "ws")}
+    assert checks["torch"].verdict == Verdict.OK
+    assert checks["weights"].verdict == Verdict.OK
+    assert checks["workspace"].verdict == Verdict.NOTE
+    (tmp_path / "ws").mkdir()
+    (tmp_path / "ws" / "keepset.json").write_text("{}")
+    assert {c.name: c for c in diagnose(tmp_path / "ws")}["workspace"].verdict == Verdict.FAIL
