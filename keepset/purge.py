@@ -1,0 +1,47 @@
+"""The only thing in Keepset that unlinks pictures."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from keepset.errors import ReviewError
+from keepset.stages import Stage, StageResult
+from keepset.workspace import Workspace
+
+__all__ = ["purge"]
+
+
+def purge(ws: Workspace, *, who: str, dry_run: bool = True) -> StageResult:
+    """Unlink blob and thumbnail of every image that is inactive in the current revision.
+
+    Their rows stay, with their sources and the batch that deleted them; ``restore`` of a purged image is
+    impossible afterwards, and older revisions can no longer be trained on whole. With ``dry_run`` nothing
+    is touched. ``summary`` holds the number of images and bytes. The audit row is written before the first
+    file goes, so that a kill leaves no unexplained gap; running it again finishes.
+    """
+    if not who.strip():
+        raise ReviewError("A purge needs a name.", "Give one with --who, or set KEEPSET_REVIEWER.")
+    with ws.lock("clean"):
+        data = ws.current_dataset()
+        gone = [r["sha256"] for r in data.rows() if not r["active"]]
+        there = [s for s in gone if ws.blob(s).exists() or ws.thumb(s).exists()]
+        summary = {"images": len(there), "bytes": sum(_size(ws, s) for s in there)}
+        words = f"{len(there)} deleted images, {summary['bytes'] / 1e6:.1f} MB"
+        if dry_run or not there:
+            what = f"Would purge {words}; nothing was touched." if there else "up to date: nothing to purge"
+            return StageResult(Stage.CLEAN, False, what, summary)
+        facts: dict[str, Any] = {"revision": data.header.extra["revision"], **summary, "sha256": there}
+        ws.audit("purge", who=who, what=facts)
+        for sha in there:
+            ws.blob(sha).unlink(missing_ok=True)
+            ws.thumb(sha).unlink(missing_ok=True)
+    return StageResult(Stage.CLEAN, True, f"Purged {words}.", summary)
+
+
+def _size(ws: Workspace, sha: str) -> int:
+    total = 0
+    for path in (ws.blob(sha), ws.thumb(sha)):
+        with contextlib.suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total

@@ -1,0 +1,45 @@
+"""Proposing what to clean, and taking a person's decision on it.
+
+``review`` opens a batch from what the model says; people ``mark`` its images; ``submit`` decides on it;
+``keepset.clean.clean`` applies what was approved. The state of record is files (``keepset.review.batch``).
+"""
+
+from keepset.review.batch import (
+    Approval,
+    Batch,
+    BatchProgress,
+    BatchRecord,
+    BatchStatus,
+    list_batches,
+    load_batch,
+)
+from keepset.review.deciding import guards, planned, reopen, submit
+from keepset.review.log import Mark, MarkState
+from keepset.review.marking import changes_since, mark, redo, undo
+from keepset.review.opening import review
+from keepset.review.stopping import BatchYield, StopAdvice, stop_rule, wilson
+
+__all__ = [
+    "Approval",
+    "Batch",
+    "BatchProgress",
+    "BatchRecord",
+    "BatchStatus",
+    "BatchYield",
+    "Mark",
+    "MarkState",
+    "StopAdvice",
+    "changes_since",
+    "guards",
+    "list_batches",
+    "load_batch",
+    "mark",
+    "planned",
+    "redo",
+    "reopen",
+    "review",
+    "stop_rule",
+    "submit",
+    "undo",
+    "wilson",
+]

@@ -1,0 +1,247 @@
+"""A cleaning batch as it stands on disk: ``ws.batches / <batch id>``.
+
+batch.json          what was opened: revision, model, deadline, labels. Written last, never changed
+candidates.parquet  the images to look at. Never changed
+decisions.jsonl     every mark, undo, redo and reopening; only appended to. Its lines are the version
+approval.json       the decision, with an immutable snapshot of what is to be done. Written exclusively
+applied.json        the revision that it became
+
+Nothing here is kept in memory: every question is answered from the files, so any number of processes agree.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from keepset import manifests
+from keepset.errors import ReviewError
+from keepset.files import read_json
+from keepset.reasons import Action
+from keepset.review import log
+from keepset.review.log import MarkState
+from keepset.workspace import Workspace
+
+__all__ = ["Approval", "Batch", "BatchProgress", "BatchRecord", "BatchStatus", "list_batches", "load_batch"]
+
+_ID = re.compile(r"b\d{4,9}-[0-9a-f]{8}")
+
+
+class BatchStatus(StrEnum):
+    OPEN = "open"
+    APPROVED = "approved"  # decided, and not applied yet
+    REJECTED = "rejected"
+    SENT_BACK = "sent_back"
+    EXPIRED = "expired"  # the deadline passed without a decision
+    APPLIED = "applied"
+
+
+@dataclass(frozen=True)
+class BatchRecord:
+    """What was opened, as it stands in ``batch.json``.
+
+    ``counts`` is candidates by reason; ``large_share`` and ``min_per_class`` are the guards' limits of the
+    run config at that time.
+    """
+
+    id: str
+    number: int
+    revision: int
+    dataset_hash: str
+    model_id: str
+    opened_at: datetime
+    deadline: datetime
+    labels: tuple[str, ...]
+    counts: Mapping[str, int]
+    large_share: float
+    min_per_class: int
+    fingerprint: str = ""
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> BatchRecord:
+        times = {k: datetime.fromisoformat(raw[k]) for k in ("opened_at", "deadline")}
+        return cls(**{**raw, **times, "labels": tuple(raw["labels"])})
+
+
+@dataclass(frozen=True)
+class Approval:
+    """A decision on a whole batch, as it stands in ``approval.json``. Never changed once written.
+
+    ``decisions`` maps a sha256 to ``{"action", "label", "by", "who"}``, where ``by`` is ``mark`` (a person
+    marked this image), ``suggestion`` or ``keep`` (it was on the list of images to keep).
+    """
+
+    batch_id: str
+    decision: str
+    who: str
+    note: str
+    at: str
+    via: str
+    undecided: str
+    version: int
+    guards: tuple[str, ...]
+    decisions: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Approval:
+        return cls(**{**raw, "guards": tuple(raw["guards"])})
+
+    def changes(self) -> dict[str, Mapping[str, Any]]:
+        """The decisions that change the data set."""
+        return {sha: d for sha, d in self.decisions.items() if d["action"] != Action.KEEP}
+
+
+@dataclass(frozen=True)
+class BatchProgress:
+    """How far a batch is: numbers of candidates. ``found`` is marked as wrong (delete or relabel).
+
+    ``deleted_valid`` counts deletions from the validation set apart: they move the yardstick.
+    """
+
+    total: int
+    marked: int
+    kept: int
+    deleted: int
+    relabelled: int
+    deleted_valid: int
+
+    @property
+    def undecided(self) -> int:
+        return max(0, self.total - self.marked)
+
+    @property
+    def found(self) -> int:
+        return self.deleted + self.relabelled
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A handle on one batch. Get one with ``load_batch`` or ``list_batches``."""
+
+    ws: Workspace
+    record: BatchRecord
+    clock: Callable[[], datetime] = field(default=_now, compare=False)
+
+    @property
+    def id(self) -> str:
+        return self.record.id
+
+    @property
+    def folder(self) -> Path:
+        return self.ws.batches / self.id
+
+    @property
+    def status(self) -> BatchStatus:
+        approval = self.approval()
+        if approval is None:
+            return BatchStatus.EXPIRED if self.clock() > self.deadline else BatchStatus.OPEN
+        if approval.decision == "approve":
+            return BatchStatus.APPLIED if self.applied_revision() is not None else BatchStatus.APPROVED
+        return BatchStatus.REJECTED if approval.decision == "reject" else BatchStatus.SENT_BACK
+
+    @property
+    def version(self) -> int:
+        """Lines of the decision log. Grows with every mark, undo, redo and reopening."""
+        return len(self.events())
+
+    @property
+    def deadline(self) -> datetime:
+        """The deadline in force: that of the last reopening, if there was one."""
+        times = [e["deadline"] for e in self.events() if e["kind"] == "reopen"]
+        return datetime.fromisoformat(times[-1]) if times else self.record.deadline
+
+    def events(self) -> list[dict[str, Any]]:
+        """The decision log, oldest first."""
+        return log.read(self.folder / "decisions.jsonl")
+
+    def candidates(self) -> manifests.Manifest:
+        return _candidates(self.folder / "candidates.parquet")
+
+    def markable(self) -> frozenset[str]:
+        """Images that can be marked: the candidates, and the other members of their duplicate groups."""
+        return _markable(self.folder / "candidates.parquet")
+
+    def marks(self) -> dict[str, MarkState]:
+        """The marks that stand now, by sha256."""
+        return log.fold(self.events())
+
+    def progress(self) -> BatchProgress:
+        rows = {r["sha256"]: r for r in self.candidates().rows()}
+        marks = self.marks()
+        count = {a: sum(m.action == a for m in marks.values()) for a in Action}
+        gone = [s for s, m in marks.items() if m.action == Action.DELETE and s in rows]
+        return BatchProgress(
+            total=len(rows),
+            marked=sum(s in rows for s in marks),
+            kept=count[Action.KEEP],
+            deleted=count[Action.DELETE],
+            relabelled=count[Action.RELABEL],
+            deleted_valid=sum(rows[s]["split"] == "valid" for s in gone),
+        )
+
+    def approval(self) -> Approval | None:
+        """The decision on the batch, or None while it is undecided."""
+        try:
+            return Approval.from_json(read_json(self.folder / "approval.json"))
+        except FileNotFoundError:
+            return None
+
+    def applied_revision(self) -> int | None:
+        """The revision that an approved batch became, or None.
+
+        ``applied.json`` says it; after a kill between the revision and that file, the revisions do.
+        """
+        try:
+            return int(read_json(self.folder / "applied.json")["revision"])
+        except FileNotFoundError:
+            return find_revision(self.ws, f"batch:{self.id}", after=self.record.revision)
+
+
+def find_revision(ws: Workspace, cause: str, *, after: int = 0) -> int | None:
+    """The revision later than ``after`` whose header gives this cause."""
+    for n in (n for n in reversed(ws.revisions()) if n > after):
+        if manifests.read_header(ws.dataset(n)).extra.get("cause") == cause:
+            return n
+    return None
+
+
+def list_batches(ws: Workspace) -> list[Batch]:
+    """All batches, the oldest first."""
+    folders = ws.batches.iterdir() if ws.batches.is_dir() else []
+    names = [p.name for p in folders if _ID.fullmatch(p.name) and (p / "batch.json").exists()]
+    return sorted((load_batch(ws, n) for n in names), key=lambda b: b.record.number)
+
+
+def load_batch(ws: Workspace, batch_id: str, *, clock: Callable[[], datetime] = _now) -> Batch:
+    """The batch of this id. Raises ``ReviewError`` if there is none."""
+    try:
+        if not _ID.fullmatch(batch_id):
+            raise FileNotFoundError(batch_id)
+        record = BatchRecord.from_json(read_json(ws.batches / batch_id / "batch.json"))
+    except FileNotFoundError as e:
+        raise ReviewError(
+            f"There is no batch {batch_id[:40]!r}.", "`keepset review list` shows all batches."
+        ) from e
+    return Batch(ws, record, clock)
+
+
+@functools.lru_cache(maxsize=8)
+def _candidates(path: Path) -> manifests.Manifest:
+    return manifests.read(path, "candidates")  # immutable, so a cache cannot go stale
+
+
+@functools.lru_cache(maxsize=8)
+def _markable(path: Path) -> frozenset[str]:
+    table = _candidates(path).table
+    members = (s for group in table["group_members"].to_pylist() for s in group)
+    return frozenset([*table["sha256"].to_pylist(), *members])

@@ -1,0 +1,78 @@
+"""From single findings to the ranked rows of a batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from keepset.config import ReviewConfig
+from keepset.reasons import Action
+from keepset.review.evidence import Evidence
+from keepset.review.findings import Finding, conflicts, corrections, duplicates, groups_of, label_issues
+from keepset.review.oddities import oddities, outliers
+from keepset.review.scores import label_scores
+
+__all__ = ["find_candidates"]
+
+
+def find_candidates(evidence: Evidence, config: ReviewConfig) -> list[dict[str, Any]]:
+    """Rows of the manifest ``candidates``, the likeliest trouble first, at most ``max_candidates``.
+
+    An image with several reasons has the score 1 - prod(1 - score): each is further evidence.
+    """
+    found: dict[str, list[Finding]] = {}
+    for f in _all(evidence, config):
+        found.setdefault(f.sha256, []).append(f)
+    for several in found.values():
+        several.sort(key=lambda f: (-f.score, f.reason))
+    ranked = sorted(found.items(), key=lambda item: (-_score(item[1]), item[0]))[: config.max_candidates]
+    groups = groups_of(evidence)
+    return [_row(evidence, rank, sha, several, groups) for rank, (sha, several) in enumerate(ranked)]
+
+
+def _all(evidence: Evidence, config: ReviewConfig) -> Iterable[Finding]:
+    scores = label_scores(evidence)
+    if scores is not None:
+        yield from label_issues(evidence, scores, config.min_score)
+    yield from conflicts(evidence)
+    yield from duplicates(evidence)
+    yield from outliers(evidence)
+    yield from oddities(evidence)
+    yield from corrections(evidence)
+
+
+def _score(several: list[Finding]) -> float:
+    return 1.0 - math.prod(1.0 - f.score for f in several)
+
+
+def _row(
+    evidence: Evidence, rank: int, sha: str, several: list[Finding], groups: dict[str, list[dict[str, Any]]]
+) -> dict[str, Any]:
+    row, said = evidence.dataset[sha], _suggested(several)
+    words = "; ".join(f.words for f in several)
+    members = [m["sha256"] for m in groups.get(row["group_id"], []) if m["sha256"] != sha]
+    return {
+        "sha256": sha, "rank": rank, "score": _score(several),
+        "reasons": [str(f.reason) for f in several], "explanation": words[:1].upper() + words[1:] + ".",
+        "suggestion": str(said.action), "suggested_label": said.label, "label": row["label"],
+        **_model_says(evidence, row), "split": row["split"], "group_id": row["group_id"],
+        "group_members": members,
+    }  # fmt: skip
+
+
+def _suggested(several: list[Finding]) -> Finding:
+    """The strongest finding that asks for a change; else the strongest."""
+    return next((f for f in several if f.action != Action.KEEP), several[0])
+
+
+def _model_says(evidence: Evidence, row: dict[str, Any]) -> dict[str, Any]:
+    """Out-of-sample opinion; where there is none (added after training) every class is as likely."""
+    p = evidence.prediction(row["sha256"])
+    n = len(evidence.classes)
+    probs = p["cv_probs"] if p else [1.0 / n] * n
+    given = probs[evidence.classes.index(row["label"])] if row["label"] in evidence.classes else 0.0
+    return {
+        "predicted": p["cv_predicted"] if p else row["label"], "probability": float(max(probs)),
+        "given_probability": float(given), "loss": -math.log(max(given, 1e-7)),
+    }  # fmt: skip

@@ -1,0 +1,125 @@
+"""Everything that is known of the active images, in one place: what candidates are found from."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from keepset import manifests
+from keepset.config import RunConfig
+from keepset.errors import ModelError
+from keepset.files import read_json
+from keepset.review import inbox, memory
+from keepset.workspace import Workspace
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+__all__ = ["Evidence", "gather"]
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The active images of the current revision, and what a model, people and earlier batches say of them.
+
+    ``rows`` are data-set rows in manifest order; the other maps go by sha256 and may lack an image
+    (``predictions`` lacks exact duplicates and images that were added after training). ``classes`` is the
+    model's order of classes; ``labels`` is every class an image may have.
+    """
+
+    ws: Workspace
+    revision: int
+    dataset_hash: str
+    model_id: str
+    predictions_hash: str
+    classes: tuple[str, ...]
+    labels: tuple[str, ...]
+    far: float
+    rows: list[Row]
+    images: Mapping[str, Row]
+    predictions: Mapping[str, Row]
+    corrections: Mapping[str, inbox.Correction]
+    past: memory.Past
+
+    def fingerprint(self, version: int) -> str:
+        """16 hex digits of the revision and the model, and of users' corrections that are not decided yet."""
+        parents = {"dataset": self.dataset_hash, "predictions": self.predictions_hash}
+        pending = sorted((c.sha256, c.label) for c in self.corrections.values())
+        return manifests.fingerprint("review", parents, {"corrections": pending} if pending else {}, version)
+
+    @functools.cached_property
+    def dataset(self) -> dict[str, Row]:
+        """The active rows by sha256."""
+        return {r["sha256"]: r for r in self.rows}
+
+    def prediction(self, sha: str) -> Row | None:
+        """What the model says of an image; of an exact copy, what it says of the better one."""
+        better = self.dataset[sha]["dup_of"]
+        return self.predictions.get(sha) or (self.predictions.get(better) if better else None)
+
+    def features(self) -> tuple[list[str], npt.NDArray[np.float32]]:
+        """Frozen-body features: sha256s and float32 [n, d].
+
+        A fine-tuned body has learned the very labels that are in doubt; so its own features are used only
+        where the kept model is a linear head, whose body is the frozen one.
+        """
+        record = read_json(self.ws.models / self.model_id / "model.json")
+        path = self.ws.models / self.model_id / "features.safetensors"
+        if record["winner"] == "linear_head" and path.exists():
+            return _read_features(path)
+        from keepset.train import features
+
+        order, matrix = features.load(self.ws, self.model_id)
+        return list(order), matrix
+
+
+def gather(ws: Workspace, config: RunConfig) -> Evidence:
+    """Read the manifests. Raises ``ManifestMissing`` or, if nothing was trained yet, ``ModelError``."""
+    data = ws.current_dataset()
+    record = _model(ws, data.content_hash)
+    predictions = manifests.read(ws.models / record["id"] / "predictions.parquet", "predictions")
+    rows = [r for r in data.rows() if r["active"]]
+    past = memory.recall(ws, data)
+    active = {r["sha256"]: r for r in rows}
+    return Evidence(
+        ws=ws,
+        revision=int(data.header.extra["revision"]),
+        dataset_hash=data.content_hash,
+        model_id=record["id"],
+        predictions_hash=predictions.content_hash,
+        classes=tuple(record["classes"]),
+        labels=tuple(sorted({*config.labels, *record["classes"], *(r["label"] for r in rows)})),
+        far=float(record.get("ood", {}).get("quantile99", float("inf"))),
+        rows=rows,
+        images={r["sha256"]: r for r in manifests.read(ws.images, "images").rows()},
+        predictions={r["sha256"]: r for r in predictions.rows() if r["sha256"] in active},
+        corrections=inbox.pending(ws, active, past),
+        past=past,
+    )
+
+
+def _model(ws: Workspace, dataset_hash: str) -> dict[str, Any]:
+    """The newest model of this very revision; else the promoted one; else the newest."""
+    records = [read_json(p) for p in ws.models.glob("*/model.json")]
+    records.sort(key=lambda r: (r["created_at"], r["id"]))
+    if not records:
+        raise ModelError(
+            "No model was trained yet, so nothing can be reviewed.", "Run `keepset train` first."
+        )
+    mine = [r for r in records if r["dataset_hash"] == dataset_hash]
+    promoted = [r for r in records if r["id"] == ws.promoted()]
+    found: dict[str, Any] = (mine or promoted or records)[-1]
+    return found
+
+
+def _read_features(path: Any) -> tuple[list[str], npt.NDArray[np.float32]]:
+    from safetensors import safe_open
+
+    with safe_open(path, "numpy") as f:
+        order = (f.metadata() or {})["sha256"].split("\n")
+        return order, f.get_tensor("features")

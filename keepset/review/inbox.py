@@ -1,0 +1,58 @@
+"""Corrections by users of the prediction page: rows of ``inbox.jsonl``, offered to the reviewer, never applied.
+
+A row is ``{"at", "sha256", "predicted", "label", "who"}``. Only images of the data set can be candidates; a
+corrected picture that is not in it has to come in the ordinary way first, through a source.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from keepset.review.memory import Past
+from keepset.workspace import Workspace
+
+__all__ = ["Correction", "pending", "read"]
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What a user said that a picture shows, and when (ISO 8601, UTC)."""
+
+    sha256: str
+    label: str
+    predicted: str
+    who: str
+    at: str
+
+
+def read(ws: Workspace) -> list[Correction]:
+    """All readable rows, oldest first. The file is written by a web page, so a bad line is passed over."""
+    path = ws.root / "inbox.jsonl"
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return [c for line in lines if (c := _parsed(line)) is not None]
+
+
+def _parsed(line: str) -> Correction | None:
+    try:
+        raw = json.loads(line)
+        return Correction(**{k: str(raw.get(k) or "") for k in Correction.__dataclass_fields__})
+    except (ValueError, AttributeError):
+        return None
+
+
+def pending(ws: Workspace, active: Mapping[str, Mapping[str, Any]], past: Past) -> dict[str, Correction]:
+    """By sha256 the last correction of each active image that disagrees with its label and is newer than
+    the last decision on it."""
+    found: dict[str, Correction] = {}
+    for c in read(ws):
+        row = active.get(c.sha256)
+        decided = past.decided.get(c.sha256)
+        if row is None or (decided is not None and decided.at >= c.at):
+            continue
+        found[c.sha256] = c
+    return {s: c for s, c in found.items() if c.label != active[s]["label"]}

@@ -1,0 +1,116 @@
+"""The decision log of a batch: what a line is, and what the lines add up to.
+
+A line is ``{"at", "who", "kind", ...}``: ``mark`` carries ``marks``; ``undo`` and ``redo`` carry ``of``, the
+number of the mark line that they take out or put back; ``reopen`` carries the new ``deadline``. The state is
+the mark lines that are not undone, in their order. So taking back one's own line never takes back what
+somebody else said of the same image later.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keepset.files import append_line
+from keepset.reasons import Action
+
+__all__ = ["Mark", "MarkState", "append", "fold", "last_standing", "last_undone", "read"]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What a reviewer says of one image. ``label`` goes with relabel; no action takes a mark away."""
+
+    sha256: str
+    action: Action | None
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class MarkState:
+    """A mark that stands: who set it, and when (ISO 8601, UTC)."""
+
+    action: Action
+    label: str | None
+    who: str
+    at: str
+
+    def words(self) -> str:
+        return f"{self.action} to {self.label}" if self.label else str(self.action)
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """All lines in order. A line torn by a power cut counts as a line, and says nothing."""
+    if not path.exists():
+        return []
+    return [_parsed(line) for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return {"kind": "torn", "who": "", "at": ""}
+    return event if isinstance(event, dict) and "kind" in event else {"kind": "torn", "who": "", "at": ""}
+
+
+def append(path: Path, event: dict[str, Any]) -> None:
+    """Append one event, synced. The caller holds the batch's lock."""
+    if path.exists() and path.stat().st_size:
+        with path.open("rb") as f:
+            f.seek(-1, 2)
+            torn = f.read(1) != b"\n"
+        if torn:
+            with path.open("ab") as f:
+                f.write(b"\n")
+    append_line(path, json.dumps(event, sort_keys=True))
+
+
+def fold(events: Sequence[dict[str, Any]]) -> dict[str, MarkState]:
+    """The marks that stand after these events, by sha256."""
+    state: dict[str, MarkState] = {}
+    gone = _undone(events)
+    for i, event in enumerate(events):
+        if event["kind"] != "mark" or i in gone:
+            continue
+        for m in event["marks"]:
+            if m["action"] is None:
+                state.pop(m["sha256"], None)
+            else:
+                state[m["sha256"]] = MarkState(Action(m["action"]), m["label"], event["who"], event["at"])
+    return state
+
+
+def last_standing(events: Sequence[dict[str, Any]], who: str) -> int | None:
+    """Number of this person's last mark line that is not undone."""
+    gone = _undone(events)
+    mine = (i for i, e in enumerate(events) if e["kind"] == "mark" and e["who"] == who and i not in gone)
+    return max(mine, default=None)
+
+
+def last_undone(events: Sequence[dict[str, Any]], who: str) -> int | None:
+    """The mark line that this person's last undo took out, unless they marked something since."""
+    stack: list[int] = []
+    for event in events:
+        if event["who"] != who:
+            continue
+        if event["kind"] == "undo":
+            stack.append(event["of"])
+        elif event["kind"] == "redo" and stack:
+            stack.pop()
+        elif event["kind"] == "mark":
+            stack.clear()
+    return stack[-1] if stack else None
+
+
+def _undone(events: Sequence[dict[str, Any]]) -> set[int]:
+    gone: set[int] = set()
+    for event in events:
+        if event["kind"] == "undo":
+            gone.add(event["of"])
+        elif event["kind"] == "redo":
+            gone.discard(event["of"])
+    return gone

@@ -1,0 +1,110 @@
+"""Images that are odd rather than mislabelled: outliers by feature distance, and low quality.
+
+All thresholds are here. An oddity that half of the set has is what the set looks like, and is hidden (as
+cleanvision does).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from keepset.reasons import Action, CandidateReason
+from keepset.review.evidence import Evidence
+from keepset.review.findings import Finding
+
+__all__ = ["CHECKS", "Check", "oddities", "outliers"]
+
+COMMON = 0.5
+"""Share of the set from which an oddity is hidden."""
+FAR = 5.0
+"""An outlier lies so many median absolute deviations beyond the median distance."""
+ODD_SIZE = 10.0
+"""Side (square root of the area) so many times larger or smaller than the set's median."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A low-quality check: a column of ``images``, and from where it is bad (below ``low`` or above ``high``)."""
+
+    reason: CandidateReason
+    column: str
+    words: str
+    low: float = -math.inf
+    high: float = math.inf
+    score: float = 0.6
+
+    def fails(self, image: Mapping[str, Any]) -> bool:
+        value = image.get(self.column)
+        return value is not None and not self.low <= value <= self.high
+
+
+CHECKS = (
+    Check(CandidateReason.DARK, "brightness", "very dark (mean {value:.2f} of 1)", low=0.05),
+    Check(CandidateReason.BRIGHT, "brightness", "very bright (mean {value:.2f} of 1)", high=0.95),
+    Check(CandidateReason.BLURRY, "sharpness", "blurry (sharpness {value:.0f})", low=15.0),
+    Check(
+        CandidateReason.LOW_INFORMATION,
+        "entropy",
+        "hardly any content ({value:.1f} bits)",
+        low=2.0,
+        score=0.7,
+    ),
+)
+
+
+def oddities(evidence: Evidence) -> Iterator[Finding]:
+    """Low quality and odd sizes of images that nobody has decided on yet."""
+    images = [(r["sha256"], evidence.images.get(r["sha256"], {})) for r in evidence.rows]
+    for check in CHECKS:
+        found = [(sha, image) for sha, image in images if check.fails(image)]
+        for sha, image in _unless_common(found, len(images)):
+            words = check.words.format(value=image[check.column])
+            yield from _fresh(evidence, Finding(sha, check.reason, check.score, Action.DELETE, None, words))
+    yield from _odd_sizes(evidence, images)
+
+
+def _odd_sizes(evidence: Evidence, images: list[tuple[str, Mapping[str, Any]]]) -> Iterator[Finding]:
+    sized = [(s, i) for s, i in images if i.get("width") and i.get("height")]
+    if not sized:
+        return
+    middle = median(_side(i) for _, i in sized)
+    found = [(s, i) for s, i in sized if not 1 / ODD_SIZE <= _side(i) / middle <= ODD_SIZE]
+    for sha, image in _unless_common(found, len(images)):
+        words = f"odd size {image['width']}×{image['height']}, the median side is {middle:.0f} px"
+        yield from _fresh(evidence, Finding(sha, CandidateReason.ODD_SIZE, 0.5, Action.KEEP, None, words))
+
+
+def _side(image: Mapping[str, Any]) -> float:
+    return math.sqrt(image["width"] * image["height"])
+
+
+def outliers(evidence: Evidence) -> Iterator[Finding]:
+    """Images far from all others in feature space: likely not a picture of any class.
+
+    Far is beyond the distance under which 99 % of held-out images lie *and* beyond the median by five
+    median absolute deviations; the second keeps the one in a hundred that is always beyond the first.
+    """
+    known = [(s, float(p["ood_distance"])) for s, p in evidence.predictions.items()]
+    if len(known) < 5:
+        return
+    middle = median(d for _, d in known)
+    spread = median(abs(d - middle) for _, d in known)
+    limit = max(evidence.far if math.isfinite(evidence.far) else 0.0, middle + FAR * spread)
+    found = [(s, d) for s, d in known if d > limit]
+    for sha, d in _unless_common(found, len(known)):
+        words = f"unlike the other pictures (distance {d:.2f}, ordinary is {middle:.2f})"
+        score = min(0.95, 0.6 + 0.35 * (d - limit) / max(limit, 1e-9))
+        yield from _fresh(evidence, Finding(sha, CandidateReason.OUTLIER, score, Action.DELETE, None, words))
+
+
+def _unless_common(found: list[tuple[str, Any]], total: int) -> list[tuple[str, Any]]:
+    return [] if len(found) > COMMON * total else found
+
+
+def _fresh(evidence: Evidence, finding: Finding) -> Iterator[Finding]:
+    if finding.sha256 not in evidence.past.decided:
+        yield finding

@@ -1,0 +1,84 @@
+"""When to stop cleaning: what the batches found of what was looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from keepset.review.batch import BatchStatus, list_batches
+from keepset.workspace import Workspace
+
+__all__ = ["BatchYield", "StopAdvice", "stop_rule", "wilson"]
+
+ENOUGH = 1 / 50
+"""A batch that finds no more than this of what was looked at is a poor one."""
+RUNNING = 2
+"""So many poor batches running: stop."""
+Z = 1.959963984540054
+"""Normal quantile of a two-sided 95 % interval."""
+
+
+@dataclass(frozen=True)
+class BatchYield:
+    """What one decided batch brought: images ``found`` wrong of those ``reviewed``, of ``candidates``."""
+
+    batch_id: str
+    found: int
+    reviewed: int
+    candidates: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class StopAdvice:
+    """Yields of all approved batches, oldest first, and the advice. ``low`` and ``high`` are the 95 %
+    Wilson interval of the share found, over the last two batches together."""
+
+    yields: tuple[BatchYield, ...]
+    stop: bool
+    low: float
+    high: float
+    words: str
+
+
+def stop_rule(ws: Workspace) -> StopAdvice:
+    """Advise stopping when two batches running found at most 1 in 50 of what was looked at."""
+    yields = []
+    for b in list_batches(ws):
+        if b.status in (BatchStatus.APPROVED, BatchStatus.APPLIED) and (approval := b.approval()):
+            found, reviewed = len(approval.changes()), len(approval.decisions)
+            yields.append(
+                BatchYield(b.id, found, reviewed, b.candidates().header.rows, *wilson(found, reviewed))
+            )
+    seen = [y for y in yields if y.reviewed]
+    last = seen[-RUNNING:]
+    found, reviewed = sum(y.found for y in last), sum(y.reviewed for y in last)
+    low, high = wilson(found, reviewed)
+    poor = len(last) == RUNNING and all(y.found <= ENOUGH * y.reviewed for y in last)
+    told = reviewed >= 1 / ENOUGH or all(y.reviewed >= y.candidates for y in last)
+    return StopAdvice(tuple(yields), poor and told, low, high, _words(last, poor, told, (low, high)))
+
+
+def wilson(found: int, n: int, z: float = Z) -> tuple[float, float]:
+    """Score interval of a share (Wilson, JASA 22, 1927); (0, 1) without data."""
+    if n == 0:
+        return 0.0, 1.0
+    p, zz = found / n, z * z
+    mid, half = p + zz / (2 * n), z * (p * (1 - p) / n + zz / (4 * n * n)) ** 0.5
+    return max(0.0, (mid - half) / (1 + zz / n)), min(1.0, (mid + half) / (1 + zz / n))
+
+
+def _words(last: list[BatchYield], poor: bool, told: bool, interval: tuple[float, float]) -> str:
+    if not last:
+        return "No batch has been reviewed yet."
+    found, reviewed = sum(y.found for y in last), sum(y.reviewed for y in last)
+    batches = "batch" if len(last) == 1 else f"{len(last)} batches"
+    head = (
+        f"The last {batches} found {found} of {reviewed} images wrong "
+        f"({found / reviewed:.1%}; 95 % interval {interval[0]:.1%} to {interval[1]:.1%})."
+    )
+    if poor and told:
+        return f"{head} At most 1 in 50, twice running: stopping is reasonable."
+    if poor:
+        return f"{head} Too few were looked at to say that it is enough."
+    return f"{head} Go on: another batch is likely to find more."
