@@ -13,7 +13,7 @@ from keepset.review.batch import (
     list_batches,
     load_batch,
 )
-from keepset.review.deciding import guards, planned, reopen, submit
+from keepset.review.deciding import Preview, guards, planned, preview, reopen, submit
 from keepset.review.log import Mark, MarkState
 from keepset.review.marking import changes_since, mark, redo, undo
 from keepset.review.opening import review
@@ -28,6 +28,7 @@ __all__ = [
     "BatchYield",
     "Mark",
     "MarkState",
+    "Preview",
     "StopAdvice",
     "changes_since",
     "guards",
@@ -35,6 +36,7 @@ __all__ = [
     "load_batch",
     "mark",
     "planned",
+    "preview",
     "redo",
     "reopen",
     "review",

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from keepset.config import ReviewConfig
-from keepset.reasons import Action
+from keepset.reasons import Action, CandidateReason
 from keepset.review.evidence import Evidence
 from keepset.review.findings import Finding, conflicts, corrections, duplicates, groups_of, label_issues
 from keepset.review.oddities import oddities, outliers
@@ -61,9 +61,16 @@ def _row(
     }  # fmt: skip
 
 
+_FIRST = (Action.DELETE, Action.RELABEL, Action.KEEP)
+
+
 def _suggested(several: list[Finding]) -> Finding:
-    """The strongest finding that asks for a change; else the strongest."""
-    return next((f for f in several if f.action != Action.KEEP), several[0])
+    """What a person said comes first; then deleting (a copy or junk needs no better label), then relabelling.
+
+    Of findings that ask for the same, the strongest speaks; ``several`` has the strongest first.
+    """
+    said = [f for f in several if f.reason == CandidateReason.USER_CORRECTION and f.action != Action.KEEP]
+    return said[0] if said else min(several, key=lambda f: _FIRST.index(f.action))
 
 
 def _model_says(evidence: Evidence, row: dict[str, Any]) -> dict[str, Any]:

@@ -2,92 +2,125 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from keepset.errors import NeedsConfirmation, ReviewError, StaleBatch
 from keepset.files import write_json
 from keepset.reasons import Action, Split
 from keepset.review import log
-from keepset.review.batch import Approval, Batch, BatchStatus
+from keepset.review.auditing import audit_decision
+from keepset.review.batch import Approval, Batch, BatchRecord, BatchStatus
 from keepset.review.marking import changes_since, difference, lock_of, must_be_open
+from keepset.review.naming import needs_name, whole
 
-__all__ = ["audit_decision", "guards", "planned", "reopen", "submit"]
+__all__ = ["Preview", "guards", "planned", "preview", "reopen", "submit"]
 
 DECISIONS = ("approve", "reject", "send_back")
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What an approval would do now, before anybody decides.
+
+    ``plan`` is ``{"action", "label", "by", "who"}`` by sha256; ``by_class`` maps a class to its numbers of
+    active images ``before``, ``after`` and ``deleted``; ``deleted_valid`` counts deletions from the
+    validation set apart (they move the yardstick); ``guards`` is what needs a tick, in words.
+    """
+
+    plan: dict[str, dict[str, Any]]
+    by_class: dict[str, dict[str, int]]
+    kept: int
+    deleted: int
+    relabelled: int
+    deleted_valid: int
+    guards: tuple[str, ...]
 
 
 def planned(batch: Batch, *, undecided: str = "keep", keep: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
     """What an approval would do now: ``{"action", "label", "by", "who"}`` by sha256.
 
     ``undecided="keep"`` leaves unmarked images out (they may come back in a later batch);
-    ``"suggested"`` takes the suggestion for them. Images in ``keep`` are kept whatever is marked.
+    ``"suggested"`` takes the suggestion for them. Images in ``keep`` (sha256s or their first digits) are
+    kept whatever is marked. Raises ``ReviewError`` for an image that is not in the batch.
     """
     if undecided not in ("keep", "suggested"):
         raise ReviewError(f"undecided is 'keep' or 'suggested', not {undecided!r}.")
-    strange = sorted(set(keep) - batch.markable())
-    if strange:
-        raise ReviewError(
-            f"The image {strange[0][:12]!r} is not in {batch.id}.", "Give whole sha256s of its images."
-        )
+    kept = whole(keep, batch.markable(), batch.id)
     plan: dict[str, dict[str, Any]] = {}
     if undecided == "suggested":
         for r in batch.candidates().rows():
             plan[r["sha256"]] = _decided(r["suggestion"], r["suggested_label"], "suggestion", "")
     for sha, m in batch.marks().items():
         plan[sha] = _decided(m.action, m.label, "mark", m.who)
-    for sha in keep:
+    for sha in kept:
         plan[sha] = _decided(Action.KEEP, None, "keep", "")
     return dict(sorted(plan.items()))
 
 
 def _decided(action: str, label: str | None, by: str, who: str) -> dict[str, Any]:
-    return {
-        "action": str(action), "label": label if action == Action.RELABEL else None, "by": by, "who": who,
-    }  # fmt: skip
+    target = label if action == Action.RELABEL else None
+    return {"action": str(action), "label": target, "by": by, "who": who}
 
 
 def guards(batch: Batch, *, undecided: str = "keep", keep: Sequence[str] = ()) -> list[str]:
-    """What needs a tick before approval, in words: large deletions, and classes that become too small.
-
-    Counted on the current revision. Deletions from the validation set are counted apart.
-    """
-    return _guards(batch, planned(batch, undecided=undecided, keep=keep))
+    """What needs a tick before approval, in words: large deletions, and classes that become too small."""
+    return list(preview(batch, undecided=undecided, keep=keep).guards)
 
 
-def _guards(batch: Batch, plan: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def preview(batch: Batch, *, undecided: str = "keep", keep: Sequence[str] = ()) -> Preview:
+    """What an approval would do now, counted on the current revision."""
+    plan = planned(batch, undecided=undecided, keep=keep)
     rows = [r for r in batch.ws.current_dataset().rows() if r["active"]]
-    share, least, found = batch.record.large_share, batch.record.min_per_class, []
-    for label in sorted({r["label"] for r in rows}):
-        before = [r for r in rows if r["label"] == label]
-        gone = [r for r in before if _action(plan, r) == Action.DELETE]
-        if len(gone) > share * len(before):
-            found.append(f"{len(gone)} of the {len(before)} images of '{label}' would be deleted.")
-        after = _after(plan, rows, label)
-        if after < least and after < len(before):
-            found.append(f"'{label}' would keep {after} images, fewer than the {least} it should have.")
-    valid = [r for r in rows if r["split"] == Split.VALID]
-    gone = [r for r in valid if _action(plan, r) == Action.DELETE]
-    if len(gone) > share * len(valid):
-        found.append(
-            f"{len(gone)} of the {len(valid)} images of the validation set would be deleted: "
-            "the yardstick moves."
-        )
-    return found
+    gone = [r for r in rows if _action(plan, r) == Action.DELETE]
+    by_class = _by_class(plan, rows)
+    valid = sum(r["split"] == Split.VALID for r in rows)
+    gone_valid = sum(r["split"] == Split.VALID for r in gone)
+    count = {a: sum(d["action"] == a for d in plan.values()) for a in Action}
+    return Preview(
+        plan=plan,
+        by_class=by_class,
+        kept=count[Action.KEEP],
+        deleted=len(gone),
+        relabelled=count[Action.RELABEL],
+        deleted_valid=gone_valid,
+        guards=tuple(_guards(batch.record, by_class, gone_valid, valid)),
+    )
 
 
 def _action(plan: Mapping[str, Mapping[str, Any]], row: Mapping[str, Any]) -> str:
     return str(plan[row["sha256"]]["action"]) if row["sha256"] in plan else str(Action.KEEP)
 
 
-def _after(plan: Mapping[str, Mapping[str, Any]], rows: Sequence[Mapping[str, Any]], label: str) -> int:
-    def stays(row: Mapping[str, Any]) -> bool:
+def _by_class(
+    plan: Mapping[str, Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]
+) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for row in rows:
         action = _action(plan, row)
         target = plan[row["sha256"]]["label"] if action == Action.RELABEL else row["label"]
-        return action != Action.DELETE and target == label
+        for label in (row["label"], target):
+            found.setdefault(label, {"before": 0, "after": 0, "deleted": 0})
+        found[row["label"]]["before"] += 1
+        found[row["label"]]["deleted"] += action == Action.DELETE
+        found[target]["after"] += action != Action.DELETE
+    return dict(sorted(found.items()))
 
-    return sum(map(stays, rows))
+
+def _guards(
+    record: BatchRecord, by_class: Mapping[str, Mapping[str, int]], gone_valid: int, valid: int
+) -> Iterator[str]:
+    least = record.min_per_class
+    for label, n in by_class.items():
+        if n["deleted"] > record.large_share * n["before"]:
+            yield f"{n['deleted']} of the {n['before']} images of '{label}' would be deleted."
+        if n["after"] < least and n["after"] < n["before"]:
+            yield f"'{label}' would keep {n['after']} images, fewer than the {least} it should have."
+    if gone_valid > record.large_share * valid:
+        yield (
+            f"{gone_valid} of the {valid} images of the validation set would be deleted: the yardstick moves."
+        )
 
 
 def submit(
@@ -110,14 +143,16 @@ def submit(
     """
     if decision not in DECISIONS:
         raise ReviewError(f"{decision!r} is no decision.", f"One of: {', '.join(DECISIONS)}.")
-    if not who.strip():
-        raise ReviewError("A decision needs a name.", "Give one with --who, or set KEEPSET_REVIEWER.")
+    needs_name(who)
     with batch.ws.lock(lock_of(batch)):
         must_be_open(batch)
         if expected_version is not None:
             _refuse_stale(batch, expected_version)
-        plan = planned(batch, undecided=undecided, keep=keep) if decision == "approve" else {}
-        ticked = _guards(batch, plan) if plan else []
+        plan: dict[str, dict[str, Any]] = {}
+        ticked: tuple[str, ...] = ()
+        if decision == "approve":
+            seen = preview(batch, undecided=undecided, keep=keep)
+            plan, ticked = seen.plan, seen.guards
         if ticked and not confirm:
             raise NeedsConfirmation(
                 f"Approving {batch.id} needs a tick: " + " ".join(ticked),
@@ -125,9 +160,7 @@ def submit(
             )
         at = batch.clock().isoformat()
         version = batch.version
-        approval = Approval(
-            batch.id, decision, who.strip(), note, at, via, undecided, version, tuple(ticked), plan
-        )
+        approval = Approval(batch.id, decision, who.strip(), note, at, via, undecided, version, ticked, plan)
         try:
             write_json(batch.folder / "approval.json", asdict(approval), exclusive=True)
         except FileExistsError:
@@ -135,26 +168,6 @@ def submit(
             raise
         audit_decision(batch, approval)
     return approval
-
-
-def audit_decision(batch: Batch, approval: Approval) -> None:
-    """Write the decision's audit row, unless it stands there: a kill may have come between."""
-    what = {
-        "batch": batch.id, "decision": approval.decision, "via": approval.via, "decided_at": approval.at,
-        "undecided": approval.undecided, "ticked": list(approval.guards), **_counts(approval),
-    }  # fmt: skip
-    for row in batch.ws.audit_log():
-        seen = row["what"]
-        if row["action"] == "review" and (seen.get("batch"), seen.get("decided_at")) == (
-            batch.id,
-            approval.at,
-        ):
-            return
-    batch.ws.audit("review", who=approval.who, what=what, why=approval.note)
-
-
-def _counts(approval: Approval) -> dict[str, int]:
-    return {str(a): sum(d["action"] == a for d in approval.decisions.values()) for a in Action}
 
 
 def _refuse_stale(batch: Batch, version: int) -> None:
@@ -172,14 +185,16 @@ def reopen(batch: Batch, *, who: str) -> None:
 
     Raises ``ReviewError`` for any other batch.
     """
-    if not who.strip():
-        raise ReviewError("A decision needs a name.", "Give one with --who, or set KEEPSET_REVIEWER.")
+    needs_name(who)
     with batch.ws.lock(lock_of(batch)):
         status = batch.status
         if status not in (BatchStatus.SENT_BACK, BatchStatus.EXPIRED):
             raise ReviewError(
                 f"{batch.id} is {status}; only a batch that was sent back or has expired can be reopened."
             )
+        old = batch.approval()
+        if old is not None:
+            audit_decision(batch, old)
         now = batch.clock()
         deadline = now + (batch.record.deadline - batch.record.opened_at)
         event = {"at": now.isoformat(), "who": who, "kind": "reopen", "deadline": deadline.isoformat()}

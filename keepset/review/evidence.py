@@ -27,7 +27,7 @@ Row = dict[str, Any]
 class Evidence:
     """The active images of the current revision, and what a model, people and earlier batches say of them.
 
-    ``rows`` are data-set rows in manifest order; the other maps go by sha256 and may lack an image
+    ``rows`` are data-set rows in manifest order, with their duplicate groups as they are now; the other maps go by sha256 and may lack an image
     (``predictions`` lacks exact duplicates and images that were added after training). ``classes`` is the
     model's order of classes; ``labels`` is every class an image may have.
     """
@@ -83,7 +83,8 @@ def gather(ws: Workspace, config: RunConfig) -> Evidence:
     data = ws.current_dataset()
     record = _model(ws, data.content_hash)
     predictions = manifests.read(ws.models / record["id"] / "predictions.parquet", "predictions")
-    rows = [r for r in data.rows() if r["active"]]
+    images = {r["sha256"]: r for r in manifests.read(ws.images, "images").rows()}
+    rows = [_regrouped(r, images.get(r["sha256"])) for r in data.rows() if r["active"]]
     past = memory.recall(ws, data)
     active = {r["sha256"]: r for r in rows}
     return Evidence(
@@ -96,11 +97,18 @@ def gather(ws: Workspace, config: RunConfig) -> Evidence:
         labels=tuple(sorted({*config.labels, *record["classes"], *(r["label"] for r in rows)})),
         far=float(record.get("ood", {}).get("quantile99", float("inf"))),
         rows=rows,
-        images={r["sha256"]: r for r in manifests.read(ws.images, "images").rows()},
+        images=images,
         predictions={r["sha256"]: r for r in predictions.rows() if r["sha256"] in active},
         corrections=inbox.pending(ws, active, past),
         past=past,
     )
+
+
+def _regrouped(row: Row, image: Row | None) -> Row:
+    """The row with the duplicate group as it is now: later images may have joined, or tied two groups."""
+    if image is None or image["group_id"] is None:
+        return row
+    return row | {k: image[k] for k in ("group_id", "dup_of", "dup_kind")}
 
 
 def _model(ws: Workspace, dataset_hash: str) -> dict[str, Any]:

@@ -19,6 +19,11 @@ CONFLICT = 0.9
 CONFLICT_SETTLED = 0.55  # the model agrees with the label it has
 CORRECTED = 0.97
 
+SURE = 0.6
+"""Out-of-sample probability of another class from which relabelling to it is suggested."""
+WRONG = 0.8
+"""Label-issue score from which an image that fits no class is suggested for deletion."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -36,19 +41,26 @@ def label_issues(evidence: Evidence, scores: LabelScores, min_score: float) -> I
     """Images whose label both scorers together doubt."""
     for i, sha in enumerate(scores.sha256):
         score = float(scores.score[i])
-        if score < min_score or not evidence.past.asks_again(sha, score, evidence.model_id):
-            continue
-        p = evidence.predictions[sha]
-        label = evidence.dataset[sha]["label"]
-        best, share = p["cv_predicted"], max(p["cv_probs"])
-        if best == label:
-            words = f"does not look like other '{label}' pictures"
-            yield Finding(sha, CandidateReason.LABEL_ISSUE, score, Action.KEEP, None, words)
-        else:
-            words = f"looks like '{best}' ({share:.0%}), labelled '{label}'"
-            again = sha in evidence.past.decided
-            words += "; decided before, and a new model disagrees strongly" if again else ""
-            yield Finding(sha, CandidateReason.LABEL_ISSUE, score, Action.RELABEL, best, words)
+        if score >= min_score and evidence.past.asks_again(sha, score, evidence.model_id):
+            yield _label_issue(evidence, sha, score)
+
+
+def _label_issue(evidence: Evidence, sha: str, score: float) -> Finding:
+    """Relabel where the model is sure of another class; delete where it is only sure that it is not this."""
+    p, label = evidence.predictions[sha], evidence.dataset[sha]["label"]
+    best, share = p["cv_predicted"], max(p["cv_probs"])
+    action, target = Action.KEEP, None
+    words = f"looks like '{best}' ({share:.0%}), labelled '{label}'"
+    if best == label:
+        words = f"does not look like most '{label}' pictures"
+    elif share >= SURE:
+        action, target = Action.RELABEL, best
+    elif score >= WRONG:
+        action = Action.DELETE
+        words = f"hardly looks like '{label}', and no other class is likely (best '{best}', {share:.0%})"
+    if sha in evidence.past.decided:
+        words += "; decided before, but a new model disagrees strongly"
+    return Finding(sha, CandidateReason.LABEL_ISSUE, score, action, target, words)
 
 
 def conflicts(evidence: Evidence) -> Iterator[Finding]:
@@ -58,16 +70,20 @@ def conflicts(evidence: Evidence) -> Iterator[Finding]:
         sha = row["sha256"]
         if sha in evidence.past.decided:
             continue
-        twins = {m["label"] for m in groups.get(row["group_id"], []) if _exact_pair(row, m)}
-        others = sorted({*row["other_labels"], *twins} - {row["label"]})
-        if others:
-            yield _conflict(evidence, row, others)
+        twins = {m["label"] for m in groups.get(row["group_id"], []) if _are_copies(row, m)}
+        found, copied = set(row["other_labels"]) - {row["label"]}, twins - {row["label"]}
+        words = [f"found under '{row['label']}' and also under {_named(found)}"] if found else []
+        words += [f"labelled '{row['label']}', but a copy of it {_named(copied)}"] if copied else []
+        if words:
+            yield _conflict(evidence, row, found | copied, "; ".join(words))
 
 
-def _conflict(evidence: Evidence, row: Mapping[str, Any], others: list[str]) -> Finding:
+def _named(labels: set[str]) -> str:
+    return ", ".join(f"'{label}'" for label in sorted(labels))
+
+
+def _conflict(evidence: Evidence, row: Mapping[str, Any], others: set[str], words: str) -> Finding:
     sha, label = row["sha256"], row["label"]
-    named = ", ".join(f"'{o}'" for o in others)
-    words = f"found under '{label}' and also under {named}"
     p = evidence.prediction(sha)
     if p is not None and p["cv_predicted"] in others:
         guess = p["cv_predicted"]
@@ -78,8 +94,8 @@ def _conflict(evidence: Evidence, row: Mapping[str, Any], others: list[str]) -> 
     return Finding(sha, CandidateReason.LABEL_CONFLICT, CONFLICT_SETTLED, Action.KEEP, None, words)
 
 
-def _exact_pair(row: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two rows of a group are the same picture, by way of the better copy they share."""
+def _are_copies(row: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether one of two rows of a group is a copy of the other, or both of a third."""
     if row["sha256"] == other["sha256"]:
         return False
     return bool(

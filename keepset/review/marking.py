@@ -10,6 +10,7 @@ from keepset.reasons import Action
 from keepset.review import log
 from keepset.review.batch import Batch, BatchStatus
 from keepset.review.log import Mark, MarkState
+from keepset.review.naming import needs_name
 
 __all__ = ["changes_since", "lock_of", "mark", "must_be_open", "redo", "undo"]
 
@@ -99,8 +100,7 @@ def _checked(batch: Batch, m: Mark) -> Mark:
 
 
 def _append(batch: Batch, who: str, event: dict[str, Any]) -> None:
-    if not who.strip():
-        raise ReviewError("A decision needs a name.", "Give one with --who, or set KEEPSET_REVIEWER.")
+    needs_name(who)
     head = {"at": batch.clock().isoformat(), "who": who}
     log.append(batch.folder / "decisions.jsonl", head | event)
 

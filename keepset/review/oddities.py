@@ -7,7 +7,7 @@ cleanvision does).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -67,7 +67,7 @@ def oddities(evidence: Evidence) -> Iterator[Finding]:
     yield from _odd_sizes(evidence, images)
 
 
-def _odd_sizes(evidence: Evidence, images: list[tuple[str, Mapping[str, Any]]]) -> Iterator[Finding]:
+def _odd_sizes(evidence: Evidence, images: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[Finding]:
     sized = [(s, i) for s, i in images if i.get("width") and i.get("height")]
     if not sized:
         return

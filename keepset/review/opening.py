@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from keepset import manifests
 from keepset.config import RunConfig
 from keepset.files import write_json
 from keepset.manifests import Header
+from keepset.review.auditing import audit_opening, settle
 from keepset.review.batch import Batch, BatchRecord, BatchStatus, list_batches, load_batch
 from keepset.review.candidates import find_candidates
 from keepset.review.evidence import Evidence, gather
+from keepset.review.memory import STRONG
+from keepset.review.stopping import stop_rule
 from keepset.stages import SILENT, Progress, Stage, StageResult
 from keepset.workspace import Workspace
 
@@ -31,21 +35,47 @@ def review(
     and model give one batch, however often this is asked. Raises ``ModelError`` if no model was trained.
     """
     with ws.lock("review"):
+        settle(ws)
         evidence = gather(ws, config)
         wanted = evidence.fingerprint(VERSION)
-        there = next((b for b in list_batches(ws) if b.record.fingerprint == wanted), None)
+        there = _same_question(evidence, wanted)
         if there is not None:
             return _standing(there)
         progress.start("looking for likely trouble", None)
         rows = find_candidates(evidence, config.review)
-        if not rows:
-            return StageResult(Stage.REVIEW, False, "nothing is worth a person's look", {"candidates": 0})
+        if nothing := _not_worth_it(ws, rows):
+            return StageResult(Stage.REVIEW, False, nothing, {"candidates": len(rows)})
         batch = _open(evidence, config, rows, wanted, now or datetime.now(UTC))
     counts = dict(batch.record.counts)
     message = f"Batch {batch.id} is open: {len(rows)} images to look at."
     return StageResult(
         Stage.REVIEW, True, message, {"candidates": len(rows), **counts}, {"batch_id": batch.id}
     )
+
+
+def _not_worth_it(ws: Workspace, rows: list[dict[str, Any]]) -> str:
+    """Why these candidates are not worth a person's time, or "" if they are.
+
+    Once two batches running have found next to nothing, only a strong candidate opens another one.
+    """
+    if not rows:
+        return "nothing is worth a person's look"
+    advice = stop_rule(ws)
+    if advice.stop and rows[0]["score"] < STRONG:
+        return f"nothing strong enough is worth a person's look. {advice.words}"
+    return ""
+
+
+def _same_question(evidence: Evidence, wanted: str) -> Batch | None:
+    """A batch of this revision and model that still waits, or one of this very fingerprint.
+
+    A user's correction asks a new question, but not while the old one is still unanswered.
+    """
+    for b in list_batches(evidence.ws):
+        same = (b.record.dataset_hash, b.record.model_id) == (evidence.dataset_hash, evidence.model_id)
+        if b.record.fingerprint == wanted or (same and b.status == BatchStatus.OPEN):
+            return b
+    return None
 
 
 def _standing(batch: Batch) -> StageResult:
@@ -57,7 +87,7 @@ def _standing(batch: Batch) -> StageResult:
 
 
 def _open(
-    evidence: Evidence, config: RunConfig, rows: list[dict[str, object]], fingerprint: str, now: datetime
+    evidence: Evidence, config: RunConfig, rows: list[dict[str, Any]], fingerprint: str, now: datetime
 ) -> Batch:
     """Write candidates, then ``batch.json`` (a folder without it is no batch), then the audit row."""
     ws = evidence.ws
@@ -72,7 +102,7 @@ def _open(
         opened_at=now,
         deadline=now + timedelta(days=config.review.deadline_days),
         labels=evidence.labels,
-        counts=dict(Counter(str(reason) for r in rows for reason in r["reasons"])),  # type: ignore[attr-defined]
+        counts=dict(Counter(str(reason) for r in rows for reason in r["reasons"])),
         large_share=config.review.large_share,
         min_per_class=config.review.min_per_class,
         fingerprint=fingerprint,
@@ -83,6 +113,6 @@ def _open(
     plain = asdict(record)
     plain |= {"opened_at": record.opened_at.isoformat(), "deadline": record.deadline.isoformat()}
     write_json(ws.batches / batch_id / "batch.json", plain, exclusive=True)
-    what = {"batch": batch_id, "revision": record.revision, "model": record.model_id, "candidates": len(rows)}
-    ws.audit("open", who="keepset", what=what)
-    return load_batch(ws, batch_id)
+    batch = load_batch(ws, batch_id)
+    audit_opening(batch)
+    return batch

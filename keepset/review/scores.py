@@ -111,8 +111,8 @@ def ridge_out_of_group(features: Floats, y: Ints, groups: Sequence[str], n_class
     unit = float((x**2).sum() / len(x))
     members = _members(groups)
     tried = (_left_out(basis, strength, targets - mean, p * unit, members) for p in PENALTIES)
-    best = min(tried, key=lambda fit: float(((fit + mean - targets) ** 2).sum()))
-    return best + mean
+    fitted: Floats = mean + min(tried, key=lambda fit: float(((fit + mean - targets) ** 2).sum()))
+    return fitted
 
 
 def _spectrum(x: Floats) -> tuple[Floats, Floats]:
@@ -146,7 +146,7 @@ def _left_out(
     n = len(basis)
     residual = targets - scaled @ (basis.T @ targets)
     hat = (scaled * basis).sum(axis=1) + 1.0 / n
-    out = targets - residual / np.maximum(1.0 - hat, 1e-9)[:, None]
+    out: Floats = targets - residual / np.maximum(1.0 - hat, 1e-9)[:, None]
     for rows in members:
         block = np.eye(len(rows)) - scaled[rows] @ basis[rows].T - 1.0 / n
         out[rows] = targets[rows] - np.linalg.lstsq(block, residual[rows], rcond=None)[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from keepset.errors import ReviewError
+from keepset.review.naming import needs_name
 from keepset.stages import Stage, StageResult
 from keepset.workspace import Workspace
 
@@ -17,22 +17,21 @@ def purge(ws: Workspace, *, who: str, dry_run: bool = True) -> StageResult:
 
     Their rows stay, with their sources and the batch that deleted them; ``restore`` of a purged image is
     impossible afterwards, and older revisions can no longer be trained on whole. With ``dry_run`` nothing
-    is touched. ``summary`` holds the number of images and bytes. The audit row is written before the first
+    is touched. ``summary`` holds the numbers of images and bytes. The audit row is written before the first
     file goes, so that a kill leaves no unexplained gap; running it again finishes.
     """
-    if not who.strip():
-        raise ReviewError("A purge needs a name.", "Give one with --who, or set KEEPSET_REVIEWER.")
+    needs_name(who)
     with ws.lock("clean"):
         data = ws.current_dataset()
         gone = [r["sha256"] for r in data.rows() if not r["active"]]
         there = [s for s in gone if ws.blob(s).exists() or ws.thumb(s).exists()]
         summary = {"images": len(there), "bytes": sum(_size(ws, s) for s in there)}
-        words = f"{len(there)} deleted images, {summary['bytes'] / 1e6:.1f} MB"
+        words = f"{len(there)} deleted image{'s' * (len(there) != 1)}, {summary['bytes'] / 1e6:.1f} MB"
         if dry_run or not there:
             what = f"Would purge {words}; nothing was touched." if there else "up to date: nothing to purge"
             return StageResult(Stage.CLEAN, False, what, summary)
         facts: dict[str, Any] = {"revision": data.header.extra["revision"], **summary, "sha256": there}
-        ws.audit("purge", who=who, what=facts)
+        ws.audit("purge", who=who.strip(), what=facts)
         for sha in there:
             ws.blob(sha).unlink(missing_ok=True)
             ws.thumb(sha).unlink(missing_ok=True)

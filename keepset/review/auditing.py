@@ -1,0 +1,53 @@
+"""Audit rows that are written exactly once, also when a kill came between a deed and its row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from keepset.reasons import Action
+from keepset.review.batch import Approval, Batch, BatchStatus, list_batches
+from keepset.workspace import Workspace
+
+__all__ = ["audit_decision", "audit_once", "audit_opening", "settle"]
+
+
+def audit_once(
+    ws: Workspace, action: str, key: Mapping[str, Any], *, who: str, what: Mapping[str, Any], why: str = ""
+) -> None:
+    """Append an audit row, unless there is one of this action whose ``what`` holds all of ``key``."""
+    with ws.lock("audit"):
+        for row in ws.audit_log():
+            if row["action"] == action and key.items() <= row["what"].items():
+                return
+        ws.audit(action, who=who, what={**what, **key}, why=why)
+
+
+def audit_opening(batch: Batch) -> None:
+    r = batch.record
+    what = {"revision": r.revision, "model": r.model_id, "candidates": batch.candidates().header.rows}
+    audit_once(batch.ws, "open", {"batch": batch.id}, who="keepset", what=what)
+
+
+def audit_decision(batch: Batch, approval: Approval) -> None:
+    counts = {str(a): sum(d["action"] == a for d in approval.decisions.values()) for a in Action}
+    what = {
+        "decision": approval.decision, "via": approval.via, "undecided": approval.undecided,
+        "ticked": list(approval.guards), **counts,
+    }  # fmt: skip
+    key = {"batch": batch.id, "decided_at": approval.at}
+    audit_once(batch.ws, "review", key, who=approval.who, what=what, why=approval.note)
+
+
+def settle(ws: Workspace) -> None:
+    """Write the rows that are missing: openings, decisions, and deadlines that have passed."""
+    seen = {(r["action"], r["what"].get("batch"), r["what"].get("decided_at")) for r in ws.audit_log()}
+    for batch in list_batches(ws):
+        if ("open", batch.id, None) not in seen:
+            audit_opening(batch)
+        approval = batch.approval()
+        if approval is not None and ("review", batch.id, approval.at) not in seen:
+            audit_decision(batch, approval)
+        if approval is None and batch.status == BatchStatus.EXPIRED:
+            key = {"batch": batch.id, "deadline": batch.deadline.isoformat()}
+            audit_once(ws, "expire", key, who="keepset", what={"marked": len(batch.marks())})
