@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 APPROVE ?=
+# Local wheel folders that pip finds empty are not worth a page of warnings; a failure still fails.
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 DEMO_OPTIONS ?=
 
 .DEFAULT_GOAL := help
@@ -18,7 +21,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import ensurepip, venv' || { echo "This Python cannot make environments: install its venv package (Debian: apt-get install python3-venv)"; exit 2; }
 	@echo "Installing into $(VENV): a few minutes the first time (torch is large) ..."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' 2>&1 | { grep -v '^WARNING: Location' || true; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' 2> >(grep -v '^WARNING: Location' >&2)
 	@$(BIN)/python -c 'import keepset.cli, prefect, torch, torchvision' || { echo "The installation is not complete; run make setup again to see why."; exit 1; }
 	@touch $@
 
