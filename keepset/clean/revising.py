@@ -7,6 +7,7 @@ from typing import Any
 
 from keepset import manifests
 from keepset.manifests import Header, Manifest
+from keepset.review.auditing import audit_once
 from keepset.workspace import Workspace
 
 __all__ = ["Edit", "Row", "audit_revision", "current_number", "settle_revisions", "state", "write_revision"]
@@ -46,8 +47,6 @@ def audit_revision(ws: Workspace, revision: int) -> None:
     header = manifests.read_header(ws.dataset(revision))
     if header.stage != "clean":
         return
-    from keepset.review.auditing import audit_once
-
     facts = {k: v for k, v in header.extra.items() if k not in ("who", "why")}
     action = "restore" if str(facts["cause"]).startswith("restore") else "clean"
     audit_once(

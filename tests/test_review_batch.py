@@ -1,0 +1,460 @@
+"""Opening a batch, marking, undoing, deciding: the state of record, and who may change it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keepset.errors import ModelError, NeedsConfirmation, ReviewError, StaleBatch
+from keepset.reasons import Action
+from keepset.review import (
+    Batch,
+    BatchStatus,
+    Mark,
+    changes_since,
+    guards,
+    list_batches,
+    load_batch,
+    mark,
+    preview,
+    redo,
+    reopen,
+    review,
+    submit,
+    undo,
+)
+from tests.factories import dataset_workspace
+from tests.review_fixtures import Case, case, delete, make_case
+
+__all__ = ["case"]
+
+SOON = timedelta(days=15)
+
+
+def shas(batch: Batch) -> list[str]:
+    return [r["sha256"] for r in batch.candidates().rows()]
+
+
+def late(batch: Batch) -> Batch:
+    """The same batch, looked at after its deadline."""
+    return load_batch(batch.ws, batch.id, clock=lambda: datetime.now(UTC) + SOON)
+
+
+# -- opening ----------------------------------------------------------------------------------------------
+
+
+def test_one_revision_and_model_give_one_batch(case: Case) -> None:
+    first, again = review(case.ws, case.config), review(case.ws, case.config)
+    assert (first.changed, again.changed) == (True, False)
+    assert first.outputs["batch_id"] == again.outputs["batch_id"]
+    assert again.message.startswith("up to date")
+    batch = list_batches(case.ws)[0]
+    assert batch.id.startswith("b0001-")
+    assert batch.status == BatchStatus.OPEN
+    assert batch.record.labels == case.config.labels
+    assert batch.record.counts == {"label_issue": 4}
+    assert batch.deadline - batch.record.opened_at == timedelta(days=14)
+    assert [r["what"]["batch"] for r in case.audit("open")] == [batch.id]
+
+
+def test_review_without_a_model_says_what_to_do(tmp_path: Path) -> None:
+    ws, config, _ = dataset_workspace(tmp_path)
+    with pytest.raises(ModelError, match="keepset train"):
+        review(ws, config)
+
+
+def test_a_clean_set_opens_no_batch(tmp_path: Path) -> None:
+    clean_case = make_case(tmp_path, flips=0)
+    result = review(clean_case.ws, clean_case.config)
+    assert (result.changed, dict(result.outputs)) == (False, {})
+    assert list_batches(clean_case.ws) == []
+
+
+@pytest.mark.parametrize("name", ["b0009-00000000", "../../etc", "", "b0001-" + "0" * 400])
+def test_an_unknown_batch_is_refused(case: Case, name: str) -> None:
+    with pytest.raises(ReviewError, match="no batch"):
+        load_batch(case.ws, name)
+
+
+def test_a_folder_without_batch_json_is_no_batch(case: Case) -> None:
+    batch = case.open_batch()
+    (batch.folder / "batch.json").unlink()
+    assert list_batches(case.ws) == []
+    assert case.open_batch().id == batch.id
+
+
+# -- marking ----------------------------------------------------------------------------------------------
+
+
+def test_marks_add_up_and_survive_another_reader(case: Case) -> None:
+    batch = case.open_batch()
+    one, two, three, _ = shas(batch)
+    assert mark(batch, delete(one, two), who="ann") == 1
+    assert mark(batch, [Mark(two, Action.RELABEL, "boat"), Mark(three, Action.KEEP)], who="ann") == 2
+    seen = load_batch(case.ws, batch.id).marks()
+    assert {s: (m.action, m.label, m.who) for s, m in seen.items()} == {
+        one: (Action.DELETE, None, "ann"),
+        two: (Action.RELABEL, "boat", "ann"),
+        three: (Action.KEEP, None, "ann"),
+    }
+    p = batch.progress()
+    assert (p.total, p.marked, p.undecided, p.kept, p.deleted, p.relabelled, p.found) == (4, 3, 1, 1, 1, 1, 2)
+
+
+def test_a_mark_can_be_taken_away_again(case: Case) -> None:
+    batch = case.open_batch()
+    one = shas(batch)[0]
+    mark(batch, delete(one), who="ann")
+    mark(batch, [Mark(one, None)], who="ann")
+    assert batch.marks() == {}
+    undo(batch, who="ann")
+    assert batch.marks()[one].action == Action.DELETE
+
+
+def test_undo_and_redo_go_step_by_step(case: Case) -> None:
+    batch = case.open_batch()
+    one, two, three, _ = shas(batch)
+    mark(batch, delete(one), who="ann")
+    mark(batch, delete(two, three), who="ann")
+    assert undo(batch, who="ann") == 3
+    assert set(batch.marks()) == {one}
+    undo(batch, who="ann")
+    assert batch.marks() == {}
+    with pytest.raises(ReviewError, match="nothing"):
+        undo(batch, who="ann")
+    redo(batch, who="ann")
+    assert redo(batch, who="ann") == 6
+    assert set(batch.marks()) == {one, two, three}
+    with pytest.raises(ReviewError, match="nothing"):
+        redo(batch, who="ann")
+
+
+def test_a_new_mark_ends_what_can_be_redone(case: Case) -> None:
+    batch = case.open_batch()
+    one, two, *_ = shas(batch)
+    mark(batch, delete(one), who="ann")
+    undo(batch, who="ann")
+    mark(batch, delete(two), who="ann")
+    with pytest.raises(ReviewError, match="nothing"):
+        redo(batch, who="ann")
+    assert set(batch.marks()) == {two}
+
+
+def test_undo_takes_back_only_ones_own_marks(case: Case) -> None:
+    batch = case.open_batch()
+    one, two, *_ = shas(batch)
+    mark(batch, delete(one, two), who="ann")
+    mark(batch, [Mark(two, Action.KEEP)], who="bob")
+    undo(batch, who="ann")
+    assert {s: m.who for s, m in batch.marks().items()} == {two: "bob"}
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        (Mark("f" * 64, Action.DELETE), "not in"),
+        (Mark("", Action.RELABEL, "unicorn"), "not a class"),
+        (Mark("", Action.RELABEL), "not a class"),
+    ],
+)
+def test_a_mark_that_makes_no_sense_is_refused_whole(case: Case, bad: Mark, words: str) -> None:
+    batch = case.open_batch()
+    good = shas(batch)[0]
+    bad = bad if bad.sha256 else Mark(good, bad.action, bad.label)
+    with pytest.raises(ReviewError, match=words):
+        mark(batch, [*delete(good), bad], who="ann")
+    assert batch.version == 0
+
+
+def test_a_decision_needs_a_name(case: Case) -> None:
+    batch = case.open_batch()
+    with pytest.raises(ReviewError, match="name"):
+        mark(batch, delete(shas(batch)[0]), who=" ")
+    with pytest.raises(ReviewError, match="name"):
+        submit(batch, "reject", who="")
+
+
+def test_a_torn_line_is_passed_over_and_nothing_is_glued_to_it(case: Case) -> None:
+    batch = case.open_batch()
+    one, two, *_ = shas(batch)
+    mark(batch, delete(one), who="ann")
+    with (batch.folder / "decisions.jsonl").open("a") as f:
+        f.write('{"at": "2026-11-23T10:00:00", "who": "a')
+    assert mark(batch, delete(two), who="ann") == 3
+    assert set(batch.marks()) == {one, two}
+    assert batch.version == 3
+
+
+# -- two people -------------------------------------------------------------------------------------------
+
+
+def test_a_stale_mark_shows_the_difference_and_overwrites_nothing(case: Case) -> None:
+    batch = case.open_batch()
+    one, two, *_ = shas(batch)
+    seen = batch.version
+    mark(batch, delete(one), who="ann", expected_version=seen)
+    with pytest.raises(StaleBatch) as e:
+        mark(batch, [Mark(one, Action.KEEP), Mark(two, Action.KEEP)], who="bob", expected_version=seen)
+    assert e.value.difference == [{"sha256": one, "mine": "keep", "theirs": "delete", "who": "ann"}]
+    assert {s: m.who for s, m in batch.marks().items()} == {one: "ann"}
+    assert json.loads(json.dumps(e.value.as_dict()))["difference"]
+
+
+def test_marks_on_other_images_and_the_same_mark_are_no_conflict(case: Case) -> None:
+    batch = case.open_batch()
+    one, two, *_ = shas(batch)
+    mark(batch, delete(one), who="ann", expected_version=0)
+    assert mark(batch, delete(one, two), who="bob", expected_version=0) == 2
+    assert set(changes_since(batch, 1)) == {one, two}
+
+
+def test_a_submit_from_a_stale_tab_decides_nothing(case: Case) -> None:
+    batch = case.open_batch()
+    one = shas(batch)[0]
+    mark(batch, delete(one), who="ann")
+    with pytest.raises(StaleBatch) as e:
+        submit(batch, "approve", who="bob", expected_version=0)
+    assert e.value.difference == [{"sha256": one, "mine": None, "theirs": "delete", "who": "ann"}]
+    assert batch.status == BatchStatus.OPEN
+    submit(batch, "approve", who="bob", expected_version=1)
+
+
+# -- deciding ---------------------------------------------------------------------------------------------
+
+
+def test_an_approval_is_a_whole_snapshot(case: Case) -> None:
+    batch = case.open_batch()
+    one, two, three, _ = shas(batch)
+    mark(batch, [*delete(one), Mark(two, Action.RELABEL, "boat"), *delete(three)], who="ann")
+    done = submit(batch, "approve", who="bob", note="why not", keep=(three[:12],), via="gallery")
+    assert batch.status == BatchStatus.APPROVED
+    assert {s: (d["action"], d["label"], d["by"], d["who"]) for s, d in done.decisions.items()} == {
+        one: ("delete", None, "mark", "ann"),
+        two: ("relabel", "boat", "mark", "ann"),
+        three: ("keep", None, "keep", ""),
+    }
+    assert load_batch(case.ws, batch.id).approval() == done
+    (row,) = case.audit("review")
+    assert (row["who"], row["why"]) == ("bob", "why not")
+    assert {k: row["what"][k] for k in ("decision", "via", "delete", "relabel", "keep")} == {
+        "decision": "approve", "via": "gallery", "delete": 1, "relabel": 1, "keep": 1,
+    }  # fmt: skip
+
+
+def test_suggestions_apply_only_to_unmarked_images(case: Case) -> None:
+    batch = case.open_batch()
+    one = shas(batch)[0]
+    mark(batch, [Mark(one, Action.KEEP)], who="ann")
+    done = submit(batch, "approve", who="ann", undecided="suggested")
+    assert done.decisions[one]["action"] == "keep"
+    assert {d["action"] for s, d in done.decisions.items() if s != one} == {"relabel"}
+    assert all(d["label"] == case.truth[s] for s, d in done.decisions.items() if s != one)
+
+
+@pytest.mark.parametrize("decision", ["approve", "reject", "send_back"])
+def test_a_decided_batch_takes_nothing_more(case: Case, decision: str) -> None:
+    batch = case.open_batch()
+    submit(batch, decision, who="ann")
+    with pytest.raises(ReviewError, match="not open"):
+        submit(batch, "approve", who="bob")
+    with pytest.raises(ReviewError, match="not open"):
+        mark(batch, delete(shas(batch)[0]), who="bob")
+    with pytest.raises(ReviewError, match="not open"):
+        undo(batch, who="bob")
+
+
+def test_strange_decisions_are_refused(case: Case) -> None:
+    batch = case.open_batch()
+    with pytest.raises(ReviewError, match="no decision"):
+        submit(batch, "delete everything", who="ann")
+    with pytest.raises(ReviewError, match="undecided"):
+        submit(batch, "approve", who="ann", undecided="maybe")
+    with pytest.raises(ReviewError, match="is not in"):
+        submit(batch, "approve", who="ann", keep=("beefbeefbeef",))
+    with pytest.raises(ReviewError, match="is not in"):
+        submit(batch, "approve", who="ann", keep=("",))
+    assert batch.status == BatchStatus.OPEN
+
+
+def test_a_rejected_batch_stays_rejected_and_opens_no_other(case: Case) -> None:
+    batch = case.open_batch()
+    submit(batch, "reject", who="ann")
+    again = review(case.ws, case.config)
+    assert (again.changed, dict(again.outputs)) == (False, {})
+    with pytest.raises(ReviewError, match="can be reopened"):
+        reopen(batch, who="ann")
+
+
+def test_a_sent_back_batch_reopens_with_its_marks(case: Case) -> None:
+    batch = case.open_batch()
+    one = shas(batch)[0]
+    mark(batch, delete(one), who="ann")
+    submit(batch, "send_back", who="bob", note="look again at the first")
+    assert batch.status == BatchStatus.SENT_BACK
+    assert review(case.ws, case.config).outputs["batch_id"] == batch.id
+    reopen(batch, who="ann")
+    assert batch.status == BatchStatus.OPEN
+    assert set(batch.marks()) == {one}
+    submit(batch, "approve", who="ann")
+    assert [r["what"]["decision"] for r in case.audit("review")] == ["send_back", "approve"]
+    assert len(case.audit("reopen")) == 1
+    assert len(list(batch.folder.glob("approval-*.json"))) == 1
+
+
+def test_an_expired_batch_is_closed_until_reopened(case: Case) -> None:
+    batch = late(case.open_batch())
+    assert batch.status == BatchStatus.EXPIRED
+    with pytest.raises(ReviewError, match="expired"):
+        submit(batch, "approve", who="ann")
+    reopen(batch, who="ann")
+    assert batch.status == BatchStatus.OPEN
+    assert batch.deadline > datetime.now(UTC) + SOON
+    submit(batch, "approve", who="ann")
+
+
+# -- guards -----------------------------------------------------------------------------------------------
+
+
+def test_a_large_deletion_needs_a_tick(tmp_path: Path) -> None:
+    big = make_case(tmp_path, flips=9, review={"large_share": 0.2, "min_per_class": 2})
+    batch = big.open_batch()
+    rows = [r for r in batch.candidates().rows() if r["label"] == "boat"]
+    assert len(rows) == 3
+    mark(batch, delete(*(r["sha256"] for r in rows[:2])), who="ann")
+    assert guards(batch) == []
+    mark(batch, delete(rows[2]["sha256"]), who="ann")
+    assert guards(batch) == ["3 of the 12 images of 'boat' would be deleted."]
+    with pytest.raises(NeedsConfirmation, match="3 of the 12"):
+        submit(batch, "approve", who="ann")
+    assert batch.status == BatchStatus.OPEN
+    assert submit(batch, "approve", who="ann", confirm=True).guards == tuple(guards(batch))
+
+
+def test_a_class_under_its_minimum_needs_a_tick_also_by_relabelling(tmp_path: Path) -> None:
+    small = make_case(tmp_path, flips=3, review={"min_per_class": 12})
+    batch = small.open_batch()
+    (row,) = [r for r in batch.candidates().rows() if r["label"] == "boat"]
+    mark(batch, [Mark(row["sha256"], Action.RELABEL, "apple")], who="ann")
+    assert guards(batch) == ["'boat' would keep 11 images, fewer than the 12 it should have."]
+    seen = preview(batch)
+    assert seen.by_class["apple"]["after"] == 13
+    assert seen.by_class["boat"] == {"before": 12, "after": 11, "deleted": 0}
+
+
+def test_deletions_from_validation_are_counted_apart(tmp_path: Path) -> None:
+    case = make_case(tmp_path, flips=3, review={"min_per_class": 2})
+    batch = case.open_batch()
+    assert {r["split"] for r in batch.candidates().rows()} == {"valid"}
+    mark(batch, delete(*shas(batch)), who="ann")
+    seen = preview(batch)
+    assert (seen.deleted, seen.deleted_valid, batch.progress().deleted_valid) == (3, 3, 3)
+    assert any("yardstick" in g for g in seen.guards)
+
+
+# -- several processes ------------------------------------------------------------------------------------
+
+SUBMIT = """
+import sys, time
+from pathlib import Path
+from keepset.errors import ReviewError
+from keepset.review import load_batch, submit
+from keepset.workspace import Workspace
+
+root, batch_id, decision, who = sys.argv[1:]
+batch = load_batch(Workspace.open(Path(root)), batch_id)
+batch.candidates()
+print("ready", flush=True)
+while not (Path(root) / "logs" / "go").exists():
+    time.sleep(0.001)
+try:
+    submit(batch, decision, who=who, undecided="suggested", confirm=True)
+    print("won")
+except ReviewError as e:
+    print("lost", e.message)
+"""
+
+
+def race(ws_root: Path, program: str, args: list[list[str]]) -> list[str]:
+    """Start one process for each list of arguments, let them go at once; what each printed."""
+    started = [
+        subprocess.Popen([sys.executable, "-c", program, str(ws_root), *a], stdout=subprocess.PIPE, text=True)
+        for a in args
+    ]
+    for p in started:
+        assert p.stdout is not None
+        assert p.stdout.readline() == "ready\n"
+    (ws_root / "logs").mkdir(exist_ok=True)
+    (ws_root / "logs" / "go").touch()
+    out = [p.communicate(timeout=60)[0].strip() for p in started]
+    assert all(p.returncode == 0 for p in started), out
+    return out
+
+
+def test_of_four_simultaneous_decisions_exactly_one_wins(case: Case) -> None:
+    batch = case.open_batch()
+    decisions = ["approve", "reject", "approve", "send_back"]
+    out = race(case.ws.root, SUBMIT, [[batch.id, d, f"p{i}"] for i, d in enumerate(decisions)])
+    winners = [i for i, line in enumerate(out) if line == "won"]
+    assert len(winners) == 1, out
+    approval = batch.approval()
+    assert approval is not None
+    assert approval.who == f"p{winners[0]}"
+    assert all("not open" in line for i, line in enumerate(out) if i not in winners)
+    assert [r["who"] for r in case.audit("review")] == [approval.who]
+
+
+MARK = """
+import sys, time
+from pathlib import Path
+from keepset.reasons import Action
+from keepset.review import Mark, load_batch, mark
+from keepset.workspace import Workspace
+
+root, batch_id, who = sys.argv[1:]
+batch = load_batch(Workspace.open(Path(root)), batch_id)
+shas = [r["sha256"] for r in batch.candidates().rows()]
+print("ready", flush=True)
+while not (Path(root) / "logs" / "go").exists():
+    time.sleep(0.001)
+for i in range(25):
+    mark(batch, [Mark(shas[i % len(shas)], Action.DELETE)], who=who)
+print("done")
+"""
+
+
+def test_marks_of_several_processes_are_all_kept(case: Case) -> None:
+    batch = case.open_batch()
+    assert race(case.ws.root, MARK, [[batch.id, w] for w in ("ann", "bob", "eve")]) == ["done"] * 3
+    events = batch.events()
+    assert batch.version == 75
+    assert {w: sum(e["who"] == w for e in events) for w in ("ann", "bob", "eve")} == {
+        "ann": 25, "bob": 25, "eve": 25,
+    }  # fmt: skip
+
+
+def test_marking_stays_quick_at_five_thousand_candidates(case: Case) -> None:
+    from keepset import manifests
+    from keepset.manifests import Header
+
+    batch = case.open_batch()
+    row = batch.candidates().rows()[0]
+    many: list[dict[str, Any]] = [row | {"sha256": f"{i:064x}", "rank": i} for i in range(5000)]
+    other = load_batch(case.ws, batch.id)
+    path = case.ws.batches / "b0002-00000000" / "candidates.parquet"
+    manifests.write(path, many, Header("candidates", "review", "x"))
+    record = json.loads((other.folder / "batch.json").read_text()) | {"id": "b0002-00000000", "number": 2}
+    (path.parent / "batch.json").write_text(json.dumps(record))
+    large = load_batch(case.ws, "b0002-00000000")
+    mark(large, delete(*(r["sha256"] for r in many[:4000])), who="ann")
+    begin = time.perf_counter()
+    for r in many[4000:4010]:
+        mark(large, delete(r["sha256"]), who="ann")
+    assert (time.perf_counter() - begin) / 10 < 0.25
+    assert large.progress().deleted == 4010
