@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from keepset.review.batch import BatchStatus, list_batches
+from keepset.review.batch import list_batches
 from keepset.workspace import Workspace
 
-__all__ = ["BatchYield", "StopAdvice", "stop_rule", "wilson"]
+__all__ = ["BatchYield", "StopAdvice", "advise", "stop_rule", "wilson"]
 
 ENOUGH = 1 / 50
 """A batch that finds no more than this of what was looked at is a poor one."""
@@ -42,16 +43,23 @@ class StopAdvice:
 
 
 def stop_rule(ws: Workspace) -> StopAdvice:
-    """Advise stopping when two batches running found at most 1 in 50 of what was looked at."""
+    """What all approved batches brought, and whether to go on."""
     yields = []
     for b in list_batches(ws):
-        if b.status in (BatchStatus.APPROVED, BatchStatus.APPLIED) and (approval := b.approval()):
+        approval = b.approval()
+        if approval is not None and approval.decision == "approve":
             found, reviewed = len(approval.changes()), len(approval.decisions)
-            yields.append(
-                BatchYield(b.id, found, reviewed, b.candidates().header.rows, *wilson(found, reviewed))
-            )
-    seen = [y for y in yields if y.reviewed]
-    last = seen[-RUNNING:]
+            shown = b.candidates().header.rows
+            yields.append(BatchYield(b.id, found, reviewed, shown, *wilson(found, reviewed)))
+    return advise(yields)
+
+
+def advise(yields: Sequence[BatchYield]) -> StopAdvice:
+    """Advise stopping when two batches running found at most 1 in 50 of what was looked at.
+
+    Together they must be 50 images, or all that there was to look at; else it is too early to tell.
+    """
+    last = [y for y in yields if y.reviewed][-RUNNING:]
     found, reviewed = sum(y.found for y in last), sum(y.reviewed for y in last)
     low, high = wilson(found, reviewed)
     poor = len(last) == RUNNING and all(y.found <= ENOUGH * y.reviewed for y in last)
