@@ -47,7 +47,8 @@ class Case:
     def open_batch(self) -> Batch:
         return load_batch(self.ws, review(self.ws, self.config).outputs["batch_id"])
 
-    def train_again(self, model_id: str, seed: int = 1) -> None:
+    def train_again(self, model_id: str, seed: int = 0) -> None:
+        """Another model; with the same seed it says the same of each image."""
         add_model(self.ws, self.config, self.truth, model_id=model_id, seed=seed)
 
     def audit(self, action: str) -> list[dict[str, Any]]:

@@ -50,7 +50,8 @@ class Evidence:
         """16 hex digits of the revision and the model, and of users' corrections that are not decided yet."""
         parents = {"dataset": self.dataset_hash, "predictions": self.predictions_hash}
         pending = sorted((c.sha256, c.label) for c in self.corrections.values())
-        return manifests.fingerprint("review", parents, {"corrections": pending} if pending else {}, version)
+        facts: dict[str, Any] = {"model": self.model_id} | ({"corrections": pending} if pending else {})
+        return manifests.fingerprint("review", parents, facts, version)
 
     @functools.cached_property
     def dataset(self) -> dict[str, Row]:

@@ -41,7 +41,7 @@ def label_issues(evidence: Evidence, scores: LabelScores, min_score: float) -> I
     """Images whose label both scorers together doubt."""
     for i, sha in enumerate(scores.sha256):
         score = float(scores.score[i])
-        if score >= min_score and evidence.past.asks_again(sha, score, evidence.model_id):
+        if score >= min_score and evidence.past.asks_again(sha, score):
             yield _label_issue(evidence, sha, score)
 
 
@@ -59,7 +59,7 @@ def _label_issue(evidence: Evidence, sha: str, score: float) -> Finding:
         action = Action.DELETE
         words = f"hardly looks like '{label}', and no other class is likely (best '{best}', {share:.0%})"
     if sha in evidence.past.decided:
-        words += "; decided before, but a new model disagrees strongly"
+        words += "; decided before, but the model is much surer now"
     return Finding(sha, CandidateReason.LABEL_ISSUE, score, action, target, words)
 
 
@@ -111,7 +111,7 @@ def duplicates(evidence: Evidence) -> Iterator[Finding]:
         best = members[0]
         for row in members[1:]:
             sha = row["sha256"]
-            if sha in evidence.past.decided or evidence.past.are_apart(sha, best["sha256"]):
+            if evidence.past.are_apart(sha, best["sha256"]):
                 continue
             exact = row["dup_kind"] == "exact" and row["dup_of"] == best["sha256"]
             reason = CandidateReason.EXACT_DUPLICATE if exact else CandidateReason.NEAR_DUPLICATE

@@ -11,21 +11,24 @@ from keepset.reasons import Action, CandidateReason
 from keepset.review.batch import list_batches
 from keepset.workspace import Workspace
 
-__all__ = ["STRONG", "TIMES", "Decided", "Past", "recall"]
+__all__ = ["STRONG", "Decided", "Past", "recall"]
 
-STRONG = 0.95
-"""Label-issue score from which another model's disagreement brings a decided image back."""
-TIMES = 2
-"""A person is asked at most so often about one image's label."""
+STRONG = 0.9
+"""Score from which a model's disagreement is strong."""
+UNASKED = 0.5
+"""Score taken for an image that was decided without having been a candidate itself."""
 
 
 @dataclass(frozen=True)
 class Decided:
-    """How often an image was decided, when last (ISO 8601), and which models had proposed it."""
+    """When an image was last decided (ISO 8601), and the highest score it was shown with.
 
-    times: int
+    Restoring is a second decision against the model: a restored image is not asked about again.
+    """
+
     at: str
-    models: frozenset[str]
+    score: float
+    restored: bool = False
 
 
 @dataclass(frozen=True)
@@ -35,15 +38,22 @@ class Past:
     decided: Mapping[str, Decided]
     apart: frozenset[frozenset[str]]
 
-    def asks_again(self, sha: str, score: float, model_id: str) -> bool:
-        """Whether a label issue of this score may be shown, though it was decided before."""
+    def asks_again(self, sha: str, score: float) -> bool:
+        """Whether a label issue of this score may be shown, though it was decided before.
+
+        The model must disagree strongly, and be surer than then: half of the doubt (1 - score) must be
+        gone. So a person's answer stands against the same model and against noise, and a stubborn model
+        can ask only a few times ever.
+        """
         before = self.decided.get(sha)
         if before is None:
             return True
-        return score >= STRONG and before.times < TIMES and model_id not in before.models
+        return not before.restored and score >= STRONG and 1 - score <= (1 - before.score) / 2
 
     def are_apart(self, one: str, other: str) -> bool:
-        return frozenset((one, other)) in self.apart
+        """Whether a person wanted to have the image ``one`` beside ``other``."""
+        decided = self.decided.get(one)
+        return frozenset((one, other)) in self.apart or bool(decided and decided.restored)
 
 
 def recall(ws: Workspace, data: Manifest) -> Past:
@@ -54,20 +64,17 @@ def recall(ws: Workspace, data: Manifest) -> Past:
         approval = batch.approval()
         if approval is None or approval.decision != "approve":
             continue
+        rows = batch.candidates().rows()
+        scores = {r["sha256"]: r["score"] for r in rows}
         for sha in approval.decisions:
-            decided[sha] = _once_more(decided.get(sha), approval.at, batch.record.model_id)
-        apart |= _judged_apart(batch.candidates().rows(), approval.decisions)
+            old, score = decided.get(sha), scores.get(sha, UNASKED)
+            decided[sha] = Decided(approval.at, max(score, old.score if old else 0.0))
+        apart |= _judged_apart(rows, approval.decisions)
     for row in data.rows():
         if (row["changed_by"] or "").startswith("restore:"):
             old = decided.get(row["sha256"])
-            decided[row["sha256"]] = old or Decided(1, "", frozenset())
+            decided[row["sha256"]] = Decided(old.at if old else "", old.score if old else UNASKED, True)
     return Past(decided, frozenset(apart))
-
-
-def _once_more(old: Decided | None, at: str, model: str) -> Decided:
-    if old is None:
-        return Decided(1, at, frozenset({model}))
-    return Decided(old.times + 1, max(old.at, at), old.models | {model})
 
 
 _DUPLICATES = {CandidateReason.EXACT_DUPLICATE, CandidateReason.NEAR_DUPLICATE}

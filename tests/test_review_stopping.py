@@ -1,0 +1,89 @@
+"""The stop rule and its interval."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from keepset.clean import clean
+from keepset.reasons import Action
+from keepset.review import Mark, mark, review, stop_rule, submit, wilson
+from keepset.review.stopping import BatchYield, advise
+from tests.review_fixtures import Case, case, edit_images, make_case, say
+
+__all__ = ["case"]
+
+
+@pytest.mark.parametrize(
+    ("found", "n", "low", "high"),
+    # From Newcombe, Statistics in Medicine 17 (1998), table I, method 3
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_wilson_agrees_with_the_published_table(found: int, n: int, low: float, high: float) -> None:
+    assert wilson(found, n) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_wilson_without_data_knows_nothing() -> None:
+    assert wilson(0, 0) == (0.0, 1.0)
+
+
+def batch_yield(found: int, reviewed: int, candidates: int = 200) -> BatchYield:
+    return BatchYield("b", found, reviewed, candidates, *wilson(found, reviewed))
+
+
+@pytest.mark.parametrize(
+    ("yields", "stop"),
+    [
+        ([], False),
+        ([(0, 200)], False),
+        ([(1, 50), (4, 200)], True),
+        ([(2, 50), (1, 100)], False),
+        ([(50, 100), (0, 60), (1, 60)], True),
+        ([(0, 60), (0, 60), (20, 60)], False),
+        ([(0, 10), (0, 10)], False),
+    ],
+)
+def test_two_poor_batches_running_end_it(yields: list[tuple[int, int]], stop: bool) -> None:
+    advice = advise([batch_yield(*y) for y in yields])
+    assert advice.stop is stop
+    assert ("stopping is reasonable" in advice.words) is stop
+
+
+def test_two_small_batches_looked_at_whole_are_enough() -> None:
+    assert advise([batch_yield(0, 10, 10), batch_yield(0, 5, 5)]).stop
+
+
+def test_batches_nobody_looked_at_do_not_count() -> None:
+    assert not advise([batch_yield(0, 60), batch_yield(0, 0), batch_yield(9, 60)]).stop
+
+
+def decide(case: Case, action: Action) -> None:
+    batch = case.open_batch()
+    mark(batch, [Mark(r["sha256"], action) for r in batch.candidates().rows()], who="ann")
+    submit(batch, "approve", who="ann", confirm=True)
+    clean(case.ws, case.config)
+
+
+def test_found_and_reviewed_are_read_from_the_approvals(case: Case) -> None:
+    decide(case, Action.DELETE)
+    advice = stop_rule(case.ws)
+    assert [(y.found, y.reviewed, y.candidates) for y in advice.yields] == [(4, 4, 4)]
+    assert "found 4 of 4" in advice.words
+
+
+def test_after_the_stop_only_a_strong_candidate_opens_a_batch(tmp_path: Path) -> None:
+    case = make_case(tmp_path, flips=1)
+    dark, later, said = case.clean_ones(3)
+    decide(case, Action.KEEP)
+    case.train_again("1" * 16)
+    edit_images(case, {dark: {"brightness": 0.01}})
+    decide(case, Action.KEEP)
+    assert stop_rule(case.ws).stop
+    case.train_again("2" * 16)
+    edit_images(case, {later: {"brightness": 0.01}})
+    weak = review(case.ws, case.config)
+    assert weak.outputs == {}
+    assert "stopping is reasonable" in weak.message
+    say(case, said, next(c for c in case.config.labels if c != case.truth[said]))
+    assert review(case.ws, case.config).changed
