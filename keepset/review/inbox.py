@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from keepset.review.memory import Past
-from keepset.workspace import Workspace
+from keepset.workspace import SHA256, Workspace
 
 __all__ = ["Correction", "pending", "read"]
+
+LONGEST = 100
+"""Characters of a field that are taken: the file is written on behalf of strangers."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,10 @@ def read(ws: Workspace) -> list[Correction]:
 def _parsed(line: str) -> Correction | None:
     try:
         raw = json.loads(line)
-        return Correction(**{k: str(raw.get(k) or "") for k in Correction.__dataclass_fields__})
+        found = Correction(**{f.name: str(raw.get(f.name) or "")[:LONGEST] for f in fields(Correction)})
     except (ValueError, AttributeError):
         return None
+    return found if SHA256.fullmatch(found.sha256) else None
 
 
 def pending(ws: Workspace, active: Mapping[str, Mapping[str, Any]], past: Past) -> dict[str, Correction]:
