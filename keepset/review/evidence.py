@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from keepset import manifests
 from keepset.config import RunConfig
 from keepset.errors import ModelError
-from keepset.files import read_json
+from keepset.models import ModelRecord, list_models
 from keepset.review import inbox, memory
 from keepset.workspace import Workspace
 
@@ -29,7 +29,8 @@ class Evidence:
 
     ``rows`` are data-set rows in manifest order, with their duplicate groups as they are now; the other maps go by sha256 and may lack an image
     (``predictions`` lacks exact duplicates and images that were added after training). ``classes`` is the
-    model's order of classes; ``labels`` is every class an image may have.
+    model's order of classes; ``labels`` is every class an image may have; ``far`` is
+    the distance under which 99 % of held-out images lie.
     """
 
     ws: Workspace
@@ -64,26 +65,20 @@ class Evidence:
         return self.predictions.get(sha) or (self.predictions.get(better) if better else None)
 
     def features(self) -> tuple[list[str], npt.NDArray[np.float32]]:
-        """Frozen-body features: sha256s and float32 [n, d].
+        """Frozen-body features: sha256s and float32 [n, d]. Raises ``ModelError``.
 
-        A fine-tuned body has learned the very labels that are in doubt; so its own features are used only
-        where the kept model is a linear head, whose body is the frozen one.
+        Not those of a fine-tuned body: it has learned the very labels that are in doubt.
         """
-        record = read_json(self.ws.models / self.model_id / "model.json")
-        path = self.ws.models / self.model_id / "features.safetensors"
-        if record["winner"] == "linear_head" and path.exists():
-            return _read_features(path)
         from keepset.train import features
 
-        order, matrix = features.load(self.ws, self.model_id)
-        return list(order), matrix
+        return features.load(self.ws, self.model_id)
 
 
 def gather(ws: Workspace, config: RunConfig) -> Evidence:
     """Read the manifests. Raises ``ManifestMissing`` or, if nothing was trained yet, ``ModelError``."""
     data = ws.current_dataset()
     record = _model(ws, data.content_hash)
-    predictions = manifests.read(ws.models / record["id"] / "predictions.parquet", "predictions")
+    predictions = manifests.read(ws.models / record.id / "predictions.parquet", "predictions")
     images = {r["sha256"]: r for r in manifests.read(ws.images, "images").rows()}
     rows = [_regrouped(r, images.get(r["sha256"])) for r in data.rows() if r["active"]]
     past = memory.recall(ws, data)
@@ -92,11 +87,11 @@ def gather(ws: Workspace, config: RunConfig) -> Evidence:
         ws=ws,
         revision=int(data.header.extra["revision"]),
         dataset_hash=data.content_hash,
-        model_id=record["id"],
+        model_id=record.id,
         predictions_hash=predictions.content_hash,
-        classes=tuple(record["classes"]),
-        labels=tuple(sorted({*config.labels, *record["classes"], *(r["label"] for r in rows)})),
-        far=float(record.get("ood", {}).get("quantile99", float("inf"))),
+        classes=record.classes,
+        labels=tuple(sorted({*config.labels, *record.classes, *(r["label"] for r in rows)})),
+        far=float(record.ood.get("quantile99", 0.0)),
         rows=rows,
         images=images,
         predictions={r["sha256"]: r for r in predictions.rows() if r["sha256"] in active},
@@ -112,23 +107,13 @@ def _regrouped(row: Row, image: Row | None) -> Row:
     return row | {k: image[k] for k in ("group_id", "dup_of", "dup_kind")}
 
 
-def _model(ws: Workspace, dataset_hash: str) -> dict[str, Any]:
+def _model(ws: Workspace, dataset_hash: str) -> ModelRecord:
     """The newest model of this very revision; else the promoted one; else the newest."""
-    records = [read_json(p) for p in ws.models.glob("*/model.json")]
-    records.sort(key=lambda r: (r["created_at"], r["id"]))
+    records = list_models(ws)
     if not records:
         raise ModelError(
             "No model was trained yet, so nothing can be reviewed.", "Run `keepset train` first."
         )
-    mine = [r for r in records if r["dataset_hash"] == dataset_hash]
-    promoted = [r for r in records if r["id"] == ws.promoted()]
-    found: dict[str, Any] = (mine or promoted or records)[-1]
-    return found
-
-
-def _read_features(path: Any) -> tuple[list[str], npt.NDArray[np.float32]]:
-    from safetensors import safe_open
-
-    with safe_open(path, "numpy") as f:
-        order = (f.metadata() or {})["sha256"].split("\n")
-        return order, f.get_tensor("features")
+    mine = [r for r in records if r.dataset_hash == dataset_hash]
+    promoted = [r for r in records if r.id == ws.promoted()]
+    return (mine or promoted or records)[-1]

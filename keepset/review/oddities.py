@@ -93,7 +93,7 @@ def outliers(evidence: Evidence) -> Iterator[Finding]:
         return
     middle = median(d for _, d in known)
     spread = median(abs(d - middle) for _, d in known)
-    limit = max(evidence.far if math.isfinite(evidence.far) else 0.0, middle + FAR * spread)
+    limit = max(evidence.far, middle + FAR * spread)
     found = [(s, d) for s, d in known if d > limit]
     for sha, d in _unless_common(found, len(known)):
         words = f"unlike the other pictures (distance {d:.2f}, ordinary is {middle:.2f})"
