@@ -41,5 +41,9 @@ class _Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.wfile.write(body)
 
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionResetError):  # a client that goes away is no trouble
+            super().handle()
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name http.server uses
         pass

@@ -1,0 +1,58 @@
+"""From uint8 squares to the network's input, and augmentation of a whole batch on the device."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from keepset.pixels import Preprocess
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["augment", "to_input"]
+
+
+def to_input(squares: torch.Tensor, spec: Preprocess, device: torch.device) -> torch.Tensor:
+    """uint8 [n, h, w, 3] to float32 [n, 3, crop, crop], centre crop, normalised, channels_last."""
+    import torch
+
+    rim = (squares.shape[1] - spec.crop) // 2
+    x = squares[:, rim : rim + spec.crop, rim : rim + spec.crop]
+    return _normalised(x.to(device).permute(0, 3, 1, 2).float(), spec).to(memory_format=torch.channels_last)
+
+
+def augment(
+    squares: torch.Tensor, spec: Preprocess, device: torch.device, rng: torch.Generator
+) -> torch.Tensor:
+    """Like ``to_input`` with flip, rotation to 10 degrees, zoom to 1.1, and lighting 0.2: fastai's defaults.
+
+    One affine grid a batch: every image gets its own draw from ``rng`` (a CPU generator, so that the same
+    seed gives the same pictures on every device).
+    """
+    import torch
+    import torch.nn.functional as F
+
+    n, side = squares.shape[0], squares.shape[1]
+    angle = (torch.rand(n, generator=rng) * 2 - 1) * math.radians(10)
+    zoom = spec.crop / side / (1 + 0.1 * torch.rand(n, generator=rng))
+    flip = torch.where(torch.rand(n, generator=rng) < 0.5, -1.0, 1.0)
+    room = (1 - zoom).clamp(min=0)
+    shift = (torch.rand(n, 2, generator=rng) * 2 - 1) * room[:, None]
+    cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
+    rows = [torch.stack([cos * flip, -sin, shift[:, 0]], 1), torch.stack([sin * flip, cos, shift[:, 1]], 1)]
+    theta = torch.stack(rows, 1).to(device)
+    light = (torch.rand(n, 1, 1, 1, generator=rng) * 0.4 - 0.2).to(device)
+    contrast = (1 + torch.rand(n, 1, 1, 1, generator=rng) * 0.4 - 0.2).to(device)
+    x = squares.to(device).permute(0, 3, 1, 2).float()
+    grid = F.affine_grid(theta, [n, 3, spec.crop, spec.crop], align_corners=False)
+    x = F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
+    x = ((x / 255 - 0.5) * contrast + 0.5 + light).clamp(0, 1) * 255
+    return _normalised(x, spec).to(memory_format=torch.channels_last)
+
+
+def _normalised(x: torch.Tensor, spec: Preprocess) -> torch.Tensor:
+    import torch
+
+    mean, std = (torch.tensor(v, device=x.device).view(1, 3, 1, 1) for v in (spec.mean, spec.std))
+    return (x / 255 - mean) / std

@@ -1,0 +1,98 @@
+"""Features of the frozen body, cached by image and body: the ground of the linear head and of outliers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keepset.errors import ModelError
+from keepset.pixels import Preprocess
+from keepset.stages import Progress
+from keepset.train.pixels_cache import PixelCache
+from keepset.workspace import Workspace
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import torch
+
+    Floats = npt.NDArray[np.float32]
+
+__all__ = ["body_id", "compute", "load", "save"]
+
+BATCH = 32
+
+
+def load(ws: Workspace, model_id: str) -> tuple[list[str], Floats]:
+    """sha256 order and float32 [n, d] of the images that ``model_id`` was trained on. Raises ``ModelError``."""
+    return _read(ws.models / model_id / "features.safetensors")
+
+
+def save(ws: Workspace, model_id: str, shas: Sequence[str], features: Floats) -> None:
+    _write(ws.models / model_id / "features.safetensors", shas, features)
+
+
+def compute(
+    cache: PixelCache,
+    network: torch.nn.Module,
+    body: str,
+    shas: Sequence[str],
+    spec: Preprocess,
+    progress: Progress,
+) -> Floats:
+    """float32 [n, d] in the order of ``shas``; only what this body has not seen yet is computed."""
+    path = cache.ws.cache / "features" / f"{body}.safetensors"
+    known = dict(zip(*_read(path), strict=True)) if path.exists() else {}
+    missing = [s for s in dict.fromkeys(shas) if s not in known]
+    if missing:
+        cache.fill(missing, progress)
+        progress.start("features of the pretrained body", len(missing))
+        for i in range(0, len(missing), BATCH):
+            chunk = missing[i : i + BATCH]
+            known |= dict(zip(chunk, _forward(network, cache.read(chunk), spec), strict=True))
+            progress.advance(len(chunk))
+        _write(path, list(known), np.stack(list(known.values())))
+    return np.stack([known[s] for s in shas])
+
+
+def body_id(network: torch.nn.Module, spec: Preprocess) -> str:
+    """16 hex digits over the body's weights and the preprocessing."""
+    digest = hashlib.sha256(repr(spec).encode())
+    head = {id(p) for p in network.get_classifier().parameters()}  # type: ignore[operator]
+    for name, p in network.named_parameters():
+        if id(p) not in head:
+            digest.update(name.encode() + p.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _forward(network: Any, squares: npt.NDArray[np.uint8], spec: Preprocess) -> Floats:
+    import torch
+
+    from keepset.train.batches import to_input
+
+    network.eval()
+    with torch.inference_mode():
+        x = to_input(torch.from_numpy(squares), spec, next(network.parameters()).device)
+        out: Floats = network.forward_head(network.forward_features(x), pre_logits=True).float().cpu().numpy()
+    return out
+
+
+def _read(path: Any) -> tuple[list[str], Floats]:
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, "numpy") as f:
+            return f.metadata()["sha256"].split("\n"), f.get_tensor("features")
+    except FileNotFoundError as e:
+        raise ModelError(f"{path} is missing.", "Delete that model's folder and run `keepset train`.") from e
+
+
+def _write(path: Any, shas: Sequence[str], features: Floats) -> None:
+    from safetensors.numpy import save_file
+
+    from keepset.files import atomic_path
+
+    with atomic_path(path) as part:
+        save_file({"features": np.ascontiguousarray(features)}, part, {"sha256": "\n".join(shas)})

@@ -1,0 +1,62 @@
+"""Images decoded once: uint8 squares on disk, keyed by content and preprocessing, memory-mapped when read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keepset.errors import TrainingError
+from keepset.files import atomic_path
+from keepset.pixels import Preprocess, decode, model_input
+from keepset.settings import settings
+from keepset.stages import Progress
+from keepset.workspace import Workspace
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+__all__ = ["PixelCache"]
+
+
+class PixelCache:
+    """Squares of ``spec.resize`` px: their centre is just what prediction sees, the rim is for augmentation."""
+
+    def __init__(self, ws: Workspace, spec: Preprocess) -> None:
+        self.ws, self.spec = ws, replace(spec, crop=spec.resize)
+        facts = json.dumps(asdict(self.spec), sort_keys=True).encode()
+        self.folder = ws.cache / "pixels" / hashlib.sha256(facts).hexdigest()[:12]
+
+    def fill(self, shas: Sequence[str], progress: Progress) -> None:
+        """Decode what is not there yet."""
+        missing = [s for s in dict.fromkeys(shas) if not self._path(s).exists()]
+        if not missing:
+            return
+        progress.start("decoding images once", len(missing))
+        with ThreadPoolExecutor(settings().workers) as pool:
+            for _ in pool.map(self._decode, missing):
+                progress.advance()
+
+    def read(self, shas: Sequence[str]) -> npt.NDArray[np.uint8]:
+        """uint8 [n, resize, resize, 3]."""
+        return np.stack([np.load(self._path(s), mmap_mode="r") for s in shas])
+
+    def _path(self, sha: str) -> Path:
+        return self.folder / sha[:2] / f"{sha}.npy"
+
+    def _decode(self, sha: str) -> None:
+        try:
+            image = decode(self.ws.blob(sha).read_bytes(), shortest=self.spec.resize)
+        except (OSError, ValueError) as e:
+            raise TrainingError(
+                f"The image {sha} cannot be read: {e}.",
+                "It was valid when it was taken in: restore the file, or run `keepset validate` again.",
+            ) from e
+        with atomic_path(self._path(sha)) as part, part.open("wb") as f:
+            np.save(f, model_input(image, self.spec))
