@@ -72,12 +72,10 @@ def _found(known: _Known, p: Planted, url: str) -> bool:
     download, image = known.downloads.get(url, {}), known.image(url)
     suggestion, label = known.suggestion(url)
     match p.kind:
-        case Plant.NOT_FOUND | Plant.HTML:
-            return download.get("status") == "failed" or image.get("status") == "rejected"
-        case Plant.BROKEN:
-            return image.get("status") == "rejected" or download.get("status") == "failed"
+        case Plant.NOT_FOUND | Plant.HTML | Plant.BROKEN:
+            return _refused(download, image)
         case Plant.EXACT_COPY:
-            return bool(image) and image["copies"] > 1
+            return bool(image.get("copies", 0) > 1)
         case Plant.SAME_PIXELS | Plant.NEAR_COPY:
             group = image.get("group_id")
             return sum(i["group_id"] == group for i in known.images.values() if group) > 1
@@ -89,6 +87,10 @@ def _found(known: _Known, p: Planted, url: str) -> bool:
             return suggestion == "delete"
         case _:
             return False
+
+
+def _refused(download: Mapping[str, Any], image: Mapping[str, Any]) -> bool:
+    return download.get("status") == "failed" or image.get("status") == "rejected"
 
 
 def _false_alarms(known: _Known, planted: Sequence[Planted], base: str) -> Line:

@@ -236,12 +236,11 @@ def _advice(lrs: npt.NDArray[np.float64], losses: npt.NDArray[np.float64]) -> di
 
 
 def _longest_fall(losses: npt.NDArray[np.float64]) -> tuple[int, int]:
-    best, length = (0, 1), [1] * len(losses)
+    length = [1] * len(losses)
     for i in range(1, len(losses)):
         for j in range(i):
             if losses[i] < losses[j] and length[i] < length[j] + 1:
                 length[i] = length[j] + 1
     end = int(np.argmax(length))
     start = max(0, end - length[end])
-    best = (start, end)
-    return best
+    return start, end

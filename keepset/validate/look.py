@@ -32,6 +32,8 @@ _PILLOW = {
     "AVIF": "avif",
 }
 
+_OPENED = [f for f in _PILLOW if f != "MPO"]  # Pillow opens those as JPEG and then finds out
+
 
 @dataclass(frozen=True)
 class Job:
@@ -93,13 +95,13 @@ def _look(data: bytes, job: Job, facts: dict[str, Any]) -> None:
 
 
 def _decode(data: bytes, cfg: ValidateConfig, facts: dict[str, Any]) -> Image.Image:
-    Image.init()  # the plain formats are registered lazily, MPO and AVIF only here
+    Image.init()  # AVIF is registered only here
     Image.MAX_IMAGE_PIXELS = None  # our own cap is checked before decoding
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=list(_PILLOW)) as image:
+            with Image.open(io.BytesIO(data), formats=_OPENED) as image:
                 facts |= {"mode": image.mode, "frames": int(getattr(image, "n_frames", 1))}
                 facts |= {"width": image.width, "height": image.height}
                 if image.width * image.height > cfg.max_pixels:
