@@ -30,6 +30,7 @@ from keepset.review import (
     submit,
     undo,
 )
+from keepset.review.auditing import settle
 from tests.factories import dataset_workspace
 from tests.review_fixtures import Case, case, delete, make_case
 
@@ -317,6 +318,20 @@ def test_an_expired_batch_is_closed_until_reopened(case: Case) -> None:
     assert batch.status == BatchStatus.OPEN
     assert batch.deadline > datetime.now(UTC) + SOON
     submit(batch, "approve", who="ann")
+
+
+def test_expiry_and_what_a_kill_left_out_come_into_the_audit_log_once(case: Case) -> None:
+    batch = case.open_batch()
+    record = batch.folder / "batch.json"
+    old = json.loads(record.read_text())
+    record.write_text(json.dumps(old | {"deadline": "2026-01-02T00:00:00+00:00"}))
+    (case.ws.root / "audit.jsonl").unlink()
+    for _ in range(2):
+        settle(case.ws)
+    assert [(r["action"], r["what"]["batch"]) for r in case.ws.audit_log()] == [
+        ("open", batch.id),
+        ("expire", batch.id),
+    ]
 
 
 # -- guards -----------------------------------------------------------------------------------------------
