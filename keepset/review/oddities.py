@@ -42,10 +42,12 @@ class Check:
         return value is not None and not self.low <= value <= self.high
 
 
+# Of 120 scraped photos: mean luma 0.12 to 0.94, sharpness 92 and up, entropy 2.7 bits and up; blurred by 2 px
+# at thumbnail size their sharpness is 20 at most.
 CHECKS = (
-    Check(CandidateReason.DARK, "brightness", "very dark (mean {value:.2f} of 1)", low=0.05),
-    Check(CandidateReason.BRIGHT, "brightness", "very bright (mean {value:.2f} of 1)", high=0.95),
-    Check(CandidateReason.BLURRY, "sharpness", "blurry (sharpness {value:.0f})", low=15.0),
+    Check(CandidateReason.DARK, "brightness", "very dark (mean {value:.2f} of 1)", low=0.08),
+    Check(CandidateReason.BRIGHT, "brightness", "very bright (mean {value:.2f} of 1)", high=0.96),
+    Check(CandidateReason.BLURRY, "sharpness", "blurry (sharpness {value:.0f})", low=40.0),
     Check(
         CandidateReason.LOW_INFORMATION,
         "entropy",
