@@ -1,0 +1,258 @@
+"""`make demo`: the whole pipeline on drawn pictures with planted errors, through Prefect, on this machine alone.
+
+It stops at the cleaning batch and waits for a person in the gallery; with ``--approve suggested`` it approves what
+is suggested, says so, and ends by itself. Run again, it goes on from what is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keepset.orchestrator import FlowRun, Orchestrator
+
+from keepset.cli import output
+from keepset.demo.pictures import Planted, plant
+from keepset.demo.score import score
+from keepset.demo.server import serve
+from keepset.errors import KeepsetError, OrchestratorError
+from keepset.files import read_json
+from keepset.review import Batch, BatchStatus, list_batches, load_batch, submit
+from keepset.workspace import Workspace
+
+__all__ = ["main"]
+
+SEED = 7
+PICTURE_PORT = 8799  # fixed, so that a second run finds the URLs it knows
+POLL_S = 0.5
+
+
+@dataclass(frozen=True)
+class Options:
+    folder: Path
+    per_class: int
+    approve: str
+    prefect_port: int
+    web_port: int
+    picture_port: int
+    fresh: bool
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    options = _parse(argv)
+    try:
+        _demo(options)
+    except KeepsetError as e:
+        output.fail(e, as_json=False)
+        sys.exit(e.exit_code)
+    except KeyboardInterrupt:
+        output.say("\nStopped. What was finished is kept: `make demo` goes on from there.")
+        sys.exit(130)
+
+
+def _parse(argv: Sequence[str] | None) -> Options:
+    parser = argparse.ArgumentParser(prog="python -m deployments.demo", description=__doc__)
+    parser.add_argument("--folder", type=Path, default=Path(".demo"), help="where everything goes")
+    parser.add_argument("--per-class", type=int, default=50, help="good pictures a class (three classes)")
+    parser.add_argument(
+        "--approve", choices=["ask", "suggested"], default="ask", help="who approves the batch"
+    )
+    parser.add_argument("--prefect-port", type=int, default=0, help="0 takes a free port")
+    parser.add_argument("--web-port", type=int, default=0, help="0 takes a free port")
+    parser.add_argument("--picture-port", type=int, default=PICTURE_PORT, help="port of the demo's own web")
+    parser.add_argument("--fresh", action="store_true", help="forget an earlier demo in that folder first")
+    return Options(**vars(parser.parse_args(argv)))
+
+
+def _demo(options: Options) -> None:
+    from deployments.stack import Stack
+
+    begin = time.monotonic()
+    if options.fresh:
+        shutil.rmtree(options.folder, ignore_errors=True)
+    _say("Drawing pictures and planting errors among them")
+    planted = plant(SEED, options.per_class)
+    with _pictures(planted, options.picture_port) as base:
+        config = _write_config(options.folder, planted, base)
+        ws = Workspace.create(options.folder / "workspace", "demo")
+        _say(f"{len(planted)} URLs are served at {base}. Starting Prefect, the flow runner and the gallery")
+        with Stack(ws.root, prefect_port=options.prefect_port, web_port=options.web_port) as stack:
+            _say(f"Prefect UI: {stack.ui_url}   Gallery: {stack.web_url}")
+            _story(ws, config, options, planted, base, stack)
+    _say(f"Done in {time.monotonic() - begin:.0f} s. Everything is in {options.folder}; look around again: ")
+    print(f"  keepset up -w {ws.root}      keepset status -w {ws.root}      keepset review log -w {ws.root}")
+
+
+@contextlib.contextmanager
+def _pictures(planted: Sequence[Planted], port: int) -> Iterator[str]:
+    try:
+        server = serve(planted, port)
+        base = server.__enter__()
+    except OSError:
+        output.say(f"Port {port} is taken; the demo's pictures get another one and are fetched anew.")
+        server = serve(planted, 0)
+        base = server.__enter__()
+    try:
+        yield base
+    finally:
+        server.__exit__(None, None, None)
+
+
+def _write_config(folder: Path, planted: Sequence[Planted], base: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = ['name = "demo"', f"seed = {SEED}"]
+    for label in dict.fromkeys(p.label for p in planted):
+        urls = [base + p.path for p in planted if p.label == label]
+        (folder / f"urls_{label}.txt").write_text("\n".join(urls) + "\n", encoding="utf-8")
+        lines += ["", f"[classes.{label}]", f'lists = ["urls_{label}.txt"]']
+    host = base.removeprefix("http://")
+    lines += [
+        "",
+        "[download]",
+        f'allow_private = ["{host}"]   # the demo\'s own server',
+        "per_host_rate = 200.0",
+    ]
+    path = folder / "demo.toml"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def _story(
+    ws: Workspace, config: Path, options: Options, planted: Sequence[Planted], base: str, stack: Any
+) -> None:
+    prefect = Orchestrator(stack.api_url, ws)
+    if not list_batches(ws):
+        parameters = {"workspace": str(ws.root), "config": str(config.resolve())}
+        _follow(prefect, prefect.start_deployment("pipeline/pipeline", parameters), "pipeline")
+    batch = _first_batch(ws)
+    _print_score(ws, planted, base, batch)
+    print(f"\nReport: {ws.reports / batch.record.model_id / 'report.html'}")
+    if batch.status == BatchStatus.OPEN:
+        _approve(prefect, ws, batch, options.approve, stack.web_url)
+    _wait_for_retraining(prefect, ws, batch)
+    _before_and_after(ws, batch)
+
+
+def _follow(prefect: Orchestrator, run: FlowRun, name: str) -> None:
+    """Show a run's progress until it ends or waits for a person. Raises if it failed."""
+    with output.progress() as progress:
+        for line in prefect.follow(run, progress):
+            _say(f"  {line}")
+    state = prefect.state(run)
+    if state.failed:
+        raise OrchestratorError(
+            f"The flow run '{name}' ended as {state.name}: {state.message}",
+            "Look at its logs in the Prefect UI.",
+        )
+
+
+def _first_batch(ws: Workspace) -> Batch:
+    deadline = time.monotonic() + 120  # the pipeline starts review_batch as a run of its own
+    while time.monotonic() < deadline:
+        if found := list_batches(ws):
+            return found[0]
+        time.sleep(POLL_S)
+    raise OrchestratorError(
+        "No cleaning batch was opened within two minutes.", "Look at the runs in the Prefect UI."
+    )
+
+
+def _print_score(ws: Workspace, planted: Sequence[Planted], base: str, batch: Batch) -> None:
+    lines = score(ws, planted, base, batch.id)
+    output.table(
+        "\nPlanted and found, before anybody approved anything",
+        ["planted trouble", "planted", "found", "found means"],
+        [(x.kind, x.planted, x.found, x.meaning) for x in lines],
+    )
+
+
+def _approve(prefect: Orchestrator, ws: Workspace, batch: Batch, how: str, web_url: str) -> None:
+    waiting = len(batch.candidates().rows())
+    if how == "suggested":
+        _say(
+            f"APPROVE=suggested: approving what is suggested for the {waiting} candidates, as reviewer 'demo'"
+        )
+        submit(
+            batch,
+            "approve",
+            who="demo",
+            note="make demo APPROVE=suggested",
+            undecided="suggested",
+            confirm=True,
+        )
+        prefect.notify_decision(load_batch(ws, batch.id))
+        return
+    print(
+        f"\n{waiting} pictures wait for you. Open the gallery, decide, and submit:\n\n  {web_url}/batches/{batch.id}\n"
+    )
+    _say("Waiting for your approval (Ctrl-C stops; `make demo` comes back to this point)")
+    while load_batch(ws, batch.id).status == BatchStatus.OPEN:
+        time.sleep(POLL_S)
+    _say(f"The batch is {load_batch(ws, batch.id).status}")
+
+
+def _wait_for_retraining(prefect: Orchestrator, ws: Workspace, batch: Batch) -> None:
+    """Until the approved batch is applied and the retrained model stands beside the first one."""
+    status = load_batch(ws, batch.id).status
+    if status not in (BatchStatus.APPROVED, BatchStatus.APPLIED):
+        _say(f"The batch is {status}: nothing changes, so nothing is retrained")
+        return
+    _say("Applying the decisions as a new revision; the event sets off the retraining")
+    deadline = time.monotonic() + 600
+    while time.monotonic() < deadline:
+        if _comparison(ws, batch) is not None:
+            return
+        for run in prefect.failed_runs():
+            raise OrchestratorError(
+                f"The flow run '{run.name}' failed.", "Look at its logs in the Prefect UI."
+            )
+        time.sleep(POLL_S)
+    raise OrchestratorError(
+        "The retraining did not end within ten minutes.", "Look at the runs in the Prefect UI."
+    )
+
+
+def _comparison(ws: Workspace, batch: Batch) -> dict[str, Any] | None:
+    from keepset.models import list_models
+
+    later = [m for m in list_models(ws) if m.dataset_revision > batch.record.revision]
+    path = ws.models / later[-1].id / "comparison.json" if later else None
+    report = ws.reports / later[-1].id / "report.html" if later else None
+    if path is None or report is None or not (path.exists() and report.exists()):
+        return None
+    found: dict[str, Any] = read_json(path)
+    return found | {"report": str(report)}
+
+
+def _before_and_after(ws: Workspace, batch: Batch) -> None:
+    from keepset.models import list_models
+
+    found = _comparison(ws, batch)
+    if found is None:
+        return
+    rows = []
+    for m in list_models(ws):
+        valid = m.metrics["valid"]
+        share = f"{valid['error_rate']:.1%} ({valid['low']:.1%} to {valid['high']:.1%})"
+        used = "in use" if m.id == ws.promoted() else ""
+        rows.append(
+            (m.dataset_revision, m.id[:8], f"{valid['errors']} of {valid['n']}", share, m.winner, used)
+        )
+    columns = ["revision", "model", "validation errors", "error rate (95 %)", "kept", ""]
+    output.table("\nBefore and after", columns, rows)
+    print(f"{found.get('message', '')}\nReport: {found['report']}\n")
+
+
+def _say(message: str) -> None:
+    print(f"• {message}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

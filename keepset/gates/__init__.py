@@ -1,0 +1,103 @@
+"""Gates between the stages: Great Expectations suites made from the schemas and the run config's thresholds.
+
+A failed gate stops the run with a message that names the expectation, how far off it is, and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keepset import manifests
+from keepset.config import RunConfig
+from keepset.errors import GateFailed
+from keepset.files import read_json, write_json
+from keepset.manifests import Manifest
+from keepset.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["GateResult", "Outcome", "check"]
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One expectation: what was asked, what was observed, and what to do if it failed."""
+
+    expectation: str
+    passed: bool
+    observed: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class GateResult:
+    gate: str
+    passed: bool
+    outcomes: tuple[Outcome, ...]
+    page: Path
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"gate": self.gate, "passed": self.passed, "outcomes": [asdict(o) for o in self.outcomes]}
+
+
+def check(ws: Workspace, config: RunConfig, gate: str) -> GateResult:
+    """Check one gate (urls, downloads, images or dataset); what was checked already is not checked again.
+
+    Raises ``GateFailed``. The result stands in ``gates/<gate>.json`` and as a page beside it.
+    """
+    from keepset.gates.page import write_page
+
+    found = _manifest(ws, gate)
+    facts = config.part("gates", "split", "seed") | {"labels": list(config.labels)}
+    wanted = manifests.fingerprint(f"gate:{gate}", {gate: found.content_hash}, facts, VERSION)
+    path = ws.root / "gates" / f"{gate}.json"
+    page = path.with_suffix(".html")
+    if path.exists() and page.exists() and (raw := read_json(path))["fingerprint"] == wanted:
+        result = GateResult(gate, raw["passed"], tuple(Outcome(**o) for o in raw["outcomes"]), page)
+    else:
+        from keepset.gates.suites import run_suite
+
+        outcomes = tuple(run_suite(gate, _frame(gate, found), config))
+        result = GateResult(gate, all(o.passed for o in outcomes), outcomes, page)
+        write_page(page, result, ws.name)
+        write_json(path, result.as_dict() | {"fingerprint": wanted})
+    if not result.passed:
+        raise _failure(result)
+    return result
+
+
+def _manifest(ws: Workspace, gate: str) -> Manifest:
+    reading: dict[str, Callable[[], Manifest]] = {
+        "urls": lambda: manifests.read(ws.urls, "urls"),
+        "downloads": lambda: manifests.read(ws.downloads, "downloads"),
+        "images": lambda: manifests.read(ws.images, "images"),
+        "dataset": ws.current_dataset,
+    }
+    return reading[gate]()
+
+
+def _frame(gate: str, found: Manifest) -> pd.DataFrame:
+    """The columns that a suite looks at: enough for the gate, without the bulk."""
+    columns = {
+        "urls": ["url_id", "label", "status"],
+        "downloads": ["url_id", "label", "status"],
+        "images": ["sha256", "label", "status", "dup_of", "width", "height", "group_id"],
+        "dataset": ["sha256", "label", "split", "fold", "group_id", "active"],
+    }[gate]
+    frame: pd.DataFrame = found.table.select(columns).to_pandas()
+    return frame
+
+
+def _failure(result: GateResult) -> GateFailed:
+    failed = [o for o in result.outcomes if not o.passed]
+    lines = [f"  - expected {o.expectation}; found {o.observed}" for o in failed]
+    remedies = " ".join(dict.fromkeys(o.remedy for o in failed))
+    return GateFailed(
+        f"The gate '{result.gate}' did not pass:\n" + "\n".join(lines), f"{remedies} Page: {result.page}"
+    )

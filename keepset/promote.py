@@ -1,0 +1,96 @@
+"""Put a new model in use only if it is not worse than the one before, by more than chance explains."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keepset import manifests
+from keepset.config import RunConfig
+from keepset.files import read_json, write_json
+from keepset.models import load_record
+from keepset.stages import Stage, StageResult
+from keepset.workspace import Workspace
+
+__all__ = ["compare", "compare_and_promote", "mcnemar"]
+
+ALPHA = 0.05
+"""A new model is refused only if it is worse with a p-value under this (two-sided, exact)."""
+
+
+def compare_and_promote(ws: Workspace, config: RunConfig, model_id: str) -> StageResult:
+    """Compare ``model_id`` with the model in use on the same images, promote it or not, and say why. Twice is once.
+
+    The comparison stays in ``models/<id>/comparison.json``. Raises ``ModelError`` for an unknown model.
+    """
+    load_record(ws, model_id)
+    path = ws.models / model_id / "comparison.json"
+    if path.exists():
+        found: dict[str, Any] = read_json(path)
+        if found["promote"] and ws.promoted() == found["before"]:
+            ws.promote(model_id, found["message"])  # a kill came between the two writes
+        return _result(found, changed=False)
+    before = ws.promoted()
+    found = _first(model_id) if before in (None, model_id) else compare(ws, str(before), model_id)
+    write_json(path, found)
+    if found["promote"]:
+        ws.promote(model_id, found["message"])
+    return _result(found, changed=True)
+
+
+def _first(model_id: str) -> dict[str, Any]:
+    return {
+        "model_id": model_id,
+        "before": None,
+        "promote": True,
+        "message": "It is the first model, and now in use.",
+    }
+
+
+def _result(found: dict[str, Any], *, changed: bool) -> StageResult:
+    message = found["message"] if changed else f"up to date: {found['message']}"
+    shown = ("promote", "fixed", "broken", "p_value")
+    summary: dict[str, Any] = {k: found[k] for k in shown if k in found}
+    return StageResult(Stage.TRAIN, changed, message, summary, {"model_id": found["model_id"]})
+
+
+def compare(ws: Workspace, before: str, after: str) -> dict[str, Any]:
+    """Paired comparison on the validation images that both models were held out from, under today's labels.
+
+    ``fixed`` and ``newly_broken`` list the images (sha256) that only one of the two gets right.
+    """
+    old, new = (_predicted(ws, m) for m in (before, after))
+    truth = {r["sha256"]: r["label"] for r in ws.current_dataset().rows() if r["active"]}
+    both = [s for s in old if s in new and s in truth]
+    fixed = [s for s in both if old[s] != truth[s] and new[s] == truth[s]]
+    broken = [s for s in both if old[s] == truth[s] and new[s] != truth[s]]
+    p = mcnemar(len(fixed), len(broken))
+    worse = len(broken) > len(fixed) and p < ALPHA
+    errors = [sum(m[s] != truth[s] for s in both) for m in (old, new)]
+    return {
+        "model_id": after, "before": before, "promote": not worse, "n": len(both), "errors_before": errors[0],
+        "errors_after": errors[1], "fixed": len(fixed), "broken": len(broken), "p_value": p,
+        "fixed_images": fixed, "broken_images": broken, "message": _words(errors, len(both), fixed, broken, p, worse),
+    }  # fmt: skip
+
+
+def _words(errors: list[int], n: int, fixed: list[str], broken: list[str], p: float, worse: bool) -> str:
+    counts = f"On the same {n} validation images: {errors[0]} errors before, {errors[1]} after"
+    detail = f"{len(fixed)} fixed, {len(broken)} newly broken, p = {p:.2f}"
+    if worse:
+        return f"{counts} ({detail}). That is worse than chance explains: the old model stays in use."
+    if errors[1] < errors[0]:
+        return f"{counts} ({detail}). The new model is in use."
+    return f"{counts} ({detail}). Not worse than chance explains: the new model, trained on cleaner data, is in use."
+
+
+def _predicted(ws: Workspace, model_id: str) -> dict[str, str]:
+    rows = manifests.read(ws.models / model_id / "predictions.parquet", "predictions").rows()
+    return {r["sha256"]: r["predicted"] for r in rows if r["split"] == "valid"}
+
+
+def mcnemar(a: int, b: int) -> float:
+    """Exact two-sided p-value that ``a`` and ``b`` discordant pairs differ by chance (McNemar 1947; binomial)."""
+    from math import comb
+
+    n, k = a + b, min(a, b)
+    return 1.0 if n == 0 else min(1.0, 2 * sum(comb(n, i) for i in range(k + 1)) / 2**n)
