@@ -24,7 +24,7 @@ from keepset.reasons import DownloadReason, ItemStatus
 from keepset.stages import SILENT, Progress, Stage, StageResult
 from keepset.workspace import Workspace
 
-__all__ = ["Shard", "download", "merge", "plan", "run_shard"]
+__all__ = ["Shard", "download", "is_current", "merge", "plan", "run_shard"]
 
 VERSION = 1
 Row = dict[str, Any]
@@ -93,6 +93,11 @@ def merge(ws: Workspace, config: RunConfig) -> StageResult:
 
 def _standing(ws: Workspace, config: RunConfig) -> Header | None:
     return manifests.up_to_date(ws.downloads, _fingerprint(ws, config))
+
+
+def is_current(ws: Workspace, config: RunConfig) -> bool:
+    """True if ``downloads.parquet`` is what this config and these URLs give."""
+    return _standing(ws, config) is not None
 
 
 def _fingerprint(ws: Workspace, config: RunConfig) -> str:

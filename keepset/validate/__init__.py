@@ -16,7 +16,7 @@ from keepset.settings import settings
 from keepset.stages import SILENT, Progress, Stage, StageResult
 from keepset.workspace import Workspace
 
-__all__ = ["Shard", "merge", "plan", "run_shard", "validate"]
+__all__ = ["Shard", "is_current", "merge", "plan", "run_shard", "validate"]
 
 VERSION = 1
 Row = dict[str, Any]
@@ -101,6 +101,11 @@ def merge(ws: Workspace, config: RunConfig, progress: Progress = SILENT) -> Stag
         f"{copies['exact']} exact and {copies['near']} near duplicates"
     )
     return StageResult(Stage.VALIDATE, True, message, summary, {"images": "manifests/images.parquet"})
+
+
+def is_current(ws: Workspace, config: RunConfig) -> bool:
+    """True if ``images.parquet`` is what this config and these downloads give."""
+    return manifests.up_to_date(ws.images, _fingerprint(ws, config)) is not None
 
 
 def _fingerprint(ws: Workspace, config: RunConfig) -> str:

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+
+from flows.exclusive import exclusive
+from flows.parameters import DatasetForm, begin
+from tasks.download import download, download_shard, plan_download
+from tasks.gate import gate
+from tasks.scrape import scrape
+from tasks.split import split
+from tasks.validate import plan_validate, validate, validate_shard
+
+__all__ = ["build_dataset"]
+
+
+@flow(name="build_dataset", flow_run_name="build {workspace}", persist_result=True, log_prints=False)
+def build_dataset(
+    workspace: str, config: str | None = None, dataset: DatasetForm | None = None
+) -> dict[str, Any]:
+    """Collect, download, validate and split. Incremental: what is there already is not done again.
+
+    Args:
+        workspace: Folder that holds everything about one data set; it is made if it is missing.
+        config: Path of a run config (TOML). Left out: the one the workspace has, or the new data set below.
+        dataset: A new data set, told here instead of in a file.
+    """
+    ws = begin(workspace, config, dataset)
+    with exclusive(ws, "build"):
+        scrape(workspace)
+        gate(workspace, "urls")
+        for shard in plan_download(workspace):
+            download_shard(workspace, shard)
+        download(workspace)
+        gate(workspace, "downloads")
+        for shard in plan_validate(workspace):
+            validate_shard(workspace, shard)
+        validate(workspace)
+        gate(workspace, "images")
+        done = split(workspace)
+        gate(workspace, "dataset")
+    return done

@@ -1,0 +1,86 @@
+"""What the forms in Prefect's UI ask for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from prefect.input import RunInput
+from pydantic import BaseModel, Field
+
+from keepset.config import RunConfig, load_config, parse_config
+from keepset.errors import ConfigError
+from keepset.workspace import Workspace
+
+__all__ = ["ClassForm", "DatasetForm", "Decision", "begin"]
+
+
+class ClassForm(BaseModel):
+    """One class and where its pictures come from."""
+
+    name: str = Field(min_length=1, title="Class", description="As predictions will show it.")
+    lists: list[str] = Field(
+        [], title="URL lists", description="Paths of files with one URL a line, or csv/parquet."
+    )
+    pages: list[str] = Field([], description="Web pages whose pictures are taken.")
+    folders: list[str] = Field([], description="Folders of pictures on the worker's disk.")
+    openverse: str = Field(
+        "", title="Openverse search", description="Search text; pictures with open licences."
+    )
+    wikimedia: str = Field("", title="Wikimedia Commons search", description="Search text.")
+
+    def as_config(self) -> dict[str, Any]:
+        found = {k: v for k in ("openverse", "wikimedia") if (v := getattr(self, k))}
+        plain = {"name": self.name, "lists": self.lists, "pages": self.pages, "folders": self.folders}
+        return plain | {"search": found}
+
+
+class DatasetForm(BaseModel):
+    """A new data set, told in the form: no file needs to be edited."""
+
+    name: str = Field(min_length=1, title="Name of the data set")
+    classes: list[ClassForm] = Field(min_length=2, description="At least two.")
+    seed: int = Field(42, ge=0, description="Same seed, same split, same model.")
+    valid: float = Field(0.2, gt=0, lt=1, description="Share of the validation set.")
+    epochs: int = Field(
+        3, ge=0, description="Fine-tuning epochs; 0 keeps the linear head: seconds, not minutes."
+    )
+
+    def as_config(self) -> RunConfig:
+        raw = {
+            "name": self.name, "seed": self.seed, "classes": [c.as_config() for c in self.classes],
+            "split": {"valid": self.valid}, "train": {"epochs": self.epochs},
+        }  # fmt: skip
+        return parse_config(raw, base=Path.cwd(), where="the form")
+
+
+class Decision(RunInput):
+    """Approve, reject or send back a cleaning batch. Better done in the gallery, where the pictures are."""
+
+    decision: Literal["approve", "reject", "send_back"] = Field(
+        "reject", description="Approving makes a new revision and retrains. Rejecting changes nothing."
+    )
+    reviewer: str = Field(min_length=1, description="Your name, for the audit log.")
+    note: str = Field("", description="Why.")
+    undecided: Literal["keep", "suggested"] = Field(
+        "keep",
+        description="Images nobody marked in the gallery: keep them as they are, or do what is suggested.",
+    )
+    keep: list[str] = Field([], description="Images (sha256) to keep in any case.")
+    confirm: bool = Field(False, description="Tick to allow a large deletion.")
+
+
+def begin(workspace: str, config: str | None, dataset: DatasetForm | None) -> Workspace:
+    """Open the workspace, or make it from a config file or from the form. Raises ``ConfigError``."""
+    if config and dataset:
+        raise ConfigError("Both a config file and a new data set were given.", "Give one of them.")
+    root = Path(workspace)
+    if not config and not dataset:
+        ws = Workspace.open(root)
+        ws.config()
+        return ws
+    facts = load_config(Path(config)) if config else dataset.as_config()  # type: ignore[union-attr]
+    ws = Workspace.create(root, facts.name)
+    ws.check_writable()
+    ws.save_config(facts)
+    return ws

@@ -1,0 +1,71 @@
+"""The one flow that waits for a person. It suspends: no process waits, and a kill at any moment loses nothing.
+
+When the run is resumed the body runs again from the top; tasks that finished are not executed again, and what a
+person decided is read from the workspace, never from this process.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect import flow
+from prefect.flow_runs import suspend_flow_run
+from prefect.runtime import flow_run
+from prefect.settings import PREFECT_API_URL
+
+from flows.parameters import Decision
+from keepset.review import Batch, BatchStatus, load_batch
+from keepset.workspace import Workspace
+from tasks.clean import clean, tell_cleaned
+from tasks.interpret import show_contact_sheet
+from tasks.review import announce, open_batch, record_decision, remember_run
+from tasks.running import opened
+
+__all__ = ["review_batch"]
+
+_SHOWN = 48
+
+
+@flow(name="review_batch", flow_run_name="review {workspace}", persist_result=True)
+def review_batch(workspace: str, batch_id: str | None = None) -> dict[str, Any]:
+    """Open a cleaning batch, wait for a person's decision, apply it, and set off the retraining.
+
+    Args:
+        workspace: Folder of the data set.
+        batch_id: A batch that is there already. Left out: one is opened for the newest model.
+    """
+    ws, _ = opened(workspace)
+    batch_id = batch_id or open_batch(workspace)
+    if batch_id is None:
+        return {"batch_id": None, "status": "nothing is worth a person's look"}
+    if load_batch(ws, batch_id).status == BatchStatus.OPEN:
+        _wait_for_decision(ws, batch_id)
+    status = load_batch(ws, batch_id).status
+    if status not in (BatchStatus.APPROVED, BatchStatus.APPLIED):
+        return {"batch_id": batch_id, "status": str(status)}
+    done = clean(workspace, batch_id)
+    tell_cleaned(workspace)
+    return {"batch_id": batch_id, "status": "applied", **done["outputs"]}
+
+
+def _wait_for_decision(ws: Workspace, batch_id: str) -> None:
+    workspace, batch = str(ws.root), load_batch(ws, batch_id)
+    remember_run(workspace, batch_id, str(flow_run.get_id()), str(PREFECT_API_URL.value()))
+    shas = [r["sha256"] for r in batch.candidates().rows()[:_SHOWN]]
+    show_contact_sheet(workspace, "batch-pictures", shas, f"The first {len(shas)} images of {batch_id}")
+    words = announce(workspace, batch_id)
+    attempt, refused = 1, ""
+    while load_batch(ws, batch_id).status == BatchStatus.OPEN:
+        form = suspend_flow_run(
+            wait_for_input=Decision.with_initial_data(description=f"{words}\n\n{refused}"),
+            key=f"approval-{attempt}",
+            timeout=_seconds_left(batch),
+        )
+        refused = record_decision(workspace, batch_id, form.model_dump(mode="json"))
+        refused = f"**Refused:** {refused}" if refused else ""
+        attempt += 1
+
+
+def _seconds_left(batch: Batch) -> int:
+    return max(60, int((batch.record.deadline - datetime.now(UTC)).total_seconds()))

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+
+from flows.exclusive import exclusive
+from keepset.workspace import Workspace
+from tasks.interpret import interpret
+from tasks.running import opened
+from tasks.train import export, promote, train
+
+__all__ = ["learn", "train_model"]
+
+
+@flow(name="train_model", flow_run_name="train {workspace}", persist_result=True)
+def train_model(workspace: str) -> dict[str, Any]:
+    """Train on the current revision, export, compare with the model in use, and report.
+
+    Args:
+        workspace: Folder of the data set.
+    """
+    ws, _ = opened(workspace)
+    return learn(ws)
+
+
+def learn(ws: Workspace) -> dict[str, Any]:
+    """The tasks of training, for the flows that contain it."""
+    workspace = str(ws.root)
+    with exclusive(ws, "train"):
+        model_id = train(workspace)["outputs"]["model_id"]
+        export(workspace, model_id)
+        compared = promote(workspace, model_id)
+        interpret(workspace, model_id)
+    return compared

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from prefect import task
+
+from tasks.running import PrefectProgress, opened, tell
+
+__all__ = ["download", "download_shard", "plan_download"]
+
+
+@task(name="plan-download", task_run_name="plan download", persist_result=True)
+def plan_download(workspace: str) -> list[dict[str, Any]]:
+    """The shards that still have something to do; none if the manifest is up to date."""
+    from keepset.download import is_current, plan
+
+    ws, config = opened(workspace)
+    return [] if is_current(ws, config) else [asdict(s) for s in plan(ws, config)]
+
+
+@task(name="download-shard", task_run_name="download shard {shard[number]}", retries=1, retry_delay_seconds=10,
+      timeout_seconds=6 * 3600, persist_result=True)  # fmt: skip
+def download_shard(workspace: str, shard: dict[str, Any]) -> dict[str, Any]:
+    """One shard; what its journal holds already is not done again."""
+    from keepset.download import Shard, run_shard
+
+    ws, config = opened(workspace)
+    return run_shard(ws, config, Shard(**shard), PrefectProgress(ws))
+
+
+@task(name="download", task_run_name="download", persist_result=True)
+def download(workspace: str) -> dict[str, Any]:
+    """Put the shards together into the manifest."""
+    from keepset.download import download as stage
+
+    ws, config = opened(workspace)
+    return tell(ws, stage(ws, config, progress=PrefectProgress(ws)))

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+
+from keepset.errors import GateFailed
+from tasks.running import artifact_key, opened
+
+__all__ = ["gate"]
+
+
+@task(name="gate", task_run_name="gate {name}", persist_result=True)
+def gate(workspace: str, name: str) -> dict[str, Any]:
+    """Check the expectations on a manifest; a failed gate stops the flow and says what to do."""
+    from keepset.gates import check
+
+    ws, config = opened(workspace)
+    key = artifact_key(ws, f"gate-{name}")
+    try:
+        result = check(ws, config, name)
+    except GateFailed as e:
+        create_markdown_artifact(f"✗ {e}", key=key, description=f"The gate '{name}' did not pass")
+        raise
+    lines = "\n".join(f"- ✓ {o.expectation} (found {o.observed})" for o in result.outcomes)
+    create_markdown_artifact(
+        f"Gate **{name}** passed\n\n{lines}", key=key, description=f"The gate '{name}' passed"
+    )
+    return result.as_dict()

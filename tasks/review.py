@@ -1,0 +1,79 @@
+"""A cleaning batch under Prefect: open it, show it, take the decision from the form. All state is on disk."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+from prefect.logging import get_run_logger
+
+from keepset.errors import ReviewError
+from keepset.files import read_json, write_json
+from tasks.running import artifact_key, opened, run_stage
+
+__all__ = ["announce", "open_batch", "record_decision", "remember_run"]
+
+
+@task(name="review", task_run_name="review", persist_result=True)
+def open_batch(workspace: str) -> str | None:
+    """Open a batch for the newest model, or find the one that is open. None: nothing is worth a look."""
+    from keepset.review import review
+
+    return run_stage(review, workspace)["outputs"].get("batch_id")
+
+
+@task(name="remember-run", task_run_name="remember run of {batch_id}", persist_result=True)
+def remember_run(workspace: str, batch_id: str, flow_run_id: str, api_url: str) -> None:
+    """Write down which flow run waits for this batch, so that the gallery can wake it."""
+    ws, _ = opened(workspace)
+    write_json(ws.batches / batch_id / "flow_run.json", {"flow_run_id": flow_run_id, "api_url": api_url})
+
+
+@task(name="announce", task_run_name="announce {batch_id}", persist_result=True)
+def announce(workspace: str, batch_id: str) -> str:
+    """Publish what waits, with a link to the gallery; returns the same words for the approval form."""
+    from keepset.review import load_batch
+
+    ws, _ = opened(workspace)
+    batch = load_batch(ws, batch_id)
+    counts = "\n".join(f"| {reason} | {n} |" for reason, n in sorted(batch.record.counts.items()))
+    words = (
+        f"### Cleaning batch {batch_id} of '{ws.name}' waits for approval\n\n"
+        f"{batch.candidates().header.rows} images of revision {batch.record.revision}, until "
+        f"{batch.record.deadline:%Y-%m-%d %H:%M} UTC.\n\n{_link(ws.root, batch_id)}\n\n"
+        f"| reason | images |\n|---|---|\n{counts}\n"
+    )
+    create_markdown_artifact(
+        words, key=artifact_key(ws, "batch"), description=f"{batch_id} waits for approval"
+    )
+    return words
+
+
+def _link(root: Any, batch_id: str) -> str:
+    try:
+        url = read_json(root / "stack.json")["web_url"]
+    except (FileNotFoundError, KeyError):
+        return f"Look at it with `keepset web -w {root}`."
+    return f"[Look at it in the gallery]({url}/batches/{batch_id}): pictures, reasons, undo."
+
+
+@task(name="record-decision", task_run_name="record decision on {batch_id}", persist_result=True)
+def record_decision(workspace: str, batch_id: str, form: dict[str, Any]) -> str:
+    """Record what the form in Prefect's UI said. Returns why it was refused, or nothing if it stands.
+
+    A decision made elsewhere in the meantime wins, and is no trouble: the form came second.
+    """
+    from keepset.review import BatchStatus, load_batch, submit
+
+    ws, _ = opened(workspace)
+    batch = load_batch(ws, batch_id)
+    try:
+        submit(batch, form["decision"], who=form["reviewer"], note=form["note"], undecided=form["undecided"],
+               keep=tuple(form["keep"]), confirm=form["confirm"], via="prefect")  # fmt: skip
+    except ReviewError as e:
+        if load_batch(ws, batch_id).status != BatchStatus.OPEN:
+            get_run_logger().warning("The form came second: %s", e)
+            return ""
+        return str(e)
+    return ""

@@ -1,0 +1,84 @@
+"""What all tasks share: opening the workspace, telling of progress, and letting a person read what happened."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
+from prefect.logging import get_run_logger
+
+from keepset.config import RunConfig
+from keepset.stages import Progress, StageResult
+from keepset.workspace import Workspace
+
+__all__ = ["PrefectProgress", "artifact_key", "opened", "run_stage", "tell"]
+
+_EVERY_S = 2.0
+
+
+def opened(workspace: str) -> tuple[Workspace, RunConfig]:
+    ws = Workspace.open(Path(workspace))
+    return ws, ws.config()
+
+
+def run_stage(function: Callable[..., StageResult], workspace: str, **options: Any) -> dict[str, Any]:
+    """Run a stage function on the workspace, log its message, and return its JSON-ready result."""
+    ws, config = opened(workspace)
+    result = function(ws, config, progress=PrefectProgress(ws), **options)
+    return tell(ws, result)
+
+
+def tell(ws: Workspace, result: StageResult) -> dict[str, Any]:
+    get_run_logger().info("%s: %s", result.stage, result.message)
+    rows = "\n".join(f"| {k} | {_cell(v)} |" for k, v in result.summary.items())
+    table = f"\n\n| | |\n|---|---|\n{rows}" if rows else ""
+    create_markdown_artifact(
+        f"**{result.stage}** ({'changed' if result.changed else 'nothing to do'}): {result.message}{table}",
+        key=artifact_key(ws, str(result.stage)),
+        description=f"What {result.stage} did for '{ws.name}'",
+    )
+    return result.as_dict()
+
+
+def _cell(value: Any) -> str:
+    return (f"{value:.4g}" if isinstance(value, float) else str(value)).replace("|", "\\|")
+
+
+def artifact_key(ws: Workspace, name: str) -> str:
+    """Artifact keys hold lower-case letters, digits and dashes only; one history a workspace and name."""
+    return re.sub(r"[^a-z0-9]+", "-", f"keepset-{name}-{ws.id}".lower()).strip("-")
+
+
+class PrefectProgress(Progress):
+    """A progress artifact, updated every two seconds at most, and a log line for each note."""
+
+    def __init__(self, ws: Workspace) -> None:
+        self.ws = ws
+        self.what, self.total, self.done, self.last = "", 0, 0, 0.0
+        self.artifact: UUID | None = None
+
+    def start(self, what: str, total: int | None) -> None:
+        self.what, self.total, self.done, self.last = what, total or 0, 0, time.monotonic()
+        get_run_logger().info("%s%s", what, f" ({total})" if total else "")
+        self.artifact = None
+        if total:
+            key = artifact_key(self.ws, "progress")
+            self.artifact = create_progress_artifact(0.0, key=key, description=f"{what}: 0 of {total}")
+
+    def advance(self, n: int = 1, **facts: Any) -> None:
+        self.done += n
+        finished = self.done >= self.total
+        if self.artifact is None or (time.monotonic() - self.last < _EVERY_S and not finished):
+            return
+        self.last = time.monotonic()
+        shown = " ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in facts.items())
+        words = f"{self.what}: {self.done} of {self.total} {shown}".rstrip()
+        update_progress_artifact(self.artifact, min(100.0, 100 * self.done / self.total), description=words)
+
+    def note(self, message: str) -> None:
+        get_run_logger().info(message)
