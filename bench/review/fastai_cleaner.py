@@ -17,10 +17,12 @@ from pathlib import Path
 
 def main(rows: Path, weights: Path, out: Path) -> None:
     warnings.simplefilter("ignore")
-    import pandas as pd
     import torch
     from fastai.vision.all import (
-        ImageDataLoaders,
+        CategoryBlock,
+        DataBlock,
+        ImageBlock,
+        IndexSplitter,
         Normalize,
         Resize,
         aug_transforms,
@@ -31,11 +33,17 @@ def main(rows: Path, weights: Path, out: Path) -> None:
     from fastai.vision.widgets import _get_iw_info
 
     set_seed(42)
-    dls = ImageDataLoaders.from_df(
-        pd.read_csv(rows, dtype={"label": str}), path="/", fn_col="path", label_col="label", valid_col="valid",
-        item_tfms=Resize(224), batch_tfms=[*aug_transforms(), Normalize.from_stats([0.5] * 3, [0.5] * 3)],
-        bs=32, num_workers=0,
-    )  # fmt: skip
+    with rows.open(newline="") as f:
+        table = list(csv.DictReader(f))
+    label = {Path(r["path"]): r["label"] for r in table}
+    block = DataBlock(
+        blocks=(ImageBlock, CategoryBlock),
+        get_y=lambda path: label[path],
+        splitter=IndexSplitter([i for i, r in enumerate(table) if r["valid"] == "1"]),
+        item_tfms=Resize(224),
+        batch_tfms=[*aug_transforms(), Normalize.from_stats([0.5] * 3, [0.5] * 3)],
+    )
+    dls = block.dataloaders(list(label), bs=32, num_workers=0)
     learn = vision_learner(
         dls, "tf_efficientnet_lite0", pretrained=False, normalize=False, metrics=error_rate
     )
@@ -49,12 +57,7 @@ def main(rows: Path, weights: Path, out: Path) -> None:
     with out.open("w", newline="") as f:
         writer = csv.writer(f)
         writer.writerow(["path", "loss"])
-        writer.writerows([_path(item), float(loss)] for item, _, loss in found)
-
-
-def _path(item: object) -> str:
-    """``from_df`` keeps data-frame rows as items."""
-    return str(getattr(item, "path", item))
+        writer.writerows([path, float(loss)] for path, _, loss in found)
 
 
 if __name__ == "__main__":
