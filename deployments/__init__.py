@@ -1,0 +1,1 @@
+"""When and where: the embedded stack, what it serves, the demo, and the files for teams."""

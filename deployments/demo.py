@@ -16,14 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keepset.orchestrator import FlowRun, Orchestrator
-
 from keepset.cli import output
 from keepset.demo.pictures import Planted, plant
 from keepset.demo.score import score
 from keepset.demo.server import serve
 from keepset.errors import KeepsetError, OrchestratorError
 from keepset.files import read_json
+from keepset.orchestrator import FlowRun, Orchestrator
 from keepset.review import Batch, BatchStatus, list_batches, load_batch, submit
 from keepset.workspace import Workspace
 

@@ -1,0 +1,68 @@
+"""Serve all deployments of one workspace from this process: ``python -m deployments.serve --workspace DIR``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from prefect import serve
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.deployments.runner import RunnerDeployment
+from prefect.events import DeploymentEventTrigger
+
+from flows.build_dataset import build_dataset
+from flows.pipeline import pipeline
+from flows.retrain import retrain
+from flows.review_batch import review_batch
+from flows.train_model import train_model
+from keepset.workspace import Workspace
+from tasks.clean import CLEANED
+
+__all__ = ["deployments", "main"]
+
+_ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
+
+
+def deployments(ws: Workspace, cron: str | None = None) -> list[RunnerDeployment]:
+    """The five deployments, bound to ``ws``. With ``cron``, the data set is built on that schedule."""
+    here = {"workspace": str(ws.root)}
+    tags = ["keepset", f"dataset:{ws.name}"]
+    cleaned = DeploymentEventTrigger(
+        name=f"retrain after cleaning ({ws.id})",
+        expect={CLEANED},
+        match={"prefect.resource.id": f"keepset.dataset.{ws.id}"},
+        parameters=here,
+    )
+    return [
+        pipeline.to_deployment(
+            "pipeline", parameters=here, tags=tags, description="URL lists to a cleaning batch that waits."
+        ),
+        build_dataset.to_deployment(
+            "build_dataset", parameters=here, tags=tags, cron=cron, concurrency_limit=_ONE_AT_A_TIME,
+            description="Collect, download, validate, split. Incremental and cheap when nothing changed.",
+        ),
+        train_model.to_deployment(
+            "train_model", parameters=here, tags=tags, concurrency_limit=_ONE_AT_A_TIME,
+            description="Train on the current revision and compare with the model in use.",
+        ),
+        review_batch.to_deployment(
+            "review_batch", parameters=here, tags=tags, description="Open a cleaning batch and wait for a person."
+        ),
+        retrain.to_deployment(
+            "retrain", parameters=here, tags=tags, triggers=[cleaned], concurrency_limit=_ONE_AT_A_TIME,
+            description="Started by keepset.dataset.cleaned; trains once a revision.",
+        ),
+    ]  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--workspace", type=Path, required=True)
+    parser.add_argument("--cron", help="build the data set on this schedule, e.g. '0 3 * * *'")
+    options = parser.parse_args()
+    ws = Workspace.open(options.workspace)
+    serve(*deployments(ws, options.cron), print_starting_message=False, pause_on_shutdown=False, limit=4)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Taking a model out of Keepset."""

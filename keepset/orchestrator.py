@@ -1,0 +1,258 @@
+"""A small client of Prefect's HTTP API: start a deployment, follow a run, wake the run that waits for a decision.
+
+Plain httpx, so that the gallery, the command line and the demo need not import Prefect. Address and login come from
+``stack.json`` and the login file that the embedded stack writes, or from Prefect's own environment variables.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from keepset.errors import OrchestratorError
+from keepset.files import read_json
+from keepset.review import Batch
+from keepset.stages import Progress
+from keepset.workspace import Workspace
+
+__all__ = ["FlowRun", "Orchestrator", "RunState", "connect", "notify_decision"]
+
+_TIMEOUT_S = 30.0
+_OVER = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+
+
+@dataclass(frozen=True)
+class FlowRun:
+    id: str
+    name: str
+
+
+@dataclass(frozen=True)
+class RunState:
+    """A run's state: ``type`` is Prefect's (RUNNING, PAUSED, COMPLETED ...), ``name`` what people see."""
+
+    type: str
+    name: str
+    message: str
+
+    @property
+    def over(self) -> bool:
+        return self.type in _OVER
+
+    @property
+    def waits(self) -> bool:
+        return self.type == "PAUSED"
+
+    @property
+    def failed(self) -> bool:
+        return self.over and self.type != "COMPLETED"
+
+
+def login_file(root: Path) -> Path:
+    return root / "prefect" / "login"
+
+
+def connect(ws: Workspace) -> Orchestrator | None:
+    """The server of the stack that runs this workspace, or of ``PREFECT_API_URL``; None if there is none."""
+    try:
+        url = str(read_json(ws.root / "stack.json")["api_url"])
+    except (FileNotFoundError, KeyError):
+        url = os.environ.get("PREFECT_API_URL", "")
+    return Orchestrator(url, ws) if url else None
+
+
+def notify_decision(ws: Workspace, batch: Batch) -> bool:
+    """Wake the flow run that waits for this batch. False if none does: the decision is on disk all the same,
+    and a running stack takes it up within a minute; without one, `keepset clean` applies it.
+    """
+    orchestrator = connect(ws)
+    if orchestrator is None:
+        return False
+    try:
+        return orchestrator.notify_decision(batch)
+    except OrchestratorError:
+        return False
+
+
+class Orchestrator:
+    """Calls to one Prefect server. Raises ``OrchestratorError`` if it does not answer or refuses."""
+
+    def __init__(self, api_url: str, ws: Workspace) -> None:
+        self.api_url, self.ws = api_url.rstrip("/"), ws
+
+    # -- runs --------------------------------------------------------------------------------------
+
+    def start_deployment(
+        self, name: str, parameters: dict[str, Any], idempotency_key: str | None = None
+    ) -> FlowRun:
+        """Start ``flow/deployment``. With an idempotency key, asking again returns the same run."""
+        deployment = self._call("GET", f"/deployments/name/{name}")
+        body: dict[str, Any] = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
+        if idempotency_key:
+            body["idempotency_key"] = idempotency_key
+        run = self._call("POST", f"/deployments/{deployment['id']}/create_flow_run", body)
+        return FlowRun(run["id"], run["name"])
+
+    def deployments(self) -> list[str]:
+        """Names of all deployments the server knows."""
+        return [d["name"] for d in self._call("POST", "/deployments/filter", {"limit": 200})]
+
+    def state(self, run: FlowRun) -> RunState:
+        found = self._call("GET", f"/flow_runs/{run.id}").get("state") or {}
+        return RunState(
+            found.get("type", "PENDING"), found.get("name", "Pending"), found.get("message") or ""
+        )
+
+    def runs(self, states: list[str], limit: int = 50) -> list[dict[str, Any]]:
+        """Flow runs in these state types, the newest first."""
+        body = {
+            "flow_runs": {"state": {"type": {"any_": states}}}, "sort": "EXPECTED_START_TIME_DESC", "limit": limit,
+        }  # fmt: skip
+        found: list[dict[str, Any]] = self._call("POST", "/flow_runs/filter", body)
+        return found
+
+    def failed_runs(self) -> list[FlowRun]:
+        return [FlowRun(r["id"], r["name"]) for r in self.runs(["FAILED", "CRASHED"])]
+
+    def schedule_again(self, run_id: str, why: str) -> None:
+        """Put a run whose process is gone back into the queue; what its tasks finished is not done again."""
+        state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": why}
+        self._call("POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": True})
+
+    def give_up(self, run_id: str, why: str) -> None:
+        """Mark a run as crashed: nobody works on it any more, and nobody will."""
+        state = {"type": "CRASHED", "name": "Crashed", "message": why}
+        self._call("POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": True})
+
+    def follow(self, run: FlowRun, progress: Progress, poll_s: float = 0.5) -> Iterator[str]:
+        """Yield a line for each finished task, and drive ``progress``, until the run is over or waits."""
+        shown: set[str] = set()
+        bar = _Bar(progress)
+        while True:
+            state = self.state(run)
+            runs = self._family(run)
+            yield from self._finished_tasks(runs, shown)
+            bar.show(self._progress_artifact(runs))
+            if state.over or state.waits:
+                return
+            time.sleep(poll_s)
+
+    def _family(self, run: FlowRun) -> list[str]:
+        """The run and its subflows' runs."""
+        body = {"flow_runs": {"parent_flow_run_id": {"any_": [run.id]}}, "limit": 50}
+        return [run.id, *(r["id"] for r in self._call("POST", "/flow_runs/filter", body))]
+
+    def _finished_tasks(self, run_ids: list[str], shown: set[str]) -> Iterator[str]:
+        body = {
+            "task_runs": {"flow_run_id": {"any_": run_ids}, "state": {"type": {"any_": ["COMPLETED", "FAILED"]}}},
+            "sort": "END_TIME_DESC", "limit": 100,
+        }  # fmt: skip
+        for task in reversed(self._call("POST", "/task_runs/filter", body)):
+            if task["id"] not in shown and not (task.get("task_inputs") or {}).get("__parents__"):
+                shown.add(task["id"])
+                mark = "✓" if task["state_type"] == "COMPLETED" else "✗"
+                yield f"{mark} {task['name']}  {task.get('total_run_time') or 0:.1f} s"
+
+    def _progress_artifact(self, run_ids: list[str]) -> dict[str, Any] | None:
+        body = {
+            "artifacts": {"flow_run_id": {"any_": run_ids}, "type": {"any_": ["progress"]}},
+            "sort": "CREATED_DESC", "limit": 1,
+        }  # fmt: skip
+        found = self._call("POST", "/artifacts/filter", body)
+        return found[0] if found else None
+
+    # -- decisions ---------------------------------------------------------------------------------
+
+    def notify_decision(self, batch: Batch) -> bool:
+        """Resume the run that waits for ``batch``; True if it goes on (or does so already)."""
+        try:
+            run_id = read_json(batch.folder / "flow_run.json")["flow_run_id"]
+        except FileNotFoundError:
+            return False
+        approval = batch.approval()
+        if approval is None:
+            return False
+        form = {
+            "decision": approval.decision, "reviewer": approval.who, "note": approval.note,
+            "undecided": approval.undecided, "keep": [], "confirm": True,
+        }  # fmt: skip
+        state = self.state(FlowRun(run_id, ""))
+        if not state.waits:
+            return state.type in ("RUNNING", "SCHEDULED", "PENDING", "COMPLETED")
+        answer = self._call("POST", f"/flow_runs/{run_id}/resume", {"run_input": form})
+        if answer.get("status") == "ACCEPT":
+            return True
+        return not self.state(FlowRun(run_id, "")).waits  # somebody else woke it a moment ago
+
+    # -- HTTP --------------------------------------------------------------------------------------
+
+    def healthy(self) -> bool:
+        try:
+            return self._request("GET", "/health", None, 3.0).is_success
+        except httpx.HTTPError:
+            return False
+
+    def _call(self, method: str, path: str, body: Any = None) -> Any:
+        for attempt in range(5):
+            try:
+                answer = self._request(method, path, body, _TIMEOUT_S)
+            except httpx.TimeoutException:
+                continue
+            except httpx.HTTPError as e:
+                raise OrchestratorError(
+                    f"The Prefect server at {self.api_url} does not answer: {type(e).__name__}.",
+                    "Is the stack running? `keepset up` starts it.",
+                ) from e
+            if answer.status_code != 503:  # SQLite was busy: Prefect asks to come again
+                break
+            time.sleep(0.5 * (attempt + 1))
+        else:
+            raise OrchestratorError(
+                f"The Prefect server at {self.api_url} is too busy.", "Try again in a minute."
+            )
+        if answer.status_code == 401:
+            raise OrchestratorError("The Prefect server refuses the login.", "Set PREFECT_API_AUTH_STRING.")
+        if answer.is_error:
+            raise OrchestratorError(
+                f"The Prefect server refused {method} {path}: HTTP {answer.status_code} {answer.text[:300]}",
+                "Is this deployment known there? `keepset up` serves them all.",
+            )
+        return answer.json() if answer.content else {}
+
+    def _request(self, method: str, path: str, body: Any, timeout_s: float) -> httpx.Response:
+        user, _, password = self._login().partition(":")
+        auth = httpx.BasicAuth(user, password) if user else None
+        return httpx.request(
+            method, self.api_url + path, json=body, auth=auth, timeout=timeout_s, trust_env=False
+        )
+
+    def _login(self) -> str:
+        try:
+            return login_file(self.ws.root).read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            return os.environ.get("PREFECT_API_AUTH_STRING", "")
+
+
+class _Bar:
+    """Turns Prefect's progress artifact (a percentage and words) into a bar on the terminal."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress, self.what, self.done = progress, "", 0
+
+    def show(self, artifact: dict[str, Any] | None) -> None:
+        if artifact is None:
+            return
+        what = str(artifact.get("description") or "").split(":")[0]
+        if what != self.what:
+            self.what, self.done = what, 0
+            self.progress.start(what, 100)
+        percent = int(float(artifact.get("data") or 0))
+        if percent > self.done:
+            self.progress.advance(percent - self.done)
+            self.done = percent
