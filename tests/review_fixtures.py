@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,8 +63,15 @@ def make_case(root: Path, *, flips: int = 4, per_class: int = 12, **sections: An
 
 
 @pytest.fixture
-def case(tmp_path: Path) -> Case:
-    return make_case(tmp_path)
+def case(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
+    """The ordinary case: 36 images, 4 of them wrong. Drawn once a session, then copied."""
+    template = tmp_path_factory.getbasetemp() / "review-template"
+    if not template.exists():
+        drawn = make_case(template)
+        (template / "truth.json").write_text(json.dumps(drawn.truth))
+    shutil.copytree(template / "ws", tmp_path / "ws")
+    ws = Workspace.open(tmp_path / "ws")
+    return Case(ws, ws.config(), json.loads((template / "truth.json").read_text()))
 
 
 def delete(*shas: str) -> list[Mark]:
