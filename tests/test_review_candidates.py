@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from keepset import manifests
 from keepset.clean import clean, restore
@@ -196,6 +196,23 @@ def test_a_users_correction_is_offered_first(case: Case) -> None:
     assert (found[0]["suggestion"], found[0]["suggested_label"]) == ("relabel", other)
     assert "visitor" in found[0]["explanation"]
     assert "9" * 64 not in {r["sha256"] for r in found}
+
+
+def test_corrected_pictures_of_another_place_are_not_dropped_in_silence(case: Case) -> None:
+    class Notes:
+        lines: ClassVar[list[str]] = []
+
+        def start(self, what: str, total: int | None) -> None: ...
+
+        def advance(self, n: int = 1, **facts: Any) -> None: ...
+
+        def note(self, message: str) -> None:
+            self.lines.append(message)
+
+    for sha in ("9" * 64, "8" * 64, "9" * 64):
+        say(case, sha, "boat")
+    review(case.ws, case.config, progress=Notes())
+    assert [line for line in Notes.lines if line.startswith("2 pictures that users corrected")]
 
 
 def test_a_correction_to_what_it_is_already_or_to_no_class(case: Case) -> None:

@@ -30,7 +30,8 @@ class Evidence:
     ``rows`` are data-set rows in manifest order, with their duplicate groups as they are now; the other maps go by sha256 and may lack an image
     (``predictions`` lacks exact duplicates and images that were added after training). ``classes`` is the
     model's order of classes; ``labels`` is every class an image may have; ``far`` is
-    the distance under which 99 % of held-out images lie.
+    the distance under which 99 % of held-out images lie;
+    ``strangers`` is how many pictures users corrected that the data set does not hold.
     """
 
     ws: Workspace
@@ -46,6 +47,7 @@ class Evidence:
     predictions: Mapping[str, Row]
     corrections: Mapping[str, inbox.Correction]
     past: memory.Past
+    strangers: int
 
     def fingerprint(self, version: int) -> str:
         """16 hex digits of the revision and the model, and of users' corrections that are not decided yet."""
@@ -97,6 +99,7 @@ def gather(ws: Workspace, config: RunConfig) -> Evidence:
         predictions={r["sha256"]: r for r in predictions.rows() if r["sha256"] in active},
         corrections=inbox.pending(ws, active, past),
         past=past,
+        strangers=inbox.strangers(ws, {r["sha256"] for r in data.rows()}),
     )
 
 

@@ -7,14 +7,14 @@ corrected picture that is not in it has to come in the ordinary way first, throu
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 from keepset.review.memory import Past
 from keepset.workspace import SHA256, Workspace
 
-__all__ = ["Correction", "pending", "read"]
+__all__ = ["Correction", "pending", "read", "strangers"]
 
 LONGEST = 100
 """Characters of a field that are taken: the file is written on behalf of strangers."""
@@ -60,3 +60,8 @@ def pending(ws: Workspace, active: Mapping[str, Mapping[str, Any]], past: Past) 
             continue
         found[c.sha256] = c
     return {s: c for s, c in found.items() if c.label != active[s]["label"]}
+
+
+def strangers(ws: Workspace, known: Container[str]) -> int:
+    """Number of corrected pictures that the data set does not hold, and that nobody can decide on here."""
+    return len({c.sha256 for c in read(ws) if c.sha256 not in known})

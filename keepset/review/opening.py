@@ -42,6 +42,10 @@ def review(
         if there is not None:
             return _standing(there)
         progress.start("looking for likely trouble", None)
+        if evidence.strangers:
+            progress.note(
+                f"{evidence.strangers} pictures that users corrected are not in the data set: add them to a source"
+            )
         rows = find_candidates(evidence, config.review)
         if nothing := _not_worth_it(ws, rows):
             return StageResult(Stage.REVIEW, False, nothing, {"candidates": len(rows)})
