@@ -1,0 +1,1 @@
+"""The review gallery and the prediction page."""

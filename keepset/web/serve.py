@@ -1,0 +1,51 @@
+"""Run the web app. Beyond loopback it is refused without a token."""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+from pathlib import Path
+
+from keepset.cli import output
+from keepset.errors import WorkspaceError
+from keepset.files import write_bytes
+
+__all__ = ["serve"]
+
+
+def serve(workspace: Path, host: str, port: int, token: str = "") -> None:
+    """Serve until interrupted. Raises ``WorkspaceError`` for a bind beyond loopback without a token."""
+    import uvicorn
+
+    from keepset.web.app import create_app
+
+    loopback = _is_loopback(host)
+    if not loopback and not token:
+        raise WorkspaceError(
+            f"The gallery is not opened to {host} without a token.",
+            f"Set KEEPSET_TOKEN, for example to the fresh one in {_fresh_token(workspace)}.",
+        )
+    app = (
+        create_app(workspace, token=token)
+        if loopback
+        else create_app(workspace, token=token, hosts=frozenset())
+    )
+    server = uvicorn.Server(uvicorn.Config(app, host=host, port=port, log_level="warning", access_log=False))
+    shown = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104 - only compared
+    output.say(f"Gallery: {shown}{'/?token=...' if token else ''}   (Ctrl-C stops it)")
+    server.run()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _fresh_token(workspace: Path) -> Path:
+    path = workspace / "web-token"
+    if not path.exists():
+        write_bytes(path, secrets.token_urlsafe(24).encode() + b"\n")
+        path.chmod(0o600)
+    return path
