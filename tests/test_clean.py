@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from keepset import manifests
 from keepset.clean import clean, purge, restore
+from keepset.clean.revising import Row, write_revision
 from keepset.errors import ReviewError
 from keepset.files import write_bytes
+from keepset.manifests import Manifest
 from keepset.reasons import Action
 from keepset.review import Batch, BatchStatus, Mark, mark, submit
 from tests.review_fixtures import Case, case, delete, say, top_up
@@ -94,6 +98,21 @@ def test_decisions_apply_to_the_current_revision(case: Case) -> None:
     header = case.ws.current_dataset().header.extra
     assert (header["before"], header["cause"]) == (2, f"batch:{batch.id}")
     assert sum(r["changed_by"] == batch.id for r in case.ws.current_dataset().rows()) == 4
+
+
+def test_a_writer_that_comes_in_between_is_built_upon(case: Case) -> None:
+    """The split stage takes the next number after clean has read the current revision."""
+    new, seen = "ab" * 32, []
+
+    def edit(data: Manifest, number: int) -> tuple[list[Row], dict[str, Any]]:
+        if not seen:
+            top_up(case, new, "apple")
+        seen.append(number)
+        return [r | {"active": r["sha256"] == new} for r in data.rows()], {}
+
+    assert write_revision(case.ws, edit, cause="batch:x", who="ann", why="") == 3
+    assert seen == [2, 3]
+    assert [r["sha256"] for r in case.active()] == [new]
 
 
 def test_two_batches_one_after_the_other(case: Case) -> None:
