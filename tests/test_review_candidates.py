@@ -93,6 +93,7 @@ def test_when_the_best_copy_is_gone_the_next_best_is_kept(case: Case) -> None:
     case.train_again("1" * 16)
     found = by_sha(case)
     assert third not in found
+    assert found[second]["reasons"] == ["exact_duplicate"]
     assert found[second]["suggestion"] == "delete"
 
 

@@ -113,11 +113,19 @@ def duplicates(evidence: Evidence) -> Iterator[Finding]:
             sha = row["sha256"]
             if evidence.past.are_apart(sha, best["sha256"]):
                 continue
-            exact = row["dup_kind"] == "exact" and row["dup_of"] == best["sha256"]
+            exact = _same_pixels(row, best)
             reason = CandidateReason.EXACT_DUPLICATE if exact else CandidateReason.NEAR_DUPLICATE
             words = f"{'same pixels as' if exact else 'nearly the same as'} {best['sha256'][:8]}"
             words += f", {_better(evidence, best, row)}"
             yield Finding(sha, reason, EXACT if exact else NEAR, Action.DELETE, None, words)
+
+
+def _same_pixels(row: Mapping[str, Any], best: Mapping[str, Any]) -> bool:
+    """Whether both are the same picture: one an exact copy of the other, or both of a third that is gone."""
+    if row["dup_kind"] != "exact":
+        return False
+    third = best["dup_kind"] == "exact" and best["dup_of"] == row["dup_of"]
+    return bool(row["dup_of"] == best["sha256"] or third)
 
 
 def groups_of(evidence: Evidence) -> dict[str, list[dict[str, Any]]]:
