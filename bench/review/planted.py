@@ -255,6 +255,15 @@ def _looks(bad: np.ndarray, score: np.ndarray, share: float = 0.9) -> int:
 # -- telling ----------------------------------------------------------------------------------------------
 
 
+_LEGEND = """\
+* *keepset*: what `keepset review` ranks label issues by; *cleanlab* and *ridge* are its two halves, each alone.
+* *rule*: fastai's cleaner's rule (by loss, held-out for validation and in-sample for training images) on our own,
+  strongly regularised model. *fastai*: fastai 2 itself, its own training and its own losses.
+* *photos* are scraped and hold real mistakes too, which count as wrong finds here for every ranking. *drawn* pictures
+  are made small and noisy: as they come, every ranking above is perfect on our model (fastai itself not run there).
+"""
+
+
 def _table(results: list[Result], args: argparse.Namespace, seconds: float) -> str:
     results = sorted(results, key=lambda r: r.key)
     lines = [
@@ -266,6 +275,7 @@ def _table(results: list[Result], args: argparse.Namespace, seconds: float) -> s
         f"over {args.seeds} seeds (*fastai*: the first seed). Fine-tuning epochs of our model: {args.epochs}. The whole",
         f"run took {seconds:.0f} s.",
         "",
+        _LEGEND,
         "| set | images | errors | noise | fewest looks possible | " + " | ".join(RANKINGS) + " |",
         "|---|---|---|---|---|" + "---|" * len(RANKINGS),
         *(_line(g) for g in _groups(results)),
