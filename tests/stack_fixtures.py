@@ -1,0 +1,131 @@
+"""The real stack in a process of its own, and what a person, Prefect's UI or a kill -9 does to it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from keepset.orchestrator import FlowRun, Orchestrator, RunState, login_file
+from keepset.review import Batch, load_batch
+from keepset.workspace import Workspace
+from tests.factories import add_model, dataset_workspace
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+PATIENCE_S = 120.0
+
+
+@dataclass
+class Running:
+    """One stack process and its workspace."""
+
+    ws: Workspace
+    process: subprocess.Popen[str]
+    state: dict[str, Any]
+
+    @property
+    def prefect(self) -> Orchestrator:
+        return Orchestrator(self.state["api_url"], self.ws)
+
+    def post(self, path: str, body: Any, **options: Any) -> httpx.Response:
+        """A request as Prefect's UI sends it, login included."""
+        user, _, password = login_file(self.ws.root).read_text(encoding="utf-8").strip().partition(":")
+        options.setdefault("auth", (user, password))
+        return httpx.post(self.state["api_url"] + path, json=body, timeout=60, trust_env=False, **options)
+
+    def review(self, ws: Workspace | None = None) -> tuple[FlowRun, Batch]:
+        """Start ``review_batch`` and wait until it is suspended."""
+        where = ws or self.ws
+        run = self.prefect.start_deployment("review_batch/review_batch", {"workspace": str(where.root)})
+        self.until(run, lambda s: s.waits)
+        (folder,) = where.batches.iterdir()
+        return run, load_batch(where, folder.name)
+
+    def until(self, run: FlowRun, done: Callable[[RunState], bool]) -> RunState:
+        deadline = time.monotonic() + PATIENCE_S
+        while not done(state := self.prefect.state(run)):
+            assert not state.failed, state.message
+            assert time.monotonic() < deadline, f"still {state.name} after {PATIENCE_S:.0f} s"
+            time.sleep(0.3)
+        return state
+
+    def retrainings(self) -> list[dict[str, Any]]:
+        """All runs of ``retrain`` that have completed; none has failed."""
+        runs = [
+            r
+            for r in self.prefect.runs(["COMPLETED", "FAILED", "CRASHED"])
+            if r["name"].startswith("retrain")
+        ]
+        assert all(r["state_type"] == "COMPLETED" for r in runs), [r["state"]["message"] for r in runs]
+        return runs
+
+    def kill(self) -> None:
+        """kill -9 of every process of the stack, the supervisor first, so that nothing can tidy up."""
+        for pid in [self.process.pid, *_with_home(self.ws.root / "prefect")]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.communicate()
+        wait_for(lambda: not _with_home(self.ws.root / "prefect"), "the killed processes to be gone")
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        self.process.communicate(timeout=60)
+
+
+def start(ws: Workspace) -> Running:
+    command = [sys.executable, "-m", "deployments.stack", "up", "--workspace", str(ws.root), "--json"]
+    command += ["--prefect-port", "0", "--web-port", "0"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=CHECKOUT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line:
+        process.communicate()
+        raise AssertionError("the stack did not start: " + _logs(ws.root))
+    return Running(ws, process, json.loads(line))
+
+
+def waiting_workspace(root: Path) -> Workspace:
+    """A data set with four wrong labels and a model: the next batch is worth a look, retraining is quick."""
+    root.mkdir(parents=True, exist_ok=True)
+    ws, config, truth = dataset_workspace(root, per_class=12, flips=4, train={"epochs": 0})
+    add_model(ws, config, truth)
+    return ws
+
+
+def models(ws: Workspace) -> set[str]:
+    return {p.parent.name for p in ws.models.glob("*/model.json")}
+
+
+def wait_for(true: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> None:
+    deadline = time.monotonic() + patience_s
+    while not true():
+        assert time.monotonic() < deadline, f"waited {patience_s:.0f} s for {what}"
+        time.sleep(0.3)
+
+
+def _with_home(home: Path) -> list[int]:
+    """Processes of this stack, the flow runs' own included: they all carry its PREFECT_HOME."""
+    mark, found = f"PREFECT_HOME={home}".encode(), []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+    return found
+
+
+def _logs(root: Path) -> str:
+    return "\n".join(p.read_text(errors="replace")[-2000:] for p in (root / "logs").glob("*.log"))

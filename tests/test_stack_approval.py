@@ -1,0 +1,147 @@
+"""A batch, a person and a real Prefect server: approve, reject, four at once, kill -9, and one retraining."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from keepset.errors import ReviewError
+from keepset.orchestrator import notify_decision
+from keepset.review import BatchStatus, load_batch, submit
+from tests.stack_fixtures import Running, models, start, wait_for, waiting_workspace
+
+pytestmark = [
+    pytest.mark.prefect,
+    pytest.mark.skipif(sys.platform != "linux", reason="finds the stack's processes in /proc"),
+]
+
+YES = {
+    "decision": "approve",
+    "reviewer": "ada",
+    "note": "",
+    "undecided": "suggested",
+    "keep": [],
+    "confirm": True,
+}
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    running = start(waiting_workspace(tmp_path_factory.mktemp("stack")))
+    yield running
+    running.stop()
+    assert not (running.ws.root / "stack.json").exists()
+
+
+def test_the_api_keeps_strangers_out(stack: Running) -> None:
+    assert stack.post("/flow_runs/filter", {}, auth=None).status_code == 401
+    answer = stack.post("/flow_runs/filter", {}, headers={"Origin": "https://elsewhere.example"})
+    assert "access-control-allow-origin" not in answer.headers
+    assert (stack.ws.root / "prefect" / "login").stat().st_mode & 0o077 == 0
+
+
+def test_rejecting_changes_nothing(stack: Running, tmp_path: Path) -> None:
+    ws = waiting_workspace(tmp_path)
+    before = ws.current_dataset().content_hash
+    run, batch = stack.review(ws)
+    stack.post(f"/flow_runs/{run.id}/resume", {"run_input": {**YES, "decision": "reject"}})
+    stack.until(run, lambda s: s.over)
+    assert load_batch(ws, batch.id).status == BatchStatus.REJECTED
+    assert (ws.revisions(), ws.current_dataset().content_hash, len(models(ws))) == ([1], before, 1)
+
+
+def test_a_form_without_a_name_is_refused_and_the_run_goes_on_waiting(stack: Running, tmp_path: Path) -> None:
+    ws = waiting_workspace(tmp_path)
+    run, batch = stack.review(ws)
+    answer = stack.post(f"/flow_runs/{run.id}/resume", {"run_input": {**YES, "reviewer": ""}})
+    assert answer.json()["status"] == "REJECT"
+    assert stack.prefect.state(run).waits
+    assert load_batch(ws, batch.id).status == BatchStatus.OPEN
+
+
+def test_of_four_simultaneous_approvals_one_is_applied(stack: Running, tmp_path: Path) -> None:
+    ws = waiting_workspace(tmp_path)
+    run, batch = stack.review(ws)
+
+    def in_prefect(who: str) -> str:
+        answer = stack.post(f"/flow_runs/{run.id}/resume", {"run_input": {**YES, "reviewer": who}})
+        return who if answer.is_success and answer.json()["status"] == "ACCEPT" else ""
+
+    def in_gallery(who: str) -> str:
+        try:
+            submit(
+                load_batch(ws, batch.id),
+                "approve",
+                who=who,
+                undecided="suggested",
+                confirm=True,
+                via="gallery",
+            )
+        except ReviewError:
+            return ""
+        stack.prefect.notify_decision(load_batch(ws, batch.id))
+        return who
+
+    with ThreadPoolExecutor(4) as pool:
+        said = [pool.submit(in_prefect, f"p{i}") for i in range(2)]
+        said += [pool.submit(in_gallery, f"g{i}") for i in range(2)]
+        winners = [s.result() for s in said]
+    stack.until(run, lambda s: s.over)
+    approval = load_batch(ws, batch.id).approval()
+    assert approval is not None
+    assert approval.who in winners
+    assert len([w for w in winners if w.startswith("p")]) <= 1
+    assert len([w for w in winners if w.startswith("g")]) <= 1
+    assert ws.revisions() == [1, 2]
+    assert load_batch(ws, batch.id).status == BatchStatus.APPLIED
+
+
+def test_approving_on_the_command_line_retrains_once_though_the_event_comes_twice(stack: Running) -> None:
+    run, batch = stack.review()
+    submit(batch, "approve", who="ada", undecided="suggested", confirm=True)
+    assert notify_decision(stack.ws, batch)
+    stack.until(run, lambda s: s.over)
+    assert notify_decision(stack.ws, batch)  # told twice is no trouble
+    data = stack.ws.current_dataset()
+    again = {
+        "occurred": "2026-01-01T00:00:00Z", "event": "keepset.dataset.cleaned",
+        "resource": {"prefect.resource.id": f"keepset.dataset.{stack.ws.id}"}, "related": [],
+        "payload": {"revision": 2, "content_hash": data.content_hash},
+        "id": "00000000-0000-4000-8000-000000000001",
+    }  # fmt: skip
+    again["occurred"] = _now()
+    assert stack.post("/events", [again]).is_success
+    wait_for(lambda: len(stack.retrainings()) >= 2, "both events' runs")
+    assert stack.ws.revisions() == [1, 2]
+    assert len(models(stack.ws)) == 2  # the first one, and one retrained
+
+
+@pytest.mark.parametrize("decided", ["while nothing runs", "after the restart"])
+def test_kill_9_of_everything_while_a_batch_waits(tmp_path: Path, decided: str) -> None:
+    ws = waiting_workspace(tmp_path)
+    first = start(ws)
+    try:
+        run, batch = first.review()
+    finally:
+        first.kill()
+    if decided == "while nothing runs":
+        submit(batch, "approve", who="ada", undecided="suggested", confirm=True)
+    second = start(ws)
+    try:
+        if decided == "after the restart":
+            second.post(f"/flow_runs/{run.id}/resume", {"run_input": YES})
+        assert second.until(run, lambda s: s.over).type == "COMPLETED"
+        wait_for(second.retrainings, "the retraining")
+        assert (ws.revisions(), len(models(ws)), len(second.retrainings())) == ([1, 2], 2, 1)
+    finally:
+        second.stop()
+
+
+def _now() -> str:
+    from datetime import UTC, datetime
+
+    return datetime.now(UTC).isoformat()
