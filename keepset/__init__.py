@@ -5,6 +5,20 @@ The domain in plain Python: one module or package a stage, no Prefect import any
 
 from __future__ import annotations
 
-__all__ = ["__version__"]
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keepset.predict import load
+
+__all__ = ["__version__", "load"]
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """``load`` on first use, so that ``import keepset`` stays instant."""
+    if name == "load":
+        from keepset.predict import load
+
+        return load
+    raise AttributeError(f"module 'keepset' has no attribute {name!r}")

@@ -1,0 +1,94 @@
+"""Files, folders and standard input to rows of predictions, streaming, in order."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from keepset.predict.intake import DEFAULT_LIMITS, Limits, Refused
+from keepset.predict.model import Prediction, Predictor, load
+from keepset.reasons import ImageReason, ItemStatus
+from keepset.settings import settings
+from keepset.stages import SILENT, Progress
+
+__all__ = ["Row", "predict_files"]
+
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Row:
+    """One input and what became of it; a refused one has a reason and no prediction."""
+
+    input: str
+    status: ItemStatus
+    prediction: Prediction | None = None
+    reason: ImageReason | None = None
+    detail: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Flat and JSON-ready, the same keys for every row."""
+        p = self.prediction
+        return {
+            "input": self.input, "status": str(self.status), "label": p and p.label,
+            "probability": p and p.probability, "outcome": p and str(p.outcome),
+            "probabilities": p and p.probabilities, "model_id": p and p.model_id,
+            "reason": self.reason and str(self.reason), "detail": self.detail,
+        }  # fmt: skip
+
+
+def predict_files(
+    model: Predictor | Path,
+    inputs: Iterable[str],
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    progress: Progress = SILENT,
+) -> Iterator[Row]:
+    """A row for each file; a folder is walked in sorted order (hidden files left out), ``-`` is stdin.
+
+    Raises ``ModelError`` before the first row if the model cannot be used.
+    """
+    predictor = model if isinstance(model, Predictor) else load(model)
+    names = [name for given in inputs for name in _expand(given)]
+    progress.start("predicting", len(names))
+    waiting = iter(names)
+    with ThreadPoolExecutor(settings().workers) as pool:
+        while chunk := list(islice(waiting, BATCH)):
+            prepared = list(pool.map(lambda name: _prepare(predictor, name, limits), chunk))
+            found = iter(predictor.predict_pixels([p for p in prepared if not isinstance(p, Row)]))
+            for name, one in zip(chunk, prepared, strict=True):
+                yield one if isinstance(one, Row) else Row(name, ItemStatus.OK, next(found))
+                progress.advance()
+
+
+def _expand(given: str) -> list[str]:
+    path = Path(given)
+    if given == "-" or not path.is_dir():
+        return [given]
+    inside = (p for p in path.rglob("*") if p.is_file())
+    return sorted(str(p) for p in inside if not any(s.startswith(".") for s in p.relative_to(path).parts))
+
+
+def _prepare(predictor: Predictor, name: str, limits: Limits) -> Any:
+    try:
+        return predictor.prepare(_read(name, limits), limits)
+    except Refused as e:
+        return Row(name, ItemStatus.REJECTED, reason=e.reason, detail=e.detail)
+    except OSError as e:
+        return Row(name, ItemStatus.FAILED, reason=ImageReason.MISSING, detail=str(e))
+
+
+def _read(name: str, limits: Limits) -> bytes:
+    if name == "-":
+        data = sys.stdin.buffer.read(limits.max_bytes + 1)
+    else:
+        with Path(name).open("rb") as f:
+            data = f.read(limits.max_bytes + 1)
+    if len(data) > limits.max_bytes:
+        raise Refused(ImageReason.MEMORY, f"The file is over {limits.max_bytes} bytes.")
+    return data

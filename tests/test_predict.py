@@ -1,0 +1,130 @@
+"""Prediction from the exported model: same answer as torch, same pixels as training, bad input is a row."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from keepset.errors import ModelError
+from keepset.export.onnx import export_model, load_network
+from keepset.models import load_record
+from keepset.predict import Predictor, load, predict_files
+from keepset.predict.intake import Limits, Refused
+from keepset.predict.writers import write_csv, write_json_lines, write_parquet
+from keepset.stages import SILENT
+from keepset.train.pixels_cache import PixelCache
+from keepset.workspace import Workspace
+from tests.factories import add_model, dataset_workspace
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Predictor, list[str]]:
+    import timm
+    import torch
+    from safetensors.torch import save_file
+
+    ws, cfg, truth = dataset_workspace(tmp_path_factory.mktemp("predict"), per_class=3, size=(300, 280))
+    model_id = add_model(ws, cfg, truth)
+    torch.manual_seed(0)
+    network = timm.create_model("tf_efficientnet_lite0", num_classes=len(cfg.labels))
+    save_file(network.state_dict(), ws.models / model_id / "weights.safetensors")
+    export_model(ws, model_id)
+    return ws, load(ws.root), list(truth)
+
+
+def test_same_probabilities_as_torch_on_pictures(served: tuple[Workspace, Predictor, list[str]]) -> None:
+    import torch
+
+    ws, predictor, shas = served
+    record = load_record(ws, predictor.model_id)
+    pixels = np.stack([predictor.prepare(ws.blob(s)) for s in shas])
+    x = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.5
+    with torch.no_grad():
+        want = (load_network(ws, record)(x) / record.temperature).softmax(1).numpy()
+    got = predictor.predict([ws.blob(s) for s in shas])
+    for row, one in zip(want, got, strict=True):
+        assert one.label == record.classes[int(row.argmax())]
+        assert [one.probabilities[c] for c in record.classes] == pytest.approx(row.tolist(), abs=1e-4)
+
+
+def test_same_pixels_as_in_training(served: tuple[Workspace, Predictor, list[str]]) -> None:
+    ws, predictor, shas = served
+    cache = PixelCache(ws, predictor.preprocess)
+    cache.fill(shas, SILENT)
+    rim = (predictor.preprocess.resize - predictor.preprocess.crop) // 2
+    centre = cache.read(shas)[:, rim : -rim or None, rim : -rim or None]
+    assert np.array_equal(centre, np.stack([predictor.prepare(ws.blob(s)) for s in shas]))
+
+
+def test_path_bytes_picture_and_array_agree(served: tuple[Workspace, Predictor, list[str]]) -> None:
+    ws, predictor, shas = served
+    data = ws.blob(shas[0]).read_bytes()
+    picture = Image.open(ws.blob(shas[0]))
+    answers = predictor.predict([ws.blob(shas[0]), data, picture, np.asarray(picture)])
+    assert all(a.probabilities == pytest.approx(answers[0].probabilities, abs=1e-5) for a in answers)
+
+
+def test_a_folder_gives_a_row_for_every_file(
+    served: tuple[Workspace, Predictor, list[str]], tmp_path: Path
+) -> None:
+    ws, predictor, shas = served
+    (tmp_path / "a.jpg").write_bytes(ws.blob(shas[0]).read_bytes())
+    (tmp_path / "b.jpg").write_bytes(ws.blob(shas[1]).read_bytes()[:500])
+    (tmp_path / "c.txt").write_text("no picture")
+    (tmp_path / "d.jpg").write_bytes(b"")
+    rows = [r.as_dict() for r in predict_files(predictor, [str(tmp_path), str(tmp_path / "gone.jpg")])]
+    assert [r["status"] for r in rows] == ["ok", "rejected", "rejected", "rejected", "failed"]
+    assert [r["reason"] for r in rows] == [None, "broken", "not_an_image", "empty_file", "file_missing"]
+
+
+def test_too_many_pixels_are_refused_before_decoding(served: tuple[Workspace, Predictor, list[str]]) -> None:
+    ws, predictor, shas = served
+    with pytest.raises(Refused, match="pixels"):
+        predictor.prepare(ws.blob(shas[0]), Limits(max_pixels=100))
+
+
+def test_no_model_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"model\.onnx"):
+        load(tmp_path)
+    (tmp_path / "model.onnx").write_bytes(b"nonsense")
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load(tmp_path)
+
+
+def test_prediction_does_not_need_torch(served: tuple[Workspace, Predictor, list[str]]) -> None:
+    ws, _, shas = served
+    code = (
+        "import sys; from keepset import load; load(sys.argv[1]).predict(sys.argv[2]); "
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(ws.root), str(ws.blob(shas[0]))],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "False"
+
+
+def test_writers_hold_every_row(served: tuple[Workspace, Predictor, list[str]], tmp_path: Path) -> None:
+    ws, predictor, shas = served
+    rows = list(predict_files(predictor, [str(ws.blob(shas[0])), str(tmp_path / "gone.jpg")]))
+    lines, sheet = io.StringIO(), io.StringIO()
+    write_json_lines(rows, lines)
+    write_csv(rows, sheet)
+    write_parquet(rows, tmp_path / "out.parquet")
+    assert [json.loads(x) for x in lines.getvalue().splitlines()] == [r.as_dict() for r in rows]
+    read = list(csv.DictReader(io.StringIO(sheet.getvalue())))
+    assert [r["status"] for r in read] == ["ok", "failed"]
+    table = pq.read_table(tmp_path / "out.parquet").to_pylist()
+    assert dict(table[0]["probabilities"]) == rows[0].as_dict()["probabilities"]
+    assert table[1]["probabilities"] is None
