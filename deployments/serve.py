@@ -34,22 +34,22 @@ def deployments(ws: Workspace, cron: str | None = None) -> list[RunnerDeployment
         parameters=here,
     )
     return [
-        pipeline.to_deployment(
-            "pipeline", parameters=here, tags=tags, description="URL lists to a cleaning batch that waits."
+        RunnerDeployment.from_flow(
+            pipeline, "pipeline", parameters=here, tags=tags, description="URL lists to a cleaning batch that waits."
         ),
-        build_dataset.to_deployment(
-            "build_dataset", parameters=here, tags=tags, cron=cron, concurrency_limit=_ONE_AT_A_TIME,
+        RunnerDeployment.from_flow(
+            build_dataset, "build_dataset", parameters=here, tags=tags, cron=cron, concurrency_limit=_ONE_AT_A_TIME,
             description="Collect, download, validate, split. Incremental and cheap when nothing changed.",
         ),
-        train_model.to_deployment(
-            "train_model", parameters=here, tags=tags, concurrency_limit=_ONE_AT_A_TIME,
+        RunnerDeployment.from_flow(
+            train_model, "train_model", parameters=here, tags=tags, concurrency_limit=_ONE_AT_A_TIME,
             description="Train on the current revision and compare with the model in use.",
         ),
-        review_batch.to_deployment(
-            "review_batch", parameters=here, tags=tags, description="Open a cleaning batch and wait for a person."
+        RunnerDeployment.from_flow(
+            review_batch, "review_batch", parameters=here, tags=tags, description="Open a cleaning batch and wait for a person."
         ),
-        retrain.to_deployment(
-            "retrain", parameters=here, tags=tags, triggers=[cleaned], concurrency_limit=_ONE_AT_A_TIME,
+        RunnerDeployment.from_flow(
+            retrain, "retrain", parameters=here, tags=tags, triggers=[cleaned], concurrency_limit=_ONE_AT_A_TIME,
             description="Started by keepset.dataset.cleaned; trains once a revision.",
         ),
     ]  # fmt: skip

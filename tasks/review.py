@@ -20,7 +20,8 @@ def open_batch(workspace: str) -> str | None:
     """Open a batch for the newest model, or find the one that is open. None: nothing is worth a look."""
     from keepset.review import review
 
-    return run_stage(review, workspace)["outputs"].get("batch_id")
+    batch_id: str | None = run_stage(review, workspace)["outputs"].get("batch_id")
+    return batch_id
 
 
 @task(name="remember-run", task_run_name="remember run of {batch_id}", persist_result=True)

@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
@@ -68,7 +68,8 @@ class PrefectProgress(Progress):
         self.artifact = None
         if total:
             key = artifact_key(self.ws, "progress")
-            self.artifact = create_progress_artifact(0.0, key=key, description=f"{what}: 0 of {total}")
+            words = f"{what}: 0 of {total}"
+            self.artifact = cast("UUID", create_progress_artifact(0.0, key=key, description=words))
 
     def advance(self, n: int = 1, **facts: Any) -> None:
         self.done += n
