@@ -13,7 +13,7 @@ def diagnose(facts: Mapping[str, Any]) -> list[dict[str, str]]:
     """Findings as ``{"kind", "words"}``; an empty history (linear head only) gives none about the schedule."""
     history, classes = facts["history"], len(facts["classes"])
     n = facts["metrics"]["valid"].get("n", 0)
-    found = [f for rule in (_rate_too_high, _rate_too_low) if (f := rule(history, classes))]
+    found = [f for rule in (_rate_too_high, _rate_too_low) if (f := rule(history, classes))][:1]
     if not found:
         found = [f for f in (_overfitting(history, n), _too_few_epochs(history)) if f]
     if not found and history:

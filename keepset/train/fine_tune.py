@@ -78,6 +78,7 @@ def _phase(
     history = []
     for epoch in range(epochs):
         begin = time.perf_counter()
+        _train_mode(network)
         task.progress.start(f"{phase}, epoch {epoch + 1} of {epochs}", len(task.train_shas))
         losses, last_rate = [], 0.0
         for squares, labels in _batches(task, epoch, phase):
@@ -102,6 +103,18 @@ def _validation(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) 
 
     wrong = float((logits.argmax(1) != labels).mean()) if len(labels) else 0.0
     return {"valid_loss": nll(softmax(logits), labels) if len(labels) else 0.0, "error_rate": wrong}
+
+
+def _train_mode(network: torch.nn.Module) -> None:
+    """Training mode, but batch norm keeps its pretrained statistics: a few hundred alike pictures would shift them
+    so far in one batch that the linear head, which fine-tuning starts from, no longer fits its features.
+    """
+    import torch
+
+    network.train()
+    for module in network.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.eval()
 
 
 def _step(
@@ -190,7 +203,6 @@ def predict_logits(task: Task, network: torch.nn.Module, shas: list[str]) -> npt
         for i in range(0, len(shas), 32):
             squares = torch.from_numpy(task.cache.read(shas[i : i + 32]))
             out.append(network(to_input(squares, task.spec, task.device)).float().cpu().numpy())
-    network.train()
     classes = int(network.get_classifier().out_features)  # type: ignore[operator]
     return np.concatenate(out) if out else np.zeros((0, classes), np.float32)
 
@@ -199,7 +211,8 @@ def find_rate(task: Task, network: torch.nn.Module) -> dict[str, Any]:
     """Smith's learning-rate range test (arXiv:1506.01186) on a copy of the network, with small batches."""
     import torch
 
-    trial = copy.deepcopy(network).train()
+    trial = copy.deepcopy(network)
+    _train_mode(trial)
     _freeze(trial, body=False)
     optimizer = _optimizer(task, trial, [1.0, 1.0, 1.0])
     lrs = np.geomspace(1e-6, 1.0, FIND_STEPS)
