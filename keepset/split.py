@@ -2,13 +2,15 @@
 
 An image's side comes from a hash of (seed, duplicate group): near copies stay together, deleting others moves
 nothing. Within each class the groups with the lowest hashes fill the validation share that is still missing, so a
-small class gets its share too. An image that joins a group takes the group's side and fold.
+small class gets its share too. An image that joins a group takes the group's side, fold and id. A new image that ties
+together two groups on different sides would be a leak wherever it went: it becomes a row that is not active.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
+from dataclasses import dataclass
 from typing import Any
 
 from keepset import manifests
@@ -38,7 +40,8 @@ def split(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> S
             message = f"up to date: revision {revision} has all {len(known)} images"
             return StageResult(Stage.SPLIT, False, message, {}, {"revision": str(revision)})
         before = int(old.header.extra["revision"]) if old else 0
-        rows = list(known.values()) + _assign(list(known.values()), new, config, before + 1)
+        added = _assign(list(known.values()), good, config, before + 1)
+        rows = list(known.values()) + added
         parents = {"images": images.content_hash} | ({"dataset": old.content_hash} if old else {})
         fingerprint = manifests.fingerprint("split", parents, config.part("split", "seed"), VERSION)
         extra = {"revision": before + 1, "before": before, "cause": "split"}
@@ -46,7 +49,9 @@ def split(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> S
         manifests.write(ws.dataset(before + 1), rows, header, exclusive=True)
     sides = Counter(r["split"] for r in rows if r["active"])
     counts = ", ".join(f"{n} {side}" for side, n in sorted(sides.items()))
+    ties = sum(not r["active"] for r in added)
     message = f"revision {before + 1}: {len(new)} new images; {counts}"
+    message += f"; {ties} left out because they tie both sides together" if ties else ""
     return StageResult(Stage.SPLIT, True, message, dict(sides), {"revision": str(before + 1)})
 
 
@@ -57,25 +62,36 @@ def _current(ws: Workspace) -> manifests.Manifest | None:
         return None
 
 
-def _assign(old: list[Row], new: list[Row], config: RunConfig, revision: int) -> list[Row]:
-    side_of = {r["group_id"]: (r["split"], r["fold"]) for r in old}
-    # A group's id is its smallest sha256, which a new member may lower: look members up too.
-    side_of |= {r["sha256"]: (r["split"], r["fold"]) for r in old}
+@dataclass(frozen=True)
+class _Place:
+    """Where an image goes. ``taken`` is false for one that would tie two sides together."""
+
+    split: str
+    fold: int
+    group_id: str
+    taken: bool = True
+
+
+def _assign(old: list[Row], good: list[Row], config: RunConfig, revision: int) -> list[Row]:
+    """Rows of the images that are new. Groups are today's (they may have merged); places already given stay."""
+    placed = {r["sha256"]: _Place(r["split"], r["fold"], r["group_id"]) for r in old}
     groups: dict[str, list[Row]] = defaultdict(list)
-    for r in new:
+    for r in good:
         groups[r["group_id"]].append(r)
-    open_groups = []
+    place_of, open_groups = {}, []
     for gid, members in groups.items():
-        known = next((side_of[k] for k in (gid, *(m["dup_of"] for m in members)) if k in side_of), None)
+        known = [placed[m["sha256"]] for m in members if m["sha256"] in placed]
         if known:
-            side_of[gid] = known
+            together = len({k.split for k in known}) == 1
+            place_of[gid] = _Place(known[0].split, known[0].fold, known[0].group_id, together)
         else:
             open_groups.append(gid)
     for label in sorted({groups[g][0]["label"] for g in open_groups}):
         mine = [g for g in open_groups if groups[g][0]["label"] == label]
         have = Counter(r["split"] for r in old if r["given_label"] == label)
-        side_of |= _top_up(mine, {g: len(groups[g]) for g in mine}, have, config)
-    return [_row(r, *side_of[r["group_id"]], revision) for r in new]
+        for g, (side, fold) in _top_up(mine, {g: len(groups[g]) for g in mine}, have, config).items():
+            place_of[g] = _Place(side, fold, g)
+    return [_row(r, place_of[r["group_id"]], revision) for r in good if r["sha256"] not in placed]
 
 
 def _top_up(
@@ -100,7 +116,9 @@ def _number(seed: int, group_id: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}:{group_id}".encode()).digest()[:8], "big")
 
 
-def _row(r: Row, side: str, fold: int, revision: int) -> Row:
-    keep = {k: r[k] for k in ("sha256", "label", "other_labels", "group_id", "dup_of", "dup_kind")}
-    more = {"given_label": r["label"], "split": side, "fold": fold, "active": True, "added_in": revision}
-    return keep | more | {"changed_in": None, "changed_by": None}
+def _row(r: Row, place: _Place, revision: int) -> Row:
+    keep = {k: r[k] for k in ("sha256", "label", "other_labels", "dup_of", "dup_kind")}
+    more = {"given_label": r["label"], "split": place.split, "fold": place.fold, "group_id": place.group_id}
+    return keep | more | {
+        "active": place.taken, "added_in": revision, "changed_in": None, "changed_by": None,
+    }  # fmt: skip

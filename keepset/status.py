@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from keepset import manifests
@@ -71,7 +72,7 @@ def _models(ws: Workspace) -> list[dict[str, Any]]:
     ]
 
 
-def _headline(metrics: dict[str, Any]) -> dict[str, Any]:
+def _headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
     valid = metrics.get("valid", {})
     return {k: valid.get(k) for k in ("errors", "n", "error_rate")}
 

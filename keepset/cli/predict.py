@@ -1,11 +1,114 @@
-"""`keepset predict`, `export`: using the model."""
+"""`keepset predict`: using the model. No torch is loaded."""
 
 from __future__ import annotations
 
+import contextlib
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
+
+from keepset.cli import output
+from keepset.cli.options import JsonOption, WorkspaceOption
+
+if TYPE_CHECKING:
+    from keepset.predict import Row
+    from keepset.stages import Progress
 
 __all__ = ["register"]
 
 
+class Format(StrEnum):
+    TABLE = "table"
+    JSONL = "jsonl"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
 def register(app: typer.Typer) -> None:
-    pass
+    app.command(rich_help_panel="Using the model")(predict)
+
+
+def predict(
+    inputs: Annotated[
+        list[str], typer.Argument(help="Pictures: files, folders, http(s) URLs, or - for stdin.")
+    ],
+    workspace: WorkspaceOption = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", help="A model.onnx instead of the model in use.")
+    ] = None,
+    form: Annotated[Format, typer.Option("--format", "-f", help="How to print the rows.")] = Format.TABLE,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write; parquet needs one.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what is on pictures: class, probability, and whether the model is sure. A folder streams.
+
+    A picture that cannot be read is a row with its reason; the exit code is 1 if no row could be predicted.
+    """
+    from keepset.settings import settings
+
+    where = model or workspace or settings().workspace
+    with output.progress(as_json=as_json) as progress:
+        rows = _counted(_rows(where, inputs, progress))
+        if as_json:
+            output.document({"ok": True, "predictions": [r.as_dict() for r in rows]})
+        else:
+            _print(rows, form, out)
+    if rows.seen and not rows.predicted:
+        raise typer.Exit(1)
+
+
+class _counted:  # noqa: N801 - reads as a verb where it is used
+    """Passes rows on and counts how many carry a prediction."""
+
+    def __init__(self, rows: Iterator[Row]) -> None:
+        self.rows, self.seen, self.predicted = rows, 0, 0
+
+    def __iter__(self) -> Iterator[Row]:
+        for row in self.rows:
+            self.seen += 1
+            self.predicted += row.prediction is not None
+            yield row
+
+
+def _rows(where: Path, inputs: list[str], progress: Progress) -> Iterator[Row]:
+    from keepset.predict import predict_files
+    from keepset.predict.remote import fetched, is_url
+
+    local = [i for i in inputs if not is_url(i)]
+    if local:
+        yield from predict_files(where, local, progress=progress)
+    for url in (i for i in inputs if is_url(i)):
+        with fetched(url) as path:
+            yield from (replace(row, input=url) for row in predict_files(where, [str(path)]))
+
+
+def _print(rows: _counted, form: Format, out: Path | None) -> None:
+    from keepset.errors import ConfigError
+    from keepset.predict import writers
+
+    if form == Format.PARQUET:
+        if out is None:
+            raise ConfigError("Parquet is not printed on a terminal.", "Name a file with --out.")
+        writers.write_parquet(rows, out)
+        return
+    if form == Format.TABLE and out is None:
+        _table(rows)
+        return
+    with contextlib.ExitStack() as stack:
+        stream = stack.enter_context(out.open("w", encoding="utf-8")) if out else sys.stdout
+        (writers.write_csv if form == Format.CSV else writers.write_json_lines)(rows, stream)
+
+
+def _table(rows: _counted) -> None:
+    shown = []
+    for row in rows:
+        r = row.as_dict()
+        best = sorted((r["probabilities"] or {}).items(), key=lambda p: -p[1])[:3]
+        words = ", ".join(f"{label} {p:.0%}" for label, p in best)
+        shown.append((r["input"], r["label"] or r["reason"], r["outcome"] or "", words or r["detail"] or ""))
+    output.table("", ["picture", "class", "", "probabilities"], shown)

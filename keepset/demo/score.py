@@ -78,7 +78,7 @@ def _found(known: _Known, p: Planted, url: str) -> bool:
             return bool(image.get("copies", 0) > 1)
         case Plant.SAME_PIXELS | Plant.NEAR_COPY:
             group = image.get("group_id")
-            return sum(i["group_id"] == group for i in known.images.values() if group) > 1
+            return bool(group) and sum(i["group_id"] == group for i in known.images.values()) > 1
         case Plant.TWO_CLASSES:
             return bool(image.get("other_labels"))
         case Plant.WRONG_LABEL:
@@ -90,7 +90,7 @@ def _found(known: _Known, p: Planted, url: str) -> bool:
 
 
 def _refused(download: Mapping[str, Any], image: Mapping[str, Any]) -> bool:
-    return download.get("status") == "failed" or image.get("status") == "rejected"
+    return bool(download.get("status") == "failed" or image.get("status") == "rejected")
 
 
 def _false_alarms(known: _Known, planted: Sequence[Planted], base: str) -> Line:

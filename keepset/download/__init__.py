@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from keepset import __version__, manifests
 from keepset.config import RunConfig
 from keepset.download.fetch import Fetched, Fetcher, Trouble, sniff
-from keepset.files import atomic_path
+from keepset.files import atomic_path, mend_tail
 from keepset.manifests import Header
 from keepset.reasons import DownloadReason, ItemStatus
 from keepset.stages import SILENT, Progress, Stage, StageResult
@@ -162,6 +162,7 @@ class _Run:
         queue = iter(rows)
         path = _journal_path(self.ws)
         path.parent.mkdir(parents=True, exist_ok=True)
+        mend_tail(path)
         with path.open("a", encoding="utf-8") as self.log:
             workers = min(self.config.download.connections, len(rows))
             try:

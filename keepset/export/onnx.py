@@ -65,7 +65,8 @@ def _with_normalisation(network: torch.nn.Module, record: ModelRecord) -> torch.
             self.register_buffer("std", torch.tensor(spec.std).view(1, 3, 1, 1) * 255)
 
         def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            x = (pixels.permute(0, 3, 1, 2).float() - self.mean) / self.std
+            mean, std = self.get_buffer("mean"), self.get_buffer("std")
+            x = (pixels.permute(0, 3, 1, 2).float() - mean) / std
             features = self.network.forward_head(self.network.forward_features(x), pre_logits=True)
             return self.network.get_classifier()(features), features
 

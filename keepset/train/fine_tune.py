@@ -70,9 +70,10 @@ def _phase(
     import torch
 
     optimizer = _optimizer(task, network, rates)
+    peaks = [g["lr"] for g in optimizer.param_groups]
     steps = max(1, epochs * math.ceil(len(task.train_shas) / task.batch_size))
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, rates, total_steps=steps + 1, pct_start=pct_start, div_factor=div, final_div_factor=1e5 / div,
+        optimizer, peaks, total_steps=steps + 1, pct_start=pct_start, div_factor=div, final_div_factor=1e5 / div,
         base_momentum=0.85, max_momentum=0.95,
     )  # fmt: skip
     history = []
@@ -141,7 +142,7 @@ def _step(
             "The learning rate is too high: set a lower [train] lr, or leave it to the finder.",
         )
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
     return value
 
@@ -175,8 +176,6 @@ def _optimizer(task: Task, network: torch.nn.Module, rates: list[float]) -> Any:
         plain = [p for p in params if p.ndim <= 1 and p.requires_grad]
         for chosen, wd in ((decay, task.config.weight_decay), (plain, 0.0)):
             groups.append({"params": chosen, "lr": rate, "weight_decay": wd})
-    rates2 = [g["lr"] for g in groups]
-    rates[:] = rates2
     return torch.optim.AdamW(groups, eps=1e-5, betas=(0.95, 0.99), fused=True)
 
 

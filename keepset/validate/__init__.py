@@ -10,6 +10,7 @@ from typing import Any
 
 from keepset import manifests
 from keepset.config import RunConfig
+from keepset.files import mend_tail
 from keepset.manifests import Header
 from keepset.reasons import ImageReason, ItemStatus
 from keepset.settings import settings
@@ -18,7 +19,7 @@ from keepset.workspace import Workspace
 
 __all__ = ["Shard", "is_current", "merge", "plan", "run_shard", "validate"]
 
-VERSION = 1
+VERSION = 2
 Row = dict[str, Any]
 
 
@@ -60,6 +61,7 @@ def run_shard(ws: Workspace, config: RunConfig, shard: Shard, progress: Progress
     jobs = (Job(s, ws.blob(s), ws.thumb(s), cfg) for s in todo)
     path = _journal_path(ws, config)
     path.parent.mkdir(parents=True, exist_ok=True)
+    mend_tail(path)
     with path.open("a", encoding="utf-8") as log:
         for job, answer in run_jobs(
             look, jobs, workers=settings().workers, timeout_s=cfg.timeout_s, memory_mb=cfg.memory_mb

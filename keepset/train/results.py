@@ -1,0 +1,105 @@
+"""What a training leaves behind: predictions for every image, figures, calibration, distances."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keepset import manifests
+from keepset.files import atomic_path
+from keepset.manifests import Header
+from keepset.review.stopping import wilson
+from keepset.train.head import nll, softmax
+from keepset.workspace import Workspace
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[Any]
+    Ints = npt.NDArray[np.int64]
+
+__all__ = ["Scores", "calibrate", "distances", "judge", "measure", "save_weights", "write_predictions"]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Per image, in the order of the rows: ``probs`` and ``cv_probs`` [n, classes], labels [n], distances [n]."""
+
+    probs: Floats
+    cv_probs: Floats
+    labels: Ints
+    distances: Floats
+
+
+def judge(probs: Floats, labels: Ints) -> dict[str, Any]:
+    """What a contender is compared by: held-out loss (nats) and errors."""
+    return {"nll": nll(probs, labels), "errors": int((probs.argmax(1) != labels).sum()), "n": len(labels)}
+
+
+def measure(probs: Floats, labels: Ints) -> dict[str, Any]:
+    """n, errors, error rate with its 95 % Wilson interval, nll (nats), and ECE over ten bins (Guo et al. 2017)."""
+    found = judge(probs, labels)
+    n, errors = found["n"], found["errors"]
+    low, high = wilson(errors, n)
+    confidence, right = probs.max(1), probs.argmax(1) == labels
+    bins = np.minimum((confidence * 10).astype(int), 9)
+    gaps = [
+        abs(right[bins == b].mean() - confidence[bins == b].mean()) * (bins == b).mean()
+        for b in np.unique(bins)
+    ]
+    return found | {"error_rate": errors / n, "low": low, "high": high, "ece": float(sum(gaps))}
+
+
+def calibrate(logits: Floats, labels: Ints) -> float:
+    """Temperature from 0.25 to 4 with the lowest held-out loss (Guo et al., arXiv:1706.04599)."""
+    grid = np.geomspace(0.25, 4.0, 81)
+    return float(grid[int(np.argmin([nll(softmax(logits / t), labels) for t in grid]))])
+
+
+def distances(features: Floats, learn: npt.NDArray[np.bool_]) -> Floats:
+    """Mean cosine distance to the 5 nearest other training images, in blocks so that memory stays flat."""
+    unit = features / (np.linalg.norm(features, axis=1, keepdims=True) + 1e-9)
+    base, where = unit[learn], np.flatnonzero(learn)
+    out = np.empty(len(unit))
+    for i in range(0, len(unit), 256):
+        d = 1 - unit[i : i + 256] @ base.T
+        d[where[None, :] == np.arange(i, i + len(d))[:, None]] = np.inf
+        k = max(1, min(5, d.shape[1] - 1))
+        out[i : i + len(d)] = np.partition(d, k - 1, axis=1)[:, :k].mean(1)
+    return np.clip(out, 0, 2)
+
+
+def write_predictions(
+    ws: Workspace,
+    model_id: str,
+    dataset_hash: str,
+    rows: Sequence[Mapping[str, Any]],
+    classes: Sequence[str],
+    s: Scores,
+) -> None:
+    out = [
+        {
+            **{k: r[k] for k in ("sha256", "label", "split")},
+            "predicted": classes[int(p.argmax())], "loss": _loss(p, y), "model_probs": p.tolist(),
+            "cv_predicted": classes[int(c.argmax())], "cv_loss": _loss(c, y), "cv_probs": c.tolist(),
+            "ood_distance": float(d),
+        }
+        for r, p, c, y, d in zip(rows, s.probs, s.cv_probs, s.labels, s.distances, strict=True)
+    ]  # fmt: skip
+    header = Header("predictions", "train", model_id, {"dataset": dataset_hash})
+    manifests.write(ws.models / model_id / "predictions.parquet", out, header)
+
+
+def _loss(probs: Floats, label: int) -> float:
+    return float(-np.log(max(float(probs[label]), 1e-12)))
+
+
+def save_weights(ws: Workspace, model_id: str, state: Mapping[str, Any]) -> None:
+    """The whole network under timm's names, as safetensors: nothing in it can run."""
+    from safetensors.torch import save_file
+
+    with atomic_path(ws.models / model_id / "weights.safetensors") as part:
+        save_file({k: v.contiguous().cpu() for k, v in state.items()}, part)
