@@ -87,7 +87,7 @@ def _config() -> str:
         "A TOML file. Relative paths are taken from the file's own folder. Every key is checked before anything is",
         "written; an unknown key is an error that guesses what was meant. `keepset init` writes one to start from.", "",
         "```toml", 'name = "bears"', "seed = 42", "", '[classes.black]', 'lists = ["urls_black.txt"]', "",
-        "[classes.teddy]", 'lists = ["urls_teddy.csv"]', 'search = { openverse = "teddy bear" }', "",
+        "[classes.teddy]", 'lists = ["urls_teddy.csv"]', "",
         "[train]", "epochs = 3", "```", "",
     ]  # fmt: skip
     top = {

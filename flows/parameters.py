@@ -22,17 +22,10 @@ class ClassForm(BaseModel):
     lists: list[str] = Field(
         [], title="URL lists", description="Paths of files with one URL a line, or csv/parquet."
     )
-    pages: list[str] = Field([], description="Web pages whose pictures are taken.")
     folders: list[str] = Field([], description="Folders of pictures on the worker's disk.")
-    openverse: str = Field(
-        "", title="Openverse search", description="Search text; pictures with open licences."
-    )
-    wikimedia: str = Field("", title="Wikimedia Commons search", description="Search text.")
 
     def as_config(self) -> dict[str, Any]:
-        found = {k: v for k in ("openverse", "wikimedia") if (v := getattr(self, k))}
-        plain = {"name": self.name, "lists": self.lists, "pages": self.pages, "folders": self.folders}
-        return plain | {"search": found}
+        return {"name": self.name, "lists": self.lists, "folders": self.folders}
 
 
 class DatasetForm(BaseModel):

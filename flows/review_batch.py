@@ -68,4 +68,4 @@ def _wait_for_decision(ws: Workspace, batch_id: str) -> None:
 
 
 def _seconds_left(batch: Batch) -> int:
-    return max(60, int((batch.record.deadline - datetime.now(UTC)).total_seconds()))
+    return max(60, int((batch.deadline - datetime.now(UTC)).total_seconds()))

@@ -79,7 +79,7 @@ def _summary(batch: Batch) -> dict[str, Any]:
         "model": r.model_id,
         "candidates": batch.candidates().header.rows,
         "marked": len(batch.marks()),
-        "deadline": str(r.deadline)[:16],
+        "deadline": str(batch.deadline)[:16],
     }
 
 

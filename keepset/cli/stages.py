@@ -18,7 +18,7 @@ _TEMPLATE = """\
 name = "{name}"
 seed = 42                                 # same seed, same split, same model
 
-# One table a class. Sources: lists (files of URLs), pages, folders, search.
+# One table a class. Sources: lists (files of URLs) and folders (of pictures).
 {classes}
 [split]
 valid = 0.2
@@ -27,7 +27,7 @@ valid = 0.2
 arch = "tf_efficientnet_lite0"            # any timm or torchvision classifier
 epochs = 3                                # 0 keeps the linear head on frozen features: seconds, not minutes
 """
-_CLASS = '[classes."{name}"]\nlists = ["{file}"]                # one URL a line\n# search = {{ openverse = "{name}" }}\n'
+_CLASS = '[classes."{name}"]\nlists = ["{file}"]                # one URL a line\n'
 
 
 def register(app: typer.Typer) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ _TRANSIENT = {
     Reason.RATE_LIMITED, Reason.HTTP_SERVER, Reason.EMPTY,
 }  # fmt: skip
 _SLOW_AFTER_S = 10.0
+_NUMERIC = re.compile(r"https?://[0-9a-fx.]+(?=[:/?#]|$)", re.IGNORECASE)
 
 
 class Trouble(Exception):
@@ -93,7 +95,8 @@ class Fetcher:
         except httpx.DecodingError as e:
             raise Trouble(Reason.PROTOCOL, str(e)) from e
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError) as e:
-            raise Trouble(Reason.BAD_URL, str(e)) from e
+            odd = _NUMERIC.match(url) is not None  # octal and the like: an address in disguise, never a name
+            raise Trouble(Reason.BLOCKED_ADDRESS if odd else Reason.BAD_URL, str(e)) from e
         except httpx.TransportError as e:
             raise Trouble(Reason.CONNECT, str(e) or type(e).__name__) from e
 

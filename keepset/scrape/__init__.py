@@ -10,6 +10,7 @@ from typing import Any
 
 from keepset import manifests
 from keepset.config import ClassConfig, RunConfig
+from keepset.errors import SourceError
 from keepset.manifests import Header
 from keepset.reasons import ItemStatus, UrlReason
 from keepset.stages import SILENT, Progress, Stage, StageResult
@@ -107,6 +108,11 @@ def _sources(c: ClassConfig) -> Iterator[Found]:
     from keepset.scrape.folders import read_folder
     from keepset.scrape.lists import read_list
 
+    if c.pages or c.search:
+        raise SourceError(
+            f"The class '{c.name}' names {'pages' if c.pages else 'a search'}, which this version cannot collect yet.",
+            "Put the URLs into a list file, or use a folder.",
+        )
     for path in c.lists:
         yield from read_list(path)
     for path in c.folders:

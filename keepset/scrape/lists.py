@@ -38,7 +38,7 @@ def _text(file: Path) -> Iterator[Found]:
         return
     rank = 0
     for line in lines:
-        text = line.strip().strip('"').strip(",")
+        text = line.strip().rstrip(",").strip().strip('"')
         if text and not text.startswith("#"):
             yield _found(text, file, rank, {})
             rank += 1

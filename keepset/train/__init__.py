@@ -1,8 +1,10 @@
 """The stage ``train``: from a revision of the data set to a finished model that knows how good it is.
 
 A regularised linear head on the frozen body stands in seconds. Fine-tuning starts from it, and is kept only if it
-has the lower loss on the validation set. Both are judged on the same images and the choice is made on them, so
-the winner's figures are very slightly flattering; ``metrics["cv"]`` is free of that.
+has the lower loss on the validation set. The choice and the temperature are made on the same images that
+``metrics["valid"]`` reports, so it is slightly flattering. ``metrics["cv"]`` is of the linear head alone, over all
+images; its strength is the best of five on those folds. The error rate of a later revision is compared on the same
+images (``keepset.promote``), which is what decides.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ FIND_STEPS, FIND_BATCH = 40, 8
 
 @dataclass
 class Task:
-    """One training: what to learn from, on what, and how. ``batch_size`` is halved when memory runs out."""
+    """One training: what to learn from, on what, and how."""
 
     cache: PixelCache
     spec: Preprocess
@@ -160,8 +160,6 @@ def _batches(task: Task, epoch: int, phase: str) -> Iterator[tuple[torch.Tensor,
     while i < len(order):
         chosen = order[i : i + task.batch_size]
         i += len(chosen)
-        if len(chosen) == 1 and i > 1:
-            return  # batch norm cannot learn from one image
         squares = task.cache.read([task.train_shas[j] for j in chosen])
         yield torch.from_numpy(squares), torch.from_numpy(task.train_labels[chosen])
 
