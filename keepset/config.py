@@ -114,7 +114,7 @@ class SplitConfig(_Section):
 
 
 class TrainConfig(_Section):
-    arch: str = Field("tf_efficientnet_lite0", description="Any timm or torchvision classifier by name.")
+    arch: str = Field("tf_efficientnet_lite0", description="Any timm classifier by name, e.g. resnet34.")
     weights: str = Field(
         "packaged",
         description="packaged (no network), hub (timm's own download), none, or a .safetensors file.",

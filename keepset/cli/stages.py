@@ -24,7 +24,7 @@ seed = 42                                 # same seed, same split, same model
 valid = 0.2
 
 [train]
-arch = "tf_efficientnet_lite0"            # any timm or torchvision classifier
+arch = "tf_efficientnet_lite0"            # any timm classifier
 epochs = 3                                # 0 keeps the linear head on frozen features: seconds, not minutes
 """
 _CLASS = '[classes."{name}"]\nlists = ["{file}"]                # one URL a line\n'

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from keepset import manifests
+from keepset.errors import ModelError, TrainingError
+from keepset.models import list_models, load_record
+from keepset.train import train
+from keepset.train.head import cross_validate, fit_head, softmax
+from keepset.workspace import Workspace
+from tests.factories import config as drawn_config
+from tests.factories import dataset_workspace
+
+QUICK = {"epochs": 0, "threads": 1}
+
+
+def relabel(ws: Workspace, change: Any) -> None:
+    """A second revision with changed rows."""
+    data = ws.current_dataset()
+    rows = data.rows()
+    for r in rows:
+        change(r)
+    header = manifests.Header(
+        "dataset", "clean", "f", {}, extra={"revision": 2, "before": 1, "cause": "batch:x"}
+    )
+    manifests.write(ws.dataset(2), rows, header, exclusive=True)
+
+
+def test_a_model_is_trained_once_and_knows_how_good_it_is(tmp_path: Path) -> None:
+    ws, cfg, truth = dataset_workspace(tmp_path, per_class=14, flips=2, train=QUICK)
+    done = train(ws, cfg)
+    again = train(ws, cfg)
+    assert (done.changed, again.changed) == (True, False)
+    assert done.outputs == again.outputs
+    record = load_record(ws, done.outputs["model_id"])
+    assert record.classes == cfg.labels
+    assert record.winner == "linear_head"
+    assert (record.seed, record.threads) == (cfg.seed, 1)
+    folder = ws.models / record.id
+    rows = manifests.read(folder / "predictions.parquet", "predictions").rows()
+    assert {r["sha256"] for r in rows} == set(truth)
+    for r in rows:
+        assert np.isclose(sum(r["model_probs"]), 1, atol=1e-4)
+        assert np.isclose(sum(r["cv_probs"]), 1, atol=1e-4)
+        assert r["predicted"] == cfg.labels[int(np.argmax(r["model_probs"]))]
+    valid = [r for r in rows if r["split"] == "valid"]
+    assert record.metrics["valid"]["errors"] == sum(r["predicted"] != r["label"] for r in valid)
+    right = np.mean([r["cv_predicted"] == truth[r["sha256"]] for r in rows])
+    assert right > 0.8  # a pretrained body tells drawn apples, boats and houses apart
+    assert ws.promoted() is None  # putting it in use is another stage's business
+
+
+@pytest.mark.slow
+def test_fine_tuning_learns_and_the_better_contender_is_kept(tmp_path: Path) -> None:
+    ws, cfg, _ = dataset_workspace(
+        tmp_path, per_class=10, train={"epochs": 1, "threads": 2, "size": 128, "batch_size": 8}
+    )
+    record = load_record(ws, train(ws, cfg).outputs["model_id"])
+    assert [(h["phase"], h["epoch"]) for h in record.history] == [("head", 0), ("fine_tune", 0)]
+    assert all(np.isfinite(h["train_loss"]) and h["train_loss"] < 3 for h in record.history)
+    held_out = {k: v["nll"] for k, v in record.candidates.items() if k != "why"}
+    assert record.winner == min(held_out, key=lambda k: held_out[k])
+    assert 1e-4 <= record.lr_find["chosen"] <= 5e-3
+    assert len(record.lr_find["lrs"]) == len(record.lr_find["losses"]) > 5
+
+
+def test_same_seed_and_threads_give_the_same_bytes(tmp_path: Path) -> None:
+    digests = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        ws, cfg, _ = dataset_workspace(tmp_path / name, per_class=6, train={**QUICK, "size": 96})
+        model_id = train(ws, cfg).outputs["model_id"]
+        weights = (ws.models / model_id / "weights.safetensors").read_bytes()
+        digests.append((model_id, hashlib.sha256(weights).hexdigest()))
+    assert digests[0] == digests[1]
+
+
+def test_exact_copies_count_once(tmp_path: Path) -> None:
+    ws, cfg, _ = dataset_workspace(tmp_path, per_class=6, train={**QUICK, "size": 96})
+    first, second = [r["sha256"] for r in ws.current_dataset().rows() if r["label"] == "apple"][:2]
+
+    def change(r: dict[str, Any]) -> None:
+        if r["sha256"] == second:
+            r.update(dup_of=first, dup_kind="exact")
+
+    relabel(ws, change)
+    folder = ws.models / train(ws, cfg).outputs["model_id"]
+    rows = manifests.read(folder / "predictions.parquet", "predictions").rows()
+    assert second not in {r["sha256"] for r in rows}
+    assert first in {r["sha256"] for r in rows}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda r: r.update(active=r["label"] != "boat"), "'boat' has 0 training images"),
+        (lambda r: r.update(split="train"), "no validation image"),
+        (
+            lambda r: r.update(label="car" if r["label"] == "boat" else r["label"]),
+            "'car', which is not a class",
+        ),
+    ],
+)
+def test_data_that_cannot_be_trained_on_is_named(tmp_path: Path, change: Any, says: str) -> None:
+    ws, cfg, _ = dataset_workspace(tmp_path, per_class=4, train=QUICK)
+    relabel(ws, change)
+    with pytest.raises(TrainingError, match=says):
+        train(ws, cfg)
+    assert list_models(ws) == []
+
+
+@pytest.mark.parametrize(
+    ("section", "says"),
+    [
+        ({"arch": "resnet9000"}, "No classifier is called"),
+        ({"arch": "resnet18"}, "No weights are packaged"),
+        ({"weights": "/nowhere/w.safetensors"}, "no weights file"),
+        ({"device": "mps"}, "no mps device"),
+    ],
+)
+def test_a_wrong_recipe_is_named(tmp_path: Path, section: dict[str, Any], says: str) -> None:
+    ws, cfg, _ = dataset_workspace(tmp_path, per_class=4, train={**QUICK, **section})
+    with pytest.raises(ModelError, match=says):
+        train(ws, cfg)
+
+
+def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
+    import timm
+    from safetensors.torch import save_file
+
+    save_file(timm.create_model("resnet10t").state_dict(), tmp_path / "w.safetensors")
+    ws, _, _ = dataset_workspace(tmp_path, per_class=4, train=QUICK)
+    cfg = drawn_config(tmp_path, train={**QUICK, "weights": str(tmp_path / "w.safetensors")})
+    with pytest.raises(ModelError, match="another architecture"):
+        train(ws, cfg)
+
+
+def test_a_network_without_weights_of_another_family_trains_too(tmp_path: Path) -> None:
+    section = {**QUICK, "arch": "resnet10t", "weights": "none", "size": 64}
+    ws, cfg, _ = dataset_workspace(tmp_path, per_class=4, train=section)
+    assert load_record(ws, train(ws, cfg).outputs["model_id"]).arch == "resnet10t"
+
+
+def test_an_unknown_model_is_named(tmp_path: Path) -> None:
+    ws, _, _ = dataset_workspace(tmp_path, per_class=2)
+    with pytest.raises(ModelError, match="none yet"):
+        load_record(ws, "f" * 16)
+
+
+def test_the_head_separates_what_is_separable_and_scores_out_of_sample() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(120) % 3
+    features = rng.normal(0, 1, (120, 16)) + np.eye(16)[labels] * 6
+    head = fit_head(features, labels, 4, 0.1)
+    assert (softmax(head.logits(features)).argmax(1) == labels).all()
+    assert head.bias[3] < -10  # a class that was never seen is never said
+    noise = rng.normal(0, 1, (120, 16))
+    probs, _ = cross_validate(noise, labels, np.arange(120) % 5, 3)
+    assert (probs.argmax(1) == labels).mean() < 0.55  # in sample it would be far better than chance
