@@ -65,22 +65,26 @@ def compare(ws: Workspace, before: str, after: str) -> dict[str, Any]:
     broken = [s for s in both if old[s] == truth[s] and new[s] != truth[s]]
     p = mcnemar(len(fixed), len(broken))
     worse = len(broken) > len(fixed) and p < ALPHA
+    newer = load_record(ws, after).dataset_revision > load_record(ws, before).dataset_revision
     errors = [sum(m[s] != truth[s] for s in both) for m in (old, new)]
+    counts = f"On the same {len(both)} validation images: {errors[0]} errors before, {errors[1]} after"
+    detail = f"{len(fixed)} fixed, {len(broken)} newly broken, p = {p:.2f}"
+    message = f"{counts} ({detail}). {_verdict(errors, worse=worse, newer=newer)}"
     return {
         "model_id": after, "before": before, "promote": not worse, "n": len(both), "errors_before": errors[0],
         "errors_after": errors[1], "fixed": len(fixed), "broken": len(broken), "p_value": p,
-        "fixed_images": fixed, "broken_images": broken, "message": _words(errors, len(both), fixed, broken, p, worse),
+        "fixed_images": fixed, "broken_images": broken, "message": message,
     }  # fmt: skip
 
 
-def _words(errors: list[int], n: int, fixed: list[str], broken: list[str], p: float, worse: bool) -> str:
-    counts = f"On the same {n} validation images: {errors[0]} errors before, {errors[1]} after"
-    detail = f"{len(fixed)} fixed, {len(broken)} newly broken, p = {p:.2f}"
+def _verdict(errors: list[int], *, worse: bool, newer: bool) -> str:
+    """``newer``: the new model saw a later revision of the data set; only then is cleaner data the reason."""
     if worse:
-        return f"{counts} ({detail}). That is worse than chance explains: the old model stays in use."
+        return "That is worse than chance explains: the old model stays in use."
     if errors[1] < errors[0]:
-        return f"{counts} ({detail}). The new model is in use."
-    return f"{counts} ({detail}). Not worse than chance explains: the new model, trained on cleaner data, is in use."
+        return "The new model is in use."
+    cleaner = ", trained on cleaner data," if newer else ""
+    return f"Not worse than chance explains: the new model{cleaner} is in use."
 
 
 def _predicted(ws: Workspace, model_id: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ __all__ = ["diagnose"]
 
 def diagnose(facts: Mapping[str, Any]) -> list[dict[str, str]]:
     """Findings as ``{"kind", "words"}``; an empty history (linear head only) gives none about the schedule."""
-    history, classes = facts["history"], len(facts["classes"])
+    history, classes = facts["history"], max(2, len(facts["classes"]))  # log(1) would forgive no loss
     n = facts["metrics"]["valid"].get("n", 0)
     found = [f for rule in (_rate_too_high, _rate_too_low) if (f := rule(history, classes))][:1]
     if not found:
@@ -29,7 +29,7 @@ def _finding(kind: str, words: str) -> dict[str, str]:
 
 def _rate_too_high(history: Sequence[Mapping[str, Any]], classes: int) -> dict[str, str] | None:
     losses = [h[k] for h in history for k in ("train_loss", "valid_loss")]
-    if any(not math.isfinite(x) or x > 10 * math.log(classes) for x in losses):
+    if any(x is None or not math.isfinite(x) or x > 10 * math.log(classes) for x in losses):
         return _finding(
             "rate_too_high", "The learning rate was too high: the loss exploded. Lower [train] lr."
         )

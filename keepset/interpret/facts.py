@@ -39,7 +39,8 @@ def gather(ws: Workspace, record: ModelRecord, predictions: Manifest) -> dict[st
         "name": ws.name, "classes": classes, "metrics": dict(record.metrics), "confusion": confusion,
         "per_class": per_class, "pairs": _pairs(valid), "top_losses": _top_losses(valid),
         "reliability": _reliability(valid), "history": list(record.history), "lr_find": dict(record.lr_find),
-        "before_after": _comparison(ws, record.id), "dataset": _dataset(ws),
+        "before_after": _comparison(ws, record.id, valid),
+        "dataset": _dataset(ws, record.dataset_revision),
     }  # fmt: skip
     facts["diagnosis"] = diagnose(facts)
     facts["verdict"] = _verdict(facts)
@@ -99,24 +100,30 @@ def _reliability(valid: list[Row]) -> list[dict[str, Any]]:
     ]
 
 
-def _comparison(ws: Workspace, model_id: str) -> dict[str, Any] | None:
+def _comparison(ws: Workspace, model_id: str, valid: list[Row]) -> dict[str, Any] | None:
+    """What ``promote`` found, with each image it names in words; None for a first model."""
     try:
         found: dict[str, Any] = read_json(ws.models / model_id / "comparison.json")
     except FileNotFoundError:
         return None
-    return found if found.get("before") else None
+    if not found.get("before"):
+        return None
+    named = {*found["fixed_images"], *found["broken_images"]}
+    said = {r["sha256"]: f"{r['label']}, predicted {r['predicted']}" for r in valid if r["sha256"] in named}
+    return found | {"words": said}
 
 
-def _dataset(ws: Workspace) -> dict[str, Any]:
-    """The data set card: where the pictures come from, under which licences, and what was dropped for what reason."""
-    rows = ws.current_dataset().rows()
+def _dataset(ws: Workspace, revision: int) -> dict[str, Any]:
+    """The data set card of ``revision``: where its pictures come from, under which licences, and what was dropped why."""
+    rows = manifests.read(ws.dataset(revision), "dataset").rows()
     active = [r for r in rows if r["active"]]
     card: dict[str, Any] = {
-        "revision": ws.revisions()[-1], "images": len(active), "deleted": len(rows) - len(active),
+        "revision": revision, "images": len(active), "deleted": len(rows) - len(active),
         "relabelled": sum(r["label"] != r["given_label"] for r in active),
         "by_class": dict(sorted(Counter(r["label"] for r in active).items())),
         "by_split": dict(sorted(Counter(r["split"] for r in active).items())),
         "dropped": {}, "licenses": {}, "sources": {},
+        "attributions": [],
     }  # fmt: skip
     for name, path in (("urls", ws.urls), ("downloads", ws.downloads), ("images", ws.images)):
         try:
@@ -130,7 +137,26 @@ def _dataset(ws: Workspace) -> dict[str, Any]:
             mine = [r for r in found if r["sha256"] in used]
             card["licenses"] = dict(Counter(r["license"] or "unknown" for r in mine).most_common())
             card["sources"] = dict(Counter(r["source"] for r in mine).most_common())
+            card["attributions"] = _attributions(mine)
     return card
+
+
+def _attributions(images: list[Row]) -> list[dict[str, Any]]:
+    """Who is to be credited, by licence; the link only if it is a web address, whatever the source wrote."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for r in images:
+        url = r["license_url"] or ""
+        web = url if url.lower().startswith(("http://", "https://")) else ""
+        groups.setdefault((r["license"] or "unknown", web), []).append(r)
+    return [
+        {
+            "license": code,
+            "url": url or None,
+            "n": len(rs),
+            "creators": sorted({r["creator"] for r in rs if r["creator"]}),
+        }
+        for (code, url), rs in sorted(groups.items(), key=lambda g: (-len(g[1]), g[0]))
+    ]
 
 
 def _verdict(facts: dict[str, Any]) -> str:

@@ -42,13 +42,12 @@ def confusion(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
 
 def history(rows: Sequence[dict[str, Any]]) -> str:
     """Training and validation loss by epoch, with the error rate as a dotted line on its own scale."""
-    train, valid = ([float(r[k]) for r in rows] for k in ("train_loss", "valid_loss"))
-    top = max(0.1, *train, *valid)
+    train, valid, errors = ([_number(r[k]) for r in rows] for k in ("train_loss", "valid_loss", "error_rate"))
+    top = max([0.1, *filter(math.isfinite, train + valid)])
     xs = list(range(1, len(rows) + 1))
     out = [_svg(W, H, "Loss by epoch"), _axes(xs, top, "epoch", "loss")]
     out.append(_line(xs, train, top, "s1") + _line(xs, valid, top, "s2"))
-    errors = [float(r["error_rate"]) for r in rows]
-    scale = max(0.05, *errors)
+    scale = max([0.05, *filter(math.isfinite, errors)])
     out.append(_line(xs, [e / scale * top for e in errors], top, "s3"))
     out.append(
         _legend(
@@ -60,9 +59,11 @@ def history(rows: Sequence[dict[str, Any]]) -> str:
 
 def lr_find(found: dict[str, Any]) -> str:
     """Loss over learning rate (logarithmic), with the chosen rate marked."""
-    lrs, losses = found["lrs"], [float(x) for x in found["losses"]]
-    cap = min(max(losses), 4 * min(losses) + 0.5)
-    ys = [min(x, cap) for x in losses]
+    tried = [(lr, _number(x)) for lr, x in zip(found["lrs"], found["losses"], strict=False)]
+    lrs, losses = [lr for lr, _ in tried], [x if math.isfinite(x) else math.inf for _, x in tried]
+    seen = [x for x in losses if math.isfinite(x)] or [1.0]
+    cap = max(0.1, min(max(seen), 4 * min(seen) + 0.5))
+    ys = [min(x, cap) for x in losses]  # a loss past all numbers is drawn at the top
     logs = [math.log10(x) for x in lrs]
     out = [
         _svg(W, H, "Learning-rate finder"),
@@ -73,7 +74,7 @@ def lr_find(found: dict[str, Any]) -> str:
         if found.get(key):
             x = _x(math.log10(found[key]), logs)
             out.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{H - BOTTOM}" class="{cls}"/>')
-    words = [("s2", f"chosen {found['chosen']:.1e}")]
+    words = [("s2", f"chosen {found['chosen']:.1e}")] if found.get("chosen") else []
     words += [("s3", f"steepest {found['steep']:.1e}")] if found.get("steep") else []
     return "".join(out) + _legend(words) + "</svg>"
 
@@ -93,6 +94,10 @@ def reliability(bins: Sequence[dict[str, Any]]) -> str:
     return "".join(out) + "</svg>"
 
 
+def _number(v: float | None) -> float:
+    return math.nan if v is None else float(v)
+
+
 def _svg(w: float, h: float, title: str) -> str:
     return f'<svg viewBox="0 0 {w:.0f} {h:.0f}" role="img" style="max-width:{w:.0f}px"><title>{escape(title)}</title>'
 
@@ -107,10 +112,12 @@ def _y(v: float, top: float) -> float:
 
 
 def _line(xs: Sequence[float], ys: Sequence[float], top: float, cls: str) -> str:
-    points = " ".join(f"{_x(x, xs):.1f},{_y(y, top):.1f}" for x, y in zip(xs, ys, strict=True))
+    """A line through the points that are numbers; ``xs`` spans the axis whether or not its ends are drawn."""
+    drawn = [(x, y) for x, y in zip(xs, ys, strict=True) if math.isfinite(y)]
+    points = " ".join(f"{_x(x, xs):.1f},{_y(y, top):.1f}" for x, y in drawn)
     dots = "".join(
         f'<circle cx="{_x(x, xs):.1f}" cy="{_y(y, top):.1f}" r="2.5" class="{cls}"/>'
-        for x, y in zip(xs, ys, strict=True)
+        for x, y in drawn
         if len(xs) <= 12
     )
     return f'<polyline points="{points}" class="{cls}"/>{dots}'
