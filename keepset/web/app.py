@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -32,13 +32,17 @@ def create_app(workspace: Path, *, token: str = "", hosts: frozenset[str] = _LOO
     if not any(getattr(r, "path", "") == "/healthz" for r in routes):
         routes.append(Route("/healthz", _healthy))
     routes.append(Mount("/static", StaticFiles(packages=[("keepset.web", "static")])))
-    handlers: Any = {KeepsetError: _refused}
+    handlers: Any = {KeepsetError: _refused, ClientDisconnect: _cut_off}
     guard = Middleware(Guard, token=token, hosts=hosts)
     return Starlette(routes=routes, middleware=[guard], exception_handlers=handlers)
 
 
 def _healthy(_: Request) -> Response:
     return JSONResponse({"ok": True})
+
+
+def _cut_off(_: Request, e: ClientDisconnect) -> Response:
+    return PlainTextResponse("The body is too large.", 413)
 
 
 def _refused(request: Request, e: KeepsetError) -> Response:

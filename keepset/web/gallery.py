@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -18,7 +19,7 @@ from starlette.responses import (
 from starlette.routing import Route
 
 from keepset import manifests
-from keepset.errors import ManifestError, NeedsConfirmation, ReviewError
+from keepset.errors import ManifestError, NeedsConfirmation, ReviewError, StaleBatch
 from keepset.models import list_models
 from keepset.reasons import Action
 from keepset.review import (
@@ -29,6 +30,7 @@ from keepset.review import (
     list_batches,
     load_batch,
     mark,
+    preview,
     redo,
     reopen,
     stop_rule,
@@ -77,8 +79,8 @@ def _templates() -> Any:
     return env
 
 
-def _page(name: str, ws: Workspace, status: int = 200, **facts: Any) -> HTMLResponse:
-    return HTMLResponse(_templates().get_template(name).render(ws=ws, **facts), status)
+def _page(name: str, ws: Workspace, code: int = 200, /, **facts: Any) -> HTMLResponse:
+    return HTMLResponse(_templates().get_template(name).render(ws=ws, **facts), code)
 
 
 def _safe_link(url: str | None) -> str:
@@ -100,20 +102,31 @@ def _home(ws: Workspace, request: Request) -> Response:
 
 def _batch(ws: Workspace, request: Request) -> Response:
     batch = load_batch(ws, request.path_params["batch_id"])
-    rows, marks = batch.candidates().rows(), batch.marks()
+    rows, marks = _rows(batch), batch.marks()
     query = request.query_params
     shown = [r for r in rows if _fits(r, query, marks)]
     pages = max(1, -(-len(shown) // PAGE))
     page = min(max(1, int(query.get("page", "1")) if query.get("page", "1").isdigit() else 1), pages)
     images = _image_facts(ws)
-    facts = {
+    facts: dict[str, Any] = {
         "batch": batch, "status": str(batch.status), "open": batch.status == BatchStatus.OPEN, "marks": marks,
         "rows": shown[(page - 1) * PAGE : page * PAGE], "total": len(rows), "found": len(shown), "page": page,
         "pages": pages, "images": images, "labels": batch.record.labels, "query": dict(query),
         "reasons": sorted(batch.record.counts), "splits": sorted({r["split"] for r in rows}),
-        "advice": stop_rule(ws), "notice": query.get("notice", ""), "by_sha": {r["sha256"]: r for r in rows},
+        "advice": stop_rule(ws), "notice": query.get("notice", ""), "approval": batch.approval(),
+        "progress": batch.progress(), "events": batch.events()[-200:][::-1],
     }  # fmt: skip
     return _page("batch.html", ws, **facts)
+
+
+def _rows(batch: Batch) -> tuple[dict[str, Any], ...]:
+    return _read_rows(batch.folder)
+
+
+@functools.lru_cache(maxsize=8)
+def _read_rows(folder: Path) -> tuple[dict[str, Any], ...]:
+    """The candidates as rows; they are immutable, so a cache cannot go stale."""
+    return tuple(manifests.read(folder / "candidates.parquet", "candidates").rows())
 
 
 def _fits(row: dict[str, Any], query: Any, marks: Any) -> bool:
@@ -158,7 +171,8 @@ def _read_images(ws: Workspace, _mtime: int) -> dict[str, dict[str, Any]]:
 
 
 def _log(ws: Workspace, request: Request) -> Response:
-    return _page("log.html", ws, rows=ws.audit_log()[-500:][::-1])
+    heads = [manifests.read_header(ws.dataset(n)) for n in ws.revisions()[::-1]]
+    return _page("log.html", ws, rows=ws.audit_log()[-500:][::-1], revisions=heads)
 
 
 def _report(ws: Workspace, request: Request) -> Response:
@@ -174,7 +188,7 @@ def _report(ws: Workspace, request: Request) -> Response:
 def _thumb(ws: Workspace, request: Request) -> Response:
     """A re-encoded picture, found by its hash: a path never comes from the address."""
     sha = request.path_params["name"].removesuffix(".webp")
-    if not SHA256.fullmatch(sha) or not (path := ws.thumb(sha)).exists():
+    if not SHA256.fullmatch(sha) or sha not in _image_facts(ws) or not (path := ws.thumb(sha)).exists():
         return PlainTextResponse("There is no such picture.", 404)
     return FileResponse(
         path, media_type="image/webp", headers={"cache-control": "private, max-age=31536000, immutable"}
@@ -186,7 +200,7 @@ def _thumb(ws: Workspace, request: Request) -> Response:
 
 def _state(batch: Batch) -> dict[str, Any]:
     marks = {s: {"action": str(m.action), "label": m.label, "who": m.who} for s, m in batch.marks().items()}
-    return {"version": batch.version, "status": str(batch.status), "marks": marks, "guards": guards(batch)}
+    return {"version": batch.version, "status": str(batch.status), "marks": marks}
 
 
 def _marks(ws: Workspace, request: Request) -> Response:
@@ -248,11 +262,18 @@ async def _save_form(ws: Workspace, request: Request) -> Response:
 
     def save() -> Response:
         batch = load_batch(ws, request.path_params["batch_id"])
-        found = [_from_form(k[2:], v) for k, v in given.items() if k.startswith("m:") and v]
+        try:
+            found = [_from_form(k[2:], v) for k, v in given.items() if k.startswith("m:") and v]
+            version = int(given["version"])
+        except (ValueError, KeyError):
+            return PlainTextResponse("This form is not one of ours.", 400)
         standing = {s: (str(m.action), m.label) for s, m in batch.marks().items()}
         new = [m for m in found if standing.get(m.sha256) != (str(m.action), m.label)]
         if new:
-            mark(batch, new, who=_who(request), expected_version=int(given["version"]))
+            try:
+                mark(batch, new, who=_who(request), expected_version=version)
+            except StaleBatch as e:
+                return _page("stale.html", ws, 409, batch=batch, trouble=e)
         goes_on = "submit" if given.get("then") == "submit" else ""
         return RedirectResponse(f"/batches/{batch.id}" + (f"/{goes_on}" if goes_on else ""), 303)
 
@@ -273,14 +294,14 @@ def _submit_page(ws: Workspace, request: Request, trouble: str = "", status: int
     undecided = request.query_params.get("undecided", "keep")
     marks = batch.marks()
     counts = {str(a): sum(m.action == a for m in marks.values()) for a in Action}
-    rows = batch.candidates().rows()
+    rows = _rows(batch)
     rest = [r for r in rows if r["sha256"] not in marks]
     suggested = {str(a): sum(r["suggestion"] == a for r in rest) for a in Action}
     found = guards(batch, undecided=undecided if undecided in ("keep", "suggested") else "keep")
     all_guards = list(dict.fromkeys([*found, *guards(batch, undecided="suggested")]))
     return _page(
         "submit.html", ws, status, batch=batch, counts=counts, rest=len(rest), suggested=suggested, guards=found,
-        all_guards=all_guards, undecided=undecided, trouble=trouble, open=batch.status == BatchStatus.OPEN,
+        all_guards=all_guards, undecided=undecided, trouble=trouble, preview=preview(batch), open=batch.status == BatchStatus.OPEN,
         who=unquote(request.cookies.get("keepset_who", "")) or settings().reviewer, version=batch.version,
     )  # fmt: skip
 

@@ -28,6 +28,7 @@ POLICY = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 _OPEN = {"/healthz"}
+_UPLOADS = {"/predict", "/api/predict"}
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 
 
@@ -40,9 +41,11 @@ class Guard:
         *,
         token: str = "",
         hosts: frozenset[str] = frozenset(),
-        max_body: int = 64_000_000,
+        max_body: int = 4_000_000,
+        max_upload: int = 64_000_000,
     ) -> None:
-        self.app, self.token, self.hosts, self.max_body = app, token, hosts, max_body
+        self.app, self.token, self.hosts = app, token, hosts
+        self.max_body, self.max_upload = max_body, max_upload
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -52,7 +55,10 @@ class Guard:
         if refusal is not None:
             await refusal(scope, receive, _hardened(send))
             return
-        await self.app(scope, _Capped(receive, self.max_body), _hardened(send))
+        await self.app(scope, _Capped(receive, self._limit(scope["path"])), _hardened(send))
+
+    def _limit(self, path: str) -> int:
+        return self.max_upload if path in _UPLOADS else self.max_body
 
     def _refusal(self, request: Request) -> Response | None:
         headers = request.headers
@@ -60,7 +66,7 @@ class Guard:
             return PlainTextResponse("This host name is not served here.", 421)
         if request.method not in _SAFE and not _same_site(headers, request):
             return PlainTextResponse("Writes from other sites are refused.", 403)
-        if int(headers.get("content-length") or 0) > self.max_body:
+        if int(headers.get("content-length") or 0) > self._limit(request.url.path):
             return PlainTextResponse("The body is too large.", 413)
         return self._login(request) if self.token and request.url.path not in _OPEN else None
 
@@ -100,7 +106,7 @@ def _hardened(send: Send) -> Send:
             headers = MutableHeaders(scope=message)
             headers.setdefault("content-security-policy", POLICY)
             headers["x-content-type-options"] = "nosniff"
-            headers["referrer-policy"] = "no-referrer"
+            headers["referrer-policy"] = "same-origin"  # with no-referrer, forms send Origin: null
             headers["x-frame-options"] = "DENY"
             headers["cross-origin-resource-policy"] = "same-origin"
         await send(message)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import secrets
 from pathlib import Path
 
 from keepset.cli import output
 from keepset.errors import WorkspaceError
-from keepset.files import write_bytes
 
 __all__ = ["serve"]
 
@@ -46,6 +46,7 @@ def _is_loopback(host: str) -> bool:
 def _fresh_token(workspace: Path) -> Path:
     path = workspace / "web-token"
     if not path.exists():
-        write_bytes(path, secrets.token_urlsafe(24).encode() + b"\n")
-        path.chmod(0o600)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # never readable by others
+        with os.fdopen(descriptor, "w") as f:
+            f.write(secrets.token_urlsafe(24) + "\n")
     return path

@@ -155,6 +155,7 @@
   });
   form.addEventListener("submit", (e) => { e.preventDefault(); submit(); });
   $("undo").addEventListener("click", () => send("/undo"));
+  $("redo").addEventListener("click", () => send("/redo"));
   $("help").addEventListener("click", () => $("keys").showModal());
   reload();
 })();

@@ -1,0 +1,138 @@
+"""The security list of the project, item by item, against the real app."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import httpx
+import pytest
+
+from keepset.errors import WorkspaceError
+from keepset.review import Batch
+from keepset.web.security import COOKIE
+from keepset.web.serve import serve
+from tests.review_fixtures import Case, edit_images, make_case
+from tests.web_fixtures import served
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    return make_case(tmp_path_factory.mktemp("web"))
+
+
+@pytest.fixture(scope="module")
+def batch(case: Case) -> Batch:
+    return case.open_batch()
+
+
+@pytest.fixture(scope="module")
+def client(case: Case, batch: Batch):  # type: ignore[no-untyped-def]
+    with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False) as c:
+        yield c
+
+
+def test_another_bind_is_refused_without_a_token_and_the_token_file_is_private(case: Case) -> None:
+    with pytest.raises(WorkspaceError, match="without a token"):
+        serve(case.ws.root, "0.0.0.0", 0)
+    file = case.ws.root / "web-token"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert len(file.read_text()) > 24
+
+
+def test_a_token_is_exchanged_once_for_a_strict_cookie(case: Case, batch: Batch) -> None:
+    with served(case.ws.root, "geheim") as url, httpx.Client(base_url=url, trust_env=False) as c:
+        assert c.get("/").status_code == 401
+        assert c.get("/?token=wrong").status_code == 401
+        assert c.get("/thumbs/" + "0" * 64 + ".webp").status_code == 401
+        answer = c.get(f"/batches/{batch.id}?token=geheim&split=train")
+        assert answer.status_code == 303
+        assert answer.headers["location"] == f"/batches/{batch.id}?split=train"
+        cookie = answer.headers["set-cookie"].lower()
+        assert COOKIE in cookie
+        assert "httponly" in cookie
+        assert "samesite=strict" in cookie
+        assert c.get("/").status_code == 200
+        assert c.get("/", headers={"cookie": f"{COOKIE}=ge"}).status_code in (200, 401)
+
+
+def test_a_foreign_host_name_is_refused(client: httpx.Client) -> None:
+    assert client.get("/", headers={"host": "evil.example"}).status_code == 421
+    assert client.get("/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}, {"origin": "http://evil.example"},
+     {"origin": "null"}],
+)  # fmt: skip
+def test_a_write_from_another_site_is_refused(
+    client: httpx.Client, batch: Batch, headers: dict[str, str]
+) -> None:
+    sha = batch.candidates().rows()[0]["sha256"]
+    body = {"marks": [{"sha256": sha, "action": "delete"}]}
+    before = batch.version
+    for path in ("marks", "undo", "form", "submit", "reopen"):
+        assert client.post(f"/batches/{batch.id}/{path}", json=body, headers=headers).status_code == 403
+    assert batch.version == before
+
+
+def test_thumbs_come_by_hash_from_the_manifest_only(client: httpx.Client, case: Case, batch: Batch) -> None:
+    sha = batch.candidates().rows()[0]["sha256"]
+    answer = client.get(f"/thumbs/{sha}.webp")
+    assert answer.headers["content-type"] == "image/webp"
+    assert answer.content[8:12] == b"WEBP"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    stray = case.ws.thumb("a" * 64)
+    stray.parent.mkdir(parents=True, exist_ok=True)
+    stray.write_bytes(b"<script>alert(1)</script>")
+    for name in ("a" * 64 + ".webp", sha.upper() + ".webp", "..%2f..%2fkeepset.json", sha[:63] + ".webp"):
+        assert client.get(f"/thumbs/{name}").status_code == 404
+
+
+def test_every_answer_has_a_policy_without_inline_script(client: httpx.Client, batch: Batch) -> None:
+    for path in ("/", f"/batches/{batch.id}", f"/batches/{batch.id}/submit", "/log", "/nothing"):
+        policy = client.get(path).headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'")
+        assert "unsafe" not in policy
+    page = client.get(f"/batches/{batch.id}").text
+    assert "<script>" not in page
+    assert "onclick" not in page
+    assert "style=" not in page
+
+
+def test_bodies_are_capped_with_and_without_a_length(client: httpx.Client, batch: Batch) -> None:
+    path = f"/batches/{batch.id}/marks"
+    assert client.post(path, content=b"x" * 4_100_000).status_code == 413
+    pieces = (b"x" * 100_000 for _ in range(50))
+    assert client.post(path, content=pieces).status_code == 413
+
+
+def test_hostile_addresses_become_text_not_links(client: httpx.Client, case: Case, batch: Batch) -> None:
+    one, two = (r["sha256"] for r in batch.candidates().rows()[:2])
+    edit_images(case, {one: {"url": "javascript:alert(1)"}, two: {"url": 'http://e.example/"><script>x'}})
+    page = client.get(f"/batches/{batch.id}").text
+    assert "javascript:" not in page
+    assert "<script>x" not in page
+    assert "&#34;&gt;&lt;script" in page
+    assert 'rel="noreferrer' in page
+
+
+def test_hostile_reviewer_names_and_notes_are_escaped(tmp_path: Path) -> None:
+    case = make_case(tmp_path)
+    batch = case.open_batch()
+    evil = "<img src=x onerror=alert(1)>"
+    with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False) as c:
+        form = {"decision": "reject", "who": evil, "note": evil}
+        assert c.post(f"/batches/{batch.id}/submit", data=form).status_code == 303
+        for path in (f"/batches/{batch.id}", "/log"):
+            page = c.get(path).text
+            assert "<img src=x" not in page
+            assert "&lt;img src=x" in page
+
+
+@pytest.mark.parametrize(
+    "body", [b"{", b"[]", b'{"marks": 3}', b'{"marks": [{"sha256": "x", "action": "eat"}]}']
+)
+def test_nonsense_is_refused_in_words(client: httpx.Client, batch: Batch, body: bytes) -> None:
+    assert client.post(f"/batches/{batch.id}/marks", content=body).status_code == 400
