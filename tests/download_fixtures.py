@@ -24,6 +24,9 @@ class Web(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
+        if path == "/robots.txt":  # not counted: the counter is of pictures
+            self.answer(b"User-agent: *\nDisallow: /private*.jpg$\n", Content_Type="text/plain")
+            return
         self.asked[self.path] += 1
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             getattr(self, "on_" + path.strip("/").split("/")[0].replace("-", "_"), self.on_missing)()

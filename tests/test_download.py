@@ -69,6 +69,23 @@ def test_a_hostile_list_ends_soon_with_each_items_reason(tmp_path: Path) -> None
     assert not [p for p in (ws.journal / "parts").glob("*") if p.stat().st_size > 3_000_000]
 
 
+def test_robots_txt_is_obeyed_unless_switched_off(tmp_path: Path) -> None:
+    with hostile_web() as (base, asked):
+        urls = [f"{base}/good/1", f"{base}/private/x.jpg", f"{base}/private/x.png"]
+        ws, config = workspace(tmp_path, urls, base)
+        download(ws, config)
+        assert outcomes(ws, base) == {
+            "/good/1": "ok", "/private/x.jpg": "robots_disallowed", "/private/x.png": "not_found"
+        }  # fmt: skip
+        assert "/private/x.jpg" not in asked  # forbidden means: not even asked
+        off = tmp_path / "off"
+        off.mkdir()
+        ws, config = workspace(off, [*urls, f"{base}/optout"], base, robots=False)
+        download(ws, config)
+        assert outcomes(ws, base)["/private/x.jpg"] == "not_found"
+        assert outcomes(ws, base)["/optout"] == "ok"
+
+
 def test_running_again_asks_nobody_and_retry_failed_asks_only_for_failures(tmp_path: Path) -> None:
     with hostile_web() as (base, asked):
         ws, config = workspace(tmp_path, [f"{base}/good/{i}" for i in range(5)] + [f"{base}/nowhere"], base)

@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 from keepset import __version__, manifests
 from keepset.config import RunConfig
 from keepset.download.fetch import Fetched, Fetcher, Trouble, sniff
+from keepset.download.robots import Robots
 from keepset.files import atomic_path, mend_tail
 from keepset.manifests import Header
 from keepset.reasons import DownloadReason, ItemStatus
@@ -154,6 +155,7 @@ class _Run:
         contact = f"; {config.scrape.contact}" if config.scrape.contact else ""
         agent = f"keepset/{__version__} (image data sets{contact})"
         self.fetcher = Fetcher(config.download, ws.journal / "parts", agent, config.seed)
+        self.robots = Robots(self.fetcher)
         self.failed = self.bytes = 0
         self.hosts: dict[str, asyncio.Semaphore] = {}
         self.next_at: dict[str, float] = {}
@@ -187,6 +189,7 @@ class _Run:
             if row["source"] == "folder":
                 facts, part = _copy_in(row, self.config, self.ws)
             else:
+                await self._permitted(row["url"])
                 await self._polite(urlsplit(row["url"]).netloc)
                 async with self._slot(urlsplit(row["url"]).netloc):
                     facts, part = await self.fetcher.fetch(row["url"], row["url_id"])
@@ -203,6 +206,10 @@ class _Run:
             "last_modified": facts.headers.get("last-modified"), "attempts": facts.attempts,
             "seconds": time.monotonic() - begin, "finished_at": datetime.now(UTC).isoformat(),
         }  # fmt: skip
+
+    async def _permitted(self, url: str) -> None:
+        if self.config.download.robots and (why := await self.robots.refusal(url)):
+            raise Trouble(DownloadReason.ROBOTS, f"forbidden by {why}")
 
     def _slot(self, host: str) -> asyncio.Semaphore:
         return self.hosts.setdefault(host, asyncio.Semaphore(self.config.download.per_host))

@@ -7,12 +7,12 @@ import hashlib
 import random
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -20,13 +20,14 @@ from keepset.config import DownloadConfig
 from keepset.download.address import Blocked, Unresolved, resolve
 from keepset.reasons import DownloadReason as Reason
 
-__all__ = ["Fetched", "Fetcher", "Trouble", "sniff"]
+__all__ = ["Answer", "Fetched", "Fetcher", "Trouble", "retry_after", "sniff"]
 
 _TRANSIENT = {
     Reason.DNS, Reason.CONNECT, Reason.TIMEOUT, Reason.TOO_SLOW, Reason.TRUNCATED, Reason.PROTOCOL,
     Reason.RATE_LIMITED, Reason.HTTP_SERVER, Reason.EMPTY,
 }  # fmt: skip
 _SLOW_AFTER_S = 10.0
+T = TypeVar("T")
 _NUMERIC = re.compile(r"https?://[0-9a-fx.]+(?=[:/?#]|$)", re.IGNORECASE)
 
 
@@ -49,6 +50,16 @@ class Fetched:
     sha256: str | None = None
     bytes: int | None = None
     format: str | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A small document, read whole: a page, an API's answer, a robots.txt."""
+
+    status: int
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
 
 
 class Fetcher:
@@ -78,10 +89,36 @@ class Fetcher:
                 full = min(30.0, 0.5 * 2**facts.attempts)
                 await asyncio.sleep(self.rng.uniform(0, full) if e.wait_s is None else min(e.wait_s, 60.0))
 
+    async def read(self, url: str, *, most: int) -> Answer:
+        """One request, guarded like the others, whose body of up to ``most`` bytes is kept in memory.
+
+        Every status is an answer; a longer body is cut. Raises ``Trouble``.
+        """
+        return await self._mapped(url, self._read(url, most))
+
+    async def _read(self, url: str, most: int) -> Answer:
+        target = httpx.URL(url)
+        for _ in range(self.config.max_redirects + 1):
+            async with await self._open(target) as response:
+                if response.is_redirect and "location" in response.headers:
+                    target = target.join(response.headers["location"])
+                    continue
+                body = bytearray()
+                async for chunk in response.aiter_bytes(65_536):
+                    body += chunk
+                    if len(body) >= most:
+                        break
+                return Answer(response.status_code, str(target), dict(response.headers), bytes(body[:most]))
+        raise Trouble(Reason.TOO_MANY_REDIRECTS, f"more than {self.config.max_redirects} redirects")
+
     async def _attempt(self, url: str, name: str, facts: Fetched) -> Path:
+        return await self._mapped(url, self._follow(url, name, facts))
+
+    async def _mapped(self, url: str, work: Coroutine[Any, Any, T]) -> T:
+        """``work`` under the deadline; what httpx raises becomes ``Trouble``."""
         try:
             async with asyncio.timeout(self.config.deadline_s):
-                return await self._follow(url, name, facts)
+                return await work
         except TimeoutError as e:
             raise Trouble(Reason.TIMEOUT, f"not done after {self.config.deadline_s:g} s") from e
         except httpx.TimeoutException as e:
@@ -108,6 +145,8 @@ class Fetcher:
                 if response.is_redirect and "location" in response.headers:
                     target = target.join(response.headers["location"])
                     continue
+                if self.config.robots:
+                    _check_opt_out(response)
                 _check_status(response)
                 facts.headers = dict(response.headers)
                 return await self._save(response, name, facts)
@@ -184,11 +223,14 @@ class _Streaming:
         await self.response.aclose()
 
 
-def _check_status(response: httpx.Response) -> None:
-    code = response.status_code
+def _check_opt_out(response: httpx.Response) -> None:
     robots = response.headers.get("x-robots-tag", "").lower()
     if any(word in robots for word in ("noai", "noimageai", "noindex")):
         raise Trouble(Reason.OPTED_OUT, f"X-Robots-Tag: {robots[:100]}")
+
+
+def _check_status(response: httpx.Response) -> None:
+    code = response.status_code
     if code < 300:
         return
     if code in (404, 410):
@@ -196,15 +238,15 @@ def _check_status(response: httpx.Response) -> None:
     if code in (401, 403, 451):
         raise Trouble(Reason.FORBIDDEN, f"HTTP {code}")
     if code == 429:
-        raise Trouble(Reason.RATE_LIMITED, "HTTP 429", wait_s=_retry_after(response))
+        raise Trouble(Reason.RATE_LIMITED, "HTTP 429", wait_s=retry_after(response.headers))
     if code >= 500:
-        raise Trouble(Reason.HTTP_SERVER, f"HTTP {code}", wait_s=_retry_after(response))
+        raise Trouble(Reason.HTTP_SERVER, f"HTTP {code}", wait_s=retry_after(response.headers))
     raise Trouble(Reason.HTTP_CLIENT, f"HTTP {code}")
 
 
-def _retry_after(response: httpx.Response) -> float | None:
+def retry_after(headers: Mapping[str, str]) -> float | None:
     """RFC 9110, section 10.2.3: seconds, or an HTTP date."""
-    value = response.headers.get("retry-after", "")
+    value = headers.get("retry-after", "")
     if value.isdigit():
         return float(value)
     try:
