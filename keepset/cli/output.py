@@ -62,8 +62,8 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
     from rich.text import Text
 
     drawn = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
-    for column in columns:
-        drawn.add_column(column)
+    for i, column in enumerate(columns):
+        drawn.add_column(column, no_wrap=i == 0, overflow="fold")  # ids must be whole, to be copied
     for row in rows:
         drawn.add_row(*(Text(str(cell)) for cell in row))
     Console().print(drawn)
