@@ -85,13 +85,7 @@ class Stack:
     def __enter__(self) -> Stack:
         self.ws = Workspace.open(self.root)
         self._hold = contextlib.ExitStack()
-        try:
-            self._hold.enter_context(self.ws.lock("stack", wait=False))
-        except WorkspaceBusy as e:
-            raise WorkspaceBusy(
-                f"A stack runs for {self.root} already.",
-                "`keepset status` shows it; `keepset down` stops it.",
-            ) from e
+        self._hold.enter_context(_hold_stack(self.ws))
         try:
             self._start()
         except BaseException:
@@ -254,6 +248,19 @@ class Stack:
             self._write_state()
 
 
+@contextlib.contextmanager
+def _hold_stack(ws: Workspace) -> Iterator[None]:
+    """One stack a workspace. Raises ``WorkspaceBusy``."""
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(ws.lock("stack", wait=False))
+        except WorkspaceBusy as e:
+            raise WorkspaceBusy(
+                f"A stack runs for {ws.root} already.", "`keepset status` shows it; `keepset down` stops it."
+            ) from e
+        yield
+
+
 _CHECKOUT = Path(__file__).resolve().parents[1]
 
 
@@ -338,14 +345,14 @@ def _workspace(path: Path) -> Path:
     return Workspace.create(path, path.resolve().name).root
 
 
-def _announce(ws: Workspace, login: str, as_json: bool) -> None:
+def _announce(ws: Workspace, login: str, as_json: bool, how: str = "Ctrl-C") -> None:
     state = read_json(ws.root / "stack.json")
     if as_json:
         print(json.dumps({"ok": True, **state}), flush=True)
         return
     print(f"Gallery:    {state['web_url']}", flush=True)
     print(f"Prefect UI: {state['ui_url']}   login: {login}", flush=True)
-    print(f"Logs:       {ws.root / 'logs'}\nCtrl-C stops all.", flush=True)
+    print(f"Logs:       {ws.root / 'logs'}\n{how} stops all.", flush=True)
 
 
 @contextlib.contextmanager
@@ -357,6 +364,8 @@ def _until_told() -> Iterator[threading.Event]:
 
 
 def _detach(root: Path, options: argparse.Namespace) -> None:
+    with _hold_stack(Workspace.open(root)):
+        pass  # nobody runs one: the one started below will hold it
     command = [sys.executable, "-m", "deployments.stack", "up", "--workspace", str(root)]
     command += ["--prefect-port", str(options.prefect_port), "--web-port", str(options.web_port)]
     command += ["--cron", options.cron] if options.cron else []
@@ -371,7 +380,8 @@ def _detach(root: Path, options: argparse.Namespace) -> None:
         if process.poll() is not None or time.monotonic() > deadline:
             raise OrchestratorError(f"The stack did not start:\n{_tail(log)}", f"Its log: {log}")
         time.sleep(0.3)
-    _announce(Workspace.open(root), login_file(root).read_text(encoding="utf-8").strip(), options.as_json)
+    login = login_file(root).read_text(encoding="utf-8").strip()
+    _announce(Workspace.open(root), login, options.as_json, f"keepset down -w {root}")
 
 
 def _announced(root: Path, pid: int) -> bool:
