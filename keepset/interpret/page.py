@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from typing import Any
 
 from keepset.interpret import plots
@@ -22,8 +23,8 @@ def render(ws: Workspace, facts: dict[str, Any]) -> str:
     env = Environment(
         loader=PackageLoader("keepset.interpret"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    env.filters["percent"] = lambda v: "–" if v is None else f"{v:.0%}"
-    env.filters["number"] = lambda v: "–" if v is None else f"{v:.3f}"
+    env.filters["percent"] = lambda v: f"{v:.0%}" if _is_number(v) else "–"
+    env.filters["number"] = lambda v: f"{v:.3f}" if _is_number(v) else "–"
     thumbs = _Thumbs(ws)
     drawn = {"confusion": plots.confusion(facts["classes"], facts["confusion"])}
     if facts["history"]:
@@ -35,6 +36,11 @@ def render(ws: Workspace, facts: dict[str, Any]) -> str:
     page = env.get_template("report.html")
     # The plots escape their own texts; they are the only markup that is let through.
     return page.render(f=facts, plots={k: Markup(v) for k, v in drawn.items()}, thumb=thumbs.uri)  # noqa: S704
+
+
+def _is_number(v: Any) -> bool:
+    """False too for what a model without validation images has no number for, and for NaN."""
+    return isinstance(v, int | float) and math.isfinite(v)
 
 
 class _Thumbs:

@@ -1,0 +1,156 @@
+"""Promotion: a model goes in use unless it is worse than chance explains, and a kill leaves nothing half done."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keepset import manifests
+from keepset.config import RunConfig
+from keepset.errors import ModelError
+from keepset.files import read_json, write_bytes
+from keepset.manifests import Header
+from keepset.promote import compare_and_promote, mcnemar
+from keepset.workspace import Workspace
+from tests.factories import add_model, dataset_workspace
+
+OLD, NEW = "a" * 16, "b" * 16
+Space = tuple[Workspace, RunConfig, dict[str, str]]
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> Space:
+    """40 drawn images a class, of which 8 a class are for validation; no model yet."""
+    return dataset_workspace(tmp_path, per_class=40, size=(32, 24))
+
+
+def model(space: Space, model_id: str, wrong: range, **record: Any) -> None:
+    """A finished model that is wrong on the validation images whose number is in ``wrong``; not promoted."""
+    ws, cfg, truth = space
+    promoted = ws.models / "promoted.json"
+    before = promoted.read_bytes() if promoted.exists() else None
+    add_model(ws, cfg, truth, model_id=model_id)
+    promoted.unlink()
+    if before is not None:
+        write_bytes(promoted, before)
+    path = ws.models / model_id / "predictions.parquet"
+    rows = manifests.read(path, "predictions").rows()
+    for i, row in enumerate(r for r in rows if r["split"] == "valid"):
+        other = next(c for c in cfg.labels if c != row["label"])
+        row["predicted"] = other if i in wrong else row["label"]
+    manifests.write(path, rows, Header("predictions", "train", model_id))
+    about = ws.models / model_id / "model.json"
+    write_bytes(about, json.dumps(read_json(about) | record).encode())
+
+
+def promotions(ws: Workspace) -> list[str]:
+    return [r["what"]["model_id"] for r in ws.audit_log() if r["action"] == "promote"]
+
+
+def test_the_first_model_is_promoted(space: Space) -> None:
+    model(space, OLD, range(3))
+    result = compare_and_promote(space[0], space[1], OLD)
+    assert result.changed
+    assert result.summary["promote"] is True
+    assert space[0].promoted() == OLD
+    assert "first model" in result.message
+
+
+def test_a_worse_model_is_refused(space: Space) -> None:
+    ws, cfg, _ = space
+    model(space, OLD, range(0))
+    compare_and_promote(ws, cfg, OLD)
+    model(space, NEW, range(8))
+    result = compare_and_promote(ws, cfg, NEW)
+    assert ws.promoted() == OLD
+    assert result.summary == {"promote": False, "fixed": 0, "broken": 8, "p_value": 2 / 2**8}
+    assert "0 errors before, 8 after" in result.message
+    assert "the old model stays in use" in result.message
+    assert len(read_json(ws.models / NEW / "comparison.json")["broken_images"]) == 8
+
+
+def test_a_little_worse_may_be_chance(space: Space) -> None:
+    ws, cfg, _ = space
+    model(space, OLD, range(0))
+    compare_and_promote(ws, cfg, OLD)
+    model(space, NEW, range(5))  # p = 2 / 2**5 = 0.0625
+    assert compare_and_promote(ws, cfg, NEW).summary["promote"] is True
+    assert ws.promoted() == NEW
+
+
+@pytest.mark.parametrize(("revision", "cleaner"), [(1, False), (2, True)])
+def test_a_tie_is_promoted_and_cleaner_data_claimed_only_if_it_changed(
+    space: Space, revision: int, cleaner: bool
+) -> None:
+    ws, cfg, _ = space
+    model(space, OLD, range(0, 3))
+    compare_and_promote(ws, cfg, OLD)
+    model(space, NEW, range(3, 6), dataset_revision=revision)
+    result = compare_and_promote(ws, cfg, NEW)
+    assert ws.promoted() == NEW
+    assert result.summary == {"promote": True, "fixed": 3, "broken": 3, "p_value": 1.0}
+    assert ("cleaner data" in result.message) is cleaner
+
+
+@pytest.mark.parametrize("wrong", [range(2), range(9)], ids=["promoted", "refused"])
+def test_twice_is_once(space: Space, wrong: range) -> None:
+    ws, cfg, _ = space
+    model(space, OLD, range(0))
+    compare_and_promote(ws, cfg, OLD)
+    model(space, NEW, wrong)
+    first = compare_and_promote(ws, cfg, NEW)
+    log, found = promotions(ws), (ws.models / NEW / "comparison.json").read_bytes()
+    second = compare_and_promote(ws, cfg, NEW)
+    assert first.changed
+    assert not second.changed
+    assert second.summary == first.summary
+    assert second.message == f"up to date: {first.message}"
+    assert promotions(ws) == log
+    assert (ws.models / NEW / "comparison.json").read_bytes() == found
+
+
+def test_a_kill_between_comparison_and_promotion_is_healed(
+    space: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ws, cfg, _ = space
+    model(space, OLD, range(4))
+    compare_and_promote(ws, cfg, OLD)
+    model(space, NEW, range(1))
+    with monkeypatch.context() as m:
+        m.setattr(Workspace, "promote", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            compare_and_promote(ws, cfg, NEW)
+    assert (ws.models / NEW / "comparison.json").exists()
+    assert ws.promoted() == OLD
+    log = promotions(ws)
+    compare_and_promote(ws, cfg, NEW)
+    assert ws.promoted() == NEW
+    assert promotions(ws) == [*log, NEW]
+
+
+def test_an_older_comparison_does_not_take_back_a_later_promotion(space: Space) -> None:
+    ws, cfg, _ = space
+    for model_id in (OLD, NEW):
+        model(space, model_id, range(2))
+        compare_and_promote(ws, cfg, model_id)
+    compare_and_promote(ws, cfg, OLD)
+    assert ws.promoted() == NEW
+
+
+def test_an_unknown_model_is_an_error_in_words(space: Space) -> None:
+    with pytest.raises(ModelError, match="no finished model"):
+        compare_and_promote(space[0], space[1], "c" * 16)
+
+
+@pytest.mark.parametrize(
+    ("fixed", "broken", "p"), [(0, 0, 1.0), (5, 5, 1.0), (0, 5, 0.0625), (0, 6, 0.03125), (1, 9, 22 / 1024)]
+)
+def test_mcnemar_is_the_exact_binomial(fixed: int, broken: int, p: float) -> None:
+    assert mcnemar(fixed, broken) == pytest.approx(p) == pytest.approx(mcnemar(broken, fixed))
+
+
+def _killed(*_: Any, **__: Any) -> None:  # stands for the kill, exactly between the two writes
+    raise KeyboardInterrupt
