@@ -109,6 +109,8 @@ def _refused(path: Path, e: OSError) -> OSError | WorkspaceNotWritable:
         errno.EROFS: "The disk is read-only; choose another --workspace.",
         errno.ENOSPC: "The disk is full; free some space and run the same command again.",
         errno.EDQUOT: "The quota is used up; free some space and run the same command again.",
+        errno.ENOENT: "The folder cannot be made there; choose another --workspace.",
+        errno.ENAMETOOLONG: "Choose a shorter path.",
         errno.ENOTDIR: "A file is in the way; choose another --workspace.",
     }
     if e.errno in refusals:
