@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-__all__ = ["SILENT", "Progress", "Stage", "StageResult"]
+__all__ = ["SILENT", "Progress", "Shard", "Stage", "StageResult", "shards"]
 
 
 class Stage(StrEnum):
@@ -46,6 +46,20 @@ class StageResult:
             "summary": dict(self.summary),
             "outputs": dict(self.outputs),
         }
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A range of a stage's items, from ``start`` up to, not including, ``stop``. Survives JSON."""
+
+    number: int
+    start: int
+    stop: int
+
+
+def shards(n: int, size: int) -> list[Shard]:
+    """``n`` items in ranges of at most ``size``."""
+    return [Shard(i, start, min(start + size, n)) for i, start in enumerate(range(0, n, size))]
 
 
 class Progress(Protocol):

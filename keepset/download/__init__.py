@@ -9,7 +9,6 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,22 +21,13 @@ from keepset.download.robots import Robots
 from keepset.files import atomic_path, mend_tail
 from keepset.manifests import Header
 from keepset.reasons import DownloadReason, ItemStatus
-from keepset.stages import SILENT, Progress, Stage, StageResult
+from keepset.stages import SILENT, Progress, Shard, Stage, StageResult, shards
 from keepset.workspace import Workspace
 
 __all__ = ["Shard", "download", "is_current", "merge", "plan", "run_shard"]
 
 VERSION = 1
 Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Shard:
-    """A range of the ok rows of urls.parquet: from ``start`` up to, not including, ``stop``."""
-
-    number: int
-    start: int
-    stop: int
 
 
 def download(
@@ -57,8 +47,7 @@ def download(
 
 
 def plan(ws: Workspace, config: RunConfig) -> list[Shard]:
-    n, size = len(_wanted(ws)), config.download.shard_size
-    return [Shard(i, s, min(s + size, n)) for i, s in enumerate(range(0, n, size))]
+    return shards(len(_wanted(ws)), config.download.shard_size)
 
 
 def run_shard(ws: Workspace, config: RunConfig, shard: Shard, progress: Progress = SILENT) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from keepset import manifests
@@ -14,22 +13,13 @@ from keepset.files import mend_tail
 from keepset.manifests import Header
 from keepset.reasons import ImageReason, ItemStatus
 from keepset.settings import settings
-from keepset.stages import SILENT, Progress, Stage, StageResult
+from keepset.stages import SILENT, Progress, Shard, Stage, StageResult, shards
 from keepset.workspace import Workspace
 
 __all__ = ["Shard", "is_current", "merge", "plan", "run_shard", "validate"]
 
 VERSION = 2
 Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Shard:
-    """A range of the distinct blobs, in the order first seen."""
-
-    number: int
-    start: int
-    stop: int
 
 
 def validate(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> StageResult:
@@ -44,8 +34,7 @@ def validate(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -
 
 
 def plan(ws: Workspace, config: RunConfig) -> list[Shard]:
-    n, size = len(_distinct(ws)), config.validate_.shard_size
-    return [Shard(i, s, min(s + size, n)) for i, s in enumerate(range(0, n, size))]
+    return shards(len(_distinct(ws)), config.validate_.shard_size)
 
 
 def run_shard(ws: Workspace, config: RunConfig, shard: Shard, progress: Progress = SILENT) -> dict[str, Any]:
