@@ -1,0 +1,139 @@
+"""The split: who has a side keeps it, groups stay together, the same seed gives the same answer."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keepset import manifests
+from keepset.manifests import Header
+from keepset.split import split
+from keepset.workspace import Workspace
+from tests import factories
+
+Row = dict[str, Any]
+LABELS = ("black", "grizzly")
+quick = settings(max_examples=8, deadline=None)
+
+
+def image(n: int, group: int, label: str) -> Row:
+    sha = hashlib.sha256(f"i{n}".encode()).hexdigest()
+    gid = hashlib.sha256(f"g{group}".encode()).hexdigest()
+    return {
+        "sha256": sha, "label": label, "other_labels": [], "status": "ok", "warnings": [], "bytes": 9,
+        "url": f"http://127.0.0.1/{n}.jpg", "copies": 1, "source": "list", "group_id": gid,
+    }  # fmt: skip
+
+
+def some(n: int, per_group: int, start: int = 0) -> list[Row]:
+    """``n`` images from ``start`` on, in groups of ``per_group``; a group has one label."""
+    return [image(i, i // per_group, LABELS[i // per_group % 2]) for i in range(start, start + n)]
+
+
+def run(ws: Workspace, rows: list[Row], seed: int, **sizes: Any) -> dict[str, Row]:
+    cfg = factories.config(ws.root, LABELS, seed=seed, split=sizes)
+    manifests.write(ws.images, rows, Header("images", "validate", "by hand"))
+    split(ws, cfg)
+    return {r["sha256"]: r for r in ws.current_dataset().rows()}
+
+
+def places(rows: dict[str, Row]) -> dict[str, tuple[str, int]]:
+    return {s: (r["split"], r["fold"]) for s, r in rows.items()}
+
+
+def fresh(rows: list[Row], seed: int = 7, **sizes: Any) -> dict[str, Row]:
+    with tempfile.TemporaryDirectory() as folder:
+        return run(Workspace.create(Path(folder) / "ws", "drawn"), rows, seed, **sizes)
+
+
+@quick
+@given(n=st.integers(60, 400), per_group=st.integers(1, 4))
+def test_no_survivor_moves_when_images_come_and_go(n: int, per_group: int) -> None:
+    rows = some(n, per_group)
+    with tempfile.TemporaryDirectory() as folder:
+        ws = Workspace.create(Path(folder) / "ws", "drawn")
+        before = places(run(ws, rows, 7))
+        twentieth = max(1, n // 20)
+        left = rows[twentieth:] + some(twentieth, 1, start=10 * n)
+        after = places(run(ws, left, 7))
+    assert {s: after[s] for s in before} == before
+    assert len(after) == n + twentieth
+
+
+@quick
+@given(n=st.integers(40, 400), per_group=st.integers(1, 4), test=st.sampled_from([0.0, 0.1, 0.2]))
+def test_no_group_on_both_sides_and_shares_within_a_group(n: int, per_group: int, test: float) -> None:
+    rows = fresh(some(n, per_group), valid=0.2, test=test)
+    sides: dict[str, set[tuple[str, int]]] = defaultdict(set)
+    for r in rows.values():
+        sides[r["group_id"]].add((r["split"], r["fold"]))
+    assert all(len(s) == 1 for s in sides.values())
+    for label in LABELS:
+        mine = Counter(r["split"] for r in rows.values() if r["label"] == label)
+        total = sum(mine.values())
+        assert abs(mine["valid"] - 0.2 * total) <= per_group
+        assert abs(mine["test"] - test * total) <= per_group
+
+
+@quick
+@given(seed=st.integers(0, 2**40))
+def test_same_seed_same_split_whatever_the_order(seed: int) -> None:
+    rows = some(120, 2)
+    assert places(fresh(rows, seed)) == places(fresh(rows[::-1], seed))
+    assert places(fresh(rows, seed)) != places(fresh(rows, seed + 5))
+
+
+def test_folds_cover_and_are_near_even() -> None:
+    folds = Counter(r["fold"] for r in fresh(some(500, 1)).values())
+    assert sorted(folds) == [0, 1, 2, 3, 4]
+    assert min(folds.values()) > 60
+
+
+def test_a_relabelled_image_keeps_its_side(tmp_path: Path) -> None:
+    ws = Workspace.create(tmp_path / "ws", "drawn")
+    rows = some(60, 1)
+    before = run(ws, rows, 7)
+    moved = rows[0]["sha256"]
+    done = [r | ({"label": "grizzly"} if s == moved else {}) for s, r in before.items()]
+    extra = {"revision": 2, "before": 1, "cause": "review"}
+    manifests.write(ws.dataset(2), done, Header("dataset", "clean", "by hand", extra=extra))
+    after = run(ws, rows + some(6, 1, start=1000), 7)
+    assert after[moved]["label"] == "grizzly"
+    assert places(after)[moved] == places(before)[moved]
+
+
+def test_a_newcomer_joins_its_groups_side(tmp_path: Path) -> None:
+    ws = Workspace.create(tmp_path / "ws", "drawn")
+    rows = some(60, 1)
+    before = run(ws, rows, 7)
+    copies = [image(1000 + i, i, LABELS[i % 2]) for i in range(60)]
+    after = run(ws, rows + copies, 7)
+    for r, copy in zip(rows, copies, strict=True):
+        assert places(after)[copy["sha256"]] == places(before)[r["sha256"]]
+        assert after[copy["sha256"]]["active"]
+
+
+def test_a_newcomer_that_ties_both_sides_is_left_out(tmp_path: Path) -> None:
+    ws = Workspace.create(tmp_path / "ws", "drawn")
+    rows = some(60, 1)
+    before = run(ws, rows, 7)
+    a = next(r for r in rows if before[r["sha256"]]["split"] == "train")
+    b = next(r for r in rows if before[r["sha256"]]["split"] == "valid")
+    tie = image(1000, 0, "black") | {"group_id": a["group_id"]}
+    merged = [r | ({"group_id": a["group_id"]} if r is b else {}) for r in rows]
+    after = run(ws, [*merged, tie], 7)
+    assert not after[tie["sha256"]]["active"]
+    assert {s: places(after)[s] for s in before} == places(before)
+
+
+def test_second_run_writes_nothing(tmp_path: Path) -> None:
+    ws = Workspace.create(tmp_path / "ws", "drawn")
+    run(ws, some(40, 1), 7)
+    run(ws, some(40, 1), 7)
+    assert ws.revisions() == [1]
