@@ -1,0 +1,183 @@
+"""Validation of every kind of file that a web of strangers sends, in its real worker processes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import struct
+import time
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keepset import manifests
+from keepset.files import write_bytes
+from keepset.manifests import Header
+from keepset.validate import validate
+from keepset.validate.header import count_scans
+from keepset.validate.pool import Lost, run_jobs
+from keepset.workspace import Workspace
+from tests.factories import EPOCH, config
+
+RNG = np.random.default_rng(0)
+PHOTO = Image.fromarray(RNG.integers(0, 255, (12, 16, 3), np.uint8)).resize(
+    (160, 120), Image.Resampling.BICUBIC
+)
+
+
+def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def huge_png(width: int, height: int) -> bytes:
+    """A PNG that says it is huge; its pixels compress to a few hundred kB."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = zlib.compress(b"\0" * min(50_000_000, (width + 1) * height), 9)
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def many_scans(n: int) -> bytes:
+    """A progressive JPEG whose last scan is repeated until it has ``n``."""
+    data = saved(PHOTO, "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    return data[:-2] + data[last:-2] * (n - count_scans(data)) + data[-2:]
+
+
+def rotated() -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return saved(PHOTO, "JPEG", exif=exif.tobytes())
+
+
+JPEG = saved(PHOTO, "JPEG")
+GOOD = {
+    "jpeg": JPEG, "png": saved(PHOTO, "PNG"), "gif": saved(PHOTO.convert("P"), "GIF"),
+    "webp": saved(PHOTO, "WEBP"), "bmp": saved(PHOTO, "BMP"), "avif": saved(PHOTO, "AVIF"),
+    "cmyk": saved(PHOTO.convert("CMYK"), "JPEG"), "progressive": saved(PHOTO, "JPEG", progressive=True),
+    "rgba": saved(PHOTO.convert("RGBA"), "PNG"), "exif": rotated(),
+    "comment": saved(PHOTO, "JPEG", comment=b"<script>alert(1)</script>" + b"\xff\xda" * 150),
+    "animated": saved(PHOTO, "GIF", save_all=True, append_images=[PHOTO.rotate(90), PHOTO.rotate(180)]),
+}  # fmt: skip
+BAD = {
+    "empty": (b"", "empty_file"), "html": (b"<!doctype html><p>moved", "not_an_image"),
+    "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not_an_image"), "zeros": (b"\0" * 5000, "not_an_image"),
+    "scans": (many_scans(150), "too_many_scans"), "huge": (huge_png(20_000, 20_000), "too_many_pixels"),
+    "tiny": (saved(PHOTO.resize((8, 8)), "PNG"), "too_small"),
+    "thin": (saved(PHOTO.resize((1000, 40)), "PNG"), "extreme_aspect"),
+    "header": (JPEG[:30], "truncated"), "bmp_head": (b"BM" + b"\xff" * 60, "truncated"),
+    "tiff": (saved(PHOTO, "TIFF"), "not_an_image"),
+}  # fmt: skip
+
+
+def workspace(tmp_path: Path, files: dict[str, bytes]) -> tuple[Workspace, Any, dict[str, str]]:
+    """A workspace whose downloads are ``files``; returns sha256 -> name as well."""
+    cfg = config(tmp_path)
+    ws = Workspace.create(tmp_path / "ws", "x")
+    urls, downloads, names = [], [], {}
+    for i, (name, data) in enumerate(files.items()):
+        sha = hashlib.sha256(data).hexdigest()
+        names[sha] = name
+        write_bytes(ws.blob(sha), data)
+        common = {
+            "url_id": f"{i:016x}",
+            "url": f"http://127.0.0.1/{name}.jpg",
+            "label": "apple",
+            "status": "ok",
+        }
+        urls.append({**common, "source": "list", "rank": i, "discovered_at": EPOCH})
+        downloads.append({**common, "sha256": sha, "bytes": len(data), "attempts": 1})
+    manifests.write(ws.urls, urls, Header("urls", "scrape", "f"))
+    manifests.write(ws.downloads, downloads, Header("downloads", "download", "f"))
+    return ws, cfg, names
+
+
+def rows(ws: Workspace, names: dict[str, str]) -> dict[str, dict[str, Any]]:
+    return {names[r["sha256"]]: r for r in manifests.read(ws.images, "images").rows()}
+
+
+def test_good_files_of_all_kinds_and_bad_ones_with_their_reason(tmp_path: Path) -> None:
+    files = GOOD | {k: v for k, (v, _) in BAD.items()}
+    ws, cfg, names = workspace(tmp_path, files)
+    begin = time.monotonic()
+    assert validate(ws, cfg).changed
+    assert time.monotonic() - begin < 20
+    found = rows(ws, names)
+    assert {n: found[n]["reason"] for n in GOOD} == dict.fromkeys(GOOD)
+    assert {n: found[n]["reason"] for n in BAD} == {n: reason for n, (_, reason) in BAD.items()}
+    assert (found["exif"]["width"], found["exif"]["height"]) == (120, 160)
+    assert found["animated"]["warnings"] == ["animated_first_frame"]
+    assert found["animated"]["frames"] == 3
+    for n in GOOD:
+        thumb = ws.thumb(found[n]["sha256"]).read_bytes()
+        assert thumb[8:12] == b"WEBP"
+        assert b"<script>" not in thumb  # what is served was drawn by us
+    assert all(ws.blob(s).exists() for s in names)  # nothing is deleted
+    again = validate(ws, cfg)
+    assert not again.changed
+    ws.images.unlink()  # the journal still knows: nothing is decoded again
+    ws.thumb(found["jpeg"]["sha256"]).touch()
+    before = {p: p.stat().st_mtime_ns for p in (ws.root / "thumbs").rglob("*.webp")}
+    assert validate(ws, cfg).changed
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+
+
+def test_truncated_anywhere_is_never_taken_and_never_breaks_the_run(tmp_path: Path) -> None:
+    files = {f"{kind}-{i}": data[: len(data) * i // 10] for kind, data in GOOD.items() for i in range(1, 10)
+             if kind in ("jpeg", "png", "webp", "progressive")}  # fmt: skip
+    ws, cfg, names = workspace(tmp_path, files)
+    validate(ws, cfg)
+    found = rows(ws, names)
+    assert {n for n, r in found.items() if r["status"] == "ok"} == set()
+    assert {r["reason"] for r in found.values()} <= {"truncated", "broken", "not_an_image"}
+
+
+def test_mutated_files_never_break_the_run(tmp_path: Path) -> None:
+    rng, files = np.random.default_rng(1), {}
+    for kind in ("jpeg", "png", "gif", "webp", "bmp"):
+        for i in range(12):
+            data = bytearray(GOOD[kind])
+            for at in rng.integers(4, len(data), 12):
+                data[at] = int(rng.integers(256))
+            files[f"{kind}-{i}"] = bytes(data)
+    ws, cfg, names = workspace(tmp_path, files)
+    validate(ws, cfg)
+    found = rows(ws, names)
+    assert len(found) == len(files)
+    assert all(r["status"] == "ok" or r["reason"] for r in found.values())
+    assert "decoder_crashed" not in {r["reason"] for r in found.values()}
+
+
+def test_16_bit_grey_is_not_white(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 65_535, 160 * 120).reshape(120, 160).astype(np.uint16)
+    ws, cfg, names = workspace(tmp_path, {"grey": saved(Image.fromarray(ramp), "PNG")})
+    validate(ws, cfg)
+    assert rows(ws, names)["grey"]["brightness"] == pytest.approx(0.5, abs=0.03)
+
+
+def _misbehave(job: str) -> str:
+    if job == "hang":
+        time.sleep(60)
+    if job == "die":
+        os._exit(7)
+    if job == "eat":
+        return f"ate {len(bytearray(8 * 2**30))}"
+    return job.upper()
+
+
+def test_a_job_that_hangs_or_dies_or_eats_memory_takes_nothing_else_with_it() -> None:
+    jobs = ["a", "hang", "b", "die", "c", "eat", "d"]
+    found = dict(run_jobs(_misbehave, jobs, workers=2, timeout_s=3.0, memory_mb=512))
+    assert {k: v for k, v in found.items() if isinstance(v, str)} == {k: k.upper() for k in "abcd"}
+    lost = {k: v.why for k, v in found.items() if isinstance(v, Lost)}
+    assert lost == {"hang": "timeout", "die": "crashed", "eat": "crashed"}
