@@ -32,13 +32,13 @@ class ClassConfig(_Section):
     lists: tuple[str, ...] = Field(
         (), description="URL-list files (txt, csv or parquet), relative to the config file."
     )
-    pages: tuple[str, ...] = Field((), description="Web pages whose pictures are taken (not collected yet).")
+    pages: tuple[str, ...] = Field((), description="Web pages whose pictures are taken.")
     folders: tuple[str, ...] = Field(
         (), description="Local folders of pictures, relative to the config file."
     )
     search: dict[str, str] = Field(
         default_factory=dict,
-        description="Search text by source, e.g. openverse (not collected yet).",
+        description="Search text by source: openverse, wikimedia, inaturalist, gbif, duckduckgo.",
     )
 
     @field_validator("name")

@@ -97,9 +97,9 @@ def test_a_damaged_list_is_named(ws: Workspace, tmp_path: Path) -> None:
     assert not ws.urls.exists()
 
 
-def test_a_source_that_cannot_be_collected_is_an_error_not_silence(ws: Workspace, tmp_path: Path) -> None:
-    raw = {"classes": {"a": {"pages": ["http://x.example/"]}, "b": {"search": {"openverse": "bear"}}}}
-    with pytest.raises(SourceError, match="class 'a' names pages"):
+def test_an_unknown_source_is_an_error_not_silence(ws: Workspace, tmp_path: Path) -> None:
+    raw = {"classes": {"a": {"search": {"altavista": "x"}}, "b": {"search": {"openverse": "bear"}}}}
+    with pytest.raises(SourceError, match="no source 'altavista'"):
         scrape(ws, parse_config(raw, base=tmp_path))
 
 

@@ -38,6 +38,11 @@ class Trouble(Exception):
         super().__init__(detail)
         self.reason, self.detail, self.wait_s = reason, detail, wait_s
 
+    @property
+    def transient(self) -> bool:
+        """Whether asking again may help."""
+        return self.reason in _TRANSIENT
+
 
 @dataclass
 class Fetched:
@@ -83,7 +88,7 @@ class Fetcher:
             try:
                 return facts, await self._attempt(url, name, facts)
             except Trouble as e:
-                if e.reason not in _TRANSIENT or facts.attempts > self.config.retries:
+                if not e.transient or facts.attempts > self.config.retries:
                     e.args = (*e.args, facts)
                     raise
                 full = min(30.0, 0.5 * 2**facts.attempts)

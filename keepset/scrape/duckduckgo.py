@@ -1,0 +1,33 @@
+"""DuckDuckGo through the package ``ddgs`` (extra ``search``): no licences, and it breaks often."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from keepset.errors import SourceError
+from keepset.scrape import Found
+from keepset.scrape.web import Web
+
+__all__ = ["search"]
+
+
+def search(query: str, web: Web) -> Iterator[Found]:
+    try:
+        from ddgs import DDGS
+    except ImportError as e:
+        raise SourceError(
+            "The source 'duckduckgo' needs the package ddgs.", "pip install 'keepset[search]'"
+        ) from e
+    try:
+        results = DDGS().images(query, max_results=web.config.scrape.max_per_class)
+    except Exception as e:  # its errors have no common base that stays the same between versions
+        raise SourceError(f"DuckDuckGo does not answer '{query}': {e}.", "Try another source.") from e
+    for rank, r in enumerate(results):
+        yield Found(
+            r.get("image") or "", "duckduckgo", query, rank, r.get("title"), landing_page=r.get("url"),
+            width=_number(r.get("width")), height=_number(r.get("height")),
+        )  # fmt: skip
+
+
+def _number(value: object) -> int | None:
+    return int(str(value)) if str(value or "").isdigit() else None

@@ -1,0 +1,91 @@
+"""Polite requests for sources: guarded like downloads, repeated when transient, and told in words when refused."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlencode
+
+from keepset import __version__
+from keepset.config import RunConfig
+from keepset.download.fetch import Answer, Fetcher, Trouble, retry_after
+from keepset.download.robots import Robots
+from keepset.errors import SourceError
+
+__all__ = ["Web"]
+
+_MOST_BYTES = 20_000_000
+_LONGEST_WAIT_S = 60.0
+
+
+class Web:
+    """One connection pool for all sources of a run, and one event loop to drive it."""
+
+    def __init__(self, config: RunConfig, scratch: Path) -> None:
+        self.config = config
+        contact = f"; {config.scrape.contact}" if config.scrape.contact else ""
+        self.runner = asyncio.Runner()
+        self.fetcher = Fetcher(
+            config.download, scratch, f"keepset/{__version__} (image data sets{contact})", config.seed
+        )
+        self.robots = Robots(self.fetcher)
+        self.rng = random.Random(config.seed)  # noqa: S311 - jitter, not secrets
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, e: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.runner.run(self.fetcher.close())
+        self.runner.close()
+
+    def base(self, source: str, default: str) -> str:
+        """The address of an API: ``[scrape] api_urls`` may name a mirror or a test server."""
+        return self.config.scrape.api_urls.get(source, default).rstrip("/")
+
+    def json(self, url: str, **params: Any) -> dict[str, Any]:
+        """GET a JSON object. Parameters that are None are left out. Raises ``SourceError``."""
+        wanted = {k: v for k, v in params.items() if v is not None}
+        answer = self._get(f"{url}?{urlencode(wanted)}")
+        try:
+            found = json.loads(answer.body)
+        except ValueError as e:
+            raise SourceError(f"{url} answered something that is no JSON.", "Try again later.") from e
+        if not isinstance(found, dict):
+            raise SourceError(f"{url} answered JSON that is no object.", "Try again later.")
+        return found
+
+    def page(self, url: str) -> Answer:
+        """GET a web page, if its host's robots.txt allows it. Raises ``SourceError``."""
+        if self.config.download.robots and (why := self.runner.run(self.robots.refusal(url))):
+            raise SourceError(f"{url} is forbidden by {why}.", "Ask the site's owner, or take another page.")
+        return self._get(url)
+
+    def _get(self, url: str) -> Answer:
+        for attempt in range(self.config.download.retries + 1):
+            try:
+                answer = self.runner.run(self.fetcher.read(url, most=_MOST_BYTES))
+            except Trouble as e:
+                if not e.transient:
+                    raise SourceError(f"{url}: {e.reason} ({e.detail}).", _NEXT) from e
+                problem, asked = f"{e.reason} ({e.detail})", None
+            else:
+                if answer.status < 400:
+                    return answer
+                problem, asked = f"HTTP {answer.status}", retry_after(answer.headers)
+                if answer.status != 429 and answer.status < 500:
+                    break
+            if (asked or 0) > _LONGEST_WAIT_S:
+                raise SourceError(f"{url} asks us to wait {asked:.0f} seconds.", "Run it again after that.")
+            if attempt < self.config.download.retries:
+                time.sleep(self.rng.uniform(0, min(30.0, 2.0**attempt)) if asked is None else asked)
+        raise SourceError(f"{url} does not answer: {problem}.", _NEXT)
+
+
+_NEXT = "Run it again later, or take this source out of the config; what is known stays."

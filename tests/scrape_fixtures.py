@@ -1,0 +1,95 @@
+"""The search APIs and a gallery on loopback, in their documented shapes; each answers in two pages."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+GALLERY = """<!doctype html><base href="/static/"><meta property="og:image" content="/og.jpg">
+<img src="small.jpg" srcset="a,b.jpg 1x, big.jpg 2x" alt="A bear"><img src="x.gif" data-src="lazy.jpg">
+<a href="../full.JPG?sig=1&amp;x=2">full</a><a href="about.html">about</a><img src="data:image/png;base64,AA">
+<img src="/og.jpg">"""
+
+
+class Apis(BaseHTTPRequestHandler):
+    state: dict[str, Any]
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        q = {k: v[0] for k, v in parse_qs(parts.query).items()}
+        self.state["asked"].append(self.path)
+        known = {"/v1/images/": self.openverse, "/w/api.php": self.wikimedia,
+                 "/v1/observations": self.inaturalist, "/v1/occurrence/search": self.gbif}  # fmt: skip
+        code, wait = self.state["trouble"].pop(0) if self.state["trouble"] else (200, None)
+        if code != 200:
+            self.answer(b"{}", code, {"Retry-After": wait} if wait else {})
+        elif parts.path in known:
+            self.answer(json.dumps(known[parts.path](q)).encode())
+        elif parts.path == "/gallery":
+            self.answer(GALLERY.encode())
+        else:
+            self.answer(b"", 404)
+
+    def openverse(self, q: dict[str, str]) -> dict[str, Any]:
+        n = int(q["page"])
+        one = {"url": f"https://o.example/{n}.jpg", "license": "by-sa", "license_version": "2.0", "creator": "Ann",
+               "license_url": "https://creativecommons.org/licenses/by-sa/2.0/", "title": "Bear", "width": 640,
+               "height": 480, "foreign_landing_url": f"https://o.example/{n}"}  # fmt: skip
+        return {"result_count": 2, "page_count": 2, "page_size": 20, "page": n, "results": [one]}
+
+    def wikimedia(self, q: dict[str, str]) -> dict[str, Any]:
+        if "fail" in q["gsrsearch"]:
+            return {"error": {"code": "badvalue", "info": "no such thing"}}
+        second = "gsroffset" in q
+        info = {"url": "https://w.example/o.jpg", "width": 4000 if second else 800, "height": 600, "sha1": "ab" * 20,
+                "thumburl": "https://w.example/t.jpg", "thumbwidth": 1280, "thumbheight": 192,
+                "descriptionurl": "https://w.example/File:o",
+                "extmetadata": {"LicenseShortName": {"value": "CC BY 4.0"},
+                                "Artist": {"value": "<a href='x'>Bob &amp; Co</a>"}}}  # fmt: skip
+        page = {"query": {"pages": [{"index": 1, "imageinfo": [info]}, {"index": 2}]}}
+        return page if second else {"continue": {"gsroffset": 50, "continue": "gsroffset||"}, **page}
+
+    def inaturalist(self, q: dict[str, str]) -> dict[str, Any]:
+        last = int(q["id_above"])
+        ids = range(last + 1, min(last + 200, 201) + 1)
+        photo = {"license_code": "cc-by-nc", "original_dimensions": {"width": 2048, "height": 1536}}
+        return {"results": [{"id": i, "uri": f"https://i.example/{i}", "user": {"login": "eve"},
+                             "photos": [photo | {"url": f"https://i.example/{i}/square.jpg"}]} for i in ids]}  # fmt: skip
+
+    def gbif(self, q: dict[str, str]) -> dict[str, Any]:
+        at = int(q["offset"])
+        media = [{"type": "StillImage", "identifier": f"https://g.example/{at}.jpg", "creator": "Di",
+                  "license": "http://creativecommons.org/licenses/by/4.0/legalcode"}, {"type": "Sound"}]  # fmt: skip
+        return {"offset": at, "endOfRecords": at > 0, "results": [{"key": at, "media": media}]}
+
+    def answer(self, body: bytes, code: int = 200, headers: dict[str, str] | None = None) -> None:
+        self.send_response(code)
+        for k, v in (headers or {}).items():
+            self.send_header(k, v)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        pass
+
+
+@contextlib.contextmanager
+def apis() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the base URL and a state: ``trouble`` is answered first, ``asked`` is what was asked for."""
+    state: dict[str, Any] = {"asked": [], "trouble": []}
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Apis,), {"state": state}))
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}", state
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
