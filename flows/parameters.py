@@ -24,8 +24,14 @@ class ClassForm(BaseModel):
     )
     folders: list[str] = Field([], description="Folders of pictures on the worker's disk.")
 
+    pages: list[str] = Field([], description="Web pages whose pictures are taken.")
+    openverse: str = Field("", title="Openverse search", description="Pictures with open licences.")
+    wikimedia: str = Field("", title="Wikimedia Commons search")
+
     def as_config(self) -> dict[str, Any]:
-        return {"name": self.name, "lists": self.lists, "folders": self.folders}
+        search = {k: v for k in ("openverse", "wikimedia") if (v := getattr(self, k).strip())}
+        plain = {"name": self.name, "lists": self.lists, "folders": self.folders, "pages": self.pages}
+        return plain | {"search": search}
 
 
 class DatasetForm(BaseModel):

@@ -18,7 +18,7 @@ _TEMPLATE = """\
 name = "{name}"
 seed = 42                                 # same seed, same split, same model
 
-# One table a class. Sources: lists (files of URLs) and folders (of pictures).
+# One table a class. Sources: lists (files of URLs), folders, pages, search (docs/collecting.md).
 {classes}
 [split]
 valid = 0.2
