@@ -80,7 +80,6 @@ class DownloadConfig(_Section):
     allow_private: tuple[str, ...] = Field(
         (), description="host:port that may be fetched although its address is not public."
     )
-    transport: Literal["httpx", "aiohttp"] = Field("httpx", description="aiohttp needs the extra 'fast'.")
     shard_size: int = Field(2000, ge=1, description="URLs a Prefect task.")
 
 

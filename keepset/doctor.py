@@ -161,13 +161,7 @@ def _disk(workspace: Path) -> Check:
 
 
 def _extras(_: Path) -> Check:
-    extras = {
-        "httpx_aiohttp": "fast",
-        "simplejpeg": "fast",
-        "ddgs": "search",
-        "prefect_dask": "dask",
-        "s3fs": "s3",
-    }
+    extras = {"ddgs": "search"}
     missing = sorted({extra for module, extra in extras.items() if importlib.util.find_spec(module) is None})
     if not missing:
         return Check("extras", Verdict.OK, "all installed")

@@ -92,7 +92,7 @@ def is_current(ws: Workspace, config: RunConfig) -> bool:
 
 def _fingerprint(ws: Workspace, config: RunConfig) -> str:
     parents = {"urls": manifests.read_header(ws.urls).content_hash}
-    speed = {"connections", "per_host", "per_host_rate", "transport", "shard_size", "deadline_s", "retries"}
+    speed = {"connections", "per_host", "per_host_rate", "shard_size", "deadline_s", "retries"}
     facts = {k: v for k, v in config.part("download")["download"].items() if k not in speed}
     return manifests.fingerprint("download", parents, facts, VERSION)
 
