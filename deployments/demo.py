@@ -91,17 +91,13 @@ def _demo(options: Options) -> None:
 
 @contextlib.contextmanager
 def _pictures(planted: Sequence[Planted], port: int) -> Iterator[str]:
-    try:
-        server = serve(planted, port)
-        base = server.__enter__()
-    except OSError:
-        output.say(f"Port {port} is taken; the demo's pictures get another one and are fetched anew.")
-        server = serve(planted, 0)
-        base = server.__enter__()
-    try:
+    with contextlib.ExitStack() as held:
+        try:
+            base = held.enter_context(serve(planted, port))
+        except OSError:
+            output.say(f"Port {port} is taken; the demo's pictures get another one and are fetched anew.")
+            base = held.enter_context(serve(planted, 0))
         yield base
-    finally:
-        server.__exit__(None, None, None)
 
 
 def _write_config(folder: Path, planted: Sequence[Planted], base: str) -> Path:

@@ -122,12 +122,13 @@ class Orchestrator:
 
     def schedule_again(self, run_id: str, why: str) -> None:
         """Put a run whose process is gone back into the queue; what its tasks finished is not done again."""
-        state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": why}
-        self._call("POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": True})
+        self._force(run_id, {"type": "SCHEDULED", "name": "AwaitingRetry", "message": why})
 
     def give_up(self, run_id: str, why: str) -> None:
         """Mark a run as crashed: nobody works on it any more, and nobody will."""
-        state = {"type": "CRASHED", "name": "Crashed", "message": why}
+        self._force(run_id, {"type": "CRASHED", "name": "Crashed", "message": why})
+
+    def _force(self, run_id: str, state: dict[str, str]) -> None:
         self._call("POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": True})
 
     def follow(self, run: FlowRun, progress: Progress, poll_s: float = 0.5) -> Iterator[str]:

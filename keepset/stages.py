@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-__all__ = ["SILENT", "Progress", "Shard", "Stage", "StageResult", "shards"]
+__all__ = ["SILENT", "Progress", "Shard", "Stage", "StageResult", "facts_line", "shards"]
 
 
 class Stage(StrEnum):
@@ -84,3 +84,8 @@ class _Silent:
 
 
 SILENT: Progress = _Silent()
+
+
+def facts_line(facts: Mapping[str, Any]) -> str:
+    """``loss=0.21 failed=3``: what a stage shows beside its bar."""
+    return " ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in facts.items())

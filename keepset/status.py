@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from keepset import manifests
@@ -19,7 +20,7 @@ def collect(ws: Workspace) -> dict[str, Any]:
         "workspace": str(ws.root),
         "name": ws.name,
         "id": ws.id,
-        "stages": [_stage(ws, name) for name in ("urls", "downloads", "images")],
+        "stages": [_stage(name, path) for name, path in ws.stage_manifests.items()],
         "revisions": [_revision(ws, n) for n in ws.revisions()],
         "models": _models(ws),
         "promoted": ws.promoted(),
@@ -28,8 +29,7 @@ def collect(ws: Workspace) -> dict[str, Any]:
     }
 
 
-def _stage(ws: Workspace, name: str) -> dict[str, Any]:
-    path = {"urls": ws.urls, "downloads": ws.downloads, "images": ws.images}[name]
+def _stage(name: str, path: Path) -> dict[str, Any]:
     try:
         header = manifests.read_header(path)
     except ManifestError as e:

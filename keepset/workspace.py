@@ -137,6 +137,11 @@ class Workspace:
         return self.root / "manifests" / "images.parquet"
 
     @property
+    def stage_manifests(self) -> dict[str, Path]:
+        """The manifests of the stages before the split, by name, in their order."""
+        return {"urls": self.urls, "downloads": self.downloads, "images": self.images}
+
+    @property
     def cache(self) -> Path:
         return self.root / "cache"
 

@@ -13,7 +13,7 @@ from prefect.artifacts import create_markdown_artifact, create_progress_artifact
 from prefect.logging import get_run_logger
 
 from keepset.config import RunConfig
-from keepset.stages import Progress, StageResult
+from keepset.stages import Progress, StageResult, facts_line
 from keepset.workspace import Workspace
 
 __all__ = ["PrefectProgress", "artifact_key", "opened", "run_stage", "tell"]
@@ -77,8 +77,7 @@ class PrefectProgress(Progress):
         if self.artifact is None or (time.monotonic() - self.last < _EVERY_S and not finished):
             return
         self.last = time.monotonic()
-        shown = " ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in facts.items())
-        words = f"{self.what}: {self.done} of {self.total} {shown}".rstrip()
+        words = f"{self.what}: {self.done} of {self.total} {facts_line(facts)}".rstrip()
         update_progress_artifact(self.artifact, min(100.0, 100 * self.done / self.total), description=words)
 
     def note(self, message: str) -> None:

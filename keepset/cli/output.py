@@ -6,11 +6,11 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from keepset.errors import KeepsetError
-from keepset.stages import Progress, StageResult
+from keepset.stages import Progress, StageResult, facts_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -139,8 +139,3 @@ class _Lines:
 
     def note(self, message: str) -> None:
         say(f"  {message}")
-
-
-def facts_line(facts: Mapping[str, Any]) -> str:
-    """``loss=0.21 failed=3``: what a stage shows beside its bar."""
-    return " ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in facts.items())

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from keepset import __version__, manifests
+from keepset import journal, manifests
 from keepset.config import RunConfig
-from keepset.download.fetch import Fetched, Fetcher, Trouble, sniff
+from keepset.download.fetch import Fetched, Fetcher, Trouble, sniff, user_agent
 from keepset.download.robots import Robots
-from keepset.files import atomic_path, mend_tail
+from keepset.files import atomic_path
 from keepset.manifests import Header
 from keepset.reasons import DownloadReason, ItemStatus
 from keepset.stages import SILENT, Progress, Shard, Stage, StageResult, shards
@@ -119,15 +119,7 @@ def _journal_path(ws: Workspace) -> Path:
 
 
 def _journal(ws: Workspace) -> dict[str, Row]:
-    """The last row of each URL; a line cut by a kill is no row."""
-    path, done = _journal_path(ws), {}
-    if path.exists():
-        with path.open(encoding="utf-8") as f:
-            for line in f:
-                if line.endswith("\n"):
-                    row = json.loads(line)
-                    done[row["url_id"]] = row
-    return done
+    return journal.read(_journal_path(ws), "url_id")
 
 
 def _forget_failures(ws: Workspace) -> None:
@@ -141,8 +133,7 @@ class _Run:
 
     def __init__(self, ws: Workspace, config: RunConfig, progress: Progress) -> None:
         self.ws, self.config, self.progress = ws, config, progress
-        contact = f"; {config.scrape.contact}" if config.scrape.contact else ""
-        agent = f"keepset/{__version__} (image data sets{contact})"
+        agent = user_agent(config.scrape.contact)
         self.fetcher = Fetcher(config.download, ws.journal / "parts", agent, config.seed)
         self.robots = Robots(self.fetcher)
         self.failed = self.bytes = 0
@@ -151,10 +142,7 @@ class _Run:
 
     async def all(self, rows: list[Row]) -> None:
         queue = iter(rows)
-        path = _journal_path(self.ws)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        mend_tail(path)
-        with path.open("a", encoding="utf-8") as self.log:
+        with journal.append_to(_journal_path(self.ws)) as self.finished:
             workers = min(self.config.download.connections, len(rows))
             try:
                 async with asyncio.TaskGroup() as group:
@@ -166,8 +154,7 @@ class _Run:
     async def _work(self, queue: Any) -> None:
         for row in queue:
             out = await self._one(row)
-            self.log.write(json.dumps(out) + "\n")
-            self.log.flush()
+            self.finished(out)
             self.failed += out["status"] != ItemStatus.OK
             self.bytes += out["bytes"] or 0
             self.progress.advance(failed=self.failed, MB=round(self.bytes / 1e6, 1))

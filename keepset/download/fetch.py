@@ -16,11 +16,12 @@ from typing import Any, TypeVar
 
 import httpx
 
+from keepset import __version__
 from keepset.config import DownloadConfig
 from keepset.download.address import Blocked, Unresolved, resolve
 from keepset.reasons import DownloadReason as Reason
 
-__all__ = ["Answer", "Fetched", "Fetcher", "Trouble", "retry_after", "sniff"]
+__all__ = ["Answer", "Fetched", "Fetcher", "Trouble", "retry_after", "sniff", "user_agent"]
 
 _TRANSIENT = {
     Reason.DNS, Reason.CONNECT, Reason.TIMEOUT, Reason.TOO_SLOW, Reason.TRUNCATED, Reason.PROTOCOL,
@@ -258,6 +259,11 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
     except (TypeError, ValueError):
         return None
+
+
+def user_agent(contact: str) -> str:
+    """What we call ourselves to servers, with whom to write to if that is given."""
+    return f"keepset/{__version__} (image data sets{f'; {contact}' if contact else ''})"
 
 
 def sniff(head: bytes) -> str | None:

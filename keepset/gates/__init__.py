@@ -5,7 +5,6 @@ A failed gate stops the run with a message that names the expectation, how far o
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,13 +72,7 @@ def check(ws: Workspace, config: RunConfig, gate: str) -> GateResult:
 
 
 def _manifest(ws: Workspace, gate: str) -> Manifest:
-    reading: dict[str, Callable[[], Manifest]] = {
-        "urls": lambda: manifests.read(ws.urls, "urls"),
-        "downloads": lambda: manifests.read(ws.downloads, "downloads"),
-        "images": lambda: manifests.read(ws.images, "images"),
-        "dataset": ws.current_dataset,
-    }
-    return reading[gate]()
+    return ws.current_dataset() if gate == "dataset" else manifests.read(ws.stage_manifests[gate], gate)
 
 
 def _frame(gate: str, found: Manifest) -> pd.DataFrame:

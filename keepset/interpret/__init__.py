@@ -63,7 +63,7 @@ def _parents(ws: Workspace, model_id: str, revision: int) -> dict[str, str]:
     for name in ("model.json", "comparison.json"):
         if (folder / name).exists():
             parents[name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
-    for name, path in (("urls", ws.urls), ("downloads", ws.downloads), ("images", ws.images)):
+    for name, path in ws.stage_manifests.items():
         try:
             parents[name] = manifests.read_header(path).content_hash
         except ManifestMissing:  # a data set can come without the manifests of the stages before it

@@ -125,7 +125,7 @@ def _dataset(ws: Workspace, revision: int) -> dict[str, Any]:
         "dropped": {}, "licenses": {}, "sources": {},
         "attributions": [],
     }  # fmt: skip
-    for name, path in (("urls", ws.urls), ("downloads", ws.downloads), ("images", ws.images)):
+    for name, path in ws.stage_manifests.items():
         try:
             found = manifests.read(path, name).rows()
         except ManifestError:

@@ -11,9 +11,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode
 
-from keepset import __version__
 from keepset.config import RunConfig
-from keepset.download.fetch import Answer, Fetcher, Trouble, retry_after
+from keepset.download.fetch import Answer, Fetcher, Trouble, retry_after, user_agent
 from keepset.download.robots import Robots
 from keepset.errors import SourceError
 
@@ -28,11 +27,8 @@ class Web:
 
     def __init__(self, config: RunConfig, scratch: Path) -> None:
         self.config = config
-        contact = f"; {config.scrape.contact}" if config.scrape.contact else ""
         self.runner = asyncio.Runner()
-        self.fetcher = Fetcher(
-            config.download, scratch, f"keepset/{__version__} (image data sets{contact})", config.seed
-        )
+        self.fetcher = Fetcher(config.download, scratch, user_agent(config.scrape.contact), config.seed)
         self.robots = Robots(self.fetcher)
         self.rng = random.Random(config.seed)  # noqa: S311 - jitter, not secrets
 

