@@ -1,0 +1,118 @@
+"""What a model has seen, for telling unfamiliar pictures apart: features of its training images, and a limit.
+
+The distance is the one that cleaning uses (``keepset.train.results.distances``): mean cosine distance to the 5
+nearest training images. Cleaning measures it with the frozen body; a served model has only its own, which after
+fine-tuning is another one, so that reference and limit are made with the body that is served.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from keepset import manifests
+from keepset.errors import ModelError
+from keepset.models import ModelRecord
+from keepset.reasons import Split
+from keepset.stages import SILENT
+from keepset.workspace import Workspace
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import torch
+
+    Floats = npt.NDArray[np.float32]
+    Pixels = npt.NDArray[np.uint8]
+
+__all__ = ["NEIGHBOURS", "Familiar", "familiar", "forward", "held_out"]
+
+REFERENCE = 2000
+"""Training images that are kept at most: 10 MB of features at 1280 numbers an image."""
+HELD_OUT = 1000
+NEIGHBOURS = 5
+SAMPLE = 64
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Familiar:
+    """``reference``: unit features float32 [m, d] of training images; ``far``: distance under which 99 % of
+    held-out images lie."""
+
+    reference: Floats
+    far: float
+
+
+def familiar(ws: Workspace, record: ModelRecord, network: torch.nn.Module) -> Familiar:
+    """Reference and limit of ``network`` (uint8 pixels to logits and features)."""
+    import numpy as np
+
+    from keepset.train.results import distances
+
+    learn, valid = (
+        _images(ws, record.id, s)[:n] for s, n in ((Split.TRAIN, REFERENCE), (Split.VALID, HELD_OUT))
+    )
+    features = _features(ws, record, network, [*learn, *valid])
+    is_learn = np.arange(len(features)) < len(learn)
+    unit = features[is_learn] / (np.linalg.norm(features[is_learn], axis=1, keepdims=True) + 1e-9)
+    held_out = distances(features, is_learn)[~is_learn]
+    return Familiar(unit.astype(np.float32), float(np.quantile(held_out, 0.99)) if len(held_out) else 2.0)
+
+
+def held_out(ws: Workspace, record: ModelRecord, most: int = SAMPLE) -> Pixels:
+    """Model inputs uint8 [n, crop, crop, 3] of up to ``most`` real images of the validation set."""
+    return _pixels(ws, record, _images(ws, record.id, Split.VALID)[:most])
+
+
+def forward(network: torch.nn.Module, pixels: Pixels) -> tuple[Floats, Floats]:
+    """Logits and features of ``network``, by torch."""
+    import numpy as np
+    import torch
+
+    with torch.inference_mode():
+        found = [network(torch.from_numpy(pixels[i : i + BATCH]))[:2] for i in range(0, len(pixels), BATCH)]
+    return np.concatenate([f[0].numpy() for f in found]), np.concatenate([f[1].numpy() for f in found])
+
+
+def _images(ws: Workspace, model_id: str, split: Split) -> list[str]:
+    """sha256s in their order, which is as good as random, and the same every time."""
+    rows = manifests.read(ws.models / model_id / "predictions.parquet", "predictions").rows()
+    return sorted(r["sha256"] for r in rows if r["split"] == split)
+
+
+def _features(ws: Workspace, record: ModelRecord, network: torch.nn.Module, shas: list[str]) -> Floats:
+    """Those that training saved, if they are this body's; else computed."""
+    import numpy as np
+
+    saved = _saved(ws, record.id)
+    known = saved.keys() >= set(shas)
+    probe = shas[:: max(1, len(shas) // 8)]
+    if known and _same(forward(network, _pixels(ws, record, probe))[1], np.stack([saved[s] for s in probe])):
+        return np.stack([saved[s] for s in shas])
+    chunks = [shas[i : i + 256] for i in range(0, len(shas), 256)]
+    return np.concatenate([forward(network, _pixels(ws, record, c))[1] for c in chunks])
+
+
+def _saved(ws: Workspace, model_id: str) -> dict[str, Any]:
+    from keepset.train import features
+
+    try:
+        return dict(zip(*features.load(ws, model_id), strict=True))
+    except ModelError:
+        return {}
+
+
+def _same(a: Floats, b: Floats) -> bool:
+    import numpy as np
+
+    return a.shape == b.shape and bool(np.allclose(a, b, atol=0.02 * float(np.abs(b).max())))
+
+
+def _pixels(ws: Workspace, record: ModelRecord, shas: list[str]) -> Pixels:
+    from keepset.train.pixels_cache import PixelCache
+
+    cache, side = PixelCache(ws, record.preprocess), record.preprocess.crop
+    cache.fill(shas, SILENT)
+    rim = (record.preprocess.resize - side) // 2
+    return cache.read(shas)[:, rim : rim + side, rim : rim + side]
