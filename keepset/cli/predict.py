@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -47,6 +46,8 @@ def predict(
 ) -> None:
     """Say what is on pictures: class, probability, and whether the model is sure. A folder streams.
 
+    An unfamiliar picture is unlike those the model was trained on, and may show no class at all.
+
     A picture that cannot be read is a row with its reason; the exit code is 1 if no row could be predicted.
     """
     from keepset.settings import settings
@@ -77,14 +78,8 @@ class _counted:  # noqa: N801 - reads as a verb where it is used
 
 def _rows(where: Path, inputs: list[str], progress: Progress) -> Iterator[Row]:
     from keepset.predict import predict_files
-    from keepset.predict.remote import fetched, is_url
 
-    local = [i for i in inputs if not is_url(i)]
-    if local:
-        yield from predict_files(where, local, progress=progress)
-    for url in (i for i in inputs if is_url(i)):
-        with fetched(url) as path:
-            yield from (replace(row, input=url) for row in predict_files(where, [str(path)]))
+    yield from predict_files(where, inputs, progress=progress)
 
 
 def _print(rows: _counted, form: Format, out: Path | None) -> None:
@@ -110,5 +105,9 @@ def _table(rows: _counted) -> None:
         r = row.as_dict()
         best = sorted((r["probabilities"] or {}).items(), key=lambda p: -p[1])[:3]
         words = ", ".join(f"{label} {p:.0%}" for label, p in best)
-        shown.append((r["input"], r["label"] or r["reason"], r["outcome"] or "", words or r["detail"] or ""))
+        shown.append((r["input"], r["label"] or r["reason"], _doubts(r), words or r["detail"] or ""))
     output.table("", ["picture", "class", "", "probabilities"], shown)
+
+
+def _doubts(row: dict[str, Any]) -> str:
+    return ", ".join(filter(None, (row["outcome"], "unfamiliar" if row["unfamiliar"] else "")))

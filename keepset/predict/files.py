@@ -1,4 +1,4 @@
-"""Files, folders and standard input to rows of predictions, streaming, in order."""
+"""Files, folders, URLs and standard input to rows of predictions, streaming, in order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any
 
 from keepset.predict.intake import DEFAULT_LIMITS, Limits, Refused
 from keepset.predict.model import Prediction, Predictor, load
-from keepset.reasons import ImageReason, ItemStatus
+from keepset.predict.remote import is_url, read_now
+from keepset.reasons import DownloadReason, ImageReason, ItemStatus
 from keepset.settings import settings
 from keepset.stages import SILENT, Progress
 
@@ -28,7 +29,7 @@ class Row:
     input: str
     status: ItemStatus
     prediction: Prediction | None = None
-    reason: ImageReason | None = None
+    reason: ImageReason | DownloadReason | None = None
     detail: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -37,6 +38,7 @@ class Row:
         return {
             "input": self.input, "status": str(self.status), "label": p and p.label,
             "probability": p and p.probability, "outcome": p and str(p.outcome),
+            "unfamiliar": p and p.unfamiliar, "distance": p and p.distance,
             "probabilities": p and p.probabilities, "model_id": p and p.model_id,
             "reason": self.reason and str(self.reason), "detail": self.detail,
         }  # fmt: skip
@@ -49,7 +51,7 @@ def predict_files(
     limits: Limits = DEFAULT_LIMITS,
     progress: Progress = SILENT,
 ) -> Iterator[Row]:
-    """A row for each file; a folder is walked in sorted order (hidden files left out), ``-`` is stdin.
+    """A row for each file or URL; a folder is walked in sorted order (hidden files left out), ``-`` is stdin.
 
     Raises ``ModelError`` before the first row if the model cannot be used.
     """
@@ -68,7 +70,7 @@ def predict_files(
 
 def _expand(given: str) -> list[str]:
     path = Path(given)
-    if given == "-" or not path.is_dir():
+    if given == "-" or is_url(given) or not path.is_dir():
         return [given]
     inside = (p for p in path.rglob("*") if p.is_file())
     return sorted(str(p) for p in inside if not any(s.startswith(".") for s in p.relative_to(path).parts))
@@ -78,12 +80,15 @@ def _prepare(predictor: Predictor, name: str, limits: Limits) -> Any:
     try:
         return predictor.prepare(_read(name, limits), limits)
     except Refused as e:
-        return Row(name, ItemStatus.REJECTED, reason=e.reason, detail=e.detail)
+        status = ItemStatus.FAILED if isinstance(e.reason, DownloadReason) else ItemStatus.REJECTED
+        return Row(name, status, reason=e.reason, detail=e.detail)
     except OSError as e:
         return Row(name, ItemStatus.FAILED, reason=ImageReason.MISSING, detail=str(e))
 
 
 def _read(name: str, limits: Limits) -> bytes:
+    if is_url(name):
+        return read_now(name, limits)
     if name == "-":
         data = sys.stdin.buffer.read(limits.max_bytes + 1)
     else:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from PIL import Image, UnidentifiedImageError
 
-from keepset.pixels import decode
-from keepset.reasons import ImageReason
+from keepset.pixels import Preprocess, decode, model_input
+from keepset.reasons import DownloadReason, ImageReason
 from keepset.validate.header import count_scans
 
-__all__ = ["DEFAULT_LIMITS", "Limits", "Refused", "open_image"]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+__all__ = ["DEFAULT_LIMITS", "Job", "Limits", "Prepared", "Refused", "open_image", "prepare"]
 
 
 @dataclass(frozen=True)
@@ -30,9 +35,52 @@ DEFAULT_LIMITS = Limits()
 class Refused(ValueError):
     """An item that is not taken: becomes a row with this reason, or a 4xx answer."""
 
-    def __init__(self, reason: ImageReason, detail: str) -> None:
-        super().__init__(detail)
+    def __init__(self, reason: ImageReason | DownloadReason, detail: str) -> None:
+        super().__init__(reason, detail)  # both, so that it survives the way between processes
         self.reason, self.detail = reason, detail
+
+    def __str__(self) -> str:
+        return self.detail
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to prepare. ``preview``: longest side in pixels of a small copy; 0 for none."""
+
+    data: bytes
+    spec: Preprocess
+    limits: Limits
+    preview: int = 0
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Model input, uint8 [crop, crop, 3], and the small copy as WebP (or nothing)."""
+
+    pixels: npt.NDArray[np.uint8]
+    preview: bytes
+
+
+def prepare(job: Job) -> Prepared | Refused:
+    """What a decoder process does with a job. Being refused is an answer here, not an error."""
+    try:
+        image = open_image(job.data, shortest=job.spec.resize, limits=job.limits)
+        return Prepared(model_input(image, job.spec), _preview(image, job.preview))
+    except Refused as e:
+        return e
+    except MemoryError:
+        return Refused(ImageReason.MEMORY, "Decoding it takes more memory than is allowed.")
+
+
+def _preview(image: Image.Image, side: int) -> bytes:
+    """Drawn anew, so that nothing of the given file but its pixels is ever sent back."""
+    if not side:
+        return b""
+    out = io.BytesIO()
+    small = image.copy()
+    small.thumbnail((side, side), reducing_gap=2.0)
+    small.save(out, "WEBP", quality=80)
+    return out.getvalue()
 
 
 def open_image(data: bytes, *, shortest: int, limits: Limits = DEFAULT_LIMITS) -> Image.Image:
@@ -42,7 +90,7 @@ def open_image(data: bytes, *, shortest: int, limits: Limits = DEFAULT_LIMITS) -
     try:
         _check_header(data, limits)
         return decode(data, shortest=shortest)
-    except Refused:
+    except (Refused, MemoryError):
         raise
     except UnidentifiedImageError as e:
         raise Refused(ImageReason.NOT_AN_IMAGE, "This is not a picture that can be read.") from e

@@ -3,40 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
-from keepset import __version__
 from keepset.config import DownloadConfig
-from keepset.errors import StageError
+from keepset.predict.intake import DEFAULT_LIMITS, Limits, Refused
 
-__all__ = ["fetched", "is_url"]
+__all__ = ["is_url", "read", "read_now"]
+
+DEADLINE_S = 20.0
 
 
 def is_url(given: str) -> bool:
     return given.lower().startswith(("http://", "https://"))
 
 
-@contextlib.contextmanager
-def fetched(url: str, config: DownloadConfig | None = None) -> Iterator[Path]:
-    """A temporary file with the picture behind ``url``. Raises ``StageError`` with the reason and its remedy."""
-    from keepset.download.fetch import Fetcher, Trouble
-    from keepset.reasons import REMEDIES
+def read_now(url: str, limits: Limits = DEFAULT_LIMITS) -> bytes:
+    """``read``, for callers without an event loop."""
+    return asyncio.run(read(url, limits))
 
+
+async def read(url: str, limits: Limits = DEFAULT_LIMITS, allow_private: tuple[str, ...] = ()) -> bytes:
+    """The bytes behind ``url``, tried once. Raises ``Refused`` with the downloader's reason.
+
+    ``allow_private`` holds host:port that may be fetched although the address is not public.
+    """
+    from keepset.download.fetch import Fetcher, Trouble, user_agent
+
+    config = DownloadConfig(
+        deadline_s=DEADLINE_S,
+        retries=0,
+        robots=False,
+        max_bytes=limits.max_bytes,
+        allow_private=allow_private,
+    )
     with tempfile.TemporaryDirectory(prefix="keepset-") as folder:
-        fetcher = Fetcher(config or DownloadConfig(), Path(folder), f"keepset/{__version__}", seed=0)
-
-        async def fetch() -> Path:
-            try:
-                return (await fetcher.fetch(url, "picture"))[1]
-            finally:
-                await fetcher.close()
-
+        fetcher = Fetcher(config, Path(folder), user_agent(""), seed=0)
         try:
-            path = asyncio.run(fetch())
+            return (await fetcher.fetch(url, "picture"))[1].read_bytes()
         except Trouble as e:
-            message = f"{url} was not fetched: {e.reason} ({e.detail})."
-            raise StageError(message, REMEDIES.get(e.reason, "Look at it in a browser.")) from e
-        yield path
+            raise Refused(e.reason, f"not fetched: {e.detail}") from e
+        finally:
+            await fetcher.close()

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["write_csv", "write_json_lines", "write_parquet"]
 
-_FLAT = ("input", "status", "label", "probability", "outcome", "model_id", "reason", "detail")
+_FLAT = (
+    "input", "status", "label", "probability", "outcome", "unfamiliar", "distance", "model_id", "reason", "detail",
+)  # fmt: skip
 
 
 def write_json_lines(rows: Iterable[Row], out: TextIO) -> None:
@@ -53,5 +55,7 @@ def _mapped(row: Row) -> dict[str, Any]:
 def _schema() -> pa.Schema:
     import pyarrow as pa
 
-    kinds: dict[str, Any] = dict.fromkeys(_FLAT, pa.string()) | {"probability": pa.float64()}
+    kinds: dict[str, Any] = dict.fromkeys(_FLAT, pa.string()) | {
+        "probability": pa.float64(), "distance": pa.float64(), "unfamiliar": pa.bool_(),
+    }  # fmt: skip
     return pa.schema([*kinds.items(), ("probabilities", pa.map_(pa.string(), pa.float64()))])
