@@ -8,10 +8,11 @@ content hashes, the run config, and the manifest's own content hash over its sta
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Header",
     "Manifest",
+    "Writer",
+    "batches",
     "content_hash",
     "fingerprint",
     "read",
@@ -36,10 +39,11 @@ __all__ = [
     "table_from_rows",
     "up_to_date",
     "write",
+    "writing",
 ]
 
 _KEY = b"keepset"
-_HASH_ROWS = 65_536
+_GROUP_ROWS = 65_536
 
 
 @dataclass(frozen=True)
@@ -135,30 +139,105 @@ def _check_choices(want: ManifestSchema, table: pa.Table) -> None:
 
 def content_hash(schema: str | ManifestSchema, table: pa.Table) -> str:
     """sha256 over the stable columns, independent of how the table is chunked or compressed."""
-    want = SCHEMAS[schema] if isinstance(schema, str) else schema
-    stable = table.select(want.stable_columns).replace_schema_metadata(None).combine_chunks()
-    digest = hashlib.sha256(f"{want.name}:{stable.schema.to_string(show_field_metadata=False)}".encode())
-    for batch in stable.to_batches(max_chunksize=_HASH_ROWS):
-        # The IPC form cuts a sliced batch down to its own rows, so equal rows are equal bytes.
-        digest.update(batch.serialize())
+    digest = _Digest(SCHEMAS[schema] if isinstance(schema, str) else schema)
+    for start in range(0, table.num_rows, _GROUP_ROWS):
+        digest.add(table.slice(start, _GROUP_ROWS))
     return digest.hexdigest()
+
+
+class _Digest:
+    """The content hash of a manifest that comes in pieces of ``_GROUP_ROWS`` rows, the last one smaller."""
+
+    def __init__(self, want: ManifestSchema) -> None:
+        self.columns = want.stable_columns
+        stable = pa.schema([want.arrow.field(c) for c in self.columns])
+        self.sha = hashlib.sha256(f"{want.name}:{stable.to_string(show_field_metadata=False)}".encode())
+
+    def add(self, piece: pa.Table) -> None:
+        arrays = [_plain(piece.column(c)) for c in self.columns]
+        self.sha.update(pa.RecordBatch.from_arrays(arrays, names=self.columns).serialize())
+
+    def hexdigest(self) -> str:
+        return self.sha.hexdigest()
+
+
+def _plain(column: pa.ChunkedArray) -> pa.Array:
+    """A real copy: offsets and needless validity bitmaps of slices would be other bytes for equal values."""
+    whole = column.combine_chunks()
+    return pa.concat_arrays([whole.slice(0, 1), whole.slice(1)])
+
+
+class Writer:
+    """A manifest being written piece by piece, with memory for one row group. See ``writing``."""
+
+    def __init__(self, path: Path, part: Path, schema: str) -> None:
+        self.path, self.want, self.rows = path, SCHEMAS[schema], 0
+        self.digest = _Digest(self.want)
+        self.file = pq.ParquetWriter(part, self.want.arrow, compression="zstd", store_schema=False)
+        self.waiting: list[pa.Table] = []
+        self.header: Header | None = None
+
+    def add(self, rows: Iterable[Mapping[str, Any]] | pa.Table) -> None:
+        """Append rows, checked as ``table_from_rows`` checks them."""
+        table = table_from_rows(self.want, rows)
+        self.rows += table.num_rows
+        self.waiting.append(table)
+        if sum(t.num_rows for t in self.waiting) >= _GROUP_ROWS:
+            self._flush(whole=True)
+
+    def content_hash(self) -> str:
+        """Of all rows; nothing can be added after this."""
+        self._flush(whole=False)
+        return self.digest.hexdigest()
+
+    def commit(self, header: Header) -> Header:
+        """Set the header, completed with content hash and row count: leaving ``writing`` puts the file in place."""
+        facts = {"content_hash": self.content_hash(), "rows": self.rows}
+        self.header = Header(**(asdict(header) | facts))
+        return self.header
+
+    def _flush(self, *, whole: bool) -> None:
+        table = pa.concat_tables(self.waiting) if self.waiting else self.want.arrow.empty_table()
+        start = 0
+        while table.num_rows - start >= _GROUP_ROWS or (not whole and start < table.num_rows):
+            piece = table.slice(start, _GROUP_ROWS)
+            self.digest.add(piece)
+            self.file.write_table(piece, row_group_size=_GROUP_ROWS)
+            start += _GROUP_ROWS
+        rest = table.slice(start)
+        self.waiting = [rest] if rest.num_rows else []
+
+
+@contextlib.contextmanager
+def writing(path: Path, schema: str, *, exclusive: bool = False) -> Iterator[Writer]:
+    """Yield a ``Writer``; the manifest appears whole if it was committed, and not at all otherwise.
+
+    With ``exclusive`` an existing file is left alone and ``FileExistsError`` is raised: that is how one
+    of several writers of the same revision wins.
+    """
+    with contextlib.suppress(_NotWanted), atomic_path(path, exclusive=exclusive) as part:
+        out = Writer(path, part, schema)
+        try:
+            yield out
+            if out.header is None:
+                raise _NotWanted
+            out.file.add_key_value_metadata({_KEY: json.dumps(asdict(out.header), sort_keys=True).encode()})
+        finally:
+            out.file.close()
+
+
+class _NotWanted(Exception):
+    """Nothing was committed."""
 
 
 def write(
     path: Path, table: pa.Table | Iterable[Mapping[str, Any]], header: Header, *, exclusive: bool = False
 ) -> Manifest:
-    """Write a manifest atomically and return it as it now stands.
-
-    With ``exclusive`` an existing file is left alone and ``FileExistsError`` is raised: that is how one
-    of several writers of the same revision wins.
-    """
+    """Write a whole manifest and return it as it now stands. ``exclusive``: see ``writing``."""
     cast = table_from_rows(header.schema, table)
-    done = Header(
-        **(asdict(header) | {"content_hash": content_hash(header.schema, cast), "rows": cast.num_rows})
-    )
-    meta = {_KEY: json.dumps(asdict(done), sort_keys=True).encode()}
-    with atomic_path(path, exclusive=exclusive) as part:
-        pq.write_table(cast.replace_schema_metadata(meta), part, compression="zstd")
+    with writing(path, header.schema, exclusive=exclusive) as out:
+        out.add(cast)
+        done = out.commit(header)
     return Manifest(path, done, cast)
 
 
@@ -200,6 +279,30 @@ def read(path: Path, schema: str) -> Manifest:
     except (pa.ArrowInvalid, OSError) as e:
         raise _damaged(path, e) from e
     return Manifest(path, header, table_from_rows(schema, table.replace_schema_metadata(None)))
+
+
+def batches(
+    path: Path, schema: str, columns: Sequence[str] | None = None, *, size: int = 8192, start: int = 0
+) -> Iterator[pa.RecordBatch]:
+    """The rows from number ``start`` on, at most ``size`` at a time, with memory for one row group.
+
+    Raises as ``read`` does; the columns are as they were checked when written.
+    """
+    header = read_header(path)
+    if header.schema != schema:
+        raise ManifestError(f"{path} holds the manifest '{header.schema}', not '{schema}'.")
+    try:
+        with pq.ParquetFile(path) as file:
+            for number in range(file.num_row_groups):
+                rows = file.metadata.row_group(number).num_rows
+                if start >= rows:
+                    start -= rows
+                    continue
+                group = file.read_row_group(number, columns=columns).slice(start)
+                yield from group.to_batches(max_chunksize=size)
+                start = 0
+    except (pa.ArrowInvalid, OSError) as e:
+        raise _damaged(path, e) from e
 
 
 def fingerprint(stage: str, parents: Mapping[str, str], config: Mapping[str, Any], version: int = 1) -> str:

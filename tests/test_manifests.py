@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from keepset import manifests
 from keepset.errors import ManifestError, ManifestMissing, WorkspaceVersionError
@@ -122,3 +127,40 @@ def test_every_column_has_a_doc_and_keys_exist(name: str) -> None:
     assert set(schema.key) <= set(schema.arrow.names)
     assert set(schema.choices) <= set(schema.arrow.names)
     assert schema.key[0] in schema.stable_columns
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.data())
+def test_a_manifest_written_in_pieces_is_the_one_written_whole(data: st.DataObject) -> None:
+    maybe = st.one_of(st.none(), st.text(max_size=5))
+    rows = [
+        url_row(i, title=data.draw(maybe), width=data.draw(st.one_of(st.none(), st.integers(1, 9))))
+        for i in range(data.draw(st.integers(0, 25)))
+    ]
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(rows)), max_size=4)))
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifests, "_GROUP_ROWS", 8)
+        path = Path(folder) / "urls.parquet"
+        with manifests.writing(path, "urls") as out:
+            for start, stop in itertools.pairwise([0, *cuts, len(rows)]):
+                out.add(rows[start:stop])
+            done = out.commit(header())
+        table = manifests.table_from_rows("urls", rows)
+        assert done.content_hash == manifests.content_hash("urls", table)
+        assert manifests.content_hash("urls", manifests.read(path, "urls").table) == done.content_hash
+        assert manifests.read(path, "urls").table.equals(table)
+        start = data.draw(st.integers(0, len(rows) + 1))
+        read = [r for b in manifests.batches(path, "urls", size=3, start=start) for r in b.to_pylist()]
+        assert read == table.slice(start).to_pylist()
+
+
+def test_what_is_not_committed_leaves_the_old_manifest(tmp_path: Path) -> None:
+    path = tmp_path / "urls.parquet"
+    manifests.write(path, [url_row(1)], header())
+    with manifests.writing(path, "urls") as out:
+        out.add([url_row(2)])
+    with contextlib.suppress(RuntimeError), manifests.writing(path, "urls") as out:
+        out.commit(header())
+        raise RuntimeError
+    assert manifests.read(path, "urls").rows()[0]["url_id"] == f"{1:016x}"
+    assert [p.name for p in tmp_path.iterdir()] == ["urls.parquet"]
