@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from keepset.errors import ManifestError, ManifestMissing, WorkspaceVersionError
@@ -154,17 +155,25 @@ class _Digest:
         self.sha = hashlib.sha256(f"{want.name}:{stable.to_string(show_field_metadata=False)}".encode())
 
     def add(self, piece: pa.Table) -> None:
-        arrays = [_plain(piece.column(c)) for c in self.columns]
-        self.sha.update(pa.RecordBatch.from_arrays(arrays, names=self.columns).serialize())
+        arrays = [part for c in self.columns for part in _plain(piece.column(c).combine_chunks())]
+        for array in arrays:
+            self.sha.update(pa.RecordBatch.from_arrays([array], names=["values"]).serialize())
 
     def hexdigest(self) -> str:
         return self.sha.hexdigest()
 
 
-def _plain(column: pa.ChunkedArray) -> pa.Array:
-    """A real copy: offsets and needless validity bitmaps of slices would be other bytes for equal values."""
-    whole = column.combine_chunks()
-    return pa.concat_arrays([whole.slice(0, 1), whole.slice(1)])
+def _plain(column: pa.Array) -> list[pa.Array]:
+    """Which values there are, and the values: what lies under a null and where a slice began is no part of them."""
+    if pa.types.is_list(column.type):
+        return [column.is_valid(), pc.fill_null(pc.list_value_length(column), 0), *_plain(column.flatten())]
+    empty = "" if pa.types.is_string(column.type) else 0
+    filled = pc.fill_null(column, pa.scalar(empty, pa.int64()).cast(column.type) if empty == 0 else empty)
+    return [_copied(column.is_valid()), _copied(filled)]
+
+
+def _copied(array: pa.Array) -> pa.Array:
+    return pa.concat_arrays([array.slice(0, 1), array.slice(1)])
 
 
 class Writer:
