@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-__all__ = ["Lost", "run_jobs"]
+__all__ = ["Lost", "StandingWorker", "run_jobs"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,32 @@ def run_jobs(
     finally:
         for w in crew:
             _stop(w)
+
+
+class StandingWorker:
+    """One such worker that stays, for one thread that asks it job after job."""
+
+    def __init__(self, function: Callable[[Any], Any], *, timeout_s: float, memory_mb: int) -> None:
+        self.function, self.timeout_s, self.memory_mb = function, timeout_s, memory_mb
+        self._worker = _Worker(*_start(function, memory_mb))
+
+    def ask(self, job: Any) -> Any:
+        """The answer, or ``Lost`` after the time limit or a crash; a lost worker is replaced."""
+        if not self._worker.process.is_alive():  # lost between jobs: not this job's fault
+            self._replace()
+        _give(self._worker, job, self.timeout_s)
+        self._worker.pipe.poll(self.timeout_s)
+        answer = _answer(self._worker)
+        if isinstance(answer, Lost):
+            self._replace()
+        return answer
+
+    def close(self) -> None:
+        _stop(self._worker)
+
+    def _replace(self) -> None:
+        _stop(self._worker)
+        self._worker = _Worker(*_start(self.function, self.memory_mb))
 
 
 def _give(worker: _Worker, job: Any, timeout_s: float) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from starlette.requests import Request
 from starlette.responses import (
     FileResponse,
-    HTMLResponse,
     JSONResponse,
     PlainTextResponse,
     RedirectResponse,
@@ -38,6 +37,7 @@ from keepset.review import (
     undo,
 )
 from keepset.settings import settings
+from keepset.web.pages import page
 from keepset.workspace import SHA256, Workspace
 
 __all__ = ["routes"]
@@ -68,33 +68,13 @@ def routes(ws: Workspace) -> list[Route]:
     ]
 
 
-@functools.cache
-def _templates() -> Any:
-    from jinja2 import Environment, PackageLoader
-
-    env = Environment(
-        loader=PackageLoader("keepset.web"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    env.filters["link"] = _safe_link
-    return env
-
-
-def _page(name: str, ws: Workspace, code: int = 200, /, **facts: Any) -> HTMLResponse:
-    return HTMLResponse(_templates().get_template(name).render(ws=ws, **facts), code)
-
-
-def _safe_link(url: str | None) -> str:
-    """Only http and https become links; anything else stays text."""
-    return url if url and urlsplit(url).scheme in ("http", "https") else ""
-
-
 # -- pages -----------------------------------------------------------------------------------------
 
 
 def _home(ws: Workspace, request: Request) -> Response:
     reports = [m for m in list_models(ws) if (ws.reports / m.id / "report.html").exists()]
     batches = list_batches(ws)[::-1]
-    return _page(
+    return page(
         "home.html", ws, batches=batches, models=reports[::-1], promoted=ws.promoted(), advice=stop_rule(ws)
     )
 
@@ -105,17 +85,17 @@ def _batch(ws: Workspace, request: Request) -> Response:
     query = request.query_params
     shown = [r for r in rows if _fits(r, query, marks)]
     pages = max(1, -(-len(shown) // PAGE))
-    page = min(max(1, int(query.get("page", "1")) if query.get("page", "1").isdigit() else 1), pages)
+    number = min(max(1, int(query.get("page", "1")) if query.get("page", "1").isdigit() else 1), pages)
     images = _image_facts(ws)
     facts: dict[str, Any] = {
         "batch": batch, "status": str(batch.status), "open": batch.status == BatchStatus.OPEN, "marks": marks,
-        "rows": shown[(page - 1) * PAGE : page * PAGE], "total": len(rows), "found": len(shown), "page": page,
+        "rows": shown[(number - 1) * PAGE : number * PAGE], "total": len(rows), "found": len(shown), "page": number,
         "pages": pages, "images": images, "labels": batch.record.labels, "query": dict(query),
         "reasons": sorted(batch.record.counts), "splits": sorted({r["split"] for r in rows}),
         "advice": stop_rule(ws), "notice": query.get("notice", ""), "approval": batch.approval(),
         "progress": batch.progress(), "events": batch.events()[-200:][::-1],
     }  # fmt: skip
-    return _page("batch.html", ws, **facts)
+    return page("batch.html", ws, **facts)
 
 
 def _rows(batch: Batch) -> tuple[dict[str, Any], ...]:
@@ -171,7 +151,7 @@ def _read_images(ws: Workspace, _mtime: int) -> dict[str, dict[str, Any]]:
 
 def _log(ws: Workspace, request: Request) -> Response:
     heads = [manifests.read_header(ws.dataset(n)) for n in ws.revisions()[::-1]]
-    return _page("log.html", ws, rows=ws.audit_log()[-500:][::-1], revisions=heads)
+    return page("log.html", ws, rows=ws.audit_log()[-500:][::-1], revisions=heads)
 
 
 def _report(ws: Workspace, request: Request) -> Response:
@@ -272,7 +252,7 @@ async def _save_form(ws: Workspace, request: Request) -> Response:
             try:
                 mark(batch, new, who=_who(request), expected_version=version)
             except StaleBatch as e:
-                return _page("stale.html", ws, 409, batch=batch, trouble=e)
+                return page("stale.html", ws, 409, batch=batch, trouble=e)
         goes_on = "submit" if given.get("then") == "submit" else ""
         return RedirectResponse(f"/batches/{batch.id}" + (f"/{goes_on}" if goes_on else ""), 303)
 
@@ -298,7 +278,7 @@ def _submit_page(ws: Workspace, request: Request, trouble: str = "", status: int
     suggested = {str(a): sum(r["suggestion"] == a for r in rest) for a in Action}
     found = guards(batch, undecided=undecided if undecided in ("keep", "suggested") else "keep")
     all_guards = list(dict.fromkeys([*found, *guards(batch, undecided="suggested")]))
-    return _page(
+    return page(
         "submit.html", ws, status, batch=batch, counts=counts, rest=len(rest), suggested=suggested, guards=found,
         all_guards=all_guards, undecided=undecided, trouble=trouble, preview=preview(batch), open=batch.status == BatchStatus.OPEN,
         who=unquote(request.cookies.get("keepset_who", "")) or settings().reviewer, version=batch.version,

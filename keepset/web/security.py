@@ -17,8 +17,10 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from keepset.web.refusals import refusal
 
 __all__ = ["COOKIE", "Guard"]
 
@@ -63,18 +65,18 @@ class Guard:
     def _refusal(self, request: Request) -> Response | None:
         headers = request.headers
         if self.hosts and _host(headers.get("host", "")) not in self.hosts:
-            return PlainTextResponse("This host name is not served here.", 421)
+            return refusal(request, 421, "wrong_host", "This host name is not served here.")
         if request.method not in _SAFE and not _same_site(headers, request):
-            return PlainTextResponse("Writes from other sites are refused.", 403)
+            return refusal(request, 403, "other_site", "Writes from other sites are refused.")
         if int(headers.get("content-length") or 0) > self._limit(request.url.path):
-            return PlainTextResponse("The body is too large.", 413)
+            return refusal(request, 413, "too_large", "The body is too large.")
         return self._login(request) if self.token and request.url.path not in _OPEN else None
 
     def _login(self, request: Request) -> Response | None:
         given = request.query_params.get("token")
         if given is not None and request.method == "GET":
             if not hmac.compare_digest(given.encode(), self.token.encode()):
-                return PlainTextResponse("Wrong token.", 401)
+                return refusal(request, 401, "wrong_token", "Wrong token.")
             left = request.url.remove_query_params("token")
             answer = RedirectResponse(left.path + (f"?{left.query}" if left.query else ""), 303)
             answer.set_cookie(
@@ -85,7 +87,10 @@ class Guard:
         for candidate in (request.cookies.get(COOKIE, ""), header):
             if hmac.compare_digest(candidate.encode(), self.token.encode()):
                 return None
-        return PlainTextResponse("A token is needed: open the address with ?token=... once.", 401)
+        return refusal(
+            request, 401, "token_needed", "A token is needed: open the address with ?token=... once.",
+            "Programs send it as Authorization: Bearer.", {"www-authenticate": "Bearer"},
+        )  # fmt: skip
 
 
 def _host(value: str) -> str:

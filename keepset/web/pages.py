@@ -1,0 +1,34 @@
+"""HTML pages from the templates, escaped."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.responses import HTMLResponse
+
+from keepset.workspace import Workspace
+
+__all__ = ["page"]
+
+
+def page(name: str, ws: Workspace, code: int = 200, /, **facts: Any) -> HTMLResponse:
+    """The template ``name`` of ``keepset/web/templates`` with ``ws`` and ``facts``."""
+    return HTMLResponse(_templates().get_template(name).render(ws=ws, **facts), code)
+
+
+@functools.cache
+def _templates() -> Any:
+    from jinja2 import Environment, PackageLoader
+
+    env = Environment(
+        loader=PackageLoader("keepset.web"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    env.filters["link"] = _safe_link
+    return env
+
+
+def _safe_link(url: str | None) -> str:
+    """Only http and https become links; anything else stays text."""
+    return url if url and urlsplit(url).scheme in ("http", "https") else ""

@@ -1,0 +1,235 @@
+"""Prediction in the web app: the page, the API, its description, health and metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+from collections.abc import AsyncIterator
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from keepset.errors import ConfigError, ModelError
+from keepset.predict.intake import Refused
+from keepset.predict.metrics import CONTENT_TYPE_LATEST
+from keepset.predict.model import Outcome, Prediction
+from keepset.predict.queueing import Answer, Busy
+from keepset.predict.serving import Options, Service, Serving
+from keepset.web.openapi import TOP, TOP_MOST, describe
+from keepset.web.pages import page
+from keepset.web.refusals import refusal
+from keepset.web.uploads import LONGEST_URL, MAX_ITEMS, BadRequest, Given, Intake
+from keepset.workspace import Workspace
+
+__all__ = ["PredictionSite"]
+
+FRAGMENT = "x-keepset-fragment"
+"""Header with which the page's script asks for the answers alone, to put them into the page."""
+Trouble = BadRequest | Busy | ModelError
+_TROUBLES = (BadRequest, Busy, ModelError)
+
+
+class PredictionSite:
+    """The routes of one workspace. The service starts with its first use and ends with ``lifespan``."""
+
+    def __init__(self, ws: Workspace, options: Options | None = None) -> None:
+        self.ws, self.service = ws, Service(ws, options)
+        self.limits = self.service.options.limits
+        self.intake = Intake(self.limits, _allowed(ws))
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/predict", self._show, methods=["GET"]),
+            Route("/predict", self._from_form, methods=["POST"]),
+            Route("/api/predict", self._from_api, methods=["POST"]),
+            Route("/api/model", self._model, methods=["GET"]),
+            Route("/openapi.json", self._description, methods=["GET"]),
+            Route("/healthz", self._health, methods=["GET"]),
+            Route("/metrics", self._metrics, methods=["GET"]),
+        ]
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await run_in_threadpool(self.service.close)
+
+    # -- the API -----------------------------------------------------------------------------------
+
+    async def _from_api(self, request: Request) -> Response:
+        try:
+            top = _top(request)
+            serving = await self._serving()
+            items = await self._answers(request, serving, form=False)
+        except _TROUBLES as e:
+            return _refused(request, e)
+        record = serving.record
+        found = {"id": record.id, "revision": record.dataset_revision}
+        document = {"model": found, "items": [i.as_dict(top) for i in items]}
+        return JSONResponse(document, _status(items))
+
+    async def _model(self, request: Request) -> Response:
+        try:
+            serving = await self._serving()
+        except ModelError as e:
+            return _refused(request, e)
+        r, p = serving.record, serving.predictor
+        return JSONResponse({
+            "id": r.id, "revision": r.dataset_revision, "classes": r.classes, "arch": r.arch,
+            "unsure_below": p.unsure_below, "unfamiliar_over": p.far, "preprocess": asdict(r.preprocess),
+            "valid": r.metrics["valid"], "created_at": r.created_at,
+        })  # fmt: skip
+
+    async def _description(self, _: Request) -> Response:
+        return JSONResponse(describe(self.limits, MAX_ITEMS, LONGEST_URL))
+
+    async def _health(self, _: Request) -> Response:
+        serving = self.service.serving
+        model = serving.record.id if serving else await run_in_threadpool(self._promoted)
+        return JSONResponse({"ok": True, "model": model})
+
+    def _promoted(self) -> str | None:
+        try:
+            return self.ws.promoted()
+        except (OSError, ValueError, KeyError):  # damaged: the model itself says so when it is asked for
+            return None
+
+    async def _metrics(self, _: Request) -> Response:
+        return Response(self.service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    # -- the page ----------------------------------------------------------------------------------
+
+    async def _show(self, request: Request) -> Response:
+        try:
+            await self._serving()
+        except ModelError as e:
+            return self._page([], e, 200)
+        return self._page([], None, 200)
+
+    async def _from_form(self, request: Request) -> Response:
+        items: list[_Item] = []
+        trouble: Trouble | None = None
+        status = 200
+        try:
+            items = await self._answers(request, await self._serving(), form=True)
+            status = _status(items)
+        except _TROUBLES as e:
+            trouble, status = e, _code(e)
+        if FRAGMENT in request.headers:
+            answer: Response = page("answers.html", self.ws, status, items=items, trouble=trouble)
+        else:
+            answer = self._page(items, trouble, status)
+        if isinstance(trouble, Busy):
+            answer.headers["retry-after"] = str(trouble.retry_after)
+        return answer
+
+    def _page(self, items: list[_Item], trouble: Trouble | None, status: int) -> Response:
+        return page(
+            "predict.html",
+            self.ws,
+            status,
+            items=items,
+            trouble=trouble,
+            serving=self.service.serving,
+            most=MAX_ITEMS,
+        )
+
+    # -- both --------------------------------------------------------------------------------------
+
+    async def _serving(self) -> Serving:
+        if self.service.serving is not None:
+            return self.service.serving
+        return await run_in_threadpool(self.service.model)
+
+    async def _answers(self, request: Request, serving: Serving, *, form: bool) -> list[_Item]:
+        self.service.room(1)  # before the body is read
+        async with self.intake.given(request, form=form) as given:
+            sound = [g for g in given if g.trouble is None]
+            futures = self.service.submit(serving, [g.data for g in sound], preview=form)
+            found = dict(zip(map(id, sound), await asyncio.gather(*map(_outcome, futures)), strict=True))
+            return [_item(g, found.get(id(g))) for g in given]
+
+
+@dataclass(frozen=True)
+class _Item:
+    """One picture and what became of it."""
+
+    name: str
+    found: Answer | Refused
+
+    @property
+    def answer(self) -> Answer | None:
+        return self.found if isinstance(self.found, Answer) else None
+
+    def as_dict(self, top: int) -> dict[str, Any]:
+        if isinstance(self.found, Refused):
+            return {"name": self.name, "error": str(self.found.reason), "message": self.found.detail}
+        return {"name": self.name} | _facts(self.found.prediction, top)
+
+    @property
+    def preview(self) -> str:
+        """For ``src``: the picture as drawn anew by the decoder."""
+        answer = self.answer
+        return f"data:image/webp;base64,{base64.b64encode(answer.preview).decode()}" if answer else ""
+
+
+def _item(given: Given, found: Answer | Refused | None) -> _Item:
+    outcome = found or given.trouble
+    assert outcome is not None, "what was sound was submitted"
+    return _Item(given.name, outcome)
+
+
+def _facts(p: Prediction, top: int) -> dict[str, Any]:
+    best = list(p.probabilities.items())[:top]
+    return {
+        "label": p.label, "probability": p.probability, "unsure": p.outcome == Outcome.UNSURE,
+        "unfamiliar": p.unfamiliar, "distance": p.distance,
+        "top": [{"label": label, "probability": probability} for label, probability in best],
+    }  # fmt: skip
+
+
+async def _outcome(future: Future[Answer]) -> Answer | Refused:
+    try:
+        return await asyncio.wrap_future(future)
+    except Refused as e:
+        return e
+
+
+def _status(items: list[_Item]) -> int:
+    return 200 if any(i.answer for i in items) else 422
+
+
+def _top(request: Request) -> int:
+    given = request.query_params.get("top", str(TOP))
+    if not (given.isascii() and given.isdigit() and len(given) < 5 and 1 <= int(given) <= TOP_MOST):
+        raise BadRequest(400, "bad_query", f"top is a whole number from 1 to {TOP_MOST}.")
+    return int(given)
+
+
+def _code(e: Trouble) -> int:
+    return e.status if isinstance(e, BadRequest) else 503
+
+
+def _refused(request: Request, e: Trouble) -> Response:
+    if isinstance(e, BadRequest):
+        return refusal(request, e.status, e.error, e.message)
+    if isinstance(e, Busy):
+        words = f"Too much work is waiting. Try again in {e.retry_after} s."
+        return refusal(request, 503, "busy", words, headers={"retry-after": str(e.retry_after)})
+    return refusal(request, 503, "ModelError", e.message, e.remedy)
+
+
+def _allowed(ws: Workspace) -> tuple[str, ...]:
+    """Servers of one's own that the downloader may use are fine for prediction too."""
+    try:
+        return ws.config().download.allow_private
+    except (ConfigError, ValueError):  # predicting needs no run config, and none that is in order
+        return ()

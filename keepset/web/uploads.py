@@ -1,0 +1,166 @@
+"""What a request brings to be predicted: files of a form, one raw picture, or URLs; read within limits."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+
+from keepset.predict.intake import Limits, Refused
+from keepset.predict.queueing import Busy
+from keepset.predict.remote import is_url, read
+from keepset.reasons import DownloadReason, ImageReason
+
+__all__ = ["MAX_ITEMS", "BadRequest", "Given", "Intake"]
+
+MAX_ITEMS = 50
+MAX_JSON = 200_000
+LONGEST_URL = 4000
+READ_S = 60.0
+FETCHES = 8
+
+
+class BadRequest(Exception):
+    """The request itself is refused: an HTTP status, a stable code, and words."""
+
+    def __init__(self, status: int, error: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.error, self.message = status, error, message
+
+
+@dataclass
+class Given:
+    """One picture to predict: its bytes, or where they are; or why there are none."""
+
+    name: str
+    data: bytes = b""
+    url: str = ""
+    trouble: Refused | None = None
+
+
+class Intake:
+    """Reads requests; bodies in flight are bounded together, so that many large ones cannot fill the memory."""
+
+    def __init__(self, limits: Limits, allow_private: tuple[str, ...], budget: int = 256_000_000) -> None:
+        self.limits, self.allow_private, self.left = limits, allow_private, budget
+        self.fetches = asyncio.Semaphore(FETCHES)
+
+    @asynccontextmanager
+    async def given(self, request: Request, *, form: bool) -> AsyncIterator[list[Given]]:
+        """The pictures of a request, in their order. Raises ``BadRequest`` or ``Busy``.
+
+        ``form``: it came from the page, where empty fields mean nothing.
+        """
+        size = self._size(request)
+        if size > self.left:
+            raise Busy(2)
+        self.left -= size
+        try:
+            async with asyncio.timeout(READ_S):
+                found = await self._read(request, form)
+            yield found
+        except TimeoutError as e:
+            raise BadRequest(408, "too_slow", f"The body did not come within {READ_S:g} s.") from e
+        except ClientDisconnect as e:  # by the guard, which counts the bytes; or nobody is there to read this
+            raise BadRequest(413, "too_large", "The body is too large.") from e
+        finally:
+            self.left += size
+
+    def _size(self, request: Request) -> int:
+        """Announced; a body without a length counts as a large one. The guard refuses more than it takes."""
+        return int(request.headers.get("content-length") or self.limits.max_bytes)
+
+    async def _read(self, request: Request, form: bool) -> list[Given]:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind == "multipart/form-data" or (form and kind == "application/x-www-form-urlencoded"):
+            found = await self._multipart(request)
+        elif form:
+            raise BadRequest(415, "unsupported_media_type", "This is not a form.")
+        elif kind == "application/json":
+            found = _urls(await _body(request, MAX_JSON))
+        elif kind.startswith("image/") or kind == "application/octet-stream":
+            found = [Given("body", await _body(request, self.limits.max_bytes))]
+        else:
+            raise BadRequest(
+                415,
+                "unsupported_media_type",
+                "Send multipart/form-data, application/json or the bytes of a picture.",
+            )
+        if len(found) > MAX_ITEMS:
+            raise BadRequest(413, "too_many", f"At most {MAX_ITEMS} pictures at once.")
+        if not found:
+            raise BadRequest(400, "nothing_given", "There is no picture and no URL in this request.")
+        async with asyncio.TaskGroup() as group:
+            for one in found:
+                if one.url:
+                    group.create_task(self._fetch(one))
+        return found
+
+    async def _multipart(self, request: Request) -> list[Given]:
+        try:
+            async with request.form(max_files=MAX_ITEMS, max_fields=MAX_ITEMS) as parts:
+                return [g for name, value in parts.multi_items() if (g := await self._part(name, value))]
+        except (ClientDisconnect, BadRequest):
+            raise
+        except HTTPException as e:
+            raise BadRequest(400, "bad_form", e.detail) from e
+        except Exception as e:  # the parsers raise nearly anything on hostile bytes
+            raise BadRequest(400, "bad_form", "This form cannot be read.") from e
+
+    async def _part(self, name: str, value: UploadFile | str) -> Given | None:
+        if isinstance(value, str):
+            return _url(value.strip()) if name == "url" and value.strip() else None
+        if not value.filename and not value.size:
+            return None  # a file field that was left empty
+        data = await value.read(self.limits.max_bytes + 1)
+        return self._capped(Given((value.filename or "file")[:200], data))
+
+    def _capped(self, one: Given) -> Given:
+        if len(one.data) > self.limits.max_bytes:
+            one.trouble = Refused(ImageReason.MEMORY, f"The file is over {self.limits.max_bytes} bytes.")
+            one.data = b""
+        return one
+
+    async def _fetch(self, one: Given) -> None:
+        try:
+            async with self.fetches:
+                one.data = await read(one.url, self.limits, self.allow_private)
+        except Refused as e:
+            one.trouble = e
+        except ValueError as e:  # a host name that no resolver can even be asked for
+            one.trouble = Refused(DownloadReason.BAD_URL, f"not fetched: {e}")
+
+
+async def _body(request: Request, most: int) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most:
+            raise BadRequest(413, "too_large", f"The body is over {most} bytes.")
+    return bytes(body)
+
+
+def _urls(body: bytes) -> list[Given]:
+    try:
+        document: Any = json.loads(body)
+    except (ValueError, RecursionError) as e:
+        raise BadRequest(400, "bad_json", "The body is not JSON.") from e
+    match document:
+        case {"url": str(url)} if len(document) == 1:
+            return [_url(url)]
+        case {"urls": [*urls]} if len(document) == 1 and urls and all(isinstance(u, str) for u in urls):
+            return [_url(u) for u in urls]
+    raise BadRequest(400, "bad_json", 'Send {"url": "https://..."} or {"urls": ["https://...", ...]}.')
+
+
+def _url(url: str) -> Given:
+    if not is_url(url) or len(url) > LONGEST_URL:
+        raise BadRequest(400, "bad_url", f"Not an http or https URL of at most {LONGEST_URL} characters.")
+    return Given(url, url=url)
