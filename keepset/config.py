@@ -71,11 +71,18 @@ class DownloadConfig(_Section):
     connections: int = Field(64, ge=1, le=512, description="Requests in flight over all hosts.")
     per_host: int = Field(6, ge=1, le=64, description="Requests in flight to one host.")
     per_host_rate: float = Field(20.0, gt=0, description="Requests a second to one host.")
-    deadline_s: float = Field(60.0, gt=0, description="Total time for one URL, seconds, redirects included.")
+    deadline_s: float = Field(
+        60.0,
+        gt=0,
+        description="Total time for one URL, seconds: redirects and further tries included, waits not.",
+    )
     min_bytes_per_s: int = Field(1000, ge=0, description="Slower than this for 10 s is given up, bytes/s.")
     max_bytes: int = Field(50_000_000, ge=1, description="Largest body, bytes, on the wire and unpacked.")
     max_redirects: int = Field(8, ge=0, le=50)
     retries: int = Field(3, ge=0, le=10, description="Further tries for what is transient.")
+    refresh_days: float | None = Field(
+        None, ge=0, description="Ask again (If-None-Match) for what is older, failures included; none never."
+    )
     robots: bool = Field(True, description="Obey robots.txt and X-Robots-Tag.")
     allow_private: tuple[str, ...] = Field(
         (), description="host:port that may be fetched although its address is not public."

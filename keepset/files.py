@@ -13,7 +13,7 @@ from typing import Any
 
 from keepset.errors import WorkspaceNotWritable
 
-__all__ = ["append_line", "atomic_path", "mend_tail", "read_json", "write_bytes", "write_json"]
+__all__ = ["append_line", "atomic_path", "mend_tail", "read_json", "refusals", "write_bytes", "write_json"]
 
 
 @contextlib.contextmanager
@@ -63,7 +63,7 @@ def append_line(path: Path, line: str) -> None:
     """Append one line and sync it. One write call to a file opened for appending is never interleaved."""
     if "\n" in line:
         raise ValueError("a log line holds no newline")
-    try:
+    with refusals(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
@@ -71,8 +71,6 @@ def append_line(path: Path, line: str) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
-    except OSError as e:
-        raise _refused(path, e) from e
 
 
 def mend_tail(path: Path) -> None:
@@ -92,6 +90,15 @@ def mend_tail(path: Path) -> None:
             if found >= 0:
                 break
         f.truncate(keep)
+
+
+@contextlib.contextmanager
+def refusals(path: Path) -> Iterator[None]:
+    """Turn what the disk refuses within the block into ``WorkspaceNotWritable`` with its remedy."""
+    try:
+        yield
+    except OSError as e:
+        raise _refused(path, e) from e
 
 
 def _sync(path: Path) -> None:

@@ -77,7 +77,7 @@ class DownloadReason(StrEnum):
     TOO_MANY_REDIRECTS = "too_many_redirects"
     NOT_AN_IMAGE = "not_an_image"  # by content, not by extension or header
     EMPTY = "empty_body"
-    STORAGE = "storage_error"
+    CHECKSUM = "checksum_mismatch"  # not the file that the source described
 
 
 class ImageReason(StrEnum):
@@ -146,7 +146,7 @@ REMEDIES: dict[str, str] = {
     DownloadReason.TOO_MANY_REDIRECTS: "The URL goes in circles; leave it out.",
     DownloadReason.NOT_AN_IMAGE: "The URL leads to a page, not to a picture; use the page source for it.",
     DownloadReason.EMPTY: "The host sent nothing; try --retry-failed later.",
-    DownloadReason.STORAGE: "The workspace could not take the file; run `keepset doctor`.",
+    DownloadReason.CHECKSUM: "The file is not the one the source described; look at its landing page.",
     ImageReason.FORMAT: "Add the format to [validate] formats if it is wanted.",
     ImageReason.TOO_MANY_PIXELS: "Raise [validate] max_pixels if such pictures are wanted.",
     ImageReason.TOO_MANY_SCANS: "A progressive JPEG made to be slow; leave it out.",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -22,6 +23,9 @@ class Settings(BaseSettings):
     workspace: Path = Field(Path("data/workspace"), description="Default workspace folder.")
     workers: int = Field(
         default_factory=lambda: os.cpu_count() or 1, ge=1, description="Processes that decode images."
+    )
+    transport: Literal["auto", "httpx", "aiohttp"] = Field(
+        "auto", description="What carries downloads; auto takes aiohttp if the extra `fast` is installed."
     )
     host: str = Field("127.0.0.1", description="Address the gallery and the web app bind to.")
     web_port: int = Field(8765, ge=0, le=65535, description="Port of the gallery; 0 picks a free one.")

@@ -71,6 +71,26 @@ class Web(BaseHTTPRequestHandler):
     def on_optout(self) -> None:
         self.answer(PICTURE, X_Robots_Tag="noai")
 
+    def on_versioned(self) -> None:
+        """A picture with an ETag; after the third request it is another one."""
+        version = "v1" if self.asked[self.path] < 3 else "v2"
+        if self.headers.get("If-None-Match") == f'"{version}"':
+            self.asked["304"] += 1
+            self.answer(b"", 304, ETag=f'"{version}"')
+        else:
+            self.answer(PICTURE + version.encode(), ETag=f'"{version}"')
+
+    def on_limited(self) -> None:
+        """Too many requests, the first time."""
+        first = self.asked[self.path] == 1
+        self.answer(b"" if first else PICTURE, 429 if first else 200, Retry_After="2")
+
+    def on_later(self) -> None:
+        self.answer(b"", 503, Retry_After="86400")
+
+    def on_elsewhere(self) -> None:
+        self.answer(b"", 302, Location=urlsplit(self.path).query)
+
     def on_loop(self) -> None:
         self.answer(b"", 302, Location=self.path)
 

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +15,11 @@ import pytest
 
 from keepset import manifests
 from keepset.config import RunConfig, parse_config
-from keepset.download import download
+from keepset.download import download, merge
 from keepset.download.address import is_public
+from keepset.journal import Journal
 from keepset.scrape import scrape
+from keepset.settings import settings
 from keepset.workspace import Workspace
 from tests.download_fixtures import PICTURE, hostile_web
 
@@ -26,8 +31,8 @@ def workspace(
     (tmp_path / "b.txt").write_text("http://b.invalid/never.jpg\n")
     raw = {
         "classes": {"a": {"lists": ["a.txt"]}, "b": {"lists": ["b.txt"]}},
-        "download": {"allow_private": [allow.removeprefix("http://")], "per_host_rate": 1000.0, "retries": 1,
-                     **download_config},
+        "download": {"allow_private": [allow.removeprefix("http://")], "per_host_rate": 1000.0, "retries": 1}
+        | download_config,
     }  # fmt: skip
     config = parse_config(raw, base=tmp_path)
     ws = Workspace.create(tmp_path / "ws", "x")
@@ -41,7 +46,16 @@ def outcomes(ws: Workspace, base: str) -> dict[str, str]:
     return {r["url"].removeprefix(base): r["reason"] or "ok" for r in rows if "b.invalid" not in r["url"]}
 
 
+@pytest.fixture(params=["httpx", "aiohttp"])
+def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("KEEPSET_TRANSPORT", request.param)
+    settings.cache_clear()
+    yield request.param
+    settings.cache_clear()
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("transport")
 def test_a_hostile_list_ends_soon_with_each_items_reason(tmp_path: Path) -> None:
     with hostile_web() as (base, asked):
         wanted = {
@@ -108,18 +122,13 @@ def test_a_kill_loses_no_finished_download(tmp_path: Path) -> None:
             "ws = Workspace.open(Path(sys.argv[1])); download(ws, ws.config())"
         )
         child = subprocess.Popen([sys.executable, "-c", code, str(ws.root)])
-        journal = ws.journal / "download.jsonl"
         deadline = time.monotonic() + 30
-        while time.monotonic() < deadline and (
-            not journal.exists() or journal.read_bytes().count(b"\n") < 30
-        ):
-            time.sleep(0.02)
-        os.kill(child.pid, signal.SIGKILL)
-        child.wait()
-        finished = journal.read_bytes().count(b"\n")
-        assert 30 <= finished < 120
-        with journal.open("ab") as f:
-            f.write(b'{"url_id": "torn')  # and the power went as well
+        with Journal(ws.journal / "download.sqlite") as journal:
+            while time.monotonic() < deadline and len(journal) < 30:
+                time.sleep(0.02)
+            os.kill(child.pid, signal.SIGKILL)
+            child.wait()
+            assert 30 <= len(journal) < 120
         download(ws, config)
         assert set(outcomes(ws, base).values()) == {"ok"}
         twice = [p for p, n in asked.items() if n > 1]
@@ -146,6 +155,124 @@ def test_a_folder_is_copied_in_and_nothing_outside_of_it(tmp_path: Path) -> None
         Path(r["url"]).name: r["reason"] or "ok" for r in manifests.read(ws.downloads, "downloads").rows()
     }
     assert rows == {"one.jpg": "ok", "notes.txt": "not_an_image", "secret.jpg": "blocked_scheme"}
+
+
+def age(ws: Workspace, days: float) -> None:
+    """Make everything that is known look ``days`` older."""
+    then = (datetime.now(UTC) - timedelta(days=days)).isoformat()
+    with Journal(ws.journal / "download.sqlite") as journal:
+        for r in manifests.read(ws.downloads, "downloads").rows():
+            journal.put(r["url_id"], journal.get([r["url_id"]])[r["url_id"]] | {"finished_at": then})
+    merge(ws, ws.config())
+
+
+@pytest.mark.usefixtures("transport")
+def test_what_is_old_is_asked_for_again_and_sent_only_if_it_changed(tmp_path: Path) -> None:
+    with hostile_web() as (base, asked):
+        paths = ["/versioned", "/good/1", "/nowhere"]
+        ws, config = workspace(tmp_path, [base + p for p in paths], base, refresh_days=7.0)
+        download(ws, config)
+        first = manifests.read(ws.downloads, "downloads")
+        assert not download(ws, config).changed
+        age(ws, 8)
+        assert download(ws, config).changed
+        same = manifests.read(ws.downloads, "downloads")
+        assert (asked["/versioned"], asked["304"]) == (2, 1)
+        assert asked["/nowhere"] == 2  # failures as well
+        assert same.content_hash == first.content_hash  # so that no later stage has anything to do
+        assert not download(ws, config).changed
+        age(ws, 8)
+        download(ws, config)
+        rows = {r["url"].removeprefix(base): r for r in manifests.read(ws.downloads, "downloads").rows()}
+        old = {r["url"].removeprefix(base): r for r in first.rows()}
+        assert rows["/versioned"]["sha256"] != old["/versioned"]["sha256"]
+        assert rows["/good/1"]["sha256"] == old["/good/1"]["sha256"]
+        assert ws.blob(old["/versioned"]["sha256"]).exists()  # a revision may stand on it
+
+
+def test_a_picture_that_is_gone_later_is_kept_with_a_word_on_it(tmp_path: Path) -> None:
+    with hostile_web() as (base, _):
+        ws, config = workspace(tmp_path, [f"{base}/good/1"], base, refresh_days=7.0, retries=0)
+        download(ws, config)
+    age(ws, 8)  # and the server is away
+    download(ws, config)
+    row = manifests.read(ws.downloads, "downloads").rows()[0]
+    assert (row["status"], row["reason"]) == ("ok", None)
+    assert "connect_failed" in row["detail"]
+
+
+def test_a_host_that_asks_to_wait_is_left_alone_and_holds_up_nobody(tmp_path: Path) -> None:
+    with hostile_web() as (slow, asked), hostile_web() as (quick, _):
+        urls = [f"{slow}/limited"] + [f"{slow}/good/{i}" for i in range(5)] + [f"{slow}/later"]
+        urls += [f"{quick}/good/{i}" for i in range(20)]
+        raw = [base.removeprefix("http://") for base in (slow, quick)]
+        ws, config = workspace(tmp_path, urls, allow_private=raw, connections=2, per_host=1)
+        download(ws, config)
+        rows = {r["url"]: r for r in manifests.read(ws.downloads, "downloads").rows()}
+        assert rows[f"{slow}/limited"]["status"] == "ok"
+        assert asked["/limited"] == 2
+        assert rows[f"{slow}/later"]["reason"] == "http_server_error"  # a day is too long to wait here
+        assert asked["/later"] == 1
+        last_quick = max(r["finished_at"] for u, r in rows.items() if u.startswith(quick))
+        assert last_quick < min(
+            r["finished_at"] for u, r in rows.items() if "/good/" in u and u.startswith(slow)
+        )
+
+
+def test_the_robots_txt_of_a_redirects_other_host_is_obeyed(tmp_path: Path) -> None:
+    with hostile_web() as (base, _), hostile_web() as (other, asked):
+        raw = [b.removeprefix("http://") for b in (base, other)]
+        url = f"{base}/elsewhere?{other}/private/x.jpg"
+        ws, config = workspace(tmp_path, [url], allow_private=raw)
+        download(ws, config)
+        assert outcomes(ws, base)[url.removeprefix(base)] == "robots_disallowed"
+        assert not asked
+
+
+def test_a_file_that_is_not_the_one_described_is_refused(tmp_path: Path) -> None:
+    with hostile_web() as (base, _):
+        right = hashlib.sha1(PICTURE, usedforsecurity=False).hexdigest()
+        ws, config = workspace(tmp_path, [], base)
+        lines = ["url,sha1", f"{base}/optout,{right}", f"{base}/good/2,{right}"]
+        (tmp_path / "a.txt").write_text("\n".join(lines))
+        config = config.model_copy(update={"download": config.download.model_copy(update={"robots": False})})
+        scrape(ws, config)
+        download(ws, config)
+        assert outcomes(ws, base) == {"/optout": "ok", "/good/2": "checksum_mismatch"}
+
+
+def test_a_full_disk_stops_the_run_with_a_word_and_loses_nothing(tmp_path: Path) -> None:
+    with hostile_web() as (base, _):
+        ws, config = workspace(tmp_path, [f"{base}/good/{i}" for i in range(40)], base)
+        code = (
+            "import sys, resource; from pathlib import Path; from keepset.workspace import Workspace\n"
+            "from keepset.download import download; from keepset.errors import WorkspaceNotWritable\n"
+            "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+            "ws = Workspace.open(Path(sys.argv[1])); config = ws.config()\n"
+            "from keepset.journal import Journal; Journal(ws.journal / 'download.sqlite')\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))  # no file may grow beyond this\n"
+            "try: download(ws, config)\n"
+            "except WorkspaceNotWritable as e: print(e.message, e.remedy)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(ws.root)], capture_output=True, text=True, check=False
+        )
+        assert "cannot be written" in done.stdout, done.stderr
+        download(ws, config)
+        assert set(outcomes(ws, base).values()) == {"ok"}
+
+
+def test_a_blob_that_a_power_cut_left_short_is_fetched_again(tmp_path: Path) -> None:
+    with hostile_web() as (base, asked):
+        ws, config = workspace(tmp_path, [f"{base}/good/{i}" for i in range(3)], base)
+        download(ws, config)
+        blob = ws.blob(manifests.read(ws.downloads, "downloads").rows()[1]["sha256"])
+        whole = blob.read_bytes()
+        blob.write_bytes(whole[:100])
+        ws.downloads.unlink()
+        download(ws, config)
+        assert blob.read_bytes() == whole
+        assert sorted(asked.values()) == [1, 1, 2]
 
 
 @pytest.mark.parametrize(

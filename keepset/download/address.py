@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import ipaddress
 import socket
+from collections import OrderedDict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
-__all__ = ["Blocked", "Unresolved", "resolve"]
+__all__ = ["Blocked", "Resolver", "Unresolved", "is_public"]
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
+_KEPT_S, _MOST_KNOWN, _THREADS = 60.0, 10_000, 32
 _NAT64 = [ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48")]
 _SIX_TO_FOUR = ipaddress.ip_network("2002::/16")
 
@@ -23,23 +27,47 @@ class Unresolved(Exception):
     """The name has no address."""
 
 
-async def resolve(host: str, port: int, allowed: Sequence[str]) -> str:
-    """The address to connect to for ``host``; every address of the name must be public.
+class Resolver:
+    """Finds and checks the addresses of hosts. An answer is kept for a minute: it is the checked one that is used."""
 
-    ``getaddrinfo`` also reads decimal, octal and hex forms, so those are seen for what they are. ``allowed`` holds
-    ``host:port`` that may be private. Raises ``Blocked`` or ``Unresolved``.
-    """
-    try:
+    def __init__(self, allowed: Sequence[str]) -> None:
+        """``allowed`` holds ``host:port`` that may be private."""
+        self.allowed = frozenset(allowed)
+        self.threads = ThreadPoolExecutor(
+            _THREADS, "names"
+        )  # the loop's own few would all wait for a dead server
+        self.known: OrderedDict[tuple[str, int], tuple[float, asyncio.Future[str]]] = OrderedDict()
+
+    def close(self) -> None:
+        self.threads.shutdown(wait=False, cancel_futures=True)
+
+    async def resolve(self, host: str, port: int) -> str:
+        """The address to connect to for ``host``; every address of the name must be public.
+
+        ``getaddrinfo`` also reads decimal, octal and hex forms, so those are seen for what they are. Raises
+        ``Blocked`` or ``Unresolved``.
+        """
         loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as e:
-        raise Unresolved(f"{host}: {e}") from e
-    addresses = [str(f[4][0]) for f in found]
-    if f"{host}:{port}" not in allowed:
-        bad = next((a for a in addresses if not is_public(a)), None)
-        if bad is not None:
-            raise Blocked(f"{host} is {bad}, which is not a public address")
-    return addresses[0]
+        asked, answer = self.known.get((host, port), (0.0, None))
+        if answer is None or loop.time() - asked > _KEPT_S:
+            answer = asyncio.ensure_future(self._look_up(host, port))
+            self.known[host, port] = (loop.time(), answer)
+            if len(self.known) > _MOST_KNOWN:
+                self.known.popitem(last=False)
+        return await asyncio.shield(answer)
+
+    async def _look_up(self, host: str, port: int) -> str:
+        ask = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(self.threads, ask)
+        except (OSError, UnicodeError) as e:
+            raise Unresolved(f"{host}: {e}") from e
+        addresses = [str(f[4][0]) for f in found]
+        if f"{host}:{port}" not in self.allowed:
+            bad = next((a for a in addresses if not is_public(a)), None)
+            if bad is not None:
+                raise Blocked(f"{host} is {bad}, which is not a public address")
+        return addresses[0]
 
 
 def is_public(text: str) -> bool:

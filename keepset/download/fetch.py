@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
-import random
 import re
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -18,16 +18,20 @@ import httpx
 
 from keepset import __version__
 from keepset.config import DownloadConfig
-from keepset.download.address import Blocked, Unresolved, resolve
+from keepset.download.address import Blocked, Resolver, Unresolved
+from keepset.download.robots import Robots
+from keepset.download.transport import Connections
+from keepset.files import refusals
 from keepset.reasons import DownloadReason as Reason
 
-__all__ = ["Answer", "Fetched", "Fetcher", "Trouble", "retry_after", "sniff", "user_agent"]
+__all__ = ["Answer", "Fetched", "Fetcher", "Trouble", "Wanted", "retry_after", "sniff", "user_agent"]
 
 _TRANSIENT = {
     Reason.DNS, Reason.CONNECT, Reason.TIMEOUT, Reason.TOO_SLOW, Reason.TRUNCATED, Reason.PROTOCOL,
-    Reason.RATE_LIMITED, Reason.HTTP_SERVER, Reason.EMPTY,
+    Reason.RATE_LIMITED, Reason.HTTP_SERVER, Reason.EMPTY, Reason.CHECKSUM,
 }  # fmt: skip
-_SLOW_AFTER_S = 10.0
+_SLOW_AFTER_S, _SILENCE_S = 10.0, 15.0
+_LIBRARIES = {"httpx", "httpcore", "h11", "aiohttp", "yarl"}
 T = TypeVar("T")
 _NUMERIC = re.compile(r"https?://[0-9a-fx.]+(?=[:/?#]|$)", re.IGNORECASE)
 
@@ -50,12 +54,32 @@ class Fetched:
     """What is known after the last attempt; the fields of a downloads row."""
 
     attempts: int = 0
+    seconds: float = 0.0
     http_status: int | None = None
     final_url: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     sha256: str | None = None
     bytes: int | None = None
     format: str | None = None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One URL to fetch into ``<name>.part``.
+
+    ``sha1`` is what the source promised; ``etag`` and ``last_modified`` are of the copy that is here already.
+    """
+
+    url: str
+    name: str
+    sha1: str | None = None
+    etag: str | None = None
+    last_modified: str | None = None
+
+    def conditions(self) -> dict[str, str]:
+        """RFC 9110, section 13.1."""
+        asked = {"If-None-Match": self.etag, "If-Modified-Since": None if self.etag else self.last_modified}
+        return {k: v for k, v in asked.items() if v}
 
 
 @dataclass(frozen=True)
@@ -69,164 +93,173 @@ class Answer:
 
 
 class Fetcher:
-    """Fetches with one small client a host: httpcore rescans every connection for each queued request."""
+    """Fetches: every address checked, every redirect checked again, within time, speed and size."""
 
-    def __init__(self, config: DownloadConfig, parts: Path, user_agent: str, seed: int) -> None:
-        self.config, self.parts, self.user_agent = config, parts, user_agent
-        self.clients: dict[str, httpx.AsyncClient] = {}
-        self.rng = random.Random(seed)  # noqa: S311 - jitter, not secrets
+    def __init__(
+        self, config: DownloadConfig, parts: Path, user_agent: str, *, transport: str = "auto"
+    ) -> None:
+        self.config, self.parts = config, parts
+        self.headers = {"User-Agent": user_agent, "Accept": "image/*,*/*;q=0.5"}
+        self.resolver = Resolver(config.allow_private)
+        self.connections = Connections(
+            total=config.connections, per_host=config.per_host, transport=transport,
+            read_s=min(config.deadline_s, _SILENCE_S),
+        )  # fmt: skip
+        self.robots = Robots(self.read, user_agent.partition("/")[0]) if config.robots else None
         parts.mkdir(parents=True, exist_ok=True)
 
     async def close(self) -> None:
-        for client in self.clients.values():
-            await client.aclose()
+        self.resolver.close()
+        await self.connections.close()
 
-    async def fetch(self, url: str, name: str) -> tuple[Fetched, Path]:
-        """Fetch with retries of what is transient. Raises ``Trouble``; its facts are in ``trouble.args``."""
-        facts = Fetched()
-        while True:
-            facts.attempts += 1
-            try:
-                return facts, await self._attempt(url, name, facts)
-            except Trouble as e:
-                if not e.transient or facts.attempts > self.config.retries:
-                    e.args = (*e.args, facts)
-                    raise
-                full = min(30.0, 0.5 * 2**facts.attempts)
-                await asyncio.sleep(self.rng.uniform(0, full) if e.wait_s is None else min(e.wait_s, 60.0))
+    async def fetch(self, wanted: Wanted, facts: Fetched) -> Path | None:
+        """One attempt, within what is left of the deadline; ``facts`` is filled as far as it comes.
+
+        Returns the file with the body, or None if the copy that is here still stands (HTTP 304). Raises ``Trouble``,
+        or ``WorkspaceNotWritable`` if the disk refuses.
+        """
+        begin, part = time.monotonic(), self.parts / f"{wanted.name}.part"
+        facts.attempts += 1
+        try:
+            left = max(0.001, self.config.deadline_s - facts.seconds)
+            return await self._mapped(wanted.url, self._follow(wanted, part, facts), left)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        finally:
+            facts.seconds += time.monotonic() - begin
 
     async def read(self, url: str, *, most: int) -> Answer:
         """One request, guarded like the others, whose body of up to ``most`` bytes is kept in memory.
 
         Every status is an answer; a longer body is cut. Raises ``Trouble``.
         """
-        return await self._mapped(url, self._read(url, most))
+        return await self._mapped(url, self._read(url, most), self.config.deadline_s)
 
     async def _read(self, url: str, most: int) -> Answer:
-        target = httpx.URL(url)
-        for _ in range(self.config.max_redirects + 1):
-            async with await self._open(target) as response:
-                if response.is_redirect and "location" in response.headers:
-                    target = target.join(response.headers["location"])
-                    continue
-                body = bytearray()
-                async for chunk in response.aiter_bytes(65_536):
-                    body += chunk
-                    if len(body) >= most:
-                        break
-                return Answer(response.status_code, str(target), dict(response.headers), bytes(body[:most]))
-        raise Trouble(Reason.TOO_MANY_REDIRECTS, f"more than {self.config.max_redirects} redirects")
+        async with self._end_of(httpx.URL(url), {}, permitted=False) as (response, target):
+            body = bytearray()
+            async for chunk in response.aiter_bytes(65_536):
+                body += chunk
+                if len(body) >= most:
+                    break
+            return Answer(response.status_code, str(target), dict(response.headers), bytes(body[:most]))
 
-    async def _attempt(self, url: str, name: str, facts: Fetched) -> Path:
-        return await self._mapped(url, self._follow(url, name, facts))
-
-    async def _mapped(self, url: str, work: Coroutine[Any, Any, T]) -> T:
+    async def _mapped(self, url: str, work: Coroutine[Any, Any, T], seconds: float) -> T:
         """``work`` under the deadline; what httpx raises becomes ``Trouble``."""
         try:
-            async with asyncio.timeout(self.config.deadline_s):
+            async with asyncio.timeout(seconds):
                 return await work
         except TimeoutError as e:
             raise Trouble(Reason.TIMEOUT, f"not done after {self.config.deadline_s:g} s") from e
-        except httpx.TimeoutException as e:
-            raise Trouble(Reason.TIMEOUT, str(e) or type(e).__name__) from e
-        except httpx.ConnectError as e:
-            tls = "SSL" in str(e) or "certificate" in str(e)
-            raise Trouble(Reason.TLS if tls else Reason.CONNECT, str(e) or "refused") from e
-        except (httpx.RemoteProtocolError, httpx.ReadError) as e:
-            cut = "incomplete" in str(e) or "without sending complete" in str(e) or not str(e)
-            raise Trouble(Reason.TRUNCATED if cut else Reason.PROTOCOL, str(e) or "connection lost") from e
-        except httpx.DecodingError as e:
-            raise Trouble(Reason.PROTOCOL, str(e)) from e
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError) as e:
-            odd = _NUMERIC.match(url) is not None  # octal and the like: an address in disguise, never a name
-            raise Trouble(Reason.BLOCKED_ADDRESS if odd else Reason.BAD_URL, str(e)) from e
-        except httpx.TransportError as e:
-            raise Trouble(Reason.CONNECT, str(e) or type(e).__name__) from e
+        except (
+            OSError
+        ) as e:  # of a socket: the libraries let some through, and the disk's have become KeepsetErrors
+            raise Trouble(Reason.TRUNCATED, str(e) or type(e).__name__) from e
+        except Exception as e:
+            if type(e).__module__.partition(".")[0] not in _LIBRARIES and not isinstance(e, UnicodeError):
+                raise
+            raise _trouble(url, e) from e
 
-    async def _follow(self, url: str, name: str, facts: Fetched) -> Path:
-        target = httpx.URL(url)
+    @contextlib.asynccontextmanager
+    async def _end_of(
+        self, target: httpx.URL, headers: dict[str, str], *, permitted: bool
+    ) -> AsyncIterator[tuple[httpx.Response, httpx.URL]]:
+        """The response at the end of the redirects, each of them checked like the first."""
         for _ in range(self.config.max_redirects + 1):
-            async with await self._open(target) as response:
-                facts.http_status, facts.final_url = response.status_code, str(target)
-                if response.is_redirect and "location" in response.headers:
-                    target = target.join(response.headers["location"])
-                    continue
-                if self.config.robots:
-                    _check_opt_out(response)
-                _check_status(response)
-                facts.headers = dict(response.headers)
-                return await self._save(response, name, facts)
+            address = await self._checked(target)
+            if permitted and self.robots and (why := await self.robots.refusal(target)):
+                raise Trouble(Reason.ROBOTS, f"forbidden by {why}")
+            response, key = await self.connections.send(target, address, self.headers | headers)
+            try:
+                if not (response.is_redirect and "location" in response.headers):
+                    yield response, target
+                    return
+            finally:
+                await self.connections.release(response, key)
+            target = target.join(response.headers["location"])
         raise Trouble(Reason.TOO_MANY_REDIRECTS, f"more than {self.config.max_redirects} redirects")
 
-    async def _open(self, url: httpx.URL) -> Any:
+    async def _checked(self, url: httpx.URL) -> str:
         if url.scheme not in ("http", "https"):
             raise Trouble(Reason.BLOCKED_SCHEME, f"{url.scheme}: only http and https are fetched")
         if not url.host:
             raise Trouble(Reason.BAD_URL, "no host")
-        port = url.port or (443 if url.scheme == "https" else 80)
         try:
-            address = await resolve(url.host, port, self.config.allow_private)
+            return await self.resolver.resolve(url.host, url.port or (443 if url.scheme == "https" else 80))
         except Blocked as e:
             raise Trouble(Reason.BLOCKED_ADDRESS, str(e)) from e
         except Unresolved as e:
             raise Trouble(Reason.DNS, str(e)) from e
-        client = self._client(f"{url.scheme}://{url.host}:{port}")
-        headers = {
-            "Host": url.netloc.decode("ascii"),
-            "User-Agent": self.user_agent,
-            "Accept": "image/*,*/*;q=0.5",
-        }
-        request = client.build_request(
-            "GET", url.copy_with(host=address), headers=headers, extensions={"sni_hostname": url.host}
-        )
-        return _Streaming(client, request)
 
-    def _client(self, origin: str) -> httpx.AsyncClient:
-        if origin not in self.clients:
-            limits = httpx.Limits(max_connections=self.config.per_host)
-            timeout = httpx.Timeout(self.config.deadline_s, connect=15.0)
-            self.clients[origin] = httpx.AsyncClient(limits=limits, timeout=timeout, trust_env=False)
-        return self.clients[origin]
+    async def _follow(self, wanted: Wanted, part: Path, facts: Fetched) -> Path | None:
+        url, conditions = httpx.URL(wanted.url), wanted.conditions()
+        async with self._end_of(url, conditions, permitted=True) as (response, target):
+            facts.http_status, facts.final_url = response.status_code, str(target)
+            if self.config.robots:
+                _check_opt_out(response)
+            if response.status_code == 304 and conditions:
+                return None
+            _check_status(response)
+            facts.headers = dict(response.headers)
+            await self._save(response, part, wanted.sha1, facts)
+            return part
 
-    async def _save(self, response: httpx.Response, name: str, facts: Fetched) -> Path:
-        cap, begin, size, digest = self.config.max_bytes, time.monotonic(), 0, hashlib.sha256()
-        if int(response.headers.get("content-length") or 0) > cap:
-            raise Trouble(
-                Reason.TOO_LARGE, f"{response.headers['content-length']} bytes announced, {cap} allowed"
-            )
-        part, head = self.parts / f"{name}.part", b""
-        with part.open("wb") as f:
+    async def _save(self, response: httpx.Response, part: Path, sha1: str | None, facts: Fetched) -> None:
+        cap, begin, size = self.config.max_bytes, time.monotonic(), 0
+        digest, promised = hashlib.sha256(), hashlib.sha1(usedforsecurity=False)
+        announced = response.headers.get("content-length", "")
+        if announced.isdigit() and int(announced) > cap:
+            raise Trouble(Reason.TOO_LARGE, f"{announced} bytes announced, {cap} allowed")
+        head = b""
+        with refusals(part):
+            file = part.open("wb", buffering=0)
+        with file:
             async for chunk in response.aiter_bytes():
                 size += len(chunk)
                 if size > cap:
                     packed = response.num_bytes_downloaded < size / 2
                     reason = Reason.DECOMPRESSION if packed else Reason.TOO_LARGE
                     raise Trouble(reason, f"more than {cap} bytes")
-                head = head if len(head) >= 4096 else head + chunk[:4096]
+                head = head if len(head) >= 64 else head + chunk[:64]
                 digest.update(chunk)
-                f.write(chunk)
+                if sha1:
+                    promised.update(chunk)
+                with refusals(part):
+                    file.write(chunk)
                 took = time.monotonic() - begin
                 if took > _SLOW_AFTER_S and size / took < self.config.min_bytes_per_s:
                     raise Trouble(Reason.TOO_SLOW, f"{size / took:.0f} bytes/s")
         if size == 0:
             raise Trouble(Reason.EMPTY, "the body is empty")
+        if announced.isdigit() and "content-encoding" not in response.headers and size < int(announced):
+            raise Trouble(Reason.TRUNCATED, f"{size} of {announced} bytes came")
         found = sniff(head)
         if found is None:
             raise Trouble(Reason.NOT_AN_IMAGE, f"its first bytes are {head[:24]!r}")
+        if sha1 and promised.hexdigest() != sha1.lower():
+            raise Trouble(Reason.CHECKSUM, f"its sha1 is {promised.hexdigest()}, {sha1} was promised")
         facts.sha256, facts.bytes, facts.format = digest.hexdigest(), size, found
-        return part
 
 
-class _Streaming:
-    def __init__(self, client: httpx.AsyncClient, request: httpx.Request) -> None:
-        self.client, self.request = client, request
-
-    async def __aenter__(self) -> httpx.Response:
-        self.response = await self.client.send(self.request, stream=True)
-        return self.response
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.response.aclose()
+def _trouble(url: str, e: Exception) -> Trouble:
+    """What httpx, or aiohttp under it, says went wrong."""
+    said, cause = str(e), type(e.__cause__).__name__
+    if isinstance(e, httpx.InvalidURL | httpx.UnsupportedProtocol | UnicodeError):
+        odd = _NUMERIC.match(url) is not None  # octal and the like: an address in disguise, never a name
+        return Trouble(Reason.BLOCKED_ADDRESS if odd else Reason.BAD_URL, said)
+    if "SSL" in said or "certificate" in said:
+        return Trouble(Reason.TLS, said)
+    if cause in ("ServerDisconnectedError", "ClientOSError"):  # the transport calls them time-outs
+        return Trouble(Reason.TRUNCATED, said or "connection lost")
+    if isinstance(e, httpx.ConnectError) or cause.startswith("ClientConnector"):
+        return Trouble(Reason.CONNECT, said or "refused")
+    if isinstance(e, httpx.TimeoutException):
+        return Trouble(Reason.TIMEOUT, said or f"nothing came ({type(e).__name__})")
+    if isinstance(e, httpx.RemoteProtocolError | httpx.ReadError):
+        cut = "ncomplete" in said or "without sending complete" in said or "not enough data" in said.lower()
+        return Trouble(Reason.TRUNCATED if cut or not said else Reason.PROTOCOL, said or "connection lost")
+    return Trouble(Reason.PROTOCOL, said or type(e).__name__)
 
 
 def _check_opt_out(response: httpx.Response) -> None:

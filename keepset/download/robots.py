@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from keepset.download.fetch import Fetcher
+    import httpx
+
+    from keepset.download.fetch import Answer
 
 __all__ = ["Robots", "Rules", "parse"]
 
+_MOST_KNOWN = 10_000
 _MOST_BYTES = 512_000  # RFC 9309, section 2.5: at least 500 KiB must be read
 
 
@@ -66,20 +70,20 @@ def _matches(pattern: str, path: str) -> bool:
 class Robots:
     """What each host allows. One question a host, however many URLs wait for the answer."""
 
-    def __init__(self, fetcher: Fetcher, agent: str = "keepset") -> None:
-        self.fetcher, self.agent = fetcher, agent
-        self.known: dict[str, asyncio.Future[Rules]] = {}
+    def __init__(self, read: Callable[..., Awaitable[Answer]], agent: str = "keepset") -> None:
+        """``read`` is ``Fetcher.read``."""
+        self.read, self.agent = read, agent
+        self.known: OrderedDict[str, asyncio.Future[Rules]] = OrderedDict()
 
-    async def refusal(self, url: str) -> str | None:
+    async def refusal(self, url: httpx.URL) -> str | None:
         """Why ``url`` may not be fetched, in words, or None if it may."""
-        parts = urlsplit(url)
-        origin = f"{parts.scheme}://{parts.netloc}"
+        origin = f"{url.scheme}://{url.netloc.decode('ascii')}"
         if origin not in self.known:
-            self.known[origin] = asyncio.get_running_loop().create_future()
-            self.known[origin].set_result(await self._ask(origin))
-        rules = await self.known[origin]
-        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        return None if rules.allow(path) else f"{origin}/robots.txt"
+            self.known[origin] = asyncio.ensure_future(self._ask(origin))
+            if len(self.known) > _MOST_KNOWN:
+                self.known.popitem(last=False)
+        rules = await asyncio.shield(self.known[origin])
+        return None if rules.allow(url.raw_path.decode("ascii")) else f"{origin}/robots.txt"
 
     async def _ask(self, origin: str) -> Rules:
         """Section 2.3.1: no file (4xx) allows all; a server error forbids all.
@@ -89,7 +93,7 @@ class Robots:
         from keepset.download.fetch import Trouble
 
         try:
-            answer = await self.fetcher.read(f"{origin}/robots.txt", most=_MOST_BYTES)
+            answer = await self.read(f"{origin}/robots.txt", most=_MOST_BYTES)
         except Trouble:
             return Rules()
         if answer.status >= 500:

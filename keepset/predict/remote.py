@@ -28,7 +28,7 @@ async def read(url: str, limits: Limits = DEFAULT_LIMITS, allow_private: tuple[s
 
     ``allow_private`` holds host:port that may be fetched although the address is not public.
     """
-    from keepset.download.fetch import Fetcher, Trouble, user_agent
+    from keepset.download.fetch import Fetched, Fetcher, Trouble, Wanted, user_agent
 
     config = DownloadConfig(
         deadline_s=DEADLINE_S,
@@ -38,9 +38,11 @@ async def read(url: str, limits: Limits = DEFAULT_LIMITS, allow_private: tuple[s
         allow_private=allow_private,
     )
     with tempfile.TemporaryDirectory(prefix="keepset-") as folder:
-        fetcher = Fetcher(config, Path(folder), user_agent(""), seed=0)
+        fetcher = Fetcher(config, Path(folder), user_agent(""))
         try:
-            return (await fetcher.fetch(url, "picture"))[1].read_bytes()
+            part = await fetcher.fetch(Wanted(url, "picture"), Fetched())
+            assert part  # no conditions were set
+            return part.read_bytes()
         except Trouble as e:
             raise Refused(e.reason, f"not fetched: {e.detail}") from e
         finally:

@@ -11,9 +11,10 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode
 
+import httpx
+
 from keepset.config import RunConfig
 from keepset.download.fetch import Answer, Fetcher, Trouble, retry_after, user_agent
-from keepset.download.robots import Robots
 from keepset.errors import SourceError
 
 __all__ = ["Web"]
@@ -28,8 +29,7 @@ class Web:
     def __init__(self, config: RunConfig, scratch: Path) -> None:
         self.config = config
         self.runner = asyncio.Runner()
-        self.fetcher = Fetcher(config.download, scratch, user_agent(config.scrape.contact), config.seed)
-        self.robots = Robots(self.fetcher)
+        self.fetcher = Fetcher(config.download, scratch, user_agent(config.scrape.contact))
         self.rng = random.Random(config.seed)  # noqa: S311 - jitter, not secrets
 
     def __enter__(self) -> Self:
@@ -59,7 +59,8 @@ class Web:
 
     def page(self, url: str) -> Answer:
         """GET a web page, if its host's robots.txt allows it. Raises ``SourceError``."""
-        if self.config.download.robots and (why := self.runner.run(self.robots.refusal(url))):
+        robots = self.fetcher.robots
+        if robots and (why := self.runner.run(robots.refusal(httpx.URL(url)))):
             raise SourceError(f"{url} is forbidden by {why}.", "Ask the site's owner, or take another page.")
         return self._get(url)
 

@@ -1,0 +1,175 @@
+"""One run over many URLs: who is asked when, what is tried again, and what is written down."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from keepset.config import RunConfig
+from keepset.download.fetch import Fetched, Fetcher, Trouble, Wanted, sniff, user_agent
+from keepset.download.turns import Turns
+from keepset.errors import KeepsetError
+from keepset.files import refusals
+from keepset.journal import Journal
+from keepset.reasons import DownloadReason, ItemStatus
+from keepset.settings import settings
+from keepset.stages import Progress
+from keepset.workspace import Workspace
+
+__all__ = ["Run"]
+
+Row = dict[str, Any]
+_LONGEST_WAIT_S = 120.0
+
+
+class _Item:
+    """One URL on its way: its row, what was known of it before, and how far it came."""
+
+    __slots__ = ("before", "facts", "row")
+
+    def __init__(self, row: Row, before: Row | None) -> None:
+        self.row, self.before, self.facts = row, before, Fetched()
+
+
+class Run:
+    def __init__(self, ws: Workspace, config: RunConfig, journal: Journal, progress: Progress) -> None:
+        self.ws, self.config, self.journal, self.progress = ws, config, journal, progress
+        self.parts = ws.journal / "parts"
+        self.rng = random.Random(config.seed)  # noqa: S311 - jitter, not secrets
+        self.failed = self.bytes = 0
+        self.fetcher: Fetcher
+        self.turns: Turns[_Item]
+
+    async def all(self, todo: Iterator[tuple[Row, Row | None]]) -> None:
+        """Fetch everything that ``todo`` yields: (row of urls, earlier row of the journal).
+
+        Raises ``WorkspaceNotWritable``; what is finished by then is in the journal.
+        """
+        cfg = self.config.download
+        items = ((_host(row), _Item(row, before)) for row, before in todo)
+        self.turns = Turns(items, per_host=cfg.per_host, rate=cfg.per_host_rate)
+        agent = user_agent(self.config.scrape.contact)
+        self.fetcher = Fetcher(cfg, self.parts, agent, transport=settings().transport)
+        free = asyncio.Semaphore(cfg.connections)
+        try:
+            async with asyncio.TaskGroup() as group:
+                await free.acquire()
+                while (turn := await self.turns.take()) is not None:
+                    group.create_task(self._one(*turn, free))
+                    await free.acquire()
+        except* KeepsetError as several:
+            raise several.exceptions[0] from None
+        finally:
+            await self.fetcher.close()
+
+    async def _one(self, host: str, item: _Item, free: asyncio.Semaphore) -> None:
+        try:
+            part = await self._attempt(item)
+            row = self._kept(item, part) if part else self._unchanged(item)
+        except Trouble as e:
+            if self._again(host, item, e):
+                return
+            row = self._lost(item, e)
+        finally:
+            free.release()
+        self.turns.done(host)
+        self.journal.put(item.row["url_id"], row)
+        self.failed += row["status"] != ItemStatus.OK
+        self.bytes += item.facts.bytes or 0
+        self.progress.advance(failed=self.failed, MB=round(self.bytes / 1e6, 1))
+
+    async def _attempt(self, item: _Item) -> Path | None:
+        if item.row["source"] == "folder":
+            part = self.parts / f"{item.row['url_id']}.part"
+            return await asyncio.to_thread(_copy_in, item.row, self.config, part, item.facts)
+        known = item.before if item.before and item.before["status"] == ItemStatus.OK else {}
+        known = known if known and self._have(known) else {}
+        wanted = Wanted(
+            item.row["url"],
+            item.row["url_id"],
+            item.row["sha1"],
+            known.get("etag"),
+            known.get("last_modified"),
+        )
+        return await self.fetcher.fetch(wanted, item.facts)
+
+    def _have(self, row: Row) -> bool:
+        return self.ws.blob(row["sha256"]).exists()
+
+    def _again(self, host: str, item: _Item, trouble: Trouble) -> bool:
+        """Put the item back into the queue if asking again may help, with full jitter or as long as the host says."""
+        cfg, facts = self.config.download, item.facts
+        if not trouble.transient or facts.attempts > cfg.retries or facts.seconds >= cfg.deadline_s:
+            return False
+        if trouble.wait_s is not None and trouble.wait_s > _LONGEST_WAIT_S:
+            return False
+        jitter = self.rng.uniform(0, min(30.0, 0.5 * 2**facts.attempts))
+        wait = jitter if trouble.wait_s is None else trouble.wait_s
+        limited = trouble.reason == DownloadReason.RATE_LIMITED
+        self.turns.again(host, item, wait, whole_host=limited)
+        return True
+
+    def _kept(self, item: _Item, part: Path) -> Row:
+        facts = item.facts
+        assert facts.sha256
+        blob = self.ws.blob(facts.sha256)
+        with refusals(blob):
+            blob.parent.mkdir(parents=True, exist_ok=True)
+            part.replace(blob)  # the same bytes if it was there; whole again if a power cut had cut it short
+        return _row(
+            item, {"status": "ok", "sha256": facts.sha256, "bytes": facts.bytes, "format": facts.format}
+        )
+
+    def _unchanged(self, item: _Item) -> Row:
+        assert item.before
+        return item.before | {"finished_at": datetime.now(UTC).isoformat()}
+
+    def _lost(self, item: _Item, trouble: Trouble) -> Row:
+        """A failure's row; but a copy that is here already is kept, with a word on what came now."""
+        if item.before and item.before["status"] == ItemStatus.OK and self._have(item.before):
+            said = f"asked for again: {trouble.reason} ({trouble.detail}); the earlier copy is kept"
+            return self._unchanged(item) | {"detail": said}
+        return _row(item, {"status": "failed", "reason": str(trouble.reason), "detail": trouble.detail})
+
+
+def _host(row: Row) -> str:
+    return "" if row["source"] == "folder" else urlsplit(row["url"]).netloc.lower()
+
+
+def _row(item: _Item, outcome: Row) -> Row:
+    facts = item.facts
+    nothing = dict.fromkeys(("reason", "detail", "sha256", "bytes", "format"))
+    return nothing | outcome | {
+        "http_status": facts.http_status, "final_url": facts.final_url,
+        "content_type": facts.headers.get("content-type"), "etag": facts.headers.get("etag"),
+        "last_modified": facts.headers.get("last-modified"), "attempts": facts.attempts,
+        "seconds": facts.seconds, "finished_at": datetime.now(UTC).isoformat(),
+    }  # fmt: skip
+
+
+def _copy_in(row: Row, config: RunConfig, part: Path, facts: Fetched) -> Path:
+    """A file of a configured folder, copied; the folder must be one that the config names for this class."""
+    begin, source = time.monotonic(), Path(unquote(urlsplit(row["url"]).path)).resolve()
+    allowed = [Path(f) for c in config.classes if c.name == row["label"] for f in c.folders]
+    if not any(source.is_relative_to(f) for f in allowed):
+        raise Trouble(DownloadReason.BLOCKED_SCHEME, "only files of the class's own folders are read")
+    facts.attempts = 1
+    try:
+        data = source.read_bytes()
+    except OSError as e:
+        raise Trouble(DownloadReason.NOT_FOUND, str(e)) from e
+    facts.format = sniff(data[:64])
+    if facts.format is None:
+        raise Trouble(DownloadReason.NOT_AN_IMAGE, f"its first bytes are {data[:24]!r}")
+    with refusals(part):
+        part.write_bytes(data)
+    facts.final_url, facts.bytes, facts.sha256 = row["url"], len(data), hashlib.sha256(data).hexdigest()
+    facts.seconds = time.monotonic() - begin
+    return part

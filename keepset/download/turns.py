@@ -1,0 +1,136 @@
+"""Whose turn it is: hosts take turns, each within its own rate and number of requests in flight.
+
+A host that is slow, or that asked us to wait, holds up nobody else; only a window of the list is in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import sys
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+__all__ = ["Turns"]
+
+T = TypeVar("T")
+_WINDOW = 20_000
+_KNOWN_LIMITS = {"upload.wikimedia.org": 2}
+"""Requests in flight that a host's own rules allow (https://wikitech.wikimedia.org/wiki/Robot_policy)."""
+
+
+@dataclass
+class _Host(Generic[T]):
+    name: str
+    most: int
+    gap: float
+    waiting: deque[T] = field(default_factory=deque)
+    in_flight: int = 0
+    next_at: float = 0.0
+    listed: bool = False
+
+
+class Turns(Generic[T]):
+    """Items of many hosts, in an order that is polite to each.
+
+    ``items`` yields (host, item); the host "" is this machine, which has no limits. Every item taken with ``take`` (by
+    one task) is ended with ``done``, or given back with ``again``.
+    """
+
+    def __init__(self, items: Iterator[tuple[str, T]], *, per_host: int, rate: float) -> None:
+        """``rate``: requests a second to one host, at most."""
+        self.items, self.per_host, self.gap = items, per_host, 1 / rate
+        self.hosts: dict[str, _Host[T]] = {}
+        self.ready: list[tuple[float, int, _Host[T]]] = []  # hosts that may be asked, by when
+        self.order = itertools.count()
+        self.held = self.away = 0  # in the window; taken or waiting to come back
+        self.more = asyncio.Event()
+        self.ended = False
+
+    async def take(self) -> tuple[str, T] | None:
+        """The next item whose host may be asked now; waits for it. None: nothing is left."""
+        loop = asyncio.get_running_loop()
+        while True:
+            self._fill()
+            now = loop.time()
+            if self.ready and self.ready[0][0] <= now:
+                _, _, host = heapq.heappop(self.ready)
+                host.listed = False
+                if host.next_at <= now and host.in_flight < host.most and host.waiting:
+                    return self._give(host, now)
+                self._list(host)  # it was told to wait meanwhile
+                continue
+            if self.ended and not self.held and not self.away:
+                return None
+            self.more.clear()
+            wait = self.ready[0][0] - now if self.ready else None
+            try:
+                await asyncio.wait_for(self.more.wait(), wait)
+            except TimeoutError:
+                continue
+
+    def done(self, host: str) -> None:
+        self._back(host)
+
+    def again(self, host: str, item: T, after_s: float, *, whole_host: bool = False) -> None:
+        """Try ``item`` again later. ``whole_host``: leave its host alone until then."""
+        loop = asyncio.get_running_loop()
+        if whole_host:
+            known = self.hosts[host]
+            known.next_at = max(known.next_at, loop.time() + after_s)
+        self._back(host, ended=False)
+        loop.call_later(after_s, self._return, host, item)
+
+    def _return(self, host: str, item: T) -> None:
+        self.away -= 1
+        self._put(host, item, first=True)
+        self.more.set()
+
+    def _back(self, name: str, *, ended: bool = True) -> None:
+        host = self.hosts[name]
+        host.in_flight -= 1
+        self.away -= ended
+        self._list(host)
+        if (
+            ended
+            and not host.in_flight
+            and not host.waiting
+            and host.next_at <= asyncio.get_running_loop().time()
+        ):
+            self.hosts.pop(name, None)
+        self.more.set()
+
+    def _fill(self) -> None:
+        while not self.ended and self.held < _WINDOW:
+            found = next(self.items, None)
+            if found is None:
+                self.ended = True
+            else:
+                self._put(*found)
+
+    def _put(self, name: str, item: T, *, first: bool = False) -> None:
+        host = self.hosts.get(name)
+        if host is None:
+            most = min(self.per_host, _KNOWN_LIMITS.get(name, self.per_host))
+            host = _Host(name, most, self.gap) if name else _Host(name, sys.maxsize, 0.0)
+            self.hosts[name] = host
+        (host.waiting.appendleft if first else host.waiting.append)(item)
+        self.held += 1
+        self._list(host)
+
+    def _give(self, host: _Host[T], now: float) -> tuple[str, T]:
+        item = host.waiting.popleft()
+        host.in_flight += 1
+        host.next_at = max(host.next_at + host.gap, now - 10 * host.gap)  # a token bucket of ten
+        self.held -= 1
+        self.away += 1
+        self._list(host)
+        return host.name, item
+
+    def _list(self, host: _Host[T]) -> None:
+        if host.waiting and host.in_flight < host.most and not host.listed:
+            host.listed = True
+            heapq.heappush(self.ready, (host.next_at, next(self.order), host))
