@@ -128,7 +128,10 @@ def find(path: Path) -> Path:
         promoted = path / "models" / "promoted.json"
         if not promoted.is_file():
             raise ModelError(f"The workspace {path} has no model in use yet.", "Run `keepset train` first.")
-        path = path / "models" / str(json.loads(promoted.read_text(encoding="utf-8"))["model_id"])
+        try:
+            path = path / "models" / str(json.loads(promoted.read_text(encoding="utf-8"))["model_id"])
+        except (ValueError, KeyError, TypeError) as e:
+            raise ModelError(f"{promoted} is damaged: {e}.", "Delete it and run `keepset train`.") from e
     found = path / "model.onnx" if path.is_dir() else path
     if not found.is_file():
         raise ModelError(

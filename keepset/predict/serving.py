@@ -172,7 +172,7 @@ def _stamp(ws: Workspace) -> Stamp:
     try:
         path = find(ws.root)
         facts = path.stat()
-    except (OSError, ValueError, KeyError) as e:
+    except OSError as e:
         raise ModelError(f"The promoted model cannot be read: {e}.", "Run `keepset train`.") from e
     return path.parent.name, facts.st_ino, facts.st_mtime_ns
 

@@ -99,7 +99,12 @@ class PredictionSite:
     def _promoted(self) -> str | None:
         try:
             return self.ws.promoted()
-        except (OSError, ValueError, KeyError):  # damaged: the model itself says so when it is asked for
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+        ):  # damaged: the model itself says so when it is asked for
             return None
 
     async def _metrics(self, _: Request) -> Response:

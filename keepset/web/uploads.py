@@ -11,6 +11,7 @@ from typing import Any
 
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from keepset.predict.intake import Limits, Refused
@@ -43,6 +44,15 @@ class Given:
     data: bytes = b""
     url: str = ""
     trouble: Refused | None = None
+
+
+class _Whole(MultiPartParser):
+    """Knows whether the closing boundary came: Starlette silently leaves out a part that was cut off."""
+
+    ended = False
+
+    def on_end(self) -> None:
+        self.ended = True
 
 
 class Intake:
@@ -79,8 +89,10 @@ class Intake:
 
     async def _read(self, request: Request, form: bool) -> list[Given]:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind == "multipart/form-data" or (form and kind == "application/x-www-form-urlencoded"):
+        if kind == "multipart/form-data":
             found = await self._multipart(request)
+        elif form and kind == "application/x-www-form-urlencoded":
+            found = await self._form(request)
         elif form:
             raise BadRequest(415, "unsupported_media_type", "This is not a form.")
         elif kind == "application/json":
@@ -103,16 +115,29 @@ class Intake:
                     group.create_task(self._fetch(one))
         return found
 
-    async def _multipart(self, request: Request) -> list[Given]:
+    async def _form(self, request: Request) -> list[Given]:
         try:
-            async with request.form(max_files=MAX_ITEMS, max_fields=MAX_ITEMS) as parts:
+            async with request.form(max_fields=MAX_ITEMS) as parts:
                 return [g for name, value in parts.multi_items() if (g := await self._part(name, value))]
-        except (ClientDisconnect, BadRequest):
-            raise
         except HTTPException as e:
             raise BadRequest(400, "bad_form", e.detail) from e
+
+    async def _multipart(self, request: Request) -> list[Given]:
+        parser = _Whole(request.headers, request.stream(), max_files=MAX_ITEMS, max_fields=MAX_ITEMS)
+        try:
+            parts = await parser.parse()
+        except ClientDisconnect:
+            raise
+        except MultiPartException as e:
+            raise BadRequest(400, "bad_form", e.message) from e
         except Exception as e:  # the parsers raise nearly anything on hostile bytes
             raise BadRequest(400, "bad_form", "This form cannot be read.") from e
+        try:
+            if not parser.ended:
+                raise BadRequest(400, "bad_form", "The form ends too early.")
+            return [g for name, value in parts.multi_items() if (g := await self._part(name, value))]
+        finally:
+            await parts.close()
 
     async def _part(self, name: str, value: UploadFile | str) -> Given | None:
         if isinstance(value, str):
