@@ -1,5 +1,7 @@
 """A real Chromium drops, pastes, chooses and names pictures; without its script the form does the same."""
 
+# ruff: noqa: F811 - a fixture is imported, and then named as an argument
+
 from __future__ import annotations
 
 import base64
@@ -27,7 +29,7 @@ _GIVE = """([kind, data, name]) => {
 
 
 @pytest.fixture(scope="module")
-def address(template_case: Served) -> Iterator[str]:  # noqa: F811
+def address(template_case: Served) -> Iterator[str]:
     with served(template_case.ws.root) as url:
         yield f"{url}/predict"
 
@@ -39,7 +41,7 @@ def _done(page: Any, n: int) -> list[str]:
 
 def test_drop_paste_choose_and_name(
     browser: Any, address: str, template_case: Served, tmp_path: Path
-) -> None:  # noqa: F811
+) -> None:
     picture = base64.b64encode(template_case.pictures[0]).decode()
     labels = template_case.config.labels
     (tmp_path / "fine.jpg").write_bytes(template_case.pictures[1])
@@ -77,7 +79,7 @@ def test_drop_paste_choose_and_name(
 
 def test_without_javascript_on_a_phone(
     browser: Any, address: str, template_case: Served, tmp_path: Path
-) -> None:  # noqa: F811
+) -> None:
     names = []
     for i in range(2):
         names.append(tmp_path / f"{i}.jpg")
@@ -102,7 +104,7 @@ def test_without_javascript_on_a_phone(
 
 def test_a_screen_reader_hears_labels_and_news(
     browser: Any, address: str, template_case: Served, tmp_path: Path
-) -> None:  # noqa: F811
+) -> None:
     (tmp_path / "a.jpg").write_bytes(template_case.pictures[0])
     page = browser.new_page()
     page.goto(address)
@@ -120,7 +122,7 @@ def test_a_screen_reader_hears_labels_and_news(
 
 def test_a_busy_server_is_asked_again(
     browser: Any, address: str, template_case: Served, tmp_path: Path
-) -> None:  # noqa: F811
+) -> None:
     (tmp_path / "a.jpg").write_bytes(template_case.pictures[0])
     page = browser.new_page()
     page.goto(address)

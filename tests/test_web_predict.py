@@ -1,5 +1,7 @@
 """The prediction API and page against the real app: good, bad and hostile bodies, load, hot swap, security."""
 
+# ruff: noqa: F811 - a fixture is imported, and then named as an argument
+
 from __future__ import annotations
 
 import http.server
@@ -30,7 +32,7 @@ from tests.web_fixtures import served
 
 
 @pytest.fixture(scope="module")
-def site(template_case: Served) -> Iterator[httpx.Client]:  # noqa: F811
+def site(template_case: Served) -> Iterator[httpx.Client]:
     with served(template_case.ws.root) as url, client(url) as c:
         yield c
 
@@ -52,7 +54,7 @@ def conforms(answer: httpx.Response, site: httpx.Client) -> Any:
 # -- what is answered ------------------------------------------------------------------------------
 
 
-def test_a_form_raw_bytes_and_python_agree(site: httpx.Client, template_case: Served) -> None:  # noqa: F811
+def test_a_form_raw_bytes_and_python_agree(site: httpx.Client, template_case: Served) -> None:
     wanted = load(template_case.ws.root).predict(template_case.pictures[:3])
     found = conforms(site.post("/api/predict", files=files(*template_case.pictures[:3])), site)
     assert [i["name"] for i in found["items"]] == ["0.jpg", "1.jpg", "2.jpg"]
@@ -75,7 +77,7 @@ def test_a_form_raw_bytes_and_python_agree(site: httpx.Client, template_case: Se
     assert found["model"] == {"id": "0" * 16, "revision": 1}
 
 
-def test_training_pictures_are_familiar_and_noise_is_not(site: httpx.Client, template_case: Served) -> None:  # noqa: F811
+def test_training_pictures_are_familiar_and_noise_is_not(site: httpx.Client, template_case: Served) -> None:
     from PIL import Image
 
     from tests.factories import jpeg
@@ -87,7 +89,7 @@ def test_training_pictures_are_familiar_and_noise_is_not(site: httpx.Client, tem
     assert [i["unfamiliar"] for i in found] == [False] * len(pictures) + [True]
 
 
-def test_model_health_description_and_metrics(site: httpx.Client, template_case: Served) -> None:  # noqa: F811
+def test_model_health_description_and_metrics(site: httpx.Client, template_case: Served) -> None:
     model = conforms(site.get("/api/model"), site)
     assert model["classes"] == list(template_case.config.labels)
     assert conforms(site.get("/healthz"), site) == {"ok": True, "model": "0" * 16}
@@ -234,7 +236,7 @@ def elsewhere() -> Iterator[str]:
     server.server_close()
 
 
-def test_urls_are_fetched_with_the_guards_of_the_downloader(model_case: Served, elsewhere: str) -> None:  # noqa: F811
+def test_urls_are_fetched_with_the_guards_of_the_downloader(model_case: Served, elsewhere: str) -> None:
     own = config(model_case.ws.root.parent, download={"allow_private": [elsewhere]})
     _Pictures.hits.clear()
     with served(model_case.ws.root) as url, client(url) as c:
@@ -261,7 +263,7 @@ def test_urls_are_fetched_with_the_guards_of_the_downloader(model_case: Served, 
 # -- load ------------------------------------------------------------------------------------------
 
 
-def test_many_at_once_are_gathered_and_answered_right(model_case: Served) -> None:  # noqa: F811
+def test_many_at_once_are_gathered_and_answered_right(model_case: Served) -> None:
     service = Service(model_case.ws, Options(workers=2))
     try:
         serving = service.model()
@@ -275,7 +277,7 @@ def test_many_at_once_are_gathered_and_answered_right(model_case: Served) -> Non
         service.close()
 
 
-def test_too_much_work_is_refused_at_once_and_all_that_was_taken_is_answered(model_case: Served) -> None:  # noqa: F811
+def test_too_much_work_is_refused_at_once_and_all_that_was_taken_is_answered(model_case: Served) -> None:
     service = Service(model_case.ws, Options(workers=1, capacity=6))
     try:
         serving = service.model()
@@ -293,7 +295,7 @@ def test_too_much_work_is_refused_at_once_and_all_that_was_taken_is_answered(mod
         service.submit(serving, model_case.pictures[:1])
 
 
-def test_overload_gives_only_answers_and_503s(template_case: Served) -> None:  # noqa: F811
+def test_overload_gives_only_answers_and_503s(template_case: Served) -> None:
     with served(template_case.ws.root) as url, ThreadPoolExecutor(24) as pool:
 
         def ask(i: int) -> httpx.Response:
@@ -323,7 +325,7 @@ def _reason(service: Service, data: bytes) -> ImageReason | None:
     return None
 
 
-def test_a_stuck_or_greedy_decoder_is_stopped_and_the_next_picture_is_answered(model_case: Served) -> None:  # noqa: F811
+def test_a_stuck_or_greedy_decoder_is_stopped_and_the_next_picture_is_answered(model_case: Served) -> None:
     big = _big_png()
     service = Service(model_case.ws, Options(workers=1, decode=0.4))
     try:
@@ -340,7 +342,7 @@ def test_a_stuck_or_greedy_decoder_is_stopped_and_the_next_picture_is_answered(m
         service.close()
 
 
-def test_what_waited_too_long_is_refused_not_done(model_case: Served) -> None:  # noqa: F811
+def test_what_waited_too_long_is_refused_not_done(model_case: Served) -> None:
     service = Service(model_case.ws, Options(workers=1, patience=0.5))
     try:
         waiting = service.submit(service.model(), [_big_png(), _big_png(), JPEG])
@@ -354,7 +356,7 @@ def test_what_waited_too_long_is_refused_not_done(model_case: Served) -> None:  
 # -- which model -----------------------------------------------------------------------------------
 
 
-def test_a_promotion_swaps_the_model_without_a_lost_request(model_case: Served) -> None:  # noqa: F811
+def test_a_promotion_swaps_the_model_without_a_lost_request(model_case: Served) -> None:
     answers: list[httpx.Response] = []
     done = threading.Event()
 
@@ -386,7 +388,7 @@ def test_a_promotion_swaps_the_model_without_a_lost_request(model_case: Served) 
             assert items[0]["probability"] == pytest.approx(wanted[0].probability, abs=1e-4)
 
 
-def test_a_damaged_promotion_leaves_the_old_model_in_use(model_case: Served) -> None:  # noqa: F811
+def test_a_damaged_promotion_leaves_the_old_model_in_use(model_case: Served) -> None:
     with served(model_case.ws.root) as url, client(url) as c:
         assert c.get("/api/model").status_code == 200
         broken = model_case.ws.models / ("2" * 16)
@@ -423,7 +425,7 @@ def test_without_a_model_it_says_what_to_do_until_there_is_one(tmp_path: Path) -
 # -- security --------------------------------------------------------------------------------------
 
 
-def test_a_token_guards_prediction_by_header_or_cookie(template_case: Served) -> None:  # noqa: F811
+def test_a_token_guards_prediction_by_header_or_cookie(template_case: Served) -> None:
     with served(template_case.ws.root, "geheim") as url, client(url) as c:
         for path in ("/api/model", "/metrics", "/predict", "/openapi.json"):
             assert c.get(path).status_code == 401

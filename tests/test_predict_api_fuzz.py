@@ -1,0 +1,29 @@
+"""Schemathesis against the real server: whatever it sends, the API answers as its description says, never with a 500."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.predict_fixtures import Served, template_case  # noqa: F401 - fixtures
+from tests.web_fixtures import served
+
+TOOL = Path(sys.executable).with_name("schemathesis")
+
+
+@pytest.mark.parametrize("token", ["", "geheim"], ids=["open", "token"])
+def test_the_api_is_as_described(template_case: Served, tmp_path: Path, token: str) -> None:  # noqa: F811
+    if not TOOL.exists():
+        pytest.skip("schemathesis is not installed: pip install -e '.[dev]'")
+    with served(template_case.ws.root, token) as url:
+        head = ["-H", f"Authorization: Bearer {token}"] if token else []
+        command = [
+            str(TOOL), "--config-file", str(Path(__file__).with_name("schemathesis.toml")), "run", f"{url}/openapi.json",
+            "--url", url, "--seed", "1", "--request-timeout", "20", *head,
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=200, check=False)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert " 0 passed" not in done.stdout
