@@ -162,7 +162,7 @@ def age(ws: Workspace, days: float) -> None:
     then = (datetime.now(UTC) - timedelta(days=days)).isoformat()
     with Journal(ws.journal / "download.sqlite") as journal:
         for r in manifests.read(ws.downloads, "downloads").rows():
-            journal.put(r["url_id"], journal.get([r["url_id"]])[r["url_id"]] | {"finished_at": then})
+            journal.put(r["url"], journal.get([r["url"]])[r["url"]] | {"finished_at": then})
     merge(ws, ws.config())
 
 

@@ -91,6 +91,63 @@ def test_a_class_is_capped(ws: Workspace, tmp_path: Path) -> None:
     assert [r for _, r in rows(ws)] == ["ok"] * 3 + ["over_class_cap"] * 2
 
 
+def test_the_cap_holds_over_several_runs(ws: Workspace, tmp_path: Path) -> None:
+    def run(lines: str, most: int) -> list[tuple[str, str]]:
+        cfg = config(tmp_path, lines)
+        scrape(ws, cfg.model_copy(update={"scrape": cfg.scrape.model_copy(update={"max_per_class": most})}))
+        return rows(ws)
+
+    first = "".join(f"http://x.example/{i}.jpg\n" for i in range(3))
+    assert [r for _, r in run(first, 3)] == ["ok"] * 3
+    more = "http://x.example/new.jpg\n" + first
+    assert dict(run(more, 3))["http://x.example/new.jpg"] == "over_class_cap"
+    assert sorted(r for _, r in run(more, 4)) == ["ok"] * 4
+    assert [r for _, r in run(more, 1)] == ["ok"] * 4  # what is known is never taken away by a cap
+
+
+def test_lines_that_are_gone_or_moved_leave_nothing_double(ws: Workspace, tmp_path: Path) -> None:
+    scrape(ws, config(tmp_path, "http://x.example/1.jpg\nnull\nhttp://x.example/2.jpg\n"))
+    assert [r for _, r in rows(ws)] == ["ok", "not_a_url", "ok"]
+    scrape(
+        ws, config(tmp_path, "http://x.example/1.jpg\n", "http://x.example/2.jpg\n")
+    )  # the user moved a line
+    assert rows(ws) == [("http://x.example/1.jpg", "ok")]
+    assert rows(ws, "b") == [("http://b.example/1.jpg", "ok"), ("http://x.example/2.jpg", "ok")]
+    (tmp_path / "a.txt").rename(tmp_path / "new.txt")
+    raw = {"classes": {"a": {"lists": ["new.txt"]}, "b": {"lists": ["b.txt"]}}}
+    scrape(ws, parse_config(raw, base=tmp_path))
+    assert rows(ws) == [("http://x.example/1.jpg", "ok")]
+
+
+def test_a_stricter_licence_filter_holds_for_what_is_known(ws: Workspace, tmp_path: Path) -> None:
+    table = "url,license\nhttps://x.example/1.jpg,cc-by-4.0\nhttps://x.example/2.jpg,cc-by-nc-4.0\n"
+    cfg = config(tmp_path, table, name="a.csv")
+    scrape(ws, cfg)
+    strict = cfg.model_copy(update={"scrape": cfg.scrape.model_copy(update={"licenses": ("cc-by",)})})
+    scrape(ws, strict)
+    wanted = {"https://x.example/1.jpg": "ok", "https://x.example/2.jpg": "license_not_allowed"}
+    assert (len(rows(ws)), dict(rows(ws))) == (2, wanted)
+    (tmp_path / "a.csv").write_text("url,license\n")  # and also if the list says nothing of it any more
+    scrape(ws, cfg)
+    scrape(ws, strict)
+    assert [r for u, r in rows(ws) if u == "https://x.example/1.jpg"] == ["ok"]
+
+
+def test_two_lists_of_one_name_keep_all_their_lines(ws: Workspace, tmp_path: Path) -> None:
+    for i, folder in enumerate(("one", "two")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.txt").write_text(f"null\nhttp://x.example/{i}.jpg\n")
+    (tmp_path / "b.txt").write_text("http://b.example/1.jpg\n")
+    cfg = parse_config(
+        {"classes": {"a": {"lists": ["one/a.txt", "two/a.txt"]}, "b": {"lists": ["b.txt"]}}}, base=tmp_path
+    )
+    scrape(ws, cfg)
+    assert sorted(r for _, r in rows(ws)) == ["not_a_url", "not_a_url", "ok", "ok"]
+    ids = [r["url_id"] for r in manifests.read(ws.urls, "urls").rows()]
+    assert len(set(ids)) == len(ids)
+    assert not scrape(ws, cfg).changed
+
+
 def test_a_damaged_list_is_named(ws: Workspace, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"a\.parquet"):
         scrape(ws, config(tmp_path, b"PAR1 not really", name="a.parquet"))

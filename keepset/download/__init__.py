@@ -76,9 +76,9 @@ def merge(ws: Workspace, config: RunConfig) -> StageResult:
     with _journal(ws) as journal, manifests.writing(ws.downloads, "downloads") as out:
         for urls, done in _pieces(ws, everything, journal):
             rows = [
-                done[u["url_id"]] | {k: u[k] for k in ("url_id", "url", "label")}
+                done[u["url"]] | {k: u[k] for k in ("url_id", "url", "label")}
                 for u in urls
-                if u["url_id"] in done
+                if u["url"] in done
             ]
             oldest = min([oldest, *(r["finished_at"] for r in rows)])
             counts.update(str(r["reason"]) if r["reason"] else "ok" for r in rows)
@@ -128,6 +128,7 @@ def _fingerprint(ws: Workspace, config: RunConfig) -> str:
 
 
 def _journal(ws: Workspace) -> Journal:
+    """By URL: a line that moves to another list or class is not fetched again."""
     return Journal(ws.journal / "download.sqlite")
 
 
@@ -137,7 +138,7 @@ def _pieces(ws: Workspace, shard: Shard, journal: Journal) -> Iterator[tuple[lis
     for batch in manifests.batches(ws.urls, "urls", (*_COLUMNS, "status"), size=_PIECE, start=shard.start):
         urls = [u for u in batch.slice(0, left).to_pylist() if u["status"] == ItemStatus.OK]
         left -= min(left, batch.num_rows)
-        yield urls, journal.get(u["url_id"] for u in urls)
+        yield urls, journal.get(u["url"] for u in urls)
         if not left:
             return
 
@@ -148,14 +149,14 @@ def _todo(
     """What is to be asked for: the URL's row, and the journal's row if it was asked for before."""
     due = _due(config)
     for urls, done in _pieces(ws, shard, journal):
-        yield from ((u, done.get(u["url_id"])) for u in _open(ws, urls, done, due, retry_failed))
+        yield from ((u, done.get(u["url"])) for u in _open(ws, urls, done, due, retry_failed))
 
 
 def _open(
     ws: Workspace, urls: Sequence[Row], done: dict[str, Row], due: str, retry_failed: bool
 ) -> Iterator[Row]:
     for u in urls:
-        row = done.get(u["url_id"])
+        row = done.get(u["url"])
         if row is None or row["finished_at"] < due or not _kept(ws, row, retry_failed):
             yield u
 

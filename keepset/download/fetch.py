@@ -22,9 +22,10 @@ from keepset.download.address import Blocked, Resolver, Unresolved
 from keepset.download.robots import Robots
 from keepset.download.transport import Connections
 from keepset.files import refusals
+from keepset.formats import sniff
 from keepset.reasons import DownloadReason as Reason
 
-__all__ = ["Answer", "Fetched", "Fetcher", "Trouble", "Wanted", "retry_after", "sniff", "user_agent"]
+__all__ = ["Answer", "Fetched", "Fetcher", "Trouble", "Wanted", "retry_after", "user_agent"]
 
 _TRANSIENT = {
     Reason.DNS, Reason.CONNECT, Reason.TIMEOUT, Reason.TOO_SLOW, Reason.TRUNCATED, Reason.PROTOCOL,
@@ -297,20 +298,3 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 def user_agent(contact: str) -> str:
     """What we call ourselves to servers, with whom to write to if that is given."""
     return f"keepset/{__version__} (image data sets{f'; {contact}' if contact else ''})"
-
-
-def sniff(head: bytes) -> str | None:
-    """The image format by its first bytes, or None."""
-    if head.startswith(b"\xff\xd8\xff"):
-        return "jpeg"
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "png"
-    if head[:6] in (b"GIF87a", b"GIF89a"):
-        return "gif"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "webp"
-    if head.startswith(b"BM"):
-        return "bmp"
-    if head[4:12] in (b"ftypavif", b"ftypavis"):
-        return "avif"
-    return None

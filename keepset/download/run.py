@@ -13,10 +13,11 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from keepset.config import RunConfig
-from keepset.download.fetch import Fetched, Fetcher, Trouble, Wanted, sniff, user_agent
+from keepset.download.fetch import Fetched, Fetcher, Trouble, Wanted, user_agent
 from keepset.download.turns import Turns
 from keepset.errors import KeepsetError
 from keepset.files import refusals
+from keepset.formats import sniff
 from keepset.journal import Journal
 from keepset.reasons import DownloadReason, ItemStatus
 from keepset.settings import settings
@@ -80,7 +81,7 @@ class Run:
         finally:
             free.release()
         self.turns.done(host)
-        self.journal.put(item.row["url_id"], row)
+        self.journal.put(item.row["url"], row)
         self.failed += row["status"] != ItemStatus.OK
         self.bytes += item.facts.bytes or 0
         self.progress.advance(failed=self.failed, MB=round(self.bytes / 1e6, 1))

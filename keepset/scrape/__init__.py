@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import import_module
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keepset import manifests
@@ -19,11 +20,13 @@ from keepset.stages import SILENT, Progress, Stage, StageResult
 from keepset.workspace import Workspace
 
 if TYPE_CHECKING:
+    from keepset.scrape.known import Known
     from keepset.scrape.web import Web
 
 __all__ = ["SEARCHES", "Found", "scrape"]
 
 VERSION = 1
+_PIECE = 4096  # rows that are tables of dicts at one time
 SEARCHES = ("openverse", "wikimedia", "inaturalist", "gbif", "duckduckgo")
 
 
@@ -49,34 +52,31 @@ def scrape(
     ws: Workspace, config: RunConfig, *, progress: Progress = SILENT, now: datetime | None = None
 ) -> StageResult:
     """Collect from every source of every class. Lines that are no URL are kept, with their reason."""
+    from keepset.scrape.known import Known
+
     with ws.lock("scrape"):
-        old = manifests.read(ws.urls, "urls").rows() if ws.urls.exists() else []
-        known = {r["url_id"]: r for r in old}
+        known = Known.of(ws)
         progress.start("collecting URLs", None)
-        with _web(ws, config) as web:
-            rows = list(_rows(config, known, now or datetime.now(UTC), progress, web))
-        added = [r for r in rows if r["url_id"] not in known]
-        named = {r["url_id"] for r in rows}
-        # What a source no longer names stays: its picture may be in the data set.
-        kept = [r for r in old if r["url_id"] not in named and r["label"] in config.labels]
-        # Known rows keep their places, so that a source which is silent today changes nothing further down.
-        place = {r["url_id"]: i for i, r in enumerate(old)}
-        table = manifests.table_from_rows(
-            "urls", sorted(rows + kept, key=lambda r: place.get(r["url_id"], len(place)))
-        )
-        fingerprint = manifests.fingerprint(
-            "scrape",
-            {"urls": manifests.content_hash("urls", table)},
-            config.part("classes", "scrape"),
-            VERSION,
-        )
-        if manifests.up_to_date(ws.urls, fingerprint):
-            return StageResult(
-                Stage.SCRAPE, False, f"up to date: {len(old)} lines, nothing new", _counts(old)
-            )
-        manifests.write(ws.urls, table, Header("urls", "scrape", fingerprint, {}, config.as_dict()))
-    counts = _counts(rows + kept)
-    message = f"{counts['ok']} URLs ({len(added)} new lines, {counts['rejected']} lines rejected)"
+        fresh = ws.journal / "fresh-urls.parquet"
+        try:
+            with _web(ws, config) as web, manifests.writing(fresh, "urls") as found:
+                rows = _rows(config, known, now or datetime.now(UTC), progress, web)
+                while piece := list(islice(rows, _PIECE)):
+                    found.add(piece)
+                found.commit(Header("urls", "scrape", "", {}))
+            with manifests.writing(ws.urls, "urls") as out:
+                counts = known.combine(fresh, config, out)
+                fingerprint = manifests.fingerprint(
+                    "scrape", {"urls": out.content_hash()}, config.part("classes", "scrape"), VERSION
+                )
+                if manifests.up_to_date(ws.urls, fingerprint):
+                    message = f"up to date: {out.rows} lines, nothing new"
+                    return StageResult(Stage.SCRAPE, False, message, counts)
+                out.commit(Header("urls", "scrape", fingerprint, {}, config.as_dict()))
+        finally:
+            added = manifests.read_header(fresh).rows if fresh.exists() else 0
+            fresh.unlink(missing_ok=True)
+    message = f"{counts['ok']} URLs ({added} new lines, {counts['rejected']} lines rejected)"
     return StageResult(Stage.SCRAPE, True, message, counts, {"urls": "manifests/urls.parquet"})
 
 
@@ -97,43 +97,46 @@ def _license_taken(found: Found, config: RunConfig) -> bool:
     return taken(found.license, config.scrape.licenses)
 
 
-def _counts(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    found = list(rows)
-    reasons: dict[str, int] = {}
-    for r in found:
-        if r.get("reason"):
-            reasons[str(r["reason"])] = reasons.get(str(r["reason"]), 0) + 1
-    ok = sum(r["status"] == ItemStatus.OK for r in found)
-    return {"ok": ok, "rejected": len(found) - ok, **reasons}
-
-
 def _rows(
-    config: RunConfig, known: dict[str, dict[str, Any]], now: datetime, progress: Progress, web: Web | None
+    config: RunConfig, known: Known, now: datetime, progress: Progress, web: Web | None
 ) -> Iterator[dict[str, Any]]:
-    taken: dict[str, str] = {}
+    """The rows that are new; ``known`` learns which of its own were named again."""
     for c in config.classes:
-        count = 0
-        answered = {(r["source"], r["query"]) for r in known.values() if r["label"] == c.name}
-        told = _Told(progress, frozenset(answered))
-        for found in _sources(c, web, lambda: count < config.scrape.max_per_class, told):  # noqa: B023
-            url, reason, detail = _checked(found, c.name, taken)
+        room = config.scrape.max_per_class - known.count(c.name)
+        told = _Told(progress, known)
+
+        def has_room() -> bool:
+            return room > 0  # noqa: B023 - asked within this turn of the loop
+
+        for found in _sources(c, web, has_room, told):
+            progress.advance()
+            url, reason, detail = _checked(found)
             if reason is None and found.source != "folder" and not _license_taken(found, config):
                 reason, detail = UrlReason.LICENSE, f"its licence: {found.license or 'not given'}"
-            if reason is None and count >= config.scrape.max_per_class:
-                reason, detail = UrlReason.OVER_CAP, f"the class has {count} URLs already"
+            if reason is None and (other := known.taken.label(url)) is not None:
+                reason, detail = _duplicate(other, c.name)
+            accepted = known.is_accepted(c.name, found.source, found.query, url)
+            if reason is None and not accepted and room <= 0:
+                reason, detail = (
+                    UrlReason.OVER_CAP,
+                    f"the class has {config.scrape.max_per_class} URLs already",
+                )
             if reason is None:
-                taken[url] = c.name
-                count += 1
-            status = ItemStatus.OK if reason is None else ItemStatus.REJECTED
-            key = f"{c.name}\n{found.source}\n{found.query}\n{found.rank if reason else ''}\n{url}"
-            url_id = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-            first = known.get(url_id, {}).get("discovered_at", now)
+                known.taken.add(url, c.name)
+                room -= not accepted
             facts = {k: v for k, v in asdict(found).items() if k != "url"}
-            yield {
-                "url_id": url_id, "url": url, "label": c.name, "status": str(status),
-                "reason": reason and str(reason), "detail": detail, "discovered_at": first, **facts,
+            row = {
+                "url": url, "label": c.name, "status": str(ItemStatus.REJECTED if reason else ItemStatus.OK),
+                "reason": reason and str(reason), "detail": detail, "discovered_at": now, **facts,
             }  # fmt: skip
-            progress.advance()
+            if (new := known.name(row)) is not None:
+                yield new
+
+
+def _duplicate(other: str, label: str) -> tuple[UrlReason, str]:
+    if other == label:
+        return UrlReason.DUPLICATE, "named before in this class"
+    return UrlReason.OTHER_CLASS, f"the class '{other}' has it"
 
 
 def _sources(c: ClassConfig, web: Web | None, room: Callable[[], bool], told: _Told) -> Iterator[Found]:
@@ -143,16 +146,18 @@ def _sources(c: ClassConfig, web: Web | None, room: Callable[[], bool], told: _T
 
     for path in c.lists:
         yield from read_list(path)
+        told.known.read_whole(c.name, "list", Path(path).name)
     for path in c.folders:
         yield from read_folder(path)
+        told.known.read_whole(c.name, "folder", path)
     if web is None:
         return
     from keepset.scrape.page import read_page
 
     for page in c.pages:
-        yield from _while(room, read_page(page, web), told, ("page", page))
+        yield from _while(room, read_page(page, web), told, (c.name, "page", page))
     for source, query in c.search.items():
-        yield from _while(room, _search(source, query, web), told, (source, query))
+        yield from _while(room, _search(source, query, web), told, (c.name, source, query))
 
 
 def _search(source: str, query: str, web: Web) -> Iterator[Found]:
@@ -163,19 +168,20 @@ def _search(source: str, query: str, web: Web) -> Iterator[Found]:
 
 
 def _while(
-    room: Callable[[], bool], answers: Iterator[Found], told: _Told, place: tuple[str, str]
+    room: Callable[[], bool], answers: Iterator[Found], told: _Told, place: tuple[str, str, str]
 ) -> Iterator[Found]:
     """A source that fails half-way, or failed only today, loses nothing that is known: it is told, and left."""
-    some = place in told.known
+    some = place in told.known.places
     while room():
         try:
             found = next(answers, None)
         except SourceError as e:
             if not some:
                 raise
-            told.progress.note(f"{place[0]} '{place[1]}' was left early: {e}")
+            told.progress.note(f"{place[1]} '{place[2]}' was left early: {e}")
             return
         if found is None:
+            told.known.read_whole(*place)
             return
         some = True
         yield found
@@ -183,13 +189,13 @@ def _while(
 
 @dataclass(frozen=True)
 class _Told:
-    """Whom to tell, and which (source, query) has answered before."""
+    """Whom to tell, and what is known from before."""
 
     progress: Progress
-    known: frozenset[tuple[str, str]]
+    known: Known
 
 
-def _checked(found: Found, label: str, taken: dict[str, str]) -> tuple[str, UrlReason | None, str | None]:
+def _checked(found: Found) -> tuple[str, UrlReason | None, str | None]:
     raw = found.url.strip()
     if found.source == "folder":
         return raw, None, None
@@ -200,8 +206,4 @@ def _checked(found: Found, label: str, taken: dict[str, str]) -> tuple[str, UrlR
         return raw[:2000], UrlReason.NOT_A_URL, None
     if scheme.lower() not in ("http", "https"):
         return raw[:2000], UrlReason.SCHEME, f"{scheme}: only http and https are fetched"
-    if raw in taken:
-        if taken[raw] == label:
-            return raw, UrlReason.DUPLICATE, "named before in this class"
-        return raw, UrlReason.OTHER_CLASS, f"the class '{taken[raw]}' has it"
     return raw, None, None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,23 +31,24 @@ def read_list(path: str) -> Iterator[Found]:
 
 
 def _text(file: Path) -> Iterator[Found]:
-    lines = file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    first = next((x for x in lines if x.strip()), "")
-    columns = [c.strip().strip('"').lower() for c in first.split(",")]
-    if "url" in columns:
-        yield from _table(file, lines)
-        return
-    rank = 0
-    for line in lines:
-        text = line.strip().rstrip(",").strip().strip('"')
-        if text and not text.startswith("#"):
-            yield _found(text, file, rank, {})
-            rank += 1
+    with file.open(encoding="utf-8-sig", errors="replace") as f:
+        lines = (x for x in f if x.strip())
+        first = next(lines, "")
+        columns = [c.strip().strip('"').lower() for c in first.split(",")]
+        everything = itertools.chain([first], lines)
+        if "url" in columns:
+            yield from _table(file, everything)
+            return
+        rank = 0
+        for line in everything:
+            text = line.strip().rstrip(",").strip().strip('"')
+            if text and not text.startswith("#"):
+                yield _found(text, file, rank, {})
+                rank += 1
 
 
-def _table(file: Path, lines: list[str]) -> Iterator[Found]:
-    rows = csv.DictReader(x for x in lines if x.strip())
-    for rank, row in enumerate(rows):
+def _table(file: Path, lines: Iterable[str]) -> Iterator[Found]:
+    for rank, row in enumerate(csv.DictReader(lines)):
         clean = {str(k).strip().lower(): v for k, v in row.items() if k is not None}
         yield _found(clean.get("url") or "", file, rank, clean)
 
