@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
 from itertools import islice
@@ -124,7 +124,7 @@ def _rows(
             if reason is None:
                 known.taken.add(url, c.name)
                 room -= not accepted
-            facts = {k: v for k, v in asdict(found).items() if k != "url"}
+            facts = {k: v for k, v in vars(found).items() if k != "url"}
             row = {
                 "url": url, "label": c.name, "status": str(ItemStatus.REJECTED if reason else ItemStatus.OK),
                 "reason": reason and str(reason), "detail": detail, "discovered_at": now, **facts,
