@@ -1,7 +1,7 @@
 """Why an item was not taken, or why it is shown to a person: the closed vocabularies.
 
 Values are what stands in the manifests, so they never change their spelling.
-``REMEDIES`` says in words what a person can do about each download or image reason.
+``REMEDIES`` says in words what a person can do about each URL, download or image reason.
 """
 
 from __future__ import annotations
@@ -123,6 +123,13 @@ class CandidateReason(StrEnum):
 
 
 REMEDIES: dict[str, str] = {
+    UrlReason.NOT_A_URL: "Mend the line in the list, or leave it: it does no harm.",
+    UrlReason.DATA_URI: "Save the picture as a file and use the folder source.",
+    UrlReason.SCHEME: "Only http and https are fetched; use the folder source for local files.",
+    UrlReason.DUPLICATE: "Nothing to do: it was named before.",
+    UrlReason.OTHER_CLASS: "Take the URL out of the class where it does not belong.",
+    UrlReason.LICENSE: "Add the licence to [scrape] licenses if it is wanted.",
+    UrlReason.OVER_CAP: "Raise [scrape] max_per_class if more are wanted.",
     DownloadReason.BLOCKED_SCHEME: "Only http and https are fetched; use the folder source for local files.",
     DownloadReason.BLOCKED_ADDRESS: "The address is not public; for a server of your own, name it in "
     "[download] allow_private.",
@@ -134,7 +141,7 @@ REMEDIES: dict[str, str] = {
     DownloadReason.TLS: "The host's certificate is not valid; look at the site in a browser.",
     DownloadReason.TIMEOUT: "Raise [download] deadline_s, or try --retry-failed later.",
     DownloadReason.TOO_SLOW: "Lower [download] min_bytes_per_s, or try --retry-failed later.",
-    DownloadReason.TRUNCATED: "The host broke off; try --retry-failed later.",
+    DownloadReason.TRUNCATED: "The file ends early; try --retry-failed later.",
     DownloadReason.PROTOCOL: "The host does not speak HTTP properly.",
     DownloadReason.TOO_LARGE: "Raise [download] max_bytes if such pictures are wanted.",
     DownloadReason.DECOMPRESSION: "The body unpacks to far more than it sends; leave it out.",
@@ -147,6 +154,11 @@ REMEDIES: dict[str, str] = {
     DownloadReason.NOT_AN_IMAGE: "The URL leads to a page, not to a picture; use the page source for it.",
     DownloadReason.EMPTY: "The host sent nothing; try --retry-failed later.",
     DownloadReason.CHECKSUM: "The file is not the one the source described; look at its landing page.",
+    ImageReason.BROKEN: "The file is damaged; leave it out, or find another copy.",
+    ImageReason.TOO_MANY_FRAMES: "Raise [validate] max_frames if such animations are wanted.",
+    ImageReason.CRASHED: "The decoder broke on it; leave it out, and do not open it elsewhere.",
+    ImageReason.EMPTY: "The file is empty; leave it out.",
+    ImageReason.MISSING: "The blob is gone from the workspace; run `keepset download` to fetch it again.",
     ImageReason.FORMAT: "Add the format to [validate] formats if it is wanted.",
     ImageReason.TOO_MANY_PIXELS: "Raise [validate] max_pixels if such pictures are wanted.",
     ImageReason.TOO_MANY_SCANS: "A progressive JPEG made to be slow; leave it out.",

@@ -4,8 +4,11 @@ from dataclasses import asdict
 from typing import Any
 
 from prefect import task
+from prefect.artifacts import create_table_artifact
 
-from tasks.running import PrefectProgress, opened, tell
+from keepset.failures import failures
+from keepset.stages import Stage
+from tasks.running import PrefectProgress, artifact_key, opened, tell
 
 __all__ = ["download", "download_shard", "plan_download"]
 
@@ -35,4 +38,10 @@ def download(workspace: str) -> dict[str, Any]:
     from keepset.download import download as stage
 
     ws, config = opened(workspace)
-    return tell(ws, stage(ws, config, progress=PrefectProgress(ws)))
+    done = tell(ws, stage(ws, config, progress=PrefectProgress(ws)))
+    rows = [{"reason": f.reason, "count": f.count, "hosts": ", ".join(f"{h} {n}" for h, n in f.hosts),
+             "what to do": f.remedy} for f in failures(ws, Stage.DOWNLOAD)]  # fmt: skip
+    create_table_artifact(
+        rows, key=artifact_key(ws, "failures"), description="What was not downloaded, and why"
+    )
+    return done

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from typing import Annotated, Any
@@ -9,7 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from keepset.cli import output
-from keepset.cli.options import JsonOption, WorkspaceOption
+from keepset.cli.options import JsonOption, WorkspaceOption, open_workspace
+from keepset.stages import Stage
 
 __all__ = ["register"]
 
@@ -19,6 +21,7 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel=panel)(up)
     app.command(rich_help_panel=panel)(down)
     app.command(rich_help_panel=panel)(status)
+    app.command(rich_help_panel=panel)(failures)
     app.command(rich_help_panel=panel)(web)
     app.command(rich_help_panel=panel)(doctor)
 
@@ -53,6 +56,33 @@ def _stack(verb: str, workspace: Any, options: list[str], as_json: bool) -> None
     root = workspace or settings().workspace
     command = [sys.executable, "-m", "deployments.stack", verb, "--workspace", str(root), *options]
     raise typer.Exit(subprocess.call(command + (["--json"] if as_json else [])))
+
+
+def failures(
+    workspace: WorkspaceOption = None,
+    stage: Annotated[
+        Stage | None, typer.Option(help="Of one stage only: scrape, download or validate.", metavar="STAGE")
+    ] = None,
+    each: Annotated[
+        bool, typer.Option("--each", help="Every single one, a line each, not the sums.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """What was not taken and why: by reason and host, with what to do about it.
+
+    `keepset failures --each --stage download` lists each URL with its reason and the details.
+    """
+    from keepset import failures as domain
+
+    ws, _ = open_workspace(workspace)
+    if each:
+        rows = ({"stage": str(s)} | row for s, row in domain.listed(ws, stage))
+        for row in rows:
+            print(json.dumps(row) if as_json else "\t".join(str(v or "") for v in row.values()))
+    elif as_json:
+        output.document([f.as_dict() for f in domain.failures(ws, stage)])
+    else:
+        output.failures(ws, stage)
 
 
 def status(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:

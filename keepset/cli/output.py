@@ -10,12 +10,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from keepset.errors import KeepsetError
-from keepset.stages import Progress, StageResult, facts_line
+from keepset.stages import Progress, Stage, StageResult, facts_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
-__all__ = ["document", "fail", "progress", "results", "say", "table"]
+    from keepset.workspace import Workspace
+
+__all__ = ["document", "fail", "failures", "progress", "results", "say", "table"]
 
 
 def say(message: str) -> None:
@@ -53,6 +55,22 @@ def results(found: Iterable[StageResult], *, as_json: bool) -> list[StageResult]
 def _line(result: StageResult) -> str:
     mark = "✓" if result.changed else "·"
     return f"{mark} {result.stage:<10} {result.message}"
+
+
+def failures(ws: Workspace, stage: Stage | None = None) -> None:
+    """What was not taken, by reason and host, with the remedy; nothing at all if everything was."""
+    from keepset.failures import failures as found
+
+    rows = [
+        (f.reason, f.count, ", ".join(f"{host} {n}" for host, n in f.hosts), f.remedy)
+        for f in found(ws, stage)
+    ]
+    if rows:
+        table(
+            f"Not taken ({stage})" if stage else "Not taken",
+            ("reason", "", "hosts with most", "what to do"),
+            rows,
+        )
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from keepset.cli import output
 from keepset.cli.options import ConfigArgument, JsonOption, WorkspaceOption, open_workspace
+from keepset.stages import Stage
 
 __all__ = ["register"]
 
@@ -122,6 +123,8 @@ def download(
 ) -> None:
     """Fetch the URLs: concurrent, polite, resumable; each failure is a row with its reason."""
     _stage("download", config, workspace, as_json, retry_failed=retry_failed)
+    if not as_json:
+        output.failures(open_workspace(workspace)[0], Stage.DOWNLOAD)
 
 
 def validate(
