@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -100,7 +101,9 @@ def test_no_model_says_what_to_do(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-def test_prediction_does_not_need_torch(served: tuple[Workspace, Predictor, list[str]]) -> None:
+def test_prediction_needs_no_torch_and_reports_to_nobody(
+    served: tuple[Workspace, Predictor, list[str]], tmp_path: Path
+) -> None:
     ws, _, shas = served
     code = (
         "import sys; from keepset import load; load(sys.argv[1]).predict(sys.argv[2]); "
@@ -111,8 +114,10 @@ def test_prediction_does_not_need_torch(served: tuple[Workspace, Predictor, list
         capture_output=True,
         text=True,
         check=True,
+        env={**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)},
     )
     assert done.stdout.strip() == "False"
+    assert list(tmp_path.rglob("*onnxruntime*")) == []  # it keeps no book for its makers
 
 
 def test_writers_hold_every_row(served: tuple[Workspace, Predictor, list[str]], tmp_path: Path) -> None:
@@ -128,3 +133,66 @@ def test_writers_hold_every_row(served: tuple[Workspace, Predictor, list[str]], 
     table = pq.read_table(tmp_path / "out.parquet").to_pylist()
     assert dict(table[0]["probabilities"]) == rows[0].as_dict()["probabilities"]
     assert table[1]["probabilities"] is None
+
+
+def test_the_distance_is_that_of_cleaning_and_noise_is_unfamiliar(tmp_path: Path) -> None:
+    from keepset.train.results import distances
+    from tests.predict_fixtures import make_served
+
+    case = make_served(tmp_path)
+    predictor = load(case.ws.root)
+    rows = case.ws.current_dataset().rows()
+    pixels = [predictor.prepare(case.ws.blob(r["sha256"])) for r in rows]
+    features = predictor._session.run(["features"], {"pixels": np.stack(pixels)})[0]
+    learn = np.array([r["split"] == "train" for r in rows])
+    wanted = distances(features, learn)
+    found = predictor.predict_pixels(pixels)
+    for row, w, p in zip(rows, wanted, found, strict=True):
+        if row["split"] == "valid":  # a training picture is its own nearest neighbour here
+            assert p.distance == pytest.approx(w, abs=1e-5)
+    assert predictor.far == pytest.approx(float(np.quantile(wanted[~learn], 0.99)), abs=1e-5)
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
+    assert predictor.predict(noise).unfamiliar
+
+
+def test_an_export_of_an_older_version_is_made_again(tmp_path: Path) -> None:
+    import onnx
+
+    from tests.predict_fixtures import make_served
+
+    case = make_served(tmp_path)
+    path = export_model(case.ws, "0" * 16)
+    stands = path.stat().st_mtime_ns
+    assert export_model(case.ws, "0" * 16).stat().st_mtime_ns == stands
+    model = onnx.load(str(path))
+    onnx.helper.set_model_props(model, {"classes": "[]"})
+    onnx.save(model, str(path))
+    with pytest.raises(ModelError, match="lacks Keepset's metadata"):
+        load(path)
+    assert load(export_model(case.ws, "0" * 16)).classes == case.config.labels
+
+
+def test_an_export_that_differs_from_torch_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from keepset.export import onnx as exporting
+    from tests.predict_fixtures import make_served
+
+    case = make_served(tmp_path)
+    path = case.ws.models / ("0" * 16) / "model.onnx"
+    path.unlink()
+    real = exporting._write
+
+    def other_weights(network: object, *given: object) -> None:
+        import torch
+
+        with torch.no_grad():
+            network.network.network.get_classifier().bias[0] += 0.01  # type: ignore[attr-defined]
+        real(network, *given)  # type: ignore[arg-type]
+        with torch.no_grad():
+            network.network.network.get_classifier().bias[0] -= 0.01  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(exporting, "_write", other_weights)
+    with pytest.raises(ModelError, match="differs from torch"):
+        export_model(case.ws, "0" * 16)
+    assert not path.exists()

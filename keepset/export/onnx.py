@@ -134,14 +134,15 @@ def _write(network: torch.nn.Module, record: ModelRecord, far: float, path: Path
 def _check(network: torch.nn.Module, ws: Workspace, record: ModelRecord, path: Path) -> None:
     """Same top class and probabilities as torch, on images of the validation set and on noise."""
     import numpy as np
-    import onnxruntime as ort
+
+    from keepset.predict.model import session
 
     side = record.preprocess.crop
     noise = np.random.default_rng(0).integers(0, 256, (2, side, side, 3), dtype=np.uint8)
     pixels = np.concatenate([noise, held_out(ws, record)])
     wanted = _softmax(forward(network, pixels)[0])
-    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    got = _softmax(np.concatenate([session.run(["logits"], {"pixels": p[None]})[0] for p in pixels]))
+    exported = session(path)
+    got = _softmax(np.concatenate([exported.run(["logits"], {"pixels": p[None]})[0] for p in pixels]))
     off = float(np.abs(got - wanted).max())
     top = np.sort(wanted, axis=1)[:, -2:]
     clear = top[:, -1] - top[:, 0] > 2 * TOLERANCE  # of two equal classes either may come first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["Outcome", "Prediction", "Predictor", "find", "load"]
+__all__ = ["Outcome", "Prediction", "Predictor", "find", "load", "session"]
 
 AT_ONCE = 4
 """Pictures in one call: more take no less time each on a CPU, and 16 MB of memory each."""
@@ -52,7 +53,7 @@ class Predictor:
 
     def __init__(self, path: Path, *, unsure_below: float = 0.6, threads: int = 1) -> None:
         self.path, self.unsure_below = path, unsure_below
-        self._session = _session(path, threads)
+        self._session = session(path, threads)
         facts = self._session.get_modelmeta().custom_metadata_map
         try:
             spec = json.loads(facts["preprocess"])
@@ -140,7 +141,9 @@ def find(path: Path) -> Path:
     return found
 
 
-def _session(path: Path, threads: int) -> Any:
+def session(path: Path, threads: int = 1) -> Any:
+    """An ``InferenceSession`` on the CPU. Raises ``ModelError``."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else it writes to ~/.cache, and home to its makers
     import onnxruntime as ort
 
     options = ort.SessionOptions()
