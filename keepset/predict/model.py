@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Outcome", "Prediction", "Predictor", "find", "load", "session"]
 
-AT_ONCE = 4
+AT_ONCE = 2
 """Pictures in one call: more take no less time each on a CPU, and 16 MB of memory each."""
 
 

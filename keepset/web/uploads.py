@@ -75,6 +75,11 @@ class Intake:
         try:
             async with asyncio.timeout(READ_S):
                 found = await self._read(request, form)
+            fetched = sum(len(one.data) for one in found if one.url)
+            self.left -= fetched
+            size += fetched
+            if self.left < 0:
+                raise Busy(2)
             yield found
         except TimeoutError as e:
             raise BadRequest(408, "too_slow", f"The body did not come within {READ_S:g} s.") from e
