@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
-import resource
 import socket
 import subprocess
 import sys
@@ -33,7 +33,7 @@ class Cost:
     cpu_s: float
     wall_s: float
     peak_mb: float
-    """Proportional set size (shared pages once) of the process tree, sampled five times a second."""
+    """Proportional set size (shared pages once) of the process tree, sampled."""
     output: str
 
 
@@ -47,39 +47,64 @@ def tool(name: str, urls: Path, out: Path, *more: str) -> Cost:
 
 def run(command: list[str], **environment: str) -> Cost:
     """Raises ``CalledProcessError`` with the program's own words."""
-    before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    begin = time.monotonic()
     child = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=CHECKOUT,
         env=os.environ | environment,
     )  # fmt: skip
-    peak = [0.0]
-    watch = threading.Thread(target=_watch, args=(child, peak), daemon=True)
-    watch.start()
+    watch = _Watch(child.pid)
     output, _ = child.communicate()
     wall = time.monotonic() - begin
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if child.returncode:
         raise subprocess.CalledProcessError(child.returncode, command, output[-2000:])
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Cost(cpu, wall, peak[0], output)
+    return Cost(watch.cpu_s(), wall, watch.peak_mb, output)
 
 
-def _watch(child: subprocess.Popen[str], peak: list[float]) -> None:
-    while child.poll() is None:
-        peak[0] = max(peak[0], sum(_pss_mb(pid) for pid in _tree(child.pid)))
-        time.sleep(0.2)
+class _Watch:
+    """Looks at all processes of a tree every 50 ms.
+
+    Not ``getrusage``: a worker whose parent does not wait for it (those of a fork server) is not in it.
+    """
+
+    def __init__(self, root: int) -> None:
+        self.cpu: dict[int, float] = {}
+        self.peak_mb = 0.0
+        threading.Thread(target=self._look, args=(root,), daemon=True).start()
+
+    def cpu_s(self) -> float:
+        return sum(self.cpu.values())
+
+    def _look(self, root: int) -> None:
+        known = {root}
+        for turn in itertools.count():
+            alive = [pid for pid in _tree(known) if pid not in known or Path(f"/proc/{pid}").exists()]
+            known.update(alive)
+            if not alive:
+                return
+            for pid in alive:
+                self.cpu[pid] = max(self.cpu.get(pid, 0.0), _cpu_s(pid))
+            if turn % 4 == 0:
+                self.peak_mb = max(self.peak_mb, sum(_pss_mb(pid) for pid in alive))
+            time.sleep(0.05)
 
 
-def _tree(root: int) -> list[int]:
+def _cpu_s(pid: int) -> float:
+    with contextlib.suppress(OSError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
+
+
+def _tree(roots: set[int]) -> set[int]:
     parents: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             fields = stat.read_text().rpartition(")")[2].split()
             parents.setdefault(int(fields[1]), []).append(int(stat.parent.name))
-    found, new = [], [root]
+    found, new = set[int](), set(roots)
     while new:
-        found += new
-        new = [c for p in new for c in parents.get(p, ())]
+        found |= new
+        new = {c for p in new for c in parents.get(p, ())} - found
     return found
 
 
