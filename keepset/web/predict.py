@@ -159,6 +159,8 @@ class PredictionSite:
         async with self.intake.given(request, form=form) as given:
             sound = [g for g in given if g.trouble is None]
             futures = self.service.submit(serving, [g.data for g in sound], preview=form)
+            for g in sound:
+                g.data = b""  # the service lets go of it as soon as it is decoded
             found = dict(zip(map(id, sound), await asyncio.gather(*map(_outcome, futures)), strict=True))
             return [_item(g, found.get(id(g))) for g in given]
 

@@ -150,6 +150,7 @@ class Intake:
         if not value.filename and not value.size:
             return None  # a file field that was left empty
         data = await value.read(self.limits.max_bytes + 1)
+        await value.close()
         return self._capped(Given((value.filename or "file")[:200], data))
 
     def _capped(self, one: Given) -> Given:
