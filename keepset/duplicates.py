@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,115 +14,215 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["group", "near_pairs"]
+__all__ = ["Pictures", "group", "near_pairs"]
 
 _SAME_ENOUGH = 14.0
 """Mean absolute difference of 32 x 32 grey thumbnails, contrast-matched, grey levels 0..255."""
 _FLAT = 6.0
 """Standard deviation under which a picture is too uniform for a perceptual hash to mean anything."""
+_FLAT_ALIKE = 1.0
+"""What the mean of each channel, and the mean difference of grey, of two such pictures may differ by."""
+_SEEN = 20_000
+"""Thumbnails kept in memory while comparing, at 4 kB each."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What grouping needs to know of ``n`` good images: columns of length n, in one order."""
+
+    sha256: Sequence[str]
+    phash: npt.NDArray[np.uint64]
+    width: npt.NDArray[np.int32]
+    height: npt.NDArray[np.int32]
+    bytes: npt.NDArray[np.int64]
 
 
 def group(
-    rows: Sequence[Mapping[str, Any]], thumbs: Mapping[str, Path], near_bits: int
+    pictures: Pictures,
+    thumb: Callable[[str], Path],
+    digests: Callable[[list[str]], Mapping[str, str]],
+    near_bits: int,
 ) -> dict[str, dict[str, Any]]:
-    """``{"group_id", "dup_of", "dup_kind"}`` by sha256 for images rows that are ok.
+    """``{"group_id", "dup_of", "dup_kind", "pixel_hash"}`` by sha256 of the images that are not alone.
 
-    The best copy of a group has the most pixels, then the most bytes, then the smallest sha256; the others name it.
+    ``thumb`` says where an image's thumbnail is. ``digests`` gives a digest of the full upright pixels of the
+    images it is asked for: those that look the same and have one size, because only there it decides anything.
+    The best copy of a group has the most pixels, then the most bytes, then the smallest sha256; the others name
+    it, as ``exact`` if they have its very pixels, else as ``near``.
     """
-    by_sha = {str(r["sha256"]): r for r in rows}
-    shas = list(by_sha)
-    parent = {s: s for s in shas}
-
-    def root(s: str) -> str:
-        while parent[s] != s:
-            parent[s] = parent[parent[s]]
-            s = parent[s]
-        return s
-
-    first: dict[str, str] = {}
-    for s in shas:
-        same = first.setdefault(str(by_sha[s]["pixel_hash"]), s)
-        parent[root(s)] = root(same)
-    ones = sorted(first.values())
-    small = _Small(thumbs)
-    for i, j in near_pairs(np.array([by_sha[s]["phash"] for s in ones], np.uint64), near_bits):
-        a, b = root(ones[i]), root(ones[j])
-        if a != b and small.alike(ones[i], ones[j]):
-            parent[a] = b
-    groups: dict[str, list[str]] = {}
-    for s in shas:
-        groups.setdefault(root(s), []).append(s)
-    return {s: facts for members in groups.values() for s, facts in _facts(members, by_sha)}
+    groups = _alike(pictures, thumb, near_bits)
+    same_size = [twins for members in groups for twins in _same_size(members, pictures)]
+    wanted = sorted(pictures.sha256[i] for twins in same_size for i in twins)
+    known = digests(wanted) if wanted else {}
+    return {sha: facts for members in groups for sha, facts in _facts(members, pictures, known)}
 
 
-def _facts(
-    members: list[str], by_sha: Mapping[str, Mapping[str, Any]]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    def size(s: str) -> tuple[int, int, str]:
-        r = by_sha[s]
-        return -int(r["width"]) * int(r["height"]), -int(r["bytes"]), s
-
-    best, group_id = min(members, key=size), min(members)
-    for s in members:
-        exact = any(by_sha[s]["pixel_hash"] == by_sha[o]["pixel_hash"] for o in members if o != s)
-        kind = (
-            None
-            if s == best
-            else "exact"
-            if exact and by_sha[s]["pixel_hash"] == by_sha[best]["pixel_hash"]
-            else "near"
-        )
-        yield s, {"group_id": group_id, "dup_of": None if s == best else best, "dup_kind": kind}
+def _same_size(members: list[int], p: Pictures) -> Iterator[list[int]]:
+    sizes: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for i in members:
+        sizes[int(p.width[i]), int(p.height[i])].append(i)
+    yield from (same for same in sizes.values() if len(same) > 1)
 
 
-def near_pairs(hashes: npt.NDArray[np.uint64], bits: int) -> Iterator[tuple[int, int]]:
-    """All pairs (i < j) whose hashes differ in at most ``bits`` bits. Exact, by the pigeonhole principle.
+def _facts(members: list[int], p: Pictures, known: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    def worth(i: int) -> tuple[int, int, str]:
+        return -int(p.width[i]) * int(p.height[i]), -int(p.bytes[i]), p.sha256[i]
 
-    Cut into ``bits + 1`` bands, two such hashes agree in one band at least, so only those are compared.
+    best = p.sha256[min(members, key=worth)]
+    group_id = min(p.sha256[i] for i in members)
+    for sha in (p.sha256[i] for i in members):
+        same = known.get(sha) is not None and known.get(sha) == known.get(best)
+        kind = None if sha == best else "exact" if same else "near"
+        yield sha, {
+            "group_id": group_id, "dup_of": None if sha == best else best, "dup_kind": kind,
+            "pixel_hash": known.get(sha),
+        }  # fmt: skip
+
+
+def _alike(p: Pictures, thumb: Callable[[str], Path], near_bits: int) -> list[list[int]]:
+    """The groups of two and more, as positions. Equal hashes are one point of the search, however many."""
+    small = _Small(p.sha256, thumb)
+    sets = _Sets(len(p.sha256))
+    hashes, place = np.unique(p.phash, return_inverse=True)
+    members = np.split(
+        np.argsort(place, kind="stable"), np.cumsum(np.bincount(place, minlength=len(hashes)))[:-1]
+    )
+    firsts = [_firsts(m.tolist(), small, sets) for m in members] if len(hashes) else []
+    for i, j in itertools.chain.from_iterable(near_pairs(hashes, near_bits)):
+        for a, b in itertools.product(firsts[i], firsts[j]):
+            if sets.root(a) != sets.root(b) and small.alike(a, b):
+                sets.join(a, b)
+    return sets.groups()
+
+
+def _firsts(members: list[int], small: _Small, sets: _Sets) -> list[int]:
+    """Of pictures with one hash: the first of each look. The others are joined to it.
+
+    Uniform pictures all have one hash, so they are looked up by their colour, not compared one by one.
     """
-    edges = np.linspace(0, 64, bits + 2).astype(int)
-    seen: set[tuple[int, int]] = set()
-    for low, high in itertools.pairwise(edges):
-        mask = np.uint64((1 << int(high - low)) - 1)
-        band = (hashes >> np.uint64(low)) & mask
-        order = np.argsort(band, kind="stable")
-        cuts = np.flatnonzero(np.diff(band[order])) + 1
-        for bucket in np.split(order, cuts):
-            if len(bucket) > 1:
-                yield from _in_bucket(hashes, bucket, bits, seen)
+    if len(members) == 1:
+        return members
+    firsts: list[int] = []
+    busy: list[int] = []
+    flat: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for m in members:
+        seen = small.read(m)
+        known: Iterable[int] = busy
+        if seen.flat:
+            near = (tuple(c + d for c, d in zip(seen.cell, step, strict=True)) for step in _STEPS)
+            known = (f for cell in near if cell in flat for f in flat[cell])
+        if (same := next((f for f in known if small.alike(f, m)), None)) is not None:
+            sets.join(same, m)
+            continue
+        firsts.append(m)
+        (flat[seen.cell] if seen.flat else busy).append(m)
+    return firsts
 
 
-def _in_bucket(
-    hashes: npt.NDArray[np.uint64], bucket: npt.NDArray[np.intp], bits: int, seen: set[tuple[int, int]]
-) -> Iterator[tuple[int, int]]:
-    for k in range(len(bucket) - 1):
-        distance = np.bitwise_count(hashes[bucket[k]] ^ hashes[bucket[k + 1 :]])
-        for j in bucket[k + 1 :][distance <= bits]:
-            pair = (int(min(bucket[k], j)), int(max(bucket[k], j)))
-            if pair not in seen:
-                seen.add(pair)
-                yield pair
+_STEPS = list(itertools.product((0, -1, 1), repeat=3))
+
+
+def near_pairs(hashes: npt.NDArray[np.uint64], bits: int) -> Iterator[list[list[int]]]:
+    """All pairs [i, j], i < j, of *distinct* hashes that differ in at most ``bits`` bits; each pair once, in pieces.
+
+    Exact, by the pigeonhole principle: cut into ``bits + 2`` bands, two such hashes agree in two bands at least. So
+    for each two bands the hashes are sorted by them, and only neighbours with equal ones are compared.
+    """
+    edges = np.linspace(0, 64, bits + 3).astype(int).tolist()
+    bands = [np.uint64((1 << high) - (1 << low)) for low, high in itertools.pairwise(edges)]
+    for a, b in itertools.combinations(range(len(bands)), 2):
+        both = bands[a] | bands[b]
+        earlier = [bands[k] for k in range(b) if k != a]
+        for left, right in _agreeing(hashes, both, bits):
+            fresh = np.ones(len(left), bool)
+            for band in earlier:  # where that agrees too, an earlier two bands have found the pair
+                fresh &= ((hashes[left] ^ hashes[right]) & band) != 0
+            yield np.sort(np.stack([left[fresh], right[fresh]], 1), axis=1).tolist()
+
+
+def _agreeing(
+    hashes: npt.NDArray[np.uint64], mask: np.uint64, bits: int
+) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
+    """Pairs that are equal under ``mask`` and differ in at most ``bits`` bits."""
+    masked = hashes & mask
+    order = np.argsort(masked)
+    masked, full = masked[order], hashes[order]
+    at = np.flatnonzero(masked[1:] == masked[:-1])
+    step = 1
+    while len(at):  # ``at`` holds the places whose neighbour ``step`` further on is in the same bucket
+        close = np.bitwise_count(full[at] ^ full[at + step]) <= bits
+        if close.any():
+            yield order[at[close]], order[at[close] + step]
+        step += 1
+        at = at[at + step < len(masked)]
+        at = at[masked[at] == masked[at + step]]
+
+
+class _Sets:
+    """Disjoint sets of positions (union by the smaller position, path halving)."""
+
+    def __init__(self, n: int) -> None:
+        self.parent = np.arange(n)
+
+    def root(self, i: int) -> int:
+        parent = self.parent
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = int(parent[i])
+        return i
+
+    def join(self, i: int, j: int) -> None:
+        a, b = sorted((self.root(i), self.root(j)))
+        self.parent[b] = a
+
+    def groups(self) -> list[list[int]]:
+        roots = np.array([self.root(i) for i in range(len(self.parent))], dtype=np.intp)
+        shared = np.flatnonzero(np.bincount(roots, minlength=len(roots))[roots] > 1) if len(roots) else roots
+        found: dict[int, list[int]] = defaultdict(list)
+        for i in shared.tolist():
+            found[int(roots[i])].append(i)
+        return list(found.values())
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A thumbnail for comparing: grey levels [32, 32] and, for a flat one, the cell of its mean colour."""
+
+    grey: npt.NDArray[np.float32]
+    flat: bool
+    cell: tuple[int, ...]
 
 
 class _Small:
     """32 x 32 grey versions of the thumbnails, read when they are first asked for."""
 
-    def __init__(self, thumbs: Mapping[str, Path]) -> None:
-        self.thumbs = thumbs
-        self.known: dict[str, npt.NDArray[np.float32]] = {}
+    def __init__(self, sha256: Sequence[str], thumb: Callable[[str], Path]) -> None:
+        self.sha256, self.thumb = sha256, thumb
+        self.known: OrderedDict[int, _Seen] = OrderedDict()
 
-    def alike(self, a: str, b: str) -> bool:
-        x, y = self._read(a), self._read(b)
-        if min(x.std(), y.std()) < _FLAT:
-            return bool(np.abs(x - y).mean() < 1.0)
+    def alike(self, a: int, b: int) -> bool:
+        one, two = self.read(a), self.read(b)
+        x, y = one.grey, two.grey
+        if one.flat or two.flat:
+            near = max(abs(c - d) for c, d in zip(one.cell, two.cell, strict=True)) <= 1
+            return near and bool(np.abs(x - y).mean() < _FLAT_ALIKE)
         x, y = ((v - v.mean()) / v.std() * 48 for v in (x, y))
         return bool(np.abs(x - y).mean() < _SAME_ENOUGH)
 
-    def _read(self, sha: str) -> npt.NDArray[np.float32]:
-        if sha not in self.known:
-            from PIL import Image
+    def read(self, i: int) -> _Seen:
+        if i in self.known:
+            self.known.move_to_end(i)
+        else:
+            self.known[i] = self._look(i)
+            if len(self.known) > _SEEN:
+                self.known.popitem(last=False)
+        return self.known[i]
 
-            with Image.open(self.thumbs[sha]) as image:
-                grey = image.convert("L").resize((32, 32), Image.Resampling.BOX)
-            self.known[sha] = np.asarray(grey, dtype=np.float32)
-        return self.known[sha]
+    def _look(self, i: int) -> _Seen:
+        from PIL import Image
+
+        with Image.open(self.thumb(self.sha256[i])) as image:
+            tiny = image.convert("RGB").resize((32, 32), Image.Resampling.BOX)
+        grey = np.asarray(tiny.convert("L"), dtype=np.float32)
+        mean = np.asarray(tiny, dtype=np.float32).mean((0, 1)) / _FLAT_ALIKE
+        return _Seen(grey, bool(grey.std() < _FLAT), tuple(np.rint(mean).astype(int).tolist()))

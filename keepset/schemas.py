@@ -137,7 +137,12 @@ def _schemas() -> dict[str, ManifestSchema]:
                     _f("frames", pa.int32(), "frames in the file", null=True),
                     _f("bytes", pa.int64(), "size of the file, bytes"),
                     _f("phash", pa.uint64(), "64-bit perceptual hash", null=True),
-                    _f("pixel_hash", pa.string(), "sha256 of the decoded thumbnail's pixels", null=True),
+                    _f(
+                        "pixel_hash",
+                        pa.string(),
+                        "sha256 of the upright pixels, where another image of this size looks the same",
+                        null=True,
+                    ),
                     _f("brightness", pa.float32(), "mean luma, 0 black to 1 white", null=True),
                     _f("contrast", pa.float32(), "standard deviation of luma, 0 to 0.5", null=True),
                     _f(

@@ -2,37 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
+import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import numpy as np
+import simplejpeg
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from keepset.config import ValidateConfig
-from keepset.files import write_bytes
-from keepset.pixels import to_rgb
+from keepset.errors import WorkspaceNotWritable
+from keepset.formats import sniff
+from keepset.pixels import decode, to_rgb
 from keepset.reasons import ImageReason as Reason
 from keepset.reasons import ImageWarning as Warn
-from keepset.validate.header import count_scans, format_of
+from keepset.validate.header import extra_bytes, walk_jpeg
+from keepset.validate.measures import perceptual_hash, quality
 
-__all__ = ["Job", "look"]
+__all__ = ["Job", "Limits", "PixelJob", "look", "pixel_digest"]
 
 THUMB = 256
-_PILLOW = {
-    "JPEG": "jpeg",
-    "MPO": "jpeg",
-    "PNG": "png",
-    "GIF": "gif",
-    "WEBP": "webp",
-    "BMP": "bmp",
-    "AVIF": "avif",
-}
+_OPENED = ["JPEG", "PNG", "GIF", "WEBP", "BMP", "AVIF"]  # Pillow opens MPO as JPEG and then finds out
 
-_OPENED = [f for f in _PILLOW if f != "MPO"]  # Pillow opens those as JPEG and then finds out
+
+class Limits(Protocol):
+    """The part of the run config that a worker needs (``keepset.config.ValidateConfig`` has it all)."""
+
+    @property
+    def formats(self) -> tuple[str, ...]: ...
+    @property
+    def min_side(self) -> int: ...
+    @property
+    def max_aspect(self) -> float: ...
+    @property
+    def max_pixels(self) -> int: ...
+    @property
+    def max_scans(self) -> int: ...
+    @property
+    def max_frames(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -40,7 +50,13 @@ class Job:
     sha256: str
     blob: Path
     thumb: Path
-    config: ValidateConfig
+    limits: Limits
+
+
+@dataclass(frozen=True)
+class PixelJob:
+    sha256: str
+    blob: Path
 
 
 class _Reject(Exception):
@@ -50,51 +66,77 @@ class _Reject(Exception):
 
 
 def look(job: Job) -> dict[str, Any]:
-    """The image's part of an images row; a rejected one has ``status``, ``reason`` and ``detail``."""
-    facts: dict[str, Any] = {"sha256": job.sha256, "status": "ok", "warnings": []}
+    """The image's part of an images row; a rejected one has ``status``, ``reason`` and ``detail``.
+
+    Raises ``WorkspaceNotWritable`` if the thumbnail cannot be written: that says nothing about the image.
+    """
+    facts: dict[str, Any] = {"sha256": job.sha256, "status": "ok", "warnings": [], "bytes": 0}
     try:
-        data = job.blob.read_bytes()
-    except FileNotFoundError:
-        return facts | {
-            "status": "rejected",
-            "reason": str(Reason.MISSING),
-            "detail": "no such blob",
-            "bytes": 0,
-        }
-    facts["bytes"] = len(data)
-    try:
-        _look(data, job, facts)
+        data = _read(job.blob)
+        facts["bytes"] = len(data)
+        thumb = _look(data, job.limits, facts)
     except _Reject as e:
         return facts | {"status": "rejected", "reason": str(e.reason), "detail": e.detail}
     except MemoryError:
         return facts | {"status": "rejected", "reason": str(Reason.MEMORY), "detail": "needs too much memory"}
+    _keep(job.thumb, thumb)
     return facts
 
 
-def _look(data: bytes, job: Job, facts: dict[str, Any]) -> None:
-    cfg = job.config
+def pixel_digest(job: PixelJob) -> str | None:
+    """sha256 of the size and all upright RGB pixels of an image that was found good; None if it cannot be had."""
+    Image.init()
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = decode(job.blob.read_bytes())
+    except (
+        Exception
+    ):  # it was good when it was looked at; now it is gone or too large: then it is no exact copy
+        return None
+    digest = hashlib.sha256(f"{image.size}".encode())
+    digest.update(image.tobytes())
+    return digest.hexdigest()
+
+
+def _read(blob: Path) -> bytes:
+    try:
+        return blob.read_bytes()
+    except FileNotFoundError as e:
+        raise _Reject(Reason.MISSING, "no such blob") from e
+
+
+def _look(data: bytes, limits: Limits, facts: dict[str, Any]) -> bytes:
+    """Fill ``facts`` and return the thumbnail as WebP."""
+    kind = _kind(data, limits)
+    facts["format"] = kind
+    walk = walk_jpeg(data) if kind == "jpeg" else None
+    if walk and walk.scans > limits.max_scans:
+        raise _Reject(Reason.TOO_MANY_SCANS, f"{walk.scans} scans, {limits.max_scans} allowed")
+    image = _decode(data, walk.end if walk else 0, limits, facts)
+    _check_shape(facts, limits)
+    image.thumbnail((THUMB, THUMB), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    grey = image.convert("L")
+    facts |= quality(grey) | {"phash": perceptual_hash(grey)}
+    out = io.BytesIO()
+    image.save(out, "WEBP", quality=75, method=0)
+    return out.getvalue()
+
+
+def _kind(data: bytes, limits: Limits) -> str:
     if not data:
         raise _Reject(Reason.EMPTY, "the file is empty")
-    kind = format_of(data[:64])
+    kind = sniff(data[:64])
     if kind is None:
         raise _Reject(Reason.NOT_AN_IMAGE, f"its first bytes are {data[:24]!r}")
-    facts["format"] = kind
-    if kind not in cfg.formats:
-        raise _Reject(Reason.FORMAT, f"{kind} is not among {', '.join(cfg.formats)}")
-    if kind == "jpeg" and (scans := count_scans(data)) > cfg.max_scans:
-        raise _Reject(Reason.TOO_MANY_SCANS, f"{scans} scans, {cfg.max_scans} allowed")
-    image = _decode(data, cfg, facts)
-    _shape(image.size, facts, cfg)
-    thumb = image.copy()
-    thumb.thumbnail((THUMB, THUMB), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    facts |= _measures(thumb)
-    facts |= {"pixel_hash": _pixel_hash(thumb, facts), "phash": perceptual_hash(thumb)}
-    out = io.BytesIO()
-    thumb.save(out, "WEBP", quality=80, method=2)
-    write_bytes(job.thumb, out.getvalue())
+    if kind not in limits.formats:
+        raise _Reject(Reason.FORMAT, f"{kind} is not among {', '.join(limits.formats)}")
+    return kind
 
 
-def _decode(data: bytes, cfg: ValidateConfig, facts: dict[str, Any]) -> Image.Image:
+def _decode(data: bytes, jpeg_end: int, limits: Limits, facts: dict[str, Any]) -> Image.Image:
+    """The upright RGB picture, of any scale not under the thumbnail's."""
     Image.init()  # AVIF is registered only here
     Image.MAX_IMAGE_PIXELS = None  # our own cap is checked before decoding
     ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -102,39 +144,57 @@ def _decode(data: bytes, cfg: ValidateConfig, facts: dict[str, Any]) -> Image.Im
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=_OPENED) as image:
-                facts |= {"mode": image.mode, "frames": int(getattr(image, "n_frames", 1))}
-                facts |= {"width": image.width, "height": image.height}
-                if image.width * image.height > cfg.max_pixels:
-                    raise _Reject(Reason.TOO_MANY_PIXELS, f"{image.width} x {image.height} pixels")
-                if facts["frames"] > cfg.max_frames:
-                    raise _Reject(Reason.TOO_MANY_FRAMES, f"{facts['frames']} frames")
-                if facts["frames"] > 1 and image.format != "MPO":
-                    facts["warnings"].append(str(Warn.ANIMATED))
-                if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-                    facts["warnings"].append(str(Warn.ALPHA))
+                _check_header(image, limits, facts)
+                if image.format != "MPO" and extra_bytes(data, facts["format"], jpeg_end):
+                    facts["warnings"].append(str(Warn.EXTRA_DATA))
                 orientation = _orientation(image, facts)
-                if image.format in ("JPEG", "MPO"):
-                    image.draft(image.mode if image.mode in ("L", "CMYK") else "RGB", (2 * THUMB, 2 * THUMB))
-                image.load()
-                rgb = to_rgb(image)
-    except _Reject:
-        raise
-    except MemoryError:
+                rgb = _pixels(image, data, facts)
+    except (_Reject, MemoryError):
         raise
     except UnidentifiedImageError as e:
         raise _Reject(Reason.BROKEN, "its header is damaged") from e
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, ArithmeticError) as e:
+    except Exception as e:  # Pillow's plugins raise nearly anything on hostile bytes
         cut = "truncated" in str(e).lower() or "incomplete" in str(e).lower()
         raise _Reject(Reason.TRUNCATED if cut else Reason.BROKEN, f"{type(e).__name__}: {e}"[:300]) from e
-    turned = rgb.transpose(orientation) if orientation is not None else rgb
-    if orientation in (
-        Image.Transpose.ROTATE_90,
-        Image.Transpose.ROTATE_270,
-        Image.Transpose.TRANSPOSE,
-        Image.Transpose.TRANSVERSE,
-    ):
+    if orientation in _ON_ITS_SIDE:
         facts["width"], facts["height"] = facts["height"], facts["width"]
-    return turned
+    return rgb.transpose(orientation) if orientation is not None else rgb
+
+
+def _check_header(image: Image.Image, limits: Limits, facts: dict[str, Any]) -> None:
+    frames = int(getattr(image, "n_frames", 1))
+    facts |= {"mode": image.mode, "frames": frames, "width": image.width, "height": image.height}
+    if image.width * image.height > limits.max_pixels:
+        raise _Reject(Reason.TOO_MANY_PIXELS, f"{image.width} x {image.height} pixels")
+    if frames > limits.max_frames:
+        raise _Reject(Reason.TOO_MANY_FRAMES, f"{frames} frames")
+    if frames > 1 and image.format != "MPO":
+        facts["warnings"].append(str(Warn.ANIMATED))
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        facts["warnings"].append(str(Warn.ALPHA))
+    if not _is_srgb(image.info.get("icc_profile")):
+        facts["warnings"].append(str(Warn.ICC))
+
+
+def _is_srgb(profile: bytes | None) -> bool:
+    """True too without a profile. A profile's description holds its name in Latin or UTF-16 (ICC.1, 9.2.41)."""
+    return not profile or b"sRGB" in profile or "sRGB".encode("utf-16-be") in profile
+
+
+def _pixels(image: Image.Image, data: bytes, facts: dict[str, Any]) -> Image.Image:
+    """Decode the whole stream. Pillow takes damaged JPEG data in silence; strict decoding tells, as a warning."""
+    if image.format not in ("JPEG", "MPO"):
+        image.load()
+        return to_rgb(image)
+    if image.mode in ("RGB", "L"):
+        longest = {"min_width": THUMB} if image.width >= image.height else {"min_height": THUMB}
+        try:
+            return Image.fromarray(simplejpeg.decode_jpeg(data, "RGB", strict=True, **longest))
+        except ValueError:
+            facts["warnings"].append(str(Warn.SLOPPY_JPEG))
+    image.draft(image.mode if image.mode in ("L", "CMYK") else "RGB", (THUMB, THUMB))
+    image.load()
+    return to_rgb(image)
 
 
 _TURNS = {
@@ -142,6 +202,7 @@ _TURNS = {
     5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }  # fmt: skip
+_ON_ITS_SIDE = {_TURNS[i] for i in (5, 6, 7, 8)}
 
 
 def _orientation(image: Image.Image, facts: dict[str, Any]) -> Image.Transpose | None:
@@ -152,44 +213,25 @@ def _orientation(image: Image.Image, facts: dict[str, Any]) -> Image.Transpose |
         return None
 
 
-def _shape(size: tuple[int, int], facts: dict[str, Any], cfg: ValidateConfig) -> None:
+def _check_shape(facts: dict[str, Any], limits: Limits) -> None:
     short, long = sorted((facts["width"], facts["height"]))
-    if short < cfg.min_side:
+    if short < limits.min_side:
         raise _Reject(Reason.TOO_SMALL, f"{facts['width']} x {facts['height']} pixels")
-    if long / short > cfg.max_aspect:
+    if long / short > limits.max_aspect:
         raise _Reject(Reason.ASPECT, f"{facts['width']} x {facts['height']} pixels")
 
 
-def _measures(thumb: Image.Image) -> dict[str, float]:
-    grey = np.asarray(thumb.convert("L"), dtype=np.float32)
-    counts = np.bincount(grey.astype(np.uint8).ravel(), minlength=256) / grey.size
-    entropy = float(-(counts[counts > 0] * np.log2(counts[counts > 0])).sum())
-    inner = grey[1:-1, 1:-1]
-    laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * inner
-    return {
-        "brightness": float(grey.mean() / 255), "contrast": float(grey.std() / 255),
-        "sharpness": float(laplacian.var()) if laplacian.size else 0.0, "entropy": entropy,
-    }  # fmt: skip
-
-
-def _pixel_hash(thumb: Image.Image, facts: dict[str, Any]) -> str:
-    """Over the thumbnail and the full size: a smaller copy of the same picture is near, not exact."""
-    size = f"{facts['width']}x{facts['height']}:{thumb.size}"
-    return hashlib.sha256(size.encode() + thumb.tobytes()).hexdigest()
-
-
-def perceptual_hash(thumb: Image.Image) -> int:
-    """64-bit DCT hash: is each of the 64 lowest frequencies of a 32 x 32 grey version above their median?
-
-    A difference hash is quicker, but in flat areas (a drawn or a clear sky) its bits are noise: of copies at three
-    quarters of the size it brought 50 % within 4 bits on drawn pictures, this one 100 %; on photos both 100 %.
-    """
-    grey = np.asarray(thumb.convert("L").resize((32, 32), Image.Resampling.BOX), dtype=np.float64)
-    low = (_COSINES @ grey @ _COSINES.T).ravel()
-    bits = low > np.median(low[1:])
-    return int(np.packbits(bits).view(">u8")[0])
-
-
-_STEPS = np.arange(32)
-_COSINES = np.cos(np.pi * (2 * _STEPS[None, :] + 1) * _STEPS[:8, None] / 64)
-"""The first 8 rows of the DCT-II matrix of 32 points."""
+def _keep(path: Path, thumb: bytes) -> None:
+    """Whole or not at all, but not synced: it can be drawn again, and the stage looks whether it is there."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(thumb)
+        part.replace(path)
+    except OSError as e:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise WorkspaceNotWritable(
+            f"The thumbnail {path} cannot be written: {e.strerror}.",
+            "Free some space or mend the folder, then run the same command again: what is done stays done.",
+        ) from e

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
+import pickle
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from typing import Any
+
+from keepset.validate.worker import Failed
 
 __all__ = ["Lost", "StandingWorker", "run_jobs"]
 
@@ -25,116 +31,115 @@ class Lost:
     detail: str
 
 
-@dataclass
 class _Worker:
-    process: Any
-    pipe: Connection
-    job: Any = None
-    deadline: float = 0.0
+    """One process, and the job that it has now."""
+
+    def __init__(self, function: Callable[[Any], Any], memory_mb: int) -> None:
+        self.function, self.memory_mb = function, memory_mb
+        self.job: Any = None
+        self.deadline = 0.0
+        self._start()
+
+    def _start(self) -> None:
+        self.pipe, theirs = multiprocessing.Pipe()
+        with theirs:
+            self.process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "keepset.validate.worker",
+                    str(theirs.fileno()),
+                    str(self.memory_mb),
+                ],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+            )
+        with contextlib.suppress(BrokenPipeError):  # a dead worker is seen when its answer is read
+            self.pipe.send_bytes(pickle.dumps(self.function))
+
+    def give(self, job: Any, timeout_s: float) -> None:
+        self.job, self.deadline = job, time.monotonic() + timeout_s
+        with contextlib.suppress(BrokenPipeError):
+            self.pipe.send(job)
+
+    def answer(self) -> Any:
+        """What the job's function returned, or ``Lost``. Raises what concerns the whole run."""
+        try:
+            if not self.pipe.poll():
+                return Lost("timeout", "not decoded in time")
+            found = self.pipe.recv()
+        except (EOFError, OSError):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(1)
+            return Lost("crashed", f"the decoder process died (exit code {self.process.returncode})")
+        if not isinstance(found, Failed):
+            return found
+        if found.error is not None:
+            raise found.error
+        return Lost("crashed", found.detail)
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.pipe.close()
+
+    def replace(self) -> None:
+        self.stop()
+        self._start()
 
 
 def run_jobs(
     function: Callable[[Any], Any], jobs: Iterable[Any], *, workers: int, timeout_s: float, memory_mb: int
 ) -> Iterator[tuple[Any, Any]]:
-    """Yield (job, answer or ``Lost``) as they come. ``function`` must be importable in a fresh process."""
+    """Yield (job, answer or ``Lost``) as they come. ``function`` must be importable in a fresh process.
+
+    A ``KeepsetError`` that ``function`` raises concerns the run, not the job: it is raised here.
+    """
     queue = iter(jobs)
     crew: list[_Worker] = []
     try:
         for job in queue:
-            worker = _Worker(*_start(function, memory_mb))
-            _give(worker, job, timeout_s)
+            worker = _Worker(function, memory_mb)
             crew.append(worker)
+            worker.give(job, timeout_s)
             if len(crew) == workers:
                 break
         while busy := [w for w in crew if w.job is not None]:
-            ready = wait(
-                [w.pipe for w in busy], timeout=max(0.0, min(w.deadline for w in busy) - time.monotonic())
-            )
+            soonest = min(w.deadline for w in busy)
+            ready = wait([w.pipe for w in busy], timeout=max(0.0, soonest - time.monotonic()))
             for w in busy:
                 if w.pipe in ready or time.monotonic() >= w.deadline:
-                    job, answer = w.job, _answer(w)
+                    job, answer = w.job, w.answer()
                     if isinstance(answer, Lost):
-                        _stop(w)
-                        w.process, w.pipe = _start(function, memory_mb)
+                        w.replace()
                     w.job = None
                     if (following := next(queue, None)) is not None:
-                        _give(w, following, timeout_s)
+                        w.give(following, timeout_s)
                     yield job, answer
     finally:
         for w in crew:
-            _stop(w)
+            w.stop()
 
 
 class StandingWorker:
     """One such worker that stays, for one thread that asks it job after job."""
 
     def __init__(self, function: Callable[[Any], Any], *, timeout_s: float, memory_mb: int) -> None:
-        self.function, self.timeout_s, self.memory_mb = function, timeout_s, memory_mb
-        self._worker = _Worker(*_start(function, memory_mb))
+        self.timeout_s = timeout_s
+        self._worker = _Worker(function, memory_mb)
 
     def ask(self, job: Any) -> Any:
         """The answer, or ``Lost`` after the time limit or a crash; a lost worker is replaced."""
-        if not self._worker.process.is_alive():  # lost between jobs: not this job's fault
-            self._replace()
-        _give(self._worker, job, self.timeout_s)
+        if self._worker.process.poll() is not None:  # lost between jobs: not this job's fault
+            self._worker.replace()
+        self._worker.give(job, self.timeout_s)
         self._worker.pipe.poll(self.timeout_s)
-        answer = _answer(self._worker)
+        answer = self._worker.answer()
         if isinstance(answer, Lost):
-            self._replace()
+            self._worker.replace()
         return answer
 
     def close(self) -> None:
-        _stop(self._worker)
-
-    def _replace(self) -> None:
-        _stop(self._worker)
-        self._worker = _Worker(*_start(self.function, self.memory_mb))
-
-
-def _give(worker: _Worker, job: Any, timeout_s: float) -> None:
-    worker.job, worker.deadline = job, time.monotonic() + timeout_s
-    with contextlib.suppress(BrokenPipeError):  # a dead worker is seen when its answer is read
-        worker.pipe.send(job)
-
-
-def _answer(worker: _Worker) -> Any:
-    try:
-        if worker.pipe.poll():
-            return worker.pipe.recv()
-    except (EOFError, OSError):
-        worker.process.join(1)
-        return Lost("crashed", f"the decoder process died (exit code {worker.process.exitcode})")
-    return Lost("timeout", "not decoded in time")
-
-
-def _start(function: Callable[[Any], Any], memory_mb: int) -> tuple[Any, Connection]:
-    context = multiprocessing.get_context("forkserver")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(function, theirs, memory_mb), daemon=True)
-    process.start()
-    theirs.close()
-    return process, ours
-
-
-def _stop(worker: _Worker) -> None:
-    worker.process.kill()
-    worker.process.join()
-    worker.pipe.close()
-
-
-def _serve(function: Callable[[Any], Any], pipe: Connection, memory_mb: int) -> None:
-    """In the worker: limit the address space, then answer until the pipe closes."""
-    _limit(memory_mb)
-    with contextlib.suppress(EOFError, KeyboardInterrupt):
-        while True:
-            pipe.send(function(pipe.recv()))
-
-
-def _limit(memory_mb: int) -> None:
-    import resource
-
-    with open("/proc/self/statm", encoding="ascii") as f:  # noqa: PTH123 - not a file worth a Path
-        used = int(f.read().split()[0]) * resource.getpagesize()
-    cap = used + memory_mb * 2**20
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_AS, (cap, cap))
+        self._worker.stop()

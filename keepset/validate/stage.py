@@ -1,0 +1,219 @@
+"""The stage itself: plan shards, look at their images in worker processes, merge what the journal holds.
+
+Memory stays flat: what is known of an image waits in the journal and in Arrow columns, and goes to the manifest
+some thousand rows at a time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from keepset import manifests
+from keepset.config import RunConfig
+from keepset.duplicates import Pictures, group
+from keepset.errors import StageError
+from keepset.journal import Journal
+from keepset.manifests import Header
+from keepset.reasons import ImageReason, ItemStatus
+from keepset.settings import settings
+from keepset.stages import SILENT, Progress, Shard, Stage, StageResult, shards
+from keepset.validate.distinct import Distinct
+from keepset.validate.look import Job, PixelJob, look, pixel_digest
+from keepset.validate.pool import Lost, run_jobs
+from keepset.validate.worker import memory_limit_gap
+from keepset.workspace import Workspace
+
+__all__ = ["Shard", "is_current", "merge", "plan", "run_shard", "validate"]
+
+VERSION = 3
+_AT_ONCE = 4096
+_TRIES = 3
+_OF_THE_MACHINE = {ImageReason.TIMEOUT, ImageReason.MEMORY, ImageReason.CRASHED, ImageReason.MISSING}
+"""Outcomes that may be the machine's fault, not the picture's: tried again by the next runs."""
+Row = dict[str, Any]
+
+
+def validate(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> StageResult:
+    """Look at every blob that was not looked at under this config, then find duplicates among all."""
+    with ws.lock("validate"):
+        if header := _standing(ws, config):
+            return StageResult(Stage.VALIDATE, False, f"up to date: {header.rows} images were looked at")
+        for shard in plan(ws, config):
+            run_shard(ws, config, shard, progress)
+        return merge(ws, config, progress)
+
+
+def plan(ws: Workspace, config: RunConfig) -> list[Shard]:
+    return shards(len(Distinct(ws)), config.validate_.shard_size)
+
+
+def run_shard(ws: Workspace, config: RunConfig, shard: Shard, progress: Progress = SILENT) -> dict[str, Any]:
+    """Look at one shard's images; each is in the journal before the next is begun in its place.
+
+    Raises ``WorkspaceNotWritable`` if thumbnails or the journal cannot be written: no image is to blame for that.
+    """
+    cfg, rejected = config.validate_, 0
+    mine = Distinct(ws).sha256[shard.start : shard.stop].to_pylist()
+    with Journal(_journal_path(ws, config)) as journal:
+        known = journal.get(mine)
+        todo = [s for s in mine if s not in known or not _settled(ws, known[s])]
+        if not todo:
+            return {"looked_at": 0}
+        progress.start("validating images", len(todo))
+        if gap := memory_limit_gap():
+            progress.note(gap)
+        jobs = (Job(s, ws.blob(s), ws.thumb(s), cfg) for s in todo)
+        for job, answer in _run(look, jobs, config):
+            row = answer if not isinstance(answer, Lost) else _lost(ws, job.sha256, answer)
+            row["tries"] = known.get(job.sha256, {}).get("tries", 0) + 1
+            journal.put(job.sha256, row)
+            rejected += row["status"] != ItemStatus.OK
+            progress.advance(rejected=rejected)
+    return {"looked_at": len(todo)}
+
+
+def _run(function: Any, jobs: Iterator[Any], config: RunConfig) -> Iterator[tuple[Any, Any]]:
+    cfg = config.validate_
+    return run_jobs(
+        function, jobs, workers=settings().workers, timeout_s=cfg.timeout_s, memory_mb=cfg.memory_mb
+    )
+
+
+def _settled(ws: Workspace, row: Row) -> bool:
+    """False if the image is to be looked at again. A blob that is not there costs nothing to look for for ever."""
+    if row["status"] == ItemStatus.OK:
+        return _has_content(ws.thumb(row["sha256"]))
+    if row["reason"] == ImageReason.MISSING:
+        return False
+    return row["reason"] not in _OF_THE_MACHINE or row["tries"] >= _TRIES
+
+
+def _has_content(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
+
+
+def _lost(ws: Workspace, sha: str, lost: Lost) -> Row:
+    reason = ImageReason.TIMEOUT if lost.why == "timeout" else ImageReason.CRASHED
+    return {
+        "sha256": sha, "status": "rejected", "reason": str(reason), "detail": lost.detail, "warnings": [],
+        "bytes": ws.blob(sha).stat().st_size,
+    }  # fmt: skip
+
+
+def merge(ws: Workspace, config: RunConfig, progress: Progress = SILENT) -> StageResult:
+    """Put the journal's rows together with what the URLs say, and find duplicates.
+
+    Raises ``StageError`` if an image was not looked at yet: it would be lost in silence.
+    """
+    parents = {"downloads": manifests.read_header(ws.downloads).content_hash}
+    facts = Distinct(ws).facts()
+    counts: Counter[str] = Counter()
+    copies: Counter[str] = Counter()
+    unsettled = 0
+    with Journal(_journal_path(ws, config)) as journal, manifests.writing(ws.images, "images") as out:
+        progress.start("finding duplicates", None)
+        groups = _groups(ws, config, facts["sha256"], journal)
+        for rows in _pieces(facts, journal):
+            unsettled += sum(not _settled(ws, r) for r in rows)
+            full = [_without_tries(r) | (groups.get(r["sha256"]) or _alone(r)) for r in rows]
+            counts.update(str(r.get("reason") or "ok") for r in full)
+            copies.update(str(r["dup_kind"]) for r in full if r.get("dup_kind"))
+            out.add(full)
+        extra = {"unsettled": unsettled}
+        out.commit(Header("images", "validate", _fingerprint(ws, config), parents, config.as_dict(), extra))
+    summary = {**counts, **{f"{k}_duplicates": v for k, v in copies.items()}}
+    message = (
+        f"{counts['ok']} images are good, {counts.total() - counts['ok']} rejected; "
+        f"{copies['exact']} exact and {copies['near']} near duplicates"
+    )
+    message += f"; {unsettled} will be tried again by the next run" if unsettled else ""
+    return StageResult(Stage.VALIDATE, True, message, summary, {"images": "manifests/images.parquet"})
+
+
+def _pieces(facts: pa.Table, journal: Journal) -> Iterator[list[Row]]:
+    """Rows of the manifest, some thousand at a time, without their groups."""
+    for start in range(0, facts.num_rows, _AT_ONCE):
+        known = facts.slice(start, _AT_ONCE).to_pylist()
+        looked = _looked(journal, [r["sha256"] for r in known])
+        yield [r | looked[r["sha256"]] for r in known]
+
+
+def _looked(journal: Journal, shas: list[str]) -> dict[str, Row]:
+    looked = journal.get(shas)
+    if missing := [s for s in shas if s not in looked]:
+        raise StageError(
+            f"{len(missing)} downloaded images were not looked at yet, {missing[0]} among them.",
+            "Run `keepset validate`: it looks at those and leaves the others as they are.",
+        )
+    return looked
+
+
+def _without_tries(row: Row) -> Row:
+    return {k: v for k, v in row.items() if k != "tries"}
+
+
+def _alone(row: Row) -> Row:
+    return {"group_id": row["sha256"]} if row["status"] == ItemStatus.OK else {}
+
+
+def _groups(ws: Workspace, config: RunConfig, shas: pa.ChunkedArray, journal: Journal) -> dict[str, Row]:
+    pictures = _pictures(shas, journal)
+
+    def digests(wanted: list[str]) -> dict[str, str]:
+        known = {s: r["digest"] for s, r in _digests_known(journal, wanted).items()}
+        jobs = (PixelJob(s, ws.blob(s)) for s in wanted if s not in known)
+        for job, answer in _run(pixel_digest, jobs, config):
+            if isinstance(answer, str):
+                journal.put(f"pixels:{job.sha256}", {"sha256": job.sha256, "digest": answer})
+                known[job.sha256] = answer
+        return known
+
+    return group(pictures, ws.thumb, digests, config.validate_.near_bits)
+
+
+def _digests_known(journal: Journal, shas: list[str]) -> dict[str, Row]:
+    return {r["sha256"]: r for r in journal.get(f"pixels:{s}" for s in shas).values()}
+
+
+def _pictures(shas: pa.ChunkedArray, journal: Journal) -> Pictures:
+    """The good images' columns, from the journal."""
+    names: list[str] = []
+    kinds = {"phash": np.uint64, "width": np.int32, "height": np.int32, "bytes": np.int64}
+    found: dict[str, list[Any]] = {c: [np.empty(0, kind)] for c, kind in kinds.items()}
+    for start in range(0, len(shas), _AT_ONCE):
+        mine = shas.slice(start, _AT_ONCE).to_pylist()
+        looked = _looked(journal, mine)
+        good = [looked[s] for s in mine if looked[s]["status"] == ItemStatus.OK]
+        names += [r["sha256"] for r in good]
+        for c, kind in kinds.items():
+            found[c].append(np.array([r[c] for r in good], kind))
+    return Pictures(names, **{c: np.concatenate(parts) for c, parts in found.items()})
+
+
+def is_current(ws: Workspace, config: RunConfig) -> bool:
+    """True if ``images.parquet`` is what this config and these downloads give, and nothing is to be tried again."""
+    return _standing(ws, config) is not None
+
+
+def _standing(ws: Workspace, config: RunConfig) -> Header | None:
+    header = manifests.up_to_date(ws.images, _fingerprint(ws, config))
+    return None if header is None or header.extra["unsettled"] else header
+
+
+def _fingerprint(ws: Workspace, config: RunConfig) -> str:
+    parents = {"downloads": manifests.read_header(ws.downloads).content_hash}
+    facts = {k: v for k, v in config.part("validate")["validate"].items() if k != "shard_size"}
+    return manifests.fingerprint("validate", parents, facts, VERSION)
+
+
+def _journal_path(ws: Workspace, config: RunConfig) -> Path:
+    facts = {
+        k: v for k, v in config.part("validate")["validate"].items() if k not in ("shard_size", "near_bits")
+    }
+    return ws.journal / f"validate-{manifests.fingerprint('look', {}, facts, VERSION)}.sqlite"

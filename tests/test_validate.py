@@ -1,0 +1,107 @@
+"""The stage around the looking: what is retried, what stops the run, which warnings are kept, and from where it runs."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageCms
+
+from keepset import manifests, validate
+from keepset.errors import StageError, WorkspaceNotWritable
+from keepset.validate.worker import memory_limit_gap
+from tests.test_hostile_images import JPEG, PHOTO, rows, saved, workspace
+
+
+def test_what_may_be_the_machines_fault_is_tried_again_by_the_next_run(tmp_path: Path) -> None:
+    ws, cfg, names = workspace(tmp_path, {"jpeg": JPEG, "png": saved(PHOTO, "PNG")})
+    sha = next(s for s, n in names.items() if n == "jpeg")
+    away = tmp_path / "away"
+    ws.blob(sha).rename(away)
+    assert "tried again" in validate.validate(ws, cfg).message
+    assert rows(ws, names)["jpeg"]["reason"] == "file_missing"
+    assert not validate.is_current(ws, cfg)
+    away.rename(ws.blob(sha))
+    assert validate.validate(ws, cfg).changed
+    assert rows(ws, names)["jpeg"]["status"] == "ok"
+    assert not validate.validate(ws, cfg).changed
+
+
+def test_merging_before_all_was_looked_at_is_an_error_not_a_loss(tmp_path: Path) -> None:
+    ws, cfg, _ = workspace(tmp_path, {"jpeg": JPEG})
+    with pytest.raises(StageError, match="1 downloaded images were not looked at"):
+        validate.merge(ws, cfg)
+    assert not ws.images.exists()
+
+
+def test_a_thumbnail_that_cannot_be_written_stops_the_run_and_blames_no_image(tmp_path: Path) -> None:
+    ws, cfg, names = workspace(tmp_path, {"jpeg": JPEG})
+    folder = ws.thumb(next(iter(names))).parent
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.write_text("a file where the folder belongs")
+    with pytest.raises(WorkspaceNotWritable) as caught:
+        validate.validate(ws, cfg)
+    assert caught.value.remedy
+    folder.unlink()
+    validate.validate(ws, cfg)
+    assert rows(ws, names)["jpeg"]["status"] == "ok"
+
+
+def test_warnings_are_kept_apart_from_rejects(tmp_path: Path) -> None:
+    damaged = bytearray(saved(PHOTO, "JPEG", quality=95))
+    damaged[len(damaged) // 2 : len(damaged) // 2 + 3] = b"\xff\xd5\x00"  # a restart where none belongs
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    ws, cfg, names = workspace(tmp_path, {
+        "clean": JPEG, "sloppy": bytes(damaged), "jpeg_tail": JPEG + b"PK\x03\x04 a zip", "padded": JPEG + b"\0" * 99,
+        "png_tail": saved(PHOTO, "PNG") + b"<script>", "webp_tail": saved(PHOTO, "WEBP") + b"more",
+        "srgb": saved(PHOTO, "PNG", icc_profile=srgb), "lab": saved(PHOTO, "JPEG", icc_profile=lab),
+    })  # fmt: skip
+    validate.validate(ws, cfg)
+    assert {n: (r["status"], r["warnings"]) for n, r in rows(ws, names).items()} == {
+        "clean": ("ok", []), "padded": ("ok", []), "srgb": ("ok", []), "sloppy": ("ok", ["sloppy_jpeg"]),
+        "jpeg_tail": ("ok", ["trailing_data"]), "png_tail": ("ok", ["trailing_data"]),
+        "webp_tail": ("ok", ["trailing_data"]), "lab": ("ok", ["icc_ignored"]),
+    }  # fmt: skip
+
+
+def test_a_script_without_a_main_guard_runs_once(tmp_path: Path) -> None:
+    ws, _, _ = workspace(tmp_path, {"jpeg": JPEG})
+    script = tmp_path / "mine.py"
+    script.write_text(
+        "print('once')\n"
+        "import sys; from pathlib import Path\n"
+        "from keepset.validate import validate\n"
+        "from keepset.workspace import Workspace\n"
+        "from tests.factories import config\n"
+        f"print(validate(Workspace.open(Path({str(ws.root)!r})), config(Path({str(tmp_path)!r}))).message)\n"
+    )
+    path = os.pathsep.join(p for p in sys.path if p)
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(Path.cwd()), path])},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("once") == 1
+    assert "1 images are good" in done.stdout
+
+
+def test_where_memory_cannot_be_limited_that_is_said() -> None:
+    assert memory_limit_gap("linux") is None
+    assert "no memory limit" in str(memory_limit_gap("darwin"))
+
+
+def test_the_thumbnail_is_drawn_again_if_it_was_lost(tmp_path: Path) -> None:
+    ws, cfg, names = workspace(tmp_path, {"jpeg": JPEG})
+    validate.validate(ws, cfg)
+    sha = next(iter(names))
+    ws.thumb(sha).write_bytes(b"")
+    ws.images.unlink()
+    validate.validate(ws, cfg)
+    with Image.open(io.BytesIO(ws.thumb(sha).read_bytes())) as thumb:
+        assert thumb.size == (160, 120)
+    assert manifests.read_header(ws.images).rows == 1
