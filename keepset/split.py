@@ -3,7 +3,8 @@
 An image's side comes from a hash of (seed, duplicate group): near copies stay together, deleting others moves
 nothing. Within each class the groups with the lowest hashes fill the validation share that is still missing, so a
 small class gets its share too. An image that joins a group takes the group's side, fold and id. A new image that ties
-together two groups on different sides would be a leak wherever it went: it becomes a row that is not active.
+together two groups on different sides, or in different folds, would be a leak wherever it went: it becomes a row that
+is not active.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def split(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> S
     counts = ", ".join(f"{n} {side}" for side, n in sorted(sides.items()))
     ties = sum(not r["active"] for r in added)
     message = f"revision {before + 1}: {len(new)} new images; {counts}"
-    message += f"; {ties} left out because they tie both sides together" if ties else ""
+    message += f"; {ties} left out because they tie two sides or folds together" if ties else ""
     return StageResult(Stage.SPLIT, True, message, dict(sides), {"revision": str(before + 1)})
 
 
@@ -64,7 +65,7 @@ def _current(ws: Workspace) -> manifests.Manifest | None:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where an image goes. ``taken`` is false for one that would tie two sides together."""
+    """Where an image goes. ``taken`` is false for one that would tie two sides or folds together."""
 
     split: str
     fold: int
@@ -82,7 +83,7 @@ def _assign(old: list[Row], good: list[Row], config: RunConfig, revision: int) -
     for gid, members in groups.items():
         known = [placed[m["sha256"]] for m in members if m["sha256"] in placed]
         if known:
-            together = len({k.split for k in known}) == 1
+            together = len({(k.split, k.fold) for k in known}) == 1
             place_of[gid] = _Place(known[0].split, known[0].fold, known[0].group_id, together)
         else:
             open_groups.append(gid)

@@ -137,3 +137,23 @@ def test_second_run_writes_nothing(tmp_path: Path) -> None:
     run(ws, some(40, 1), 7)
     run(ws, some(40, 1), 7)
     assert ws.revisions() == [1]
+
+
+@quick
+@given(seed=st.integers(0, 2**20), ties=st.integers(1, 12))
+def test_active_newcomers_share_side_and_fold_with_all_of_their_group(seed: int, ties: int) -> None:
+    rows = some(60, 1)
+    with tempfile.TemporaryDirectory() as folder:
+        ws = Workspace.create(Path(folder) / "ws", "drawn")
+        before = places(run(ws, rows, seed))
+        merged, new = [dict(r) for r in rows], []
+        for k in range(ties):  # image k ties the k-th group to the one after it
+            a, b = merged[2 * k], merged[2 * k + 1]
+            b["group_id"] = a["group_id"]
+            new.append(image(1000 + k, 0, a["label"]) | {"group_id": a["group_id"]})
+        after = run(ws, merged + new, seed)
+    for k, tie in enumerate(new):
+        known = {before[merged[2 * k]["sha256"]], before[merged[2 * k + 1]["sha256"]]}
+        row = after[tie["sha256"]]
+        assert row["active"] == (len(known) == 1)
+        assert not row["active"] or {(row["split"], row["fold"])} == known
