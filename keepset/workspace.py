@@ -4,7 +4,7 @@ keepset.json                    what this folder is: schema version, id, name
 config.json                     the run config in force
 manifests/                      urls, downloads, images (.parquet)
 blobs/ab/<sha256>               downloaded files, content-addressed, never changed
-thumbs/ab/<sha256>.webp         256-px re-encoded pictures that are safe to serve
+thumbs/ab/<sha256>.jpg          256-px re-encoded pictures that are safe to serve
 datasets/000001.parquet         revisions of the data set; the highest number is the current one
 models/<model id>/              model.json, weights.safetensors, predictions.parquet, ...
 models/promoted.json            the model in use
@@ -165,7 +165,7 @@ class Workspace:
         return self.root / "blobs" / _checked(sha256)[:2] / sha256
 
     def thumb(self, sha256: str) -> Path:
-        return self.root / "thumbs" / _checked(sha256)[:2] / f"{sha256}.webp"
+        return self.root / "thumbs" / _checked(sha256)[:2] / f"{sha256}.jpg"
 
     # -- revisions of the data set -----------------------------------------------------------------
 

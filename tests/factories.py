@@ -67,7 +67,7 @@ def dataset_workspace(
         sha = hashlib.sha256(data).hexdigest()
         write_bytes(ws.blob(sha), data)
         thumb = io.BytesIO()
-        picture.save(thumb, "WEBP")
+        picture.save(thumb, "JPEG")
         write_bytes(ws.thumb(sha), thumb.getvalue())
         truth[sha] = true
         images.append(image_row(sha, label, data, picture, i))

@@ -68,7 +68,7 @@ def grouped(folder: Path, *files: bytes) -> tuple[list[str], Facts]:
         sha = hashlib.sha256(data).hexdigest()
         blob = folder / sha
         blob.write_bytes(data)
-        row = look(Job(sha, blob, folder / f"{sha}.webp", ValidateConfig()))
+        row = look(Job(sha, blob, folder / f"{sha}.jpg", ValidateConfig()))
         assert row["status"] == "ok", row
         rows.append(row)
     shas = [r["sha256"] for r in rows]
@@ -82,7 +82,7 @@ def grouped(folder: Path, *files: bytes) -> tuple[list[str], Facts]:
     def digests(wanted: list[str]) -> dict[str, str]:
         return {s: str(pixel_digest(PixelJob(s, folder / s))) for s in wanted}
 
-    found = group(pictures, lambda s: folder / f"{s}.webp", digests, ValidateConfig().near_bits)
+    found = group(pictures, lambda s: folder / f"{s}.jpg", digests, ValidateConfig().near_bits)
     alone = {"dup_of": None, "dup_kind": None}
     return shas, {s: found.get(s, {"group_id": s, **alone}) for s in shas}
 

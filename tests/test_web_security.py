@@ -44,7 +44,7 @@ def test_a_token_is_exchanged_once_for_a_strict_cookie(case: Case, batch: Batch)
     with served(case.ws.root, "geheim") as url, httpx.Client(base_url=url, trust_env=False) as c:
         assert c.get("/").status_code == 401
         assert c.get("/?token=wrong").status_code == 401
-        assert c.get("/thumbs/" + "0" * 64 + ".webp").status_code == 401
+        assert c.get("/thumbs/" + "0" * 64 + ".jpg").status_code == 401
         answer = c.get(f"/batches/{batch.id}?token=geheim&split=train")
         assert answer.status_code == 303
         assert answer.headers["location"] == f"/batches/{batch.id}?split=train"
@@ -79,14 +79,14 @@ def test_a_write_from_another_site_is_refused(
 
 def test_thumbs_come_by_hash_from_the_manifest_only(client: httpx.Client, case: Case, batch: Batch) -> None:
     sha = batch.candidates().rows()[0]["sha256"]
-    answer = client.get(f"/thumbs/{sha}.webp")
-    assert answer.headers["content-type"] == "image/webp"
+    answer = client.get(f"/thumbs/{sha}.jpg")
+    assert answer.headers["content-type"] == "image/jpeg"
     assert answer.content[8:12] == b"WEBP"
     assert answer.headers["x-content-type-options"] == "nosniff"
     stray = case.ws.thumb("a" * 64)
     stray.parent.mkdir(parents=True, exist_ok=True)
     stray.write_bytes(b"<script>alert(1)</script>")
-    for name in ("a" * 64 + ".webp", sha.upper() + ".webp", "..%2f..%2fkeepset.json", sha[:63] + ".webp"):
+    for name in ("a" * 64 + ".jpg", sha.upper() + ".jpg", "..%2f..%2fkeepset.json", sha[:63] + ".jpg"):
         assert client.get(f"/thumbs/{name}").status_code == 404
 
 

@@ -53,7 +53,7 @@ def main(source: Path) -> None:
         ours, theirs = [], []
         for turn in range(3):
             ours.append(
-                spent(lambda: [look(Job(p.stem, p, folder / "t" / f"{p.stem}.webp", limits)) for p in files])
+                spent(lambda: [look(Job(p.stem, p, folder / "t" / f"{p.stem}.jpg", limits)) for p in files])
             )
             theirs.append(spent(lambda t=turn: fastai(files, folder / f"f{t}")))
     for what, best in (("keepset look", min(ours)), ("fastai verify + resize", min(theirs))):

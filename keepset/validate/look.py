@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import simplejpeg
 from PIL import Image, ImageFile, UnidentifiedImageError
 
@@ -108,7 +109,7 @@ def _read(blob: Path) -> bytes:
 
 
 def _look(data: bytes, limits: Limits, facts: dict[str, Any]) -> bytes:
-    """Fill ``facts`` and return the thumbnail as WebP."""
+    """Fill ``facts`` and return the thumbnail as JPEG."""
     kind = _kind(data, limits)
     facts["format"] = kind
     walk = walk_jpeg(data) if kind == "jpeg" else None
@@ -119,9 +120,8 @@ def _look(data: bytes, limits: Limits, facts: dict[str, Any]) -> bytes:
     image.thumbnail((THUMB, THUMB), Image.Resampling.BILINEAR, reducing_gap=2.0)
     grey = image.convert("L")
     facts |= quality(grey) | {"phash": perceptual_hash(grey)}
-    out = io.BytesIO()
-    image.save(out, "WEBP", quality=75, method=0)
-    return out.getvalue()
+    # JPEG, not WebP: an eighth of the time to encode for a few kilobytes more.
+    return bytes(simplejpeg.encode_jpeg(np.asarray(image), quality=85, colorsubsampling="420"))
 
 
 def _kind(data: bytes, limits: Limits) -> str:
@@ -187,9 +187,13 @@ def _pixels(image: Image.Image, data: bytes, facts: dict[str, Any]) -> Image.Ima
         image.load()
         return to_rgb(image)
     if image.mode in ("RGB", "L"):
-        longest = {"min_width": THUMB} if image.width >= image.height else {"min_height": THUMB}
+        fast: dict[str, Any] = {
+            "fastdct": True,
+            "fastupsample": True,
+        }  # a quarter less time, half a grey level off
+        fast["min_width" if image.width >= image.height else "min_height"] = THUMB
         try:
-            return Image.fromarray(simplejpeg.decode_jpeg(data, "RGB", strict=True, **longest))
+            return Image.fromarray(simplejpeg.decode_jpeg(data, "RGB", strict=True, **fast))
         except ValueError:
             facts["warnings"].append(str(Warn.SLOPPY_JPEG))
     image.draft(image.mode if image.mode in ("L", "CMYK") else "RGB", (THUMB, THUMB))

@@ -166,11 +166,11 @@ def _report(ws: Workspace, request: Request) -> Response:
 
 def _thumb(ws: Workspace, request: Request) -> Response:
     """A re-encoded picture, found by its hash: a path never comes from the address."""
-    sha = request.path_params["name"].removesuffix(".webp")
+    sha = request.path_params["name"].removesuffix(".jpg")
     if not SHA256.fullmatch(sha) or sha not in _image_facts(ws) or not (path := ws.thumb(sha)).exists():
         return PlainTextResponse("There is no such picture.", 404)
     return FileResponse(
-        path, media_type="image/webp", headers={"cache-control": "private, max-age=31536000, immutable"}
+        path, media_type="image/jpeg", headers={"cache-control": "private, max-age=31536000, immutable"}
     )
 
 
