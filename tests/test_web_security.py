@@ -81,7 +81,7 @@ def test_thumbs_come_by_hash_from_the_manifest_only(client: httpx.Client, case: 
     sha = batch.candidates().rows()[0]["sha256"]
     answer = client.get(f"/thumbs/{sha}.jpg")
     assert answer.headers["content-type"] == "image/jpeg"
-    assert answer.content[8:12] == b"WEBP"
+    assert answer.content[:3] == b"\xff\xd8\xff"
     assert answer.headers["x-content-type-options"] == "nosniff"
     stray = case.ws.thumb("a" * 64)
     stray.parent.mkdir(parents=True, exist_ok=True)
