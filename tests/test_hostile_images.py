@@ -60,7 +60,7 @@ def rotated() -> bytes:
     return saved(PHOTO, "JPEG", exif=exif.tobytes())
 
 
-JPEG = saved(PHOTO, "JPEG")
+JPEG, BMP = saved(PHOTO, "JPEG"), saved(PHOTO, "BMP")
 GOOD = {
     "jpeg": JPEG, "png": saved(PHOTO, "PNG"), "gif": saved(PHOTO.convert("P"), "GIF"),
     "webp": saved(PHOTO, "WEBP"), "bmp": saved(PHOTO, "BMP"), "avif": saved(PHOTO, "AVIF"),
@@ -77,6 +77,7 @@ BAD = {
     "thin": (saved(PHOTO.resize((1000, 40)), "PNG"), "extreme_aspect"),
     "header": (JPEG[:30], "truncated"), "bmp_head": (b"BM" + b"\xff" * 60, "truncated"),
     "tiff": (saved(PHOTO, "TIFF"), "not_an_image"),
+    "wide_bmp": (BMP[:18] + b"\x81\xff\xff\xff" + BMP[22:], "too_many_pixels"),  # 4294967169 pixels wide, it says
 }  # fmt: skip
 
 

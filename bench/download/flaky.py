@@ -30,7 +30,8 @@ def main(count: int) -> None:
             kept = {int(u.rpartition("/")[2].removesuffix(".jpg")) for u in found}
             silent = out / "silent.txt"
             lost = count - len(kept)
-            missing = [n for p, n in asked().items() if trouble(int(p[7:-4])) == "missing"]
+            photos = {p: n for p, n in asked().items() if p.startswith("/photo/")}
+            missing = [n for p, n in photos.items() if trouble(int(p[7:-4])) == "missing"]
             print(
                 f"| {name} | {len(kept & can_be_had)} of {len(can_be_had)} | {len(kept - can_be_had)} | "
                 f"{sum(missing) / len(missing):.2f} | {silent.read_text() if silent.exists() else lost} of {lost} | "

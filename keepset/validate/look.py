@@ -26,6 +26,7 @@ from keepset.validate.measures import perceptual_hash, quality
 __all__ = ["Job", "Limits", "PixelJob", "look", "pixel_digest"]
 
 THUMB = 256
+_LARGEST = 2**31 - 1  # that a manifest's column holds
 _OPENED = ["JPEG", "PNG", "GIF", "WEBP", "BMP", "AVIF"]  # Pillow opens MPO as JPEG and then finds out
 
 
@@ -163,7 +164,8 @@ def _decode(data: bytes, jpeg_end: int, limits: Limits, facts: dict[str, Any]) -
 
 def _check_header(image: Image.Image, limits: Limits, facts: dict[str, Any]) -> None:
     frames = int(getattr(image, "n_frames", 1))
-    facts |= {"mode": image.mode, "frames": frames, "width": image.width, "height": image.height}
+    sides = {"width": min(image.width, _LARGEST), "height": min(image.height, _LARGEST)}  # headers claim anything
+    facts |= {"mode": image.mode, "frames": min(frames, _LARGEST), **sides}
     if image.width * image.height > limits.max_pixels:
         raise _Reject(Reason.TOO_MANY_PIXELS, f"{image.width} x {image.height} pixels")
     if frames > limits.max_frames:
