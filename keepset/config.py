@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from keepset.errors import ConfigError
 
-__all__ = ["ClassConfig", "RunConfig", "load_config", "parse_config"]
+__all__ = ["ClassConfig", "RunConfig", "load_config", "parse_config", "saved_config"]
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -245,6 +245,17 @@ def parse_config(raw: dict[str, Any], *, base: Path, where: str = "the config") 
         raise ConfigError(f"{where} is not a valid run config:\n{_explain(e)}", _CONFIG_HELP) from e
     _sources_exist(config, where)
     return config
+
+
+def saved_config(raw: dict[str, Any], *, where: str) -> RunConfig:
+    """A config that a workspace has kept; one that another version wrote may not fit. Raises ``ConfigError``."""
+    try:
+        return RunConfig.model_validate(raw)
+    except ValidationError as e:
+        raise ConfigError(
+            f"{where} does not fit this version of Keepset:\n{_explain(e)}",
+            "Give the config file again, mended: keepset scrape CONFIG.toml --workspace DIR.",
+        ) from e
 
 
 _CONFIG_HELP = "Mend it and run the same command again; docs/config.md lists every key."

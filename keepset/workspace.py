@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from keepset import manifests
-from keepset.config import RunConfig
+from keepset.config import RunConfig, saved_config
 from keepset.errors import (
     ConfigError,
     WorkspaceBusy,
@@ -115,7 +115,7 @@ class Workspace:
     def config(self) -> RunConfig:
         """The run config in force. Raises ``ConfigError`` if none was saved yet."""
         try:
-            return RunConfig.model_validate(read_json(self.root / "config.json"))
+            return saved_config(read_json(self.root / "config.json"), where=str(self.root / "config.json"))
         except FileNotFoundError as e:
             raise ConfigError(
                 f"The workspace {self.root} has no run config yet.",

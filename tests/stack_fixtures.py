@@ -43,6 +43,16 @@ class Running:
         options.setdefault("auth", (user, password))
         return httpx.post(self.state["api_url"] + path, json=body, timeout=60, trust_env=False, **options)
 
+    def resume(self, run: FlowRun, form: dict[str, Any]) -> None:
+        """Fill the approval form as a person in Prefect's UI does, who clicks again if the server was too busy."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            answer = self.post(f"/flow_runs/{run.id}/resume", {"run_input": form})
+            if answer.is_success and answer.json()["status"] == "ACCEPT":
+                return
+            assert time.monotonic() < deadline, answer.text
+            time.sleep(1)
+
     def review(self, ws: Workspace | None = None) -> tuple[FlowRun, Batch]:
         """Start ``review_batch`` and wait until it is suspended."""
         where = ws or self.ws

@@ -48,7 +48,7 @@ def test_rejecting_changes_nothing(stack: Running, tmp_path: Path) -> None:
     ws = waiting_workspace(tmp_path)
     before = ws.current_dataset().content_hash
     run, batch = stack.review(ws)
-    stack.post(f"/flow_runs/{run.id}/resume", {"run_input": {**YES, "decision": "reject"}})
+    stack.resume(run, {**YES, "decision": "reject"})
     stack.until(run, lambda s: s.over)
     assert load_batch(ws, batch.id).status == BatchStatus.REJECTED
     assert (ws.revisions(), ws.current_dataset().content_hash, len(models(ws))) == ([1], before, 1)

@@ -44,6 +44,13 @@ def test_a_workspace_without_config_says_what_to_do(tmp_path: Path) -> None:
         Workspace.create(tmp_path / "ws", "x").config()
 
 
+def test_a_kept_config_of_another_version_is_a_clear_word(tmp_path: Path) -> None:
+    ws = Workspace.create(tmp_path / "ws", "x")
+    (ws.root / "config.json").write_text('{"classes": [], "colour": "red"}')
+    with pytest.raises(ConfigError, match="unknown key 'colour'"):
+        ws.config()
+
+
 def test_config_is_kept(tmp_path: Path) -> None:
     ws, cfg, _ = dataset_workspace(tmp_path, per_class=2)
     before = (ws.root / "config.json").stat().st_mtime_ns

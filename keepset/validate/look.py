@@ -164,7 +164,10 @@ def _decode(data: bytes, jpeg_end: int, limits: Limits, facts: dict[str, Any]) -
 
 def _check_header(image: Image.Image, limits: Limits, facts: dict[str, Any]) -> None:
     frames = int(getattr(image, "n_frames", 1))
-    sides = {"width": min(image.width, _LARGEST), "height": min(image.height, _LARGEST)}  # headers claim anything
+    sides = {
+        "width": min(image.width, _LARGEST),
+        "height": min(image.height, _LARGEST),
+    }  # headers claim anything
     facts |= {"mode": image.mode, "frames": min(frames, _LARGEST), **sides}
     if image.width * image.height > limits.max_pixels:
         raise _Reject(Reason.TOO_MANY_PIXELS, f"{image.width} x {image.height} pixels")
