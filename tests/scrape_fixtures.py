@@ -30,6 +30,13 @@ class Apis(BaseHTTPRequestHandler):
             self.answer(b"{}", code, {"Retry-After": wait} if wait else {})
         elif parts.path in known:
             self.answer(json.dumps(known[parts.path](q)).encode())
+        elif parts.path == "/":  # DuckDuckGo's page, which holds the token for its pictures
+            self.answer(b'<script>vqd="4-123456"</script>')
+        elif parts.path == "/i.js":
+            assert q["vqd"] == "4-123456"
+            hit = {"title": "A bear", "image": f"https://d.example/{q['q']}.jpg", "url": "https://d.example/page",
+                   "width": 800, "height": 600}  # fmt: skip
+            self.answer(json.dumps({"results": [hit]}).encode())
         elif parts.path == "/gallery":
             self.answer(GALLERY.encode())
         else:

@@ -125,3 +125,20 @@ def test_spellings_of_licences() -> None:
     assert not taken("cc-by-nc-4.0", ["cc-by"])
     assert not taken(None, ["cc-by"])
     assert taken(None, [])
+
+
+def test_duckduckgo_through_its_package(
+    ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real package and its real client; only the host's name is another one."""
+    client = pytest.importorskip("ddgs.http_client", reason="the extra `search` is not installed").HttpClient
+    ask = client.request
+    with apis() as (base, _):
+        monkeypatch.setattr(
+            client, "request",
+            lambda self, method, url, **more: ask(self, method, url.replace("https://duckduckgo.com", base), **more),
+        )  # fmt: skip
+        scrape(ws, config(tmp_path, base, {"search": {"duckduckgo": "bear"}}))
+    row = found(ws)[0]
+    assert (row["url"], row["title"]) == ("https://d.example/bear.jpg", "A bear")
+    assert (row["source"], row["width"], row["landing_page"]) == ("duckduckgo", 800, "https://d.example/page")

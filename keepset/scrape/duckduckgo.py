@@ -19,7 +19,7 @@ def search(query: str, web: Web) -> Iterator[Found]:
             "The source 'duckduckgo' needs the package ddgs.", "pip install 'keepset[search]'"
         ) from e
     try:
-        results = DDGS().images(query, max_results=web.config.scrape.max_per_class)
+        results = DDGS().images(query, max_results=web.config.scrape.max_per_class, backend="duckduckgo")
     except Exception as e:  # its errors have no common base that stays the same between versions
         raise SourceError(f"DuckDuckGo does not answer '{query}': {e}.", "Try another source.") from e
     for rank, r in enumerate(results):
