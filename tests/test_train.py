@@ -162,3 +162,23 @@ def test_the_head_separates_what_is_separable_and_scores_out_of_sample() -> None
     noise = rng.normal(0, 1, (120, 16))
     probs, _ = cross_validate(noise, labels, np.arange(120) % 5, 3)
     assert (probs.argmax(1) == labels).mean() < 0.55  # in sample it would be far better than chance
+
+
+def test_bodies_that_differ_only_in_statistics_or_structure_share_no_features() -> None:
+    import timm
+    import torch
+
+    from keepset.models import Preprocess
+    from keepset.train.features import body_id
+
+    spec = Preprocess(resize=224, crop=224, mean=(0.5,) * 3, std=(0.5,) * 3, interpolation="bilinear")
+    network = timm.create_model("resnet18", pretrained=False, num_classes=3)
+    before = body_id(network, spec)
+    with torch.no_grad():
+        network.get_classifier().weight.add_(1.0)
+    assert body_id(network, spec) == before  # the head is no part of the body
+    network.bn1.running_mean.add_(1.0)
+    other = body_id(network, spec)
+    assert other != before
+    network.act1 = torch.nn.GELU()
+    assert body_id(network, spec) != other

@@ -58,12 +58,16 @@ def compute(
 
 
 def body_id(network: torch.nn.Module, spec: Preprocess) -> str:
-    """16 hex digits over the body's weights and the preprocessing."""
+    """16 hex digits over the body's modules, weights and statistics (of batch norm, say), and the preprocessing."""
     digest = hashlib.sha256(repr(spec).encode())
-    head = {id(p) for p in network.get_classifier().parameters()}  # type: ignore[operator]
-    for name, p in network.named_parameters():
-        if id(p) not in head:
-            digest.update(name.encode() + p.detach().cpu().numpy().tobytes())
+    head = network.get_classifier()  # type: ignore[operator]
+    of_head = {id(t) for t in (*head.parameters(), *head.buffers())}
+    for name, module in network.named_modules():
+        if module is not head and not any(module.children()):
+            digest.update(f"{name}: {module!r}\n".encode())
+    for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+        if id(tensor) not in of_head:
+            digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
 
 
