@@ -13,7 +13,7 @@ from typing import Any
 
 from keepset.errors import WorkspaceNotWritable
 
-__all__ = ["append_line", "atomic_path", "mend_tail", "read_json", "refusals", "write_bytes", "write_json"]
+__all__ = ["append_line", "atomic_path", "read_json", "refusals", "write_bytes", "write_json"]
 
 
 @contextlib.contextmanager
@@ -71,25 +71,6 @@ def append_line(path: Path, line: str) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
-
-
-def mend_tail(path: Path) -> None:
-    """Cut off a last line that a kill left without its end, so that the next line appended is whole."""
-    if not path.exists() or path.stat().st_size == 0:
-        return
-    with path.open("rb+") as f:
-        f.seek(-1, os.SEEK_END)
-        if f.read(1) == b"\n":
-            return
-        keep = f.tell()
-        while keep > 0:
-            start = max(0, keep - 65_536)
-            f.seek(start)
-            found = f.read(keep - start).rfind(b"\n")
-            keep = start + found + 1 if found >= 0 else start
-            if found >= 0:
-                break
-        f.truncate(keep)
 
 
 @contextlib.contextmanager

@@ -10,16 +10,15 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from keepset.errors import WorkspaceNotWritable
-from keepset.files import mend_tail
 
-__all__ = ["Journal", "append_to", "read"]
+__all__ = ["Journal"]
 
 Row = dict[str, Any]
 _AT_ONCE = 500  # bound parameters of one SELECT
@@ -75,29 +74,3 @@ class Journal:
                 f"The journal {self.path} cannot be written: {e}.",
                 "Free some space or give this user write access, then run the same command again.",
             ) from e
-
-
-def read(path: Path, key: str) -> dict[str, Row]:
-    """The last row of each ``key``; a line cut by a kill is no row."""
-    done: dict[str, Row] = {}
-    if path.exists():
-        with path.open(encoding="utf-8") as f:
-            for line in f:
-                if line.endswith("\n"):
-                    row = json.loads(line)
-                    done[row[key]] = row
-    return done
-
-
-@contextlib.contextmanager
-def append_to(path: Path) -> Iterator[Callable[[Row], None]]:
-    """Yield a function that appends one row. Each row leaves this process at once, so only a power cut can lose it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    mend_tail(path)
-    with path.open("a", encoding="utf-8") as log:
-
-        def append(row: Row) -> None:
-            log.write(json.dumps(row) + "\n")
-            log.flush()
-
-        yield append

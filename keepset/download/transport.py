@@ -6,7 +6,9 @@ host. With the extra ``fast`` (httpx-aiohttp) one pool serves all hosts, for hal
 
 from __future__ import annotations
 
+import functools
 import importlib.util
+import ssl
 from collections import OrderedDict
 from typing import Any
 
@@ -17,6 +19,12 @@ from keepset.errors import ConfigError
 __all__ = ["Connections"]
 
 
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """20 ms: once a process, not once a host, nor once a picture that is predicted by its URL."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 class Connections:
     """Sends requests to addresses that were checked; idle clients are closed when there are too many."""
 
@@ -24,7 +32,6 @@ class Connections:
         """``transport``: auto, httpx or aiohttp. Raises ``ConfigError`` for aiohttp without the extra."""
         self.total, self.per_host = total, per_host
         self.timeout = httpx.Timeout(read_s, connect=min(read_s, 15.0), pool=None)
-        self.tls = httpx.create_ssl_context(trust_env=False)  # 20 ms: once, not once a host
         self.clients: OrderedDict[str, httpx.AsyncClient] = OrderedDict()
         self.busy: dict[str, int] = {}
         have = importlib.util.find_spec("httpx_aiohttp") is not None
@@ -76,15 +83,15 @@ class Connections:
         most = self.total if self.shared else self.per_host
         limits = httpx.Limits(max_connections=most, max_keepalive_connections=most, keepalive_expiry=15.0)
         if not self.shared:
-            return httpx.AsyncHTTPTransport(verify=self.tls, limits=limits, trust_env=False)
+            return httpx.AsyncHTTPTransport(verify=_tls(), limits=limits, trust_env=False)
         import aiohttp
         from httpx_aiohttp import AiohttpTransport
 
         def session() -> Any:
             return aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=most, ssl=self.tls, keepalive_timeout=15.0),
+                connector=aiohttp.TCPConnector(limit=most, ssl=_tls(), keepalive_timeout=15.0),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 requote_redirect_url=False,
             )
 
-        return AiohttpTransport(verify=self.tls, limits=limits, client=session)
+        return AiohttpTransport(verify=_tls(), limits=limits, client=session)

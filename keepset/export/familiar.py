@@ -25,12 +25,11 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float32]
     Pixels = npt.NDArray[np.uint8]
 
-__all__ = ["NEIGHBOURS", "Familiar", "familiar", "forward", "held_out"]
+__all__ = ["Familiar", "familiar", "forward", "held_out"]
 
 REFERENCE = 2000
 """Training images that are kept at most: 10 MB of features at 1280 numbers an image."""
 HELD_OUT = 1000
-NEIGHBOURS = 5
 SAMPLE = 64
 BATCH = 16
 
@@ -48,16 +47,18 @@ def familiar(ws: Workspace, record: ModelRecord, network: torch.nn.Module) -> Fa
     """Reference and limit of ``network`` (uint8 pixels to logits and features)."""
     import numpy as np
 
-    from keepset.train.results import distances
+    from keepset.train.results import distances, unit
 
     learn, valid = (
         _images(ws, record.id, s)[:n] for s, n in ((Split.TRAIN, REFERENCE), (Split.VALID, HELD_OUT))
     )
     features = _features(ws, record, network, [*learn, *valid])
     is_learn = np.arange(len(features)) < len(learn)
-    unit = features[is_learn] / (np.linalg.norm(features[is_learn], axis=1, keepdims=True) + 1e-9)
     held_out = distances(features, is_learn)[~is_learn]
-    return Familiar(unit.astype(np.float32), float(np.quantile(held_out, 0.99)) if len(held_out) else 2.0)
+    return Familiar(
+        unit(features[is_learn]).astype(np.float32),
+        float(np.quantile(held_out, 0.99)) if len(held_out) else 2.0,
+    )
 
 
 def held_out(ws: Workspace, record: ModelRecord, most: int = SAMPLE) -> Pixels:

@@ -14,14 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keepset.errors import ModelError
-from keepset.export.familiar import NEIGHBOURS, Familiar, familiar, forward, held_out
+from keepset.export.familiar import Familiar, familiar, forward, held_out
 from keepset.files import atomic_path
 from keepset.models import ModelRecord, load_record
 from keepset.workspace import Workspace
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     import torch
 
 __all__ = ["export_model", "load_network"]
@@ -93,12 +91,14 @@ def _with_normalisation(network: torch.nn.Module, record: ModelRecord) -> torch.
 def _with_distance(network: torch.nn.Module, seen: Familiar) -> torch.nn.Module:
     import torch
 
+    from keepset.train.results import neighbours
+
     class Measured(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.network = network
             self.register_buffer("reference", torch.from_numpy(seen.reference).T.contiguous())
-            self.near = max(1, min(NEIGHBOURS, len(seen.reference) - 1))
+            self.near = neighbours(len(seen.reference))
 
         def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
             logits, features = self.network(pixels)
@@ -136,13 +136,14 @@ def _check(network: torch.nn.Module, ws: Workspace, record: ModelRecord, path: P
     import numpy as np
 
     from keepset.predict.model import session
+    from keepset.train.head import softmax
 
     side = record.preprocess.crop
     noise = np.random.default_rng(0).integers(0, 256, (2, side, side, 3), dtype=np.uint8)
     pixels = np.concatenate([noise, held_out(ws, record)])
-    wanted = _softmax(forward(network, pixels)[0])
+    wanted = softmax(forward(network, pixels)[0])
     exported = session(path)
-    got = _softmax(np.concatenate([exported.run(["logits"], {"pixels": p[None]})[0] for p in pixels]))
+    got = softmax(np.concatenate([exported.run(["logits"], {"pixels": p[None]})[0] for p in pixels]))
     off = float(np.abs(got - wanted).max())
     top = np.sort(wanted, axis=1)[:, -2:]
     clear = top[:, -1] - top[:, 0] > 2 * TOLERANCE  # of two equal classes either may come first
@@ -153,9 +154,3 @@ def _check(network: torch.nn.Module, ws: Workspace, record: ModelRecord, path: P
             f"probability, {swapped} with another class.",
             "Please report this with the name of the architecture.",
         )
-
-
-def _softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    from keepset.train.head import softmax
-
-    return softmax(logits)

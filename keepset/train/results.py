@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[Any]
     Ints = npt.NDArray[np.int64]
 
-__all__ = ["Scores", "calibrate", "distances", "judge", "measure", "save_weights", "write_predictions"]
+__all__ = [
+    "Scores", "calibrate", "distances", "judge", "measure", "neighbours", "save_weights", "unit", "write_predictions",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -59,15 +61,26 @@ def calibrate(logits: Floats, labels: Ints) -> float:
     return float(grid[int(np.argmin([nll(softmax(logits / t), labels) for t in grid]))])
 
 
+def unit(features: Floats) -> Floats:
+    """Each row scaled to length one."""
+    scaled: Floats = features / (np.linalg.norm(features, axis=1, keepdims=True) + 1e-9)
+    return scaled
+
+
+def neighbours(images: int) -> int:
+    """How many of ``images`` training images a distance is the mean of: the nearest 5, or all others if fewer."""
+    return max(1, min(5, images - 1))
+
+
 def distances(features: Floats, learn: npt.NDArray[np.bool_]) -> Floats:
-    """Mean cosine distance to the 5 nearest other training images, in blocks so that memory stays flat."""
-    unit = features / (np.linalg.norm(features, axis=1, keepdims=True) + 1e-9)
-    base, where = unit[learn], np.flatnonzero(learn)
-    out = np.empty(len(unit))
-    for i in range(0, len(unit), 256):
-        d = 1 - unit[i : i + 256] @ base.T
+    """Mean cosine distance to the nearest other training images, in blocks so that memory stays flat."""
+    units = unit(features)
+    base, where = units[learn], np.flatnonzero(learn)
+    out = np.empty(len(units))
+    for i in range(0, len(units), 256):
+        d = 1 - units[i : i + 256] @ base.T
         d[where[None, :] == np.arange(i, i + len(d))[:, None]] = np.inf
-        k = max(1, min(5, d.shape[1] - 1))
+        k = neighbours(d.shape[1])
         out[i : i + len(d)] = np.partition(d, k - 1, axis=1)[:, :k].mean(1)
     return np.clip(out, 0, 2)
 
