@@ -63,6 +63,8 @@ def test_fine_tuning_learns_and_the_better_contender_is_kept(tmp_path: Path) -> 
     record = load_record(ws, train(ws, cfg).outputs["model_id"])
     assert [(h["phase"], h["epoch"]) for h in record.history] == [("head", 0), ("fine_tune", 0)]
     assert all(np.isfinite(h["train_loss"]) and h["train_loss"] < 3 for h in record.history)
+    assert all(0 < h["train_plain_loss"] < 3 for h in record.history)
+    assert all(1 <= len(h["rates"]) <= 24 and h["rates"][-1] == h["lr"] for h in record.history)
     held_out = {k: v["nll"] for k, v in record.candidates.items() if k != "why"}
     assert record.winner == min(held_out, key=lambda k: held_out[k])
     assert 1e-4 <= record.lr_find["chosen"] <= 5e-3

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["Task", "find_rate", "fine_tune", "predict_logits"]
 
 FIND_STEPS, FIND_BATCH = 40, 8
+PLAIN_SAMPLE = 64
+"""Training images whose plain loss is measured after each epoch: enough to diagnose by, about a second."""
+RATES_KEPT = 24
 
 
 @dataclass
@@ -81,16 +84,20 @@ def _phase(
         begin = time.perf_counter()
         _train_mode(network)
         task.progress.start(f"{phase}, epoch {epoch + 1} of {epochs}", len(task.train_shas))
-        losses, last_rate = [], 0.0
+        losses, taken = [], []
         for squares, labels in _batches(task, epoch, phase):
-            last_rate = float(optimizer.param_groups[-1]["lr"])
+            taken.append(float(optimizer.param_groups[-1]["lr"]))
             losses.append(_step(task, network, optimizer, squares, labels, epoch))
             if schedule.last_epoch < steps:
                 schedule.step()
             task.progress.advance(len(labels), loss=losses[-1])
         logits = predict_logits(task, network, task.valid_shas)
-        row = {"phase": phase, "epoch": epoch, "lr": last_rate, "train_loss": float(np.mean(losses))}
-        row |= _validation(logits, task.valid_labels) | {"seconds": time.perf_counter() - begin}
+        row = {"phase": phase, "epoch": epoch, "lr": taken[-1], "train_loss": float(np.mean(losses))}
+        row |= _validation(logits, task.valid_labels) | {"train_plain_loss": _plain_loss(task, network)}
+        row |= {
+            "rates": taken[:: -math.ceil(len(taken) / RATES_KEPT)][::-1],
+            "seconds": time.perf_counter() - begin,
+        }
         history.append(row)
         task.progress.note(
             f"{phase} {epoch + 1}/{epochs}: train loss {row['train_loss']:.3f}, "
@@ -104,6 +111,18 @@ def _validation(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) 
 
     wrong = float((logits.argmax(1) != labels).mean()) if len(labels) else 0.0
     return {"valid_loss": nll(softmax(logits), labels) if len(labels) else 0.0, "error_rate": wrong}
+
+
+def _plain_loss(task: Task, network: torch.nn.Module) -> float:
+    """Mean loss of a fixed sample of training images, measured as the validation loss is: after the epoch, without
+    augmentation or label smoothing. Only so can the two be compared.
+    """
+    from keepset.train.head import nll, softmax
+
+    rng = np.random.default_rng([task.seed, PLAIN_SAMPLE])
+    chosen = rng.permutation(len(task.train_shas))[:PLAIN_SAMPLE]
+    logits = predict_logits(task, network, [task.train_shas[i] for i in chosen])
+    return nll(softmax(logits), task.train_labels[chosen])
 
 
 def _train_mode(network: torch.nn.Module) -> None:
