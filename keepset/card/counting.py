@@ -1,0 +1,242 @@
+"""Every number of the data set card, as plain data.
+
+Manifests are read some ten thousand rows at a time and counted in Arrow; what is held whole is the revision's
+addresses and, while sources are counted, one pair of ids an active image.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from keepset import manifests
+from keepset.card.history import history
+from keepset.card.public import shown_place, web_link
+from keepset.manifests import Manifest
+from keepset.reasons import REMEDIES, ItemStatus, Split
+from keepset.workspace import Workspace
+
+__all__ = ["active_rows", "facts", "revision_of"]
+
+_PIECE = 65_536
+_MOST_NAMES = 50
+_STAGES = {"urls": "scrape", "downloads": "download", "images": "validate"}
+
+
+def facts(ws: Workspace, revision: int | None = None) -> dict[str, Any]:
+    """The card's facts of ``revision`` (default: the current one), JSON-ready. Raises ``ManifestMissing``.
+
+    ``images``: counts ``active``, ``deleted`` (by approved batches), ``set_aside`` (never used, because they tie two
+    sides together), ``relabelled``. ``classes`` and ``splits``: active images. ``sources``: per class, source and
+    query: ``lines`` found, ``accepted`` URLs, and the active ``images`` they led to (an image that two sources found
+    counts for both). ``licenses``: active images by licence and its link, with the number of
+    ``creators`` named and the ``names`` of the most frequent. ``creators``: how many images name one and how many do
+    not, how many creators there are, and the most frequent. ``stages``: rows, rows that are ok, and
+    the others by reason, of each manifest before the split. ``duplicates``, ``quality``: of the active images.
+    ``revisions``: each revision up to this one, what made it, who and why.
+    """
+    data = revision_of(ws, revision)
+    table = data.table
+    active = table.filter(table["active"])
+    made_from = data.header.config
+    return {
+        "name": ws.name,
+        "revision": int(data.header.extra["revision"]),
+        "dataset_hash": data.content_hash,
+        "seed": made_from.get("seed"),
+        "shares": {k: made_from.get("split", {}).get(k) for k in ("valid", "test", "folds")},
+        "images": _images(table, active),
+        "classes": _classes(active, [c["name"] for c in made_from.get("classes", ())]),
+        "splits": _counts(active["split"]),
+        "duplicates": _duplicates(active),
+        "sources": _sources(ws, active["sha256"]),
+        "stages": [_stage(ws, name) for name in _present(ws)],
+        "found": _found(ws),
+        **_provenance(ws, active["sha256"]),
+        "revisions": history(ws, int(data.header.extra["revision"])),
+    }
+
+
+def revision_of(ws: Workspace, revision: int | None) -> Manifest:
+    return ws.current_dataset() if revision is None else manifests.read(ws.dataset(revision), "dataset")
+
+
+def active_rows(
+    ws: Workspace, name: str, columns: Sequence[str], shas: pa.ChunkedArray
+) -> Iterator[pa.Table]:
+    """The rows of a manifest, in its order and in pieces, whose sha256 is among ``shas``; none if it is missing."""
+    path = ws.stage_manifests[name]
+    if not path.exists():
+        return
+    for batch in manifests.batches(path, name, columns, size=_PIECE):
+        table = pa.Table.from_batches([batch])
+        yield table.filter(pc.is_in(table["sha256"], shas))
+
+
+def _present(ws: Workspace) -> list[str]:
+    """A data set can come without the manifests of the stages before it."""
+    return [name for name, path in ws.stage_manifests.items() if path.exists()]
+
+
+def _images(table: pa.Table, active: pa.Table) -> dict[str, int]:
+    gone = table.filter(pc.invert(table["active"]))
+    aside = pc.sum(pc.is_null(gone["changed_in"])).as_py() or 0
+    return {
+        "active": active.num_rows,
+        "deleted": gone.num_rows - aside,
+        "set_aside": aside,
+        "relabelled": pc.sum(pc.not_equal(active["label"], active["given_label"])).as_py() or 0,
+    }
+
+
+def _classes(active: pa.Table, known: Sequence[str]) -> list[dict[str, Any]]:
+    """Those of the config too that have no image left."""
+    found = active.group_by(["label", "split"]).aggregate([("sha256", "count")]).to_pylist()
+    sides = {label: {str(s): 0 for s in Split} for label in {*known, *(r["label"] for r in found)}}
+    for r in found:
+        sides[r["label"]][r["split"]] = r["sha256_count"]
+    return [{"label": k, "images": sum(by.values()), **by} for k, by in sorted(sides.items())]
+
+
+def _duplicates(active: pa.Table) -> dict[str, int]:
+    """``groups`` of two and more, ``exact`` and ``near`` copies of a better one, ``conflicts``: found in two classes."""
+    sizes = active.group_by("group_id").aggregate([("sha256", "count")])["sha256_count"]
+    kinds = _counts(active.filter(pc.is_valid(active["dup_of"]))["dup_kind"])
+    others = pc.greater(pc.list_value_length(active["other_labels"]), 0)
+    return {
+        "groups": pc.sum(pc.greater(sizes, 1)).as_py() or 0,
+        "exact": kinds.get("exact", 0),
+        "near": kinds.get("near", 0),
+        "conflicts": pc.sum(others).as_py() or 0,
+    }
+
+
+def _counts(column: pa.ChunkedArray) -> dict[str, int]:
+    """How often each value stands there, the most frequent first."""
+    pairs = [(v["values"], v["counts"]) for v in pc.value_counts(column).to_pylist()]
+    return dict(sorted(pairs, key=lambda p: (-p[1], str(p[0]))))
+
+
+def _sources(ws: Workspace, shas: pa.ChunkedArray) -> list[dict[str, Any]]:
+    if not {"urls", "downloads"} <= set(_present(ws)):
+        return []
+    led_to = _led_to(ws, shas)
+    lines: Counter[tuple[str, str, str]] = Counter()
+    accepted: Counter[tuple[str, str, str]] = Counter()
+    images: dict[tuple[str, str, str], set[int]] = {}
+    columns = ("url_id", "label", "source", "query", "status")
+    for batch in manifests.batches(ws.urls, "urls", columns, size=_PIECE):
+        table = pa.Table.from_batches([batch])
+        numbers = led_to["image"].take(pc.index_in(table["url_id"], led_to["url_id"])).to_pylist()
+        table = table.drop_columns("url_id")
+        for r, number in zip(table.to_pylist(), numbers, strict=True):
+            key = (r["label"], r["source"], r["query"] or "")
+            lines[key] += 1
+            accepted[key] += r["status"] == ItemStatus.OK
+            if number is not None:
+                images.setdefault(key, set()).add(number)
+    return [
+        {
+            "label": key[0], "source": key[1], "query": shown_place(key[1], key[2]), "lines": n,
+            "accepted": accepted[key], "images": len(images.get(key, ())),
+        }
+        for key, n in sorted(lines.items())
+    ]  # fmt: skip
+
+
+def _led_to(ws: Workspace, shas: pa.ChunkedArray) -> pa.Table:
+    """``url_id`` and the number of the active image that it led to."""
+    pieces = []
+    for piece in active_rows(ws, "downloads", ("url_id", "sha256"), shas):
+        number = pc.index_in(piece["sha256"], shas)
+        pieces.append(pa.table({"url_id": piece["url_id"], "image": number}))
+    empty = pa.table({"url_id": pa.array([], pa.string()), "image": pa.array([], pa.int32())})
+    return pa.concat_tables([empty, *pieces]).combine_chunks()
+
+
+def _stage(ws: Workspace, name: str) -> dict[str, Any]:
+    dropped: Counter[str] = Counter()
+    rows = ok = 0
+    for batch in manifests.batches(ws.stage_manifests[name], name, ("status", "reason"), size=_PIECE):
+        rows += batch.num_rows
+        ok += pc.sum(pc.equal(batch["status"], str(ItemStatus.OK))).as_py() or 0
+        bad = batch.filter(pc.not_equal(batch["status"], str(ItemStatus.OK)))
+        dropped.update(_counts(bad["reason"]))
+    return {
+        "stage": _STAGES[name], "manifest": name, "rows": rows, "ok": ok,
+        "dropped": [
+            {"reason": r, "count": n, "remedy": REMEDIES.get(r, "")}
+            for r, n in sorted(dropped.items(), key=lambda p: (-p[1], str(p[0])))
+        ],
+    }  # fmt: skip
+
+
+def _found(ws: Workspace) -> dict[str, str | None]:
+    """Between which moments the URLs were found (ISO 8601)."""
+    ends: list[Any] = []
+    if "urls" in _present(ws):
+        for batch in manifests.batches(ws.urls, "urls", ("discovered_at",), size=_PIECE):
+            ends += pc.min_max(batch["discovered_at"]).as_py().values() if batch.num_rows else ()
+    return (
+        {"first": min(ends).isoformat(), "last": max(ends).isoformat()}
+        if ends
+        else {"first": None, "last": None}
+    )
+
+
+def _provenance(ws: Workspace, shas: pa.ChunkedArray) -> dict[str, Any]:
+    """What ``images`` says of the active ones: licences, creators, formats, sizes, warnings."""
+    credit: dict[tuple[str, str], Counter[str]] = {}  # (licence, link) -> images by creator, "" for nobody
+    formats: Counter[str] = Counter()
+    warnings: Counter[str] = Counter()
+    sides: list[pa.Table] = []
+    columns = ("sha256", "license", "license_url", "creator", "format", "warnings", "width", "height")
+    for piece in active_rows(ws, "images", columns, shas):
+        formats.update(_counts(piece["format"]))
+        warnings.update(_counts(pc.list_flatten(piece["warnings"])))
+        sides.append(pa.table({"short": pc.min_element_wise(piece["width"], piece["height"])}))
+        keys = ["license", "license_url", "creator"]
+        for r in piece.group_by(keys).aggregate([("sha256", "count")]).to_pylist():
+            key = (r["license"] or "unknown", web_link(r["license_url"]) or "")
+            credit.setdefault(key, Counter())[r["creator"] or ""] += r["sha256_count"]
+    return {
+        "licenses": [
+            {"license": code, "url": url or None, "images": by.total(), "creators": len(_named(by)),
+             "names": [c for c, _ in _most(_named(by))]}
+            for (code, url), by in sorted(credit.items(), key=lambda p: (-p[1].total(), p[0]))
+        ],
+        "creators": _creators(credit.values()),
+        "quality": {
+            "formats": dict(_most(formats)), "warnings": dict(_most(warnings)), "shorter_side": _spread(sides),
+        },
+    }  # fmt: skip
+
+
+def _creators(credit: Iterable[Counter[str]]) -> dict[str, Any]:
+    everybody: Counter[str] = sum(credit, Counter())
+    named = _named(everybody)
+    return {
+        "distinct": len(named), "images_with": named.total(), "images_without": everybody[""],
+        "most": [{"creator": c, "images": n} for c, n in _most(named)],
+    }  # fmt: skip
+
+
+def _named(by_creator: Counter[str]) -> Counter[str]:
+    return Counter({c: n for c, n in by_creator.items() if c})
+
+
+def _most(counts: Counter[str]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda p: (-p[1], p[0]))[:_MOST_NAMES]
+
+
+def _spread(sides: list[pa.Table]) -> dict[str, int]:
+    """Smallest, median and largest of the shorter sides, pixels."""
+    column = pa.concat_tables(sides)["short"] if sides else pa.chunked_array([], pa.int32())
+    if len(column) == column.null_count:
+        return {}
+    low, middle, high = pc.quantile(column, [0, 0.5, 1], interpolation="nearest").to_pylist()
+    return {"smallest": int(low), "median": int(middle), "largest": int(high)}
