@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from keepset import manifests
-from keepset.card import facts
+from keepset.card import facts, write_card
+from keepset.card.attribution import plain_cell
+from keepset.card.public import shown_url
 from keepset.clean.revising import write_revision
 from keepset.config import parse_config
 from keepset.demo.draw import draw
@@ -20,6 +24,7 @@ from keepset.split import split
 from keepset.validate import validate
 from keepset.workspace import Workspace
 from tests.factories import jpeg
+from tests.test_cli import run
 
 EVIL = '=HYPERLINK("http://evil.example","x")'
 BY = "https://creativecommons.org/licenses/by/4.0/"
@@ -118,3 +123,81 @@ def test_a_revision_has_its_own_card_and_decisions_have_names(collected: Workspa
     assert second["at"]
     assert facts(collected, 1)["images"]["active"] == 16
     assert len(facts(collected, 1)["revisions"]) == 1
+
+
+def test_the_table_credits_every_active_image_and_no_cell_is_a_formula(
+    collected: Workspace, tmp_path: Path
+) -> None:
+    done = write_card(collected, tmp_path)
+    with done.attribution.open(encoding="utf-8", newline="") as f:
+        rows = list(csv.DictReader(f))
+    active = {r["sha256"]: r["label"] for r in collected.current_dataset().rows() if r["active"]}
+    assert {r["sha256"]: r["label"] for r in rows} == active
+    evil, plain = of(rows, title="'" + EVIL), of(rows, title="one, two")
+    assert evil["landing_page"] == "", "a link that is no web address is not published"
+    assert (plain["creator"], plain["license"], plain["license_url"]) == ("Ada <b>|x", "cc-by-4.0", BY)
+    assert plain["landing_page"] == "http://p.example/0"
+    assert plain["source_url"].endswith("/0.jpg")
+    assert [r["source_url"].rpartition("/")[2] for r in rows if r["creator"] == "Bo"] == ["2.jpg", "3.jpg"]
+    assert {r["source_url"] for r in rows if r["source"] == "folder"} <= {f"b{i}.jpg" for i in range(8)}
+    assert not any(v.startswith(("=", "+", "-", "@")) for r in rows for v in r.values())
+
+
+def test_the_page_has_front_matter_and_takes_nobodys_text_for_markup(
+    collected: Workspace, tmp_path: Path
+) -> None:
+    import yaml
+
+    text = write_card(collected, tmp_path).page.read_text(encoding="utf-8")
+    _, front, body = text.split("---\n", 2)
+    fields = yaml.safe_load(front)
+    assert fields["pretty_name"] == "fruit & ships"
+    assert fields["license"] == ["cc-by-4.0", "cc0-1.0", "unknown"]
+    assert fields["size_categories"] == ["n<1K"]
+    assert "| apple | 8 |" in body
+    assert "came without a licence" in body
+    assert "not\\_found 1" in body
+    assert "<b>" not in body
+    assert r"Ada &lt;b&gt;\|x" in body
+    assert str(tmp_path) not in text
+
+
+def test_the_command_writes_both_and_says_the_facts(
+    collected: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = run(capsys, "card", "-w", collected.root, "--out", tmp_path / "c", "--json")
+    said = json.loads(out)
+    assert code == 0
+    assert Path(said["card"]).exists()
+    assert Path(said["attribution"]).exists()
+    assert said["facts"]["classes"]
+    assert "attribution.csv" in run(capsys, "card", "-w", collected.root, "--out", tmp_path / "c")[1]
+    assert run(capsys, "card", "-w", collected.root, "--revision", "99")[0] == 4
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://a.example/p.jpg?w=640&h=2", "https://a.example/p.jpg?w=640&h=2"),
+        ("https://me:pw@a.example/p.jpg", "https://a.example/p.jpg"),
+        ("https://a.example/p.jpg?X-Amz-Credential=1&X-Amz-Signature=2", "https://a.example/p.jpg"),
+        ("https://a.example/p.jpg?sig=1&se=2", "https://a.example/p.jpg"),
+        ("https://a.example/p.jpg?access_token=1", "https://a.example/p.jpg"),
+        ("https://a.example/p.jpg?monkey=1", "https://a.example/p.jpg?monkey=1"),
+        ("file:///home/me/my%20cats/c%201.jpg", "c 1.jpg"),
+        ("http://[bad", ""),
+        (None, ""),
+    ],
+)
+def test_published_addresses_hold_no_secrets(url: str | None, shown: str) -> None:
+    assert shown_url(url) == shown
+
+
+def test_cells() -> None:
+    assert [plain_cell(x) for x in ("a\n b", "\t=1", "-1", "＝1", "x=1")] == [
+        "a b",
+        "'=1",
+        "'-1",
+        "'＝1",
+        "x=1",
+    ]

@@ -2,6 +2,38 @@
 
 from __future__ import annotations
 
-from keepset.card.counting import facts
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-__all__ = ["facts"]
+from keepset.card.counting import facts, revision_of
+from keepset.workspace import Workspace
+
+__all__ = ["Card", "facts", "write_card"]
+
+
+@dataclass(frozen=True)
+class Card:
+    """A card that was written: its facts, the Markdown, and the table of whom to credit."""
+
+    facts: dict[str, Any]
+    page: Path
+    attribution: Path
+
+
+def write_card(ws: Workspace, folder: Path, *, revision: int | None = None) -> Card:
+    """Write ``README.md`` (Markdown with front matter) and ``attribution.csv`` into ``folder``.
+
+    ``revision``: default the current one. Both are replaced whole. Raises ``ManifestMissing`` for a revision that is
+    not there, ``WorkspaceNotWritable`` if the disk refuses.
+    """
+    from keepset.card import attribution
+    from keepset.card.page import page
+    from keepset.files import write_bytes
+
+    data = revision_of(ws, revision)
+    found = facts(ws, int(data.header.extra["revision"]))
+    written = Card(found, folder / "README.md", folder / "attribution.csv")
+    attribution.write(written.attribution, attribution.rows(ws, data))
+    write_bytes(written.page, page(found, attribution=written.attribution.name).encode())
+    return written
