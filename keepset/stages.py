@@ -50,11 +50,22 @@ class StageResult:
 
 @dataclass(frozen=True)
 class Shard:
-    """A range of a stage's items, from ``start`` up to, not including, ``stop``. Survives JSON."""
+    """A range of a stage's items, from ``start`` up to, not including, ``stop``. Survives JSON.
+
+    With ``lanes`` = 0 the shards run one after the other in one process. Otherwise this one belongs to one of so many
+    lanes: shards of different lanes may run at once, each on another machine; those of one lane follow one another.
+    """
 
     number: int
     start: int
     stop: int
+    lane: int = 0
+    lanes: int = 0
+
+    @property
+    def journal_part(self) -> str:
+        """Which part of the stage's journal this shard writes; none: the journal itself."""
+        return f"lane-{self.lane}" if self.lanes else ""
 
 
 def shards(n: int, size: int) -> list[Shard]:

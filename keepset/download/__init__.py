@@ -10,6 +10,7 @@ from typing import Any
 
 from keepset import manifests
 from keepset.config import RunConfig
+from keepset.download.lanes import in_lane, split_in_lanes
 from keepset.journal import Journal
 from keepset.manifests import Header
 from keepset.reasons import ItemStatus
@@ -36,16 +37,26 @@ def download(
             return StageResult(
                 Stage.DOWNLOAD, False, f"up to date: {header.rows} URLs were asked for already"
             )
+        with _journal(ws) as journal:
+            journal.settle()
         count = manifests.read_header(ws.urls).rows
         _fetch(ws, config, Shard(0, 0, count), progress, retry_failed=retry_failed)
         return merge(ws, config)
 
 
-def plan(ws: Workspace, config: RunConfig) -> list[Shard]:
-    """The shards in which something is to be done. Their numbers and places do not depend on what is done."""
+def plan(ws: Workspace, config: RunConfig, lanes: int = 0) -> list[Shard]:
+    """The shards in which something is to be done. Their numbers and places do not depend on what is done.
+
+    With ``lanes``, so many may run at once, also on several machines: no host is asked from two lanes. Raises
+    ``WorkspaceBusy`` if a worker of an earlier run still writes.
+    """
     with _journal(ws) as journal:
-        found = shards(manifests.read_header(ws.urls).rows, config.download.shard_size)
-        return [s for s in found if any(True for _ in _todo(ws, config, s, journal))]
+        journal.settle()
+        ranges = shards(manifests.read_header(ws.urls).rows, config.download.shard_size * max(1, lanes))
+        if lanes:
+            todo = ((r, (u for u, _ in _todo(ws, config, r, journal))) for r in ranges)
+            return [s for whole, urls in todo for s in split_in_lanes(whole, urls, lanes)]
+        return [r for r in ranges if any(True for _ in _todo(ws, config, r, journal))]
 
 
 def run_shard(ws: Workspace, config: RunConfig, shard: Shard, progress: Progress = SILENT) -> dict[str, Any]:
@@ -58,7 +69,7 @@ def _fetch(
 ) -> int:
     from keepset.download.run import Run
 
-    with _journal(ws) as journal:
+    with _journal(ws, shard) as journal:
         count = sum(1 for _ in _todo(ws, config, shard, journal, retry_failed=retry_failed))
         if count:
             progress.start("downloading", count)
@@ -74,6 +85,7 @@ def merge(ws: Workspace, config: RunConfig) -> StageResult:
     oldest = datetime.now(UTC).isoformat()
     everything = Shard(0, 0, manifests.read_header(ws.urls).rows)
     with _journal(ws) as journal, manifests.writing(ws.downloads, "downloads") as out:
+        journal.settle()
         for urls, done in _pieces(ws, everything, journal):
             rows = [
                 done[u["url"]] | {k: u[k] for k in ("url_id", "url", "label")}
@@ -127,16 +139,17 @@ def _fingerprint(ws: Workspace, config: RunConfig) -> str:
     return manifests.fingerprint("download", parents, facts, VERSION)
 
 
-def _journal(ws: Workspace) -> Journal:
+def _journal(ws: Workspace, shard: Shard | None = None) -> Journal:
     """By URL: a line that moves to another list or class is not fetched again."""
-    return Journal(ws.journal / "download.sqlite")
+    return Journal(ws.journal / "download.sqlite", shard.journal_part if shard else "")
 
 
 def _pieces(ws: Workspace, shard: Shard, journal: Journal) -> Iterator[tuple[list[Row], dict[str, Row]]]:
     """The shard's URLs that are to be fetched, with the journal's rows of them, a piece at a time."""
     left = shard.stop - shard.start
     for batch in manifests.batches(ws.urls, "urls", (*_COLUMNS, "status"), size=_PIECE, start=shard.start):
-        urls = [u for u in batch.slice(0, left).to_pylist() if u["status"] == ItemStatus.OK]
+        rows = batch.slice(0, left).to_pylist()
+        urls = [u for u in rows if u["status"] == ItemStatus.OK and in_lane(u, shard)]
         left -= min(left, batch.num_rows)
         yield urls, journal.get(u["url"] for u in urls)
         if not left:

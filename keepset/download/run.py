@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from keepset.config import RunConfig
 from keepset.download.fetch import Fetched, Fetcher, Trouble, Wanted, user_agent
+from keepset.download.lanes import host_of
 from keepset.download.turns import Turns
 from keepset.errors import KeepsetError
 from keepset.files import refusals
@@ -54,7 +55,7 @@ class Run:
         Raises ``WorkspaceNotWritable``; what is finished by then is in the journal.
         """
         cfg = self.config.download
-        items = ((_host(row), _Item(row, before)) for row, before in todo)
+        items = ((host_of(row), _Item(row, before)) for row, before in todo)
         self.turns = Turns(items, per_host=cfg.per_host, rate=cfg.per_host_rate)
         agent = user_agent(self.config.scrape.contact)
         self.fetcher = Fetcher(cfg, self.parts, agent, transport=settings().transport)
@@ -138,10 +139,6 @@ class Run:
             said = f"asked for again: {trouble.reason} ({trouble.detail}); the earlier copy is kept"
             return self._unchanged(item) | {"detail": said}
         return _row(item, {"status": "failed", "reason": str(trouble.reason), "detail": trouble.detail})
-
-
-def _host(row: Row) -> str:
-    return "" if row["source"] == "folder" else urlsplit(row["url"]).netloc.lower()
 
 
 def _row(item: _Item, outcome: Row) -> Row:

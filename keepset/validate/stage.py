@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,15 @@ def validate(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -
         return merge(ws, config, progress)
 
 
-def plan(ws: Workspace, config: RunConfig) -> list[Shard]:
-    return shards(len(Distinct(ws)), config.validate_.shard_size)
+def plan(ws: Workspace, config: RunConfig, lanes: int = 0) -> list[Shard]:
+    """All images in shards. With ``lanes`` any of them may run at once, also on several machines.
+
+    Raises ``WorkspaceBusy`` if a worker of an earlier run still writes.
+    """
+    with Journal(_journal_path(ws, config)) as journal:
+        journal.settle()
+    found = shards(len(Distinct(ws)), config.validate_.shard_size)
+    return [replace(s, lane=s.number, lanes=len(found)) for s in found] if lanes else found
 
 
 def run_shard(ws: Workspace, config: RunConfig, shard: Shard, progress: Progress = SILENT) -> dict[str, Any]:
@@ -60,7 +68,7 @@ def run_shard(ws: Workspace, config: RunConfig, shard: Shard, progress: Progress
     """
     cfg, rejected = config.validate_, 0
     mine = Distinct(ws).sha256[shard.start : shard.stop].to_pylist()
-    with Journal(_journal_path(ws, config)) as journal:
+    with Journal(_journal_path(ws, config), shard.journal_part) as journal:
         known = journal.get(mine)
         todo = [s for s in mine if s not in known or not _settled(ws, known[s])]
         if not todo:
@@ -117,6 +125,7 @@ def merge(ws: Workspace, config: RunConfig, progress: Progress = SILENT) -> Stag
     copies: Counter[str] = Counter()
     unsettled = 0
     with Journal(_journal_path(ws, config)) as journal, manifests.writing(ws.images, "images") as out:
+        journal.settle()
         progress.start("finding duplicates", None)
         groups = _groups(ws, config, facts["sha256"], journal)
         for rows in _pieces(facts, journal):
