@@ -6,6 +6,9 @@ from prefect import flow
 
 from flows.exclusive import exclusive
 from flows.parameters import DatasetForm, begin
+from flows.shards import run_shards
+from keepset.engine import Engine
+from keepset.stages import Stage
 from tasks.download import download, download_shard, plan_download
 from tasks.gate import gate
 from tasks.scrape import scrape
@@ -17,7 +20,10 @@ __all__ = ["build_dataset"]
 
 @flow(name="build_dataset", flow_run_name="build {workspace}", persist_result=True, log_prints=False)
 def build_dataset(
-    workspace: str, config: str | None = None, dataset: DatasetForm | None = None
+    workspace: str,
+    config: str | None = None,
+    dataset: DatasetForm | None = None,
+    engine: Engine | None = None,
 ) -> dict[str, Any]:
     """Collect, download, validate and split. Incremental: what is there already is not done again.
 
@@ -25,17 +31,17 @@ def build_dataset(
         workspace: Folder that holds everything about one data set; it is made if it is missing.
         config: Path of a run config (TOML). Left out: the one the workspace has, or the new data set below.
         dataset: A new data set, told here instead of in a file.
+        engine: Where shards of downloading and validation run. Left out: as the runner's machine is set.
     """
+    where = engine or Engine.of_this_machine()
     ws = begin(workspace, config, dataset)
     with exclusive(ws, "build"):
         scrape(workspace)
         gate(workspace, "urls")
-        for shard in plan_download(workspace):
-            download_shard(workspace, shard)
+        run_shards(ws, Stage.DOWNLOAD, where, plan_download, download_shard)
         download(workspace)
         gate(workspace, "downloads")
-        for shard in plan_validate(workspace):
-            validate_shard(workspace, shard)
+        run_shards(ws, Stage.VALIDATE, where, plan_validate, validate_shard)
         validate(workspace)
         gate(workspace, "images")
         done = split(workspace)

@@ -8,20 +8,27 @@ from flows.build_dataset import build_dataset
 from flows.parameters import DatasetForm
 from flows.retrain import ask_for_review
 from flows.train_model import train_model
+from keepset.engine import Engine
 
 __all__ = ["pipeline"]
 
 
 @flow(name="pipeline", flow_run_name="pipeline {workspace}", persist_result=True)
-def pipeline(workspace: str, config: str | None = None, dataset: DatasetForm | None = None) -> dict[str, Any]:
+def pipeline(
+    workspace: str,
+    config: str | None = None,
+    dataset: DatasetForm | None = None,
+    engine: Engine | None = None,
+) -> dict[str, Any]:
     """The whole way: collect, download, validate, split, train, report, and a cleaning batch to approve.
 
     Args:
         workspace: Folder that holds everything about one data set; it is made if it is missing.
         config: Path of a run config (TOML). Left out: the one the workspace has, or the new data set below.
         dataset: A new data set, told here instead of in a file.
+        engine: Where shards of downloading and validation run. Left out: as the runner's machine is set.
     """
-    build_dataset(workspace, config, dataset)
+    build_dataset(workspace, config, dataset, engine)
     compared = train_model(workspace)
     ask_for_review(workspace, compared["outputs"]["model_id"])
     return compared

@@ -12,6 +12,7 @@
     * SourceError                  a source of URLs does not answer, or answers nonsense
     * GateFailed                   an expectation on the data does not hold
     * TrainingError                a model cannot be trained on this data
+    * EngineError                  the Dask workers do not answer, died, or have other code than this process
     * ModelError                   a model cannot be loaded, or does not fit the data
   * ReviewError                    a cleaning batch cannot take this step
     * StaleBatch                   somebody else changed the batch first; carries the difference
@@ -30,6 +31,7 @@ from typing import Any
 
 __all__ = [
     "ConfigError",
+    "EngineError",
     "GateFailed",
     "KeepsetError",
     "ManifestError",
@@ -115,6 +117,10 @@ class TrainingError(StageError):
 
 
 class ModelError(StageError):
+    pass
+
+
+class EngineError(StageError):
     pass
 
 

@@ -8,22 +8,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from keepset.config import RunConfig
+from keepset.engine import Engine
 from keepset.stages import SILENT, Progress, StageResult
 from keepset.workspace import Workspace
 
 __all__ = ["build", "learn", "retrain", "run"]
 
 
-def build(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> Iterator[StageResult]:
+def build(
+    ws: Workspace, config: RunConfig, *, engine: Engine, progress: Progress = SILENT
+) -> Iterator[StageResult]:
     """scrape, download, validate, split, with a gate after each. Raises ``GateFailed``."""
     from keepset.download import download
     from keepset.gates import check
     from keepset.scrape import scrape
     from keepset.split import split
+    from keepset.spread import run_stage
     from keepset.validate import validate
 
     for stage, gate in ((scrape, "urls"), (download, "downloads"), (validate, "images"), (split, "dataset")):
-        result = stage(ws, config, progress=progress)
+        result = run_stage(stage, ws, engine, progress)
         yield result
         check(ws, config, gate)
 
@@ -51,9 +55,14 @@ def retrain(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) ->
     yield review(ws, config, progress=progress)
 
 
-def run(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> Iterator[StageResult]:
-    """The whole way from URL lists to a cleaning batch that waits for a person."""
+def run(
+    ws: Workspace, config: RunConfig, *, engine: Engine | None = None, progress: Progress = SILENT
+) -> Iterator[StageResult]:
+    """The whole way from URL lists to a cleaning batch that waits for a person.
+
+    ``engine`` says where the shards of downloading and validation run; left out, as this machine's settings say.
+    """
     ws.check_writable()
     ws.save_config(config)
-    yield from build(ws, config, progress=progress)
+    yield from build(ws, config, engine=engine or Engine.of_this_machine(), progress=progress)
     yield from retrain(ws, config, progress=progress)

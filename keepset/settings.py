@@ -24,6 +24,13 @@ class Settings(BaseSettings):
     workers: int = Field(
         default_factory=lambda: os.cpu_count() or 1, ge=1, description="Processes that decode images."
     )
+    engine: Literal["local", "dask"] = Field(
+        "local", description="Where shards run: in the run's own process, or on Dask workers (docs/scale.md)."
+    )
+    dask_address: str = Field(
+        "", description="Address of a Dask scheduler, e.g. tcp://scheduler:8786; empty starts workers here."
+    )
+    dask_workers: int = Field(0, ge=0, description="Dask workers to start here; 0 is one a core.")
     transport: Literal["auto", "httpx", "aiohttp"] = Field(
         "auto", description="What carries downloads; auto takes aiohttp if the extra `fast` is installed."
     )

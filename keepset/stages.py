@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-__all__ = ["SILENT", "Progress", "Shard", "Stage", "StageResult", "facts_line", "shards"]
+__all__ = ["SILENT", "EngineKind", "Progress", "Shard", "Stage", "StageResult", "facts_line", "shards"]
+
+
+class EngineKind(StrEnum):
+    """Where the shards of a stage run: in the run's own process, or on the workers of a Dask cluster."""
+
+    LOCAL = "local"
+    DASK = "dask"
 
 
 class Stage(StrEnum):

@@ -14,12 +14,12 @@ __all__ = ["download", "download_shard", "plan_download"]
 
 
 @task(name="plan-download", task_run_name="plan download", persist_result=True)
-def plan_download(workspace: str) -> list[dict[str, Any]]:
-    """The shards that still have something to do; none if the manifest is up to date."""
+def plan_download(workspace: str, lanes: int = 0) -> list[dict[str, Any]]:
+    """The shards that still have something to do; none if the manifest is up to date. ``lanes``: so many at once."""
     from keepset.download import is_current, plan
 
     ws, config = opened(workspace)
-    return [] if is_current(ws, config) else [asdict(s) for s in plan(ws, config)]
+    return [] if is_current(ws, config) else [asdict(s) for s in plan(ws, config, lanes)]
 
 
 @task(name="download-shard", task_run_name="download shard {shard[number]}", retries=1, retry_delay_seconds=10,
@@ -29,7 +29,7 @@ def download_shard(workspace: str, shard: dict[str, Any]) -> dict[str, Any]:
     from keepset.download import Shard, run_shard
 
     ws, config = opened(workspace)
-    return run_shard(ws, config, Shard(**shard), PrefectProgress(ws))
+    return run_shard(ws, config, Shard(**shard), PrefectProgress(ws, f"shard {shard['number']}: "))
 
 
 @task(name="download", task_run_name="download", persist_result=True)

@@ -12,6 +12,7 @@ from uuid import UUID
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.logging import get_run_logger
 
+from keepset.cluster import stop_if_abandoned
 from keepset.config import RunConfig
 from keepset.stages import Progress, StageResult, facts_line
 from keepset.workspace import Workspace
@@ -57,18 +58,19 @@ def artifact_key(ws: Workspace, name: str) -> str:
 class PrefectProgress(Progress):
     """A progress artifact, updated every two seconds at most, and a log line for each note."""
 
-    def __init__(self, ws: Workspace) -> None:
-        self.ws = ws
+    def __init__(self, ws: Workspace, where: str = "") -> None:
+        """``where`` stands before what is told, e.g. which shard it is of."""
+        self.ws, self.where = ws, where
         self.what, self.total, self.done, self.last = "", 0, 0, 0.0
         self.artifact: UUID | None = None
 
     def start(self, what: str, total: int | None) -> None:
-        self.what, self.total, self.done, self.last = what, total or 0, 0, time.monotonic()
-        get_run_logger().info("%s%s", what, f" ({total})" if total else "")
+        self.what, self.total, self.done, self.last = f"{self.where}{what}", total or 0, 0, time.monotonic()
+        get_run_logger().info("%s%s", self.what, f" ({total})" if total else "")
         self.artifact = None
         if total:
             key = artifact_key(self.ws, "progress")
-            words = f"{what}: 0 of {total}"
+            words = f"{self.what}: 0 of {total}"
             self.artifact = cast("UUID", create_progress_artifact(0.0, key=key, description=words))
 
     def advance(self, n: int = 1, **facts: Any) -> None:
@@ -77,6 +79,7 @@ class PrefectProgress(Progress):
         if self.artifact is None or (time.monotonic() - self.last < _EVERY_S and not finished):
             return
         self.last = time.monotonic()
+        stop_if_abandoned()
         words = f"{self.what}: {self.done} of {self.total} {facts_line(facts)}".rstrip()
         update_progress_artifact(self.artifact, min(100.0, 100 * self.done / self.total), description=words)
 

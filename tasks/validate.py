@@ -11,12 +11,12 @@ __all__ = ["plan_validate", "validate", "validate_shard"]
 
 
 @task(name="plan-validate", task_run_name="plan validate", persist_result=True)
-def plan_validate(workspace: str) -> list[dict[str, Any]]:
-    """The shards that still have something to do; none if the manifest is up to date."""
+def plan_validate(workspace: str, lanes: int = 0) -> list[dict[str, Any]]:
+    """The shards that still have something to do; none if the manifest is up to date. ``lanes``: so many at once."""
     from keepset.validate import is_current, plan
 
     ws, config = opened(workspace)
-    return [] if is_current(ws, config) else [asdict(s) for s in plan(ws, config)]
+    return [] if is_current(ws, config) else [asdict(s) for s in plan(ws, config, lanes)]
 
 
 @task(name="validate-shard", task_run_name="validate shard {shard[number]}", retries=1, retry_delay_seconds=10,
@@ -26,7 +26,7 @@ def validate_shard(workspace: str, shard: dict[str, Any]) -> dict[str, Any]:
     from keepset.validate import Shard, run_shard
 
     ws, config = opened(workspace)
-    return run_shard(ws, config, Shard(**shard), PrefectProgress(ws))
+    return run_shard(ws, config, Shard(**shard), PrefectProgress(ws, f"shard {shard['number']}: "))
 
 
 @task(name="validate", task_run_name="validate", persist_result=True)

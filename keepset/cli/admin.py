@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
 from keepset.cli import output
-from keepset.cli.options import JsonOption, WorkspaceOption, open_workspace
+from keepset.cli.options import (
+    AddressOption,
+    EngineOption,
+    JsonOption,
+    WorkspaceOption,
+    engine_or_default,
+    open_workspace,
+)
 from keepset.stages import Stage
 
 __all__ = ["register"]
@@ -33,6 +42,8 @@ def up(
         int | None, typer.Option(help="Port of the Prefect server; 0 takes a free one.")
     ] = None,
     web_port: Annotated[int | None, typer.Option(help="Port of the gallery; 0 takes a free one.")] = None,
+    engine: EngineOption = None,
+    address: AddressOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Start Prefect server, flow runner and gallery on loopback as one supervised group. Ctrl-C stops all."""
@@ -41,7 +52,8 @@ def up(
     options = ["--detach"] if detach else []
     options += ["--prefect-port", str(settings().prefect_port if prefect_port is None else prefect_port)]
     options += ["--web-port", str(settings().web_port if web_port is None else web_port)]
-    _stack("up", workspace, options, as_json)
+    where = engine_or_default(engine, address).environment()
+    _stack("up", workspace, options, as_json, where)
 
 
 def down(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
@@ -49,13 +61,16 @@ def down(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None
     _stack("down", workspace, [], as_json)
 
 
-def _stack(verb: str, workspace: Any, options: list[str], as_json: bool) -> None:
+def _stack(
+    verb: str, workspace: Any, options: list[str], as_json: bool, environment: Mapping[str, str] | None = None
+) -> None:
     # The stack is the layer above: it is started as a program, never imported.
     from keepset.settings import settings
 
     root = workspace or settings().workspace
     command = [sys.executable, "-m", "deployments.stack", verb, "--workspace", str(root), *options]
-    raise typer.Exit(subprocess.call(command + (["--json"] if as_json else [])))
+    command += ["--json"] if as_json else []
+    raise typer.Exit(subprocess.call(command, env=os.environ | dict(environment or {})))
 
 
 def failures(

@@ -7,11 +7,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from keepset.stages import EngineKind
+
 if TYPE_CHECKING:
     from keepset.config import RunConfig
+    from keepset.engine import Engine
     from keepset.workspace import Workspace
 
-__all__ = ["ConfigArgument", "JsonOption", "WhoOption", "WorkspaceOption", "open_workspace", "who_or_default"]
+__all__ = [
+    "AddressOption",
+    "ConfigArgument",
+    "EngineOption",
+    "JsonOption",
+    "WhoOption",
+    "WorkspaceOption",
+    "engine_or_default",
+    "open_workspace",
+    "who_or_default",
+]
 
 WorkspaceOption = Annotated[
     Path | None,
@@ -27,6 +40,22 @@ ConfigArgument = Annotated[
     Path | None,
     typer.Argument(
         help="Run config (TOML). Left out: the one the workspace already has.", show_default=False
+    ),
+]
+EngineOption = Annotated[
+    EngineKind | None,
+    typer.Option(
+        "--engine",
+        help="Where shards run: local (in this process, the default) or dask (several at once). docs/scale.md",
+        show_default=False,
+    ),
+]
+AddressOption = Annotated[
+    str,
+    typer.Option(
+        "--address",
+        help="Dask scheduler, e.g. tcp://scheduler:8786. Left out: workers are started on this machine.",
+        show_default=False,
     ),
 ]
 WhoOption = Annotated[
@@ -50,6 +79,19 @@ def open_workspace(folder: Path | None, config_file: Path | None = None) -> tupl
     ws.check_writable()
     ws.save_config(config)
     return ws, config
+
+
+def engine_or_default(kind: EngineKind | None, address: str) -> Engine:
+    """What was asked for; what was left out is as the machine's settings say. Raises ``ConfigError``."""
+    from keepset.engine import Engine
+    from keepset.errors import ConfigError
+
+    mine = Engine.of_this_machine()
+    if address and EngineKind.DASK not in (kind, mine.kind):
+        raise ConfigError("--address is of a Dask scheduler.", "Give --engine dask with it.")
+    if kind is None or kind == mine.kind:
+        return mine.model_copy(update={"address": address}) if address else mine
+    return Engine(kind=kind, address=address)
 
 
 def who_or_default(who: str) -> str:

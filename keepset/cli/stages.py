@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from keepset.cli import output
-from keepset.cli.options import ConfigArgument, JsonOption, WorkspaceOption, open_workspace
+from keepset.cli.options import (
+    AddressOption,
+    ConfigArgument,
+    EngineOption,
+    JsonOption,
+    WorkspaceOption,
+    engine_or_default,
+    open_workspace,
+)
 from keepset.stages import Stage
+
+if TYPE_CHECKING:
+    from keepset.engine import Engine
 
 __all__ = ["register"]
 
@@ -70,6 +81,8 @@ def init(
 def run(
     config: ConfigArgument = None,
     workspace: WorkspaceOption = None,
+    engine: EngineOption = None,
+    address: AddressOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """The whole way: collect, download, validate, split, train, report, and a cleaning batch to approve.
@@ -79,9 +92,10 @@ def run(
     """
     from keepset.pipeline import run as run_all
 
+    where = engine_or_default(engine, address)
     ws, cfg = open_workspace(workspace, config)
     with output.progress(as_json=as_json) as progress:
-        done = output.results(run_all(ws, cfg, progress=progress), as_json=as_json)
+        done = output.results(run_all(ws, cfg, engine=where, progress=progress), as_json=as_json)
     if not as_json:
         _what_next(ws.root, done)
 
@@ -106,6 +120,19 @@ def _stage(name: str, config: Path | None, workspace: Path | None, as_json: bool
         output.results([function(ws, cfg, progress=progress, **options)], as_json=as_json)
 
 
+def _sharded(
+    name: str, engine: Engine, config: Path | None, workspace: Path | None, as_json: bool, **options: Any
+) -> None:
+    from importlib import import_module
+
+    from keepset.spread import run_stage
+
+    ws, _ = open_workspace(workspace, config)
+    function = getattr(import_module(f"keepset.{name}"), name)
+    with output.progress(as_json=as_json) as progress:
+        output.results([run_stage(function, ws, engine, progress, **options)], as_json=as_json)
+
+
 def scrape(
     config: ConfigArgument = None, workspace: WorkspaceOption = None, as_json: JsonOption = False
 ) -> None:
@@ -119,19 +146,26 @@ def download(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Ask again for what failed, not for what is done.")
     ] = False,
+    engine: EngineOption = None,
+    address: AddressOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Fetch the URLs: concurrent, polite, resumable; each failure is a row with its reason."""
-    _stage("download", config, workspace, as_json, retry_failed=retry_failed)
+    where = engine_or_default(engine, address)
+    _sharded("download", where, config, workspace, as_json, retry_failed=retry_failed)
     if not as_json:
         output.failures(open_workspace(workspace)[0], Stage.DOWNLOAD)
 
 
 def validate(
-    config: ConfigArgument = None, workspace: WorkspaceOption = None, as_json: JsonOption = False
+    config: ConfigArgument = None,
+    workspace: WorkspaceOption = None,
+    engine: EngineOption = None,
+    address: AddressOption = "",
+    as_json: JsonOption = False,
 ) -> None:
     """Decode every image in guarded processes, measure it, make its thumbnail, find duplicates."""
-    _stage("validate", config, workspace, as_json)
+    _sharded("validate", engine_or_default(engine, address), config, workspace, as_json)
 
 
 def split(

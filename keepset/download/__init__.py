@@ -41,10 +41,10 @@ def download(
             journal.settle()
         count = manifests.read_header(ws.urls).rows
         _fetch(ws, config, Shard(0, 0, count), progress, retry_failed=retry_failed)
-        return merge(ws, config)
+        return merge(ws, config, progress)
 
 
-def plan(ws: Workspace, config: RunConfig, lanes: int = 0) -> list[Shard]:
+def plan(ws: Workspace, config: RunConfig, lanes: int = 0, *, retry_failed: bool = False) -> list[Shard]:
     """The shards in which something is to be done. Their numbers and places do not depend on what is done.
 
     With ``lanes``, so many may run at once, also on several machines: no host is asked from two lanes. Raises
@@ -54,14 +54,18 @@ def plan(ws: Workspace, config: RunConfig, lanes: int = 0) -> list[Shard]:
         journal.settle()
         ranges = shards(manifests.read_header(ws.urls).rows, config.download.shard_size * max(1, lanes))
         if lanes:
-            todo = ((r, (u for u, _ in _todo(ws, config, r, journal))) for r in ranges)
-            return [s for whole, urls in todo for s in split_in_lanes(whole, urls, lanes)]
-        return [r for r in ranges if any(True for _ in _todo(ws, config, r, journal))]
+            found = ((r, _todo(ws, config, r, journal, retry_failed=retry_failed)) for r in ranges)
+            return [s for whole, todo in found for s in split_in_lanes(whole, (u for u, _ in todo), lanes)]
+        return [
+            r for r in ranges if any(True for _ in _todo(ws, config, r, journal, retry_failed=retry_failed))
+        ]
 
 
-def run_shard(ws: Workspace, config: RunConfig, shard: Shard, progress: Progress = SILENT) -> dict[str, Any]:
+def run_shard(
+    ws: Workspace, config: RunConfig, shard: Shard, progress: Progress = SILENT, *, retry_failed: bool = False
+) -> dict[str, Any]:
     """Fetch one shard; each finished URL is in the journal before the next begins in its place."""
-    return {"fetched": _fetch(ws, config, shard, progress)}
+    return {"fetched": _fetch(ws, config, shard, progress, retry_failed=retry_failed)}
 
 
 def _fetch(
@@ -78,8 +82,9 @@ def _fetch(
     return count
 
 
-def merge(ws: Workspace, config: RunConfig) -> StageResult:
+def merge(ws: Workspace, config: RunConfig, progress: Progress = SILENT) -> StageResult:
     """Put the journal's rows together into the manifest, in the order of the URLs."""
+    progress.start("putting the downloads together", None)
     parents = {"urls": manifests.read_header(ws.urls).content_hash}
     counts: Counter[str] = Counter()
     oldest = datetime.now(UTC).isoformat()

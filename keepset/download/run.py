@@ -60,6 +60,7 @@ class Run:
         agent = user_agent(self.config.scrape.contact)
         self.fetcher = Fetcher(cfg, self.parts, agent, transport=settings().transport)
         free = asyncio.Semaphore(cfg.connections)
+        stopped: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 await free.acquire()
@@ -67,9 +68,11 @@ class Run:
                     group.create_task(self._one(*turn, free))
                     await free.acquire()
         except* KeepsetError as several:
-            raise several.exceptions[0] from None
+            stopped = several.exceptions[0]
         finally:
             await self.fetcher.close()
+        if stopped:  # raised here, not above: a cycle of contexts cannot travel from a Dask worker
+            raise stopped
 
     async def _one(self, host: str, item: _Item, free: asyncio.Semaphore) -> None:
         try:
