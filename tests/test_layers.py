@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -50,11 +50,17 @@ def test_importing_keepset_loads_nothing_heavy() -> None:
 
 
 def test_help_answers_at_once() -> None:
+    """In CPU seconds: on a machine that does other things besides, the clock on the wall says nothing."""
     command = [sys.executable, "-m", "keepset", "--help"]
     subprocess.run(command, check=True, capture_output=True)  # fills the byte-code cache
     took = []
     for _ in range(3):
-        begin = time.perf_counter()
+        begin = _cpu_of_children()
         subprocess.run(command, check=True, capture_output=True)
-        took.append(time.perf_counter() - begin)
+        took.append(_cpu_of_children() - begin)
     assert min(took) < 0.5, took
+
+
+def _cpu_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
