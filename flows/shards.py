@@ -19,7 +19,7 @@ from keepset.workspace import Workspace
 from tasks.running import artifact_key
 
 if TYPE_CHECKING:
-    from prefect_dask import DaskTaskRunner
+    from prefect_dask.task_runners import DaskTaskRunner
 
 __all__ = ["ShardTask", "run_shards"]
 
@@ -50,7 +50,7 @@ def run_shards(
 
 def _runner(cluster: Cluster) -> DaskTaskRunner:
     try:
-        from prefect_dask import DaskTaskRunner
+        from prefect_dask.task_runners import DaskTaskRunner
     except ImportError as e:
         raise EngineError("prefect-dask is not installed here.", "pip install 'keepset[dask]'.") from e
     return DaskTaskRunner(address=cluster.address, client_kwargs={"security": cluster.security})
