@@ -28,10 +28,10 @@ def deployments(ws: Workspace, cron: str | None = None) -> list[RunnerDeployment
     here = {"workspace": str(ws.root)}
     tags = ["keepset", f"dataset:{ws.name}"]
     cleaned = DeploymentEventTrigger(
-        name=f"retrain after cleaning ({ws.id})",
+        name="retrain the data set that was cleaned",
         expect={CLEANED},
-        match={"prefect.resource.id": f"keepset.dataset.{ws.id}"},
-        parameters=here,
+        match={"prefect.resource.id": "keepset.dataset.*"},
+        parameters={"workspace": "{{ event.resource['keepset.workspace'] }}"},
     )
     return [
         RunnerDeployment.from_flow(

@@ -6,6 +6,7 @@ from prefect import flow
 
 from flows.exclusive import exclusive
 from flows.parameters import DatasetForm, begin
+from flows.presence import be_present
 from flows.shards import run_shards
 from keepset.engine import Engine
 from keepset.stages import Stage
@@ -35,6 +36,7 @@ def build_dataset(
     """
     where = engine or Engine.of_this_machine()
     ws = begin(workspace, config, dataset)
+    be_present(ws)
     with exclusive(ws, "build"):
         scrape(workspace)
         gate(workspace, "urls")

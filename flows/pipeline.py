@@ -5,10 +5,11 @@ from typing import Any
 from prefect import flow
 
 from flows.build_dataset import build_dataset
-from flows.parameters import DatasetForm
-from flows.retrain import ask_for_review
+from flows.parameters import DatasetForm, begin
+from flows.presence import be_present
 from flows.train_model import train_model
 from keepset.engine import Engine
+from tasks.review import ask_for_review
 
 __all__ = ["pipeline"]
 
@@ -28,6 +29,7 @@ def pipeline(
         dataset: A new data set, told here instead of in a file.
         engine: Where shards of downloading and validation run. Left out: as the runner's machine is set.
     """
+    be_present(begin(workspace, config, dataset))
     build_dataset(workspace, config, dataset, engine)
     compared = train_model(workspace)
     ask_for_review(workspace, compared["outputs"]["model_id"])

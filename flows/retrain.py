@@ -3,12 +3,13 @@ from __future__ import annotations
 from typing import Any
 
 from prefect import flow
-from prefect.deployments import run_deployment
 
+from flows.presence import be_present
 from flows.train_model import learn
+from tasks.review import ask_for_review
 from tasks.running import opened
 
-__all__ = ["ask_for_review", "retrain"]
+__all__ = ["retrain"]
 
 
 @flow(name="retrain", flow_run_name="retrain {workspace}", persist_result=True)
@@ -21,18 +22,7 @@ def retrain(workspace: str) -> dict[str, Any]:
         workspace: Folder of the data set.
     """
     ws, _ = opened(workspace)
+    be_present(ws)
     compared = learn(ws)
     ask_for_review(workspace, compared["outputs"]["model_id"])
     return compared
-
-
-def ask_for_review(workspace: str, model_id: str) -> None:
-    """Start review_batch as a run of its own, once a model, since only a deployment's run can be suspended."""
-    ws, _ = opened(workspace)
-    run_deployment(
-        "review_batch/review_batch",
-        parameters={"workspace": workspace},
-        timeout=0,
-        as_subflow=False,
-        idempotency_key=f"review-{ws.id}-{model_id}",
-    )

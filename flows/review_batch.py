@@ -15,6 +15,7 @@ from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
 
 from flows.parameters import Decision
+from flows.presence import be_present
 from keepset.review import Batch, BatchStatus, load_batch
 from keepset.workspace import Workspace
 from tasks.clean import clean, tell_cleaned
@@ -36,6 +37,7 @@ def review_batch(workspace: str, batch_id: str | None = None) -> dict[str, Any]:
         batch_id: A batch that is there already. Left out: one is opened for the newest model.
     """
     ws, _ = opened(workspace)
+    be_present(ws)
     batch_id = batch_id or open_batch(workspace)
     if batch_id is None:
         return {"batch_id": None, "status": "nothing is worth a person's look"}

@@ -5,6 +5,7 @@ from typing import Any
 from prefect import flow
 
 from flows.exclusive import exclusive
+from flows.presence import be_present
 from keepset.workspace import Workspace
 from tasks.interpret import interpret
 from tasks.running import opened
@@ -21,6 +22,7 @@ def train_model(workspace: str) -> dict[str, Any]:
         workspace: Folder of the data set.
     """
     ws, _ = opened(workspace)
+    be_present(ws)
     return learn(ws)
 
 

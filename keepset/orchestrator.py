@@ -10,12 +10,13 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from keepset.errors import OrchestratorError
+from keepset.errors import OrchestratorError, WorkspaceBusy
 from keepset.files import read_json
 from keepset.review import Batch
 from keepset.stages import Progress
@@ -56,6 +57,27 @@ class RunState:
 
 def login_file(root: Path) -> Path:
     return root / "prefect" / "login"
+
+
+def is_running(root: Path) -> bool:
+    """Whether a stack runs for the workspace at ``root``: it holds a lock, which the kernel frees if it is killed."""
+    try:
+        with Workspace.open(root).lock("stack", wait=False):
+            return False
+    except WorkspaceBusy:
+        return True
+
+
+def is_worked_on(ws: Workspace, run_id: str) -> bool:
+    """Whether a living process works on this flow run (it holds the run's lock; ``flows/presence.py``)."""
+    path = ws.root / "locks" / f"run-{run_id}.lock"
+    if not path.exists():
+        return False
+    try:
+        with ws.lock(f"run-{run_id}", wait=False):
+            return False
+    except WorkspaceBusy:
+        return True
 
 
 def connect(ws: Workspace) -> Orchestrator | None:
@@ -117,6 +139,15 @@ class Orchestrator:
         found: list[dict[str, Any]] = self._call("POST", "/flow_runs/filter", body)
         return found
 
+    def recent_runs(self, limit: int = 50) -> list[dict[str, Any]]:
+        """Flow runs that have begun or are due, in any state, the newest first."""
+        body = {
+            "flow_runs": {"expected_start_time": {"before_": _soon()}},
+            "sort": "EXPECTED_START_TIME_DESC", "limit": limit,
+        }  # fmt: skip
+        found: list[dict[str, Any]] = self._call("POST", "/flow_runs/filter", body)
+        return found
+
     def failed_runs(self) -> list[FlowRun]:
         return [FlowRun(r["id"], r["name"]) for r in self.runs(["FAILED", "CRASHED"])]
 
@@ -127,6 +158,10 @@ class Orchestrator:
     def give_up(self, run_id: str, why: str) -> None:
         """Mark a run as crashed: nobody works on it any more, and nobody will."""
         self._force(run_id, {"type": "CRASHED", "name": "Crashed", "message": why})
+
+    def cancelled(self, run_id: str, why: str) -> None:
+        """Mark a run as cancelled that was being cancelled when its process ended."""
+        self._force(run_id, {"type": "CANCELLED", "name": "Cancelled", "message": why})
 
     def _force(self, run_id: str, state: dict[str, str]) -> None:
         self._call("POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": True})
@@ -238,6 +273,11 @@ class Orchestrator:
             return login_file(self.ws.root).read_text(encoding="utf-8").strip()
         except FileNotFoundError:
             return os.environ.get("PREFECT_API_AUTH_STRING", "")
+
+
+def _soon() -> str:
+    """A minute from now: the runs that schedules have planned for the days to come are not meant."""
+    return (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
 
 
 class _Bar:

@@ -37,6 +37,10 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address the gallery and the web app bind to.")
     web_port: int = Field(8765, ge=0, le=65535, description="Port of the gallery; 0 picks a free one.")
     prefect_port: int = Field(4200, ge=0, le=65535, description="Port of the embedded Prefect server.")
+    database: str = Field(
+        "",
+        description="SQLAlchemy URL of Prefect's own database, e.g. postgresql+asyncpg://...; empty: SQLite in the workspace.",
+    )
     token: str = Field("", description="Access token of the web app; needed to bind beyond loopback.")
     reviewer: str = Field(
         default_factory=lambda: os.environ.get("USER", ""), description="Name put into the audit log."

@@ -192,12 +192,15 @@ class Workspace:
             return None
 
     def promote(self, model_id: str, why: str, *, who: str = "keepset") -> None:
-        """Make ``model_id`` the model in use; the old one stays on disk. Audited; twice is once."""
+        """Make ``model_id`` the model in use; the old one stays on disk. Audited; twice is once, kills included."""
         old = self.promoted()
         if old == model_id:
             return
+        what = {"model_id": model_id, "before": old}
+        told = [r["what"] for r in self.audit_log() if r["action"] == "promote"]
+        if told[-1:] != [what]:  # the row comes first: a kill between the two writes costs none
+            self.audit("promote", who=who, what=what, why=why)
         write_json(self.models / "promoted.json", {"model_id": model_id, "why": why, "before": old})
-        self.audit("promote", who=who, what={"model_id": model_id, "before": old}, why=why)
 
     # -- audit log ---------------------------------------------------------------------------------
 

@@ -23,13 +23,15 @@ def clean(workspace: str, batch_id: str) -> dict[str, Any]:
 
 @task(name="tell-cleaned", task_run_name="tell cleaned", persist_result=True)
 def tell_cleaned(workspace: str) -> None:
-    """Emit the event that sets off retraining. Ids and numbers only: payloads get templated."""
+    """Emit the event that sets off retraining. Ids, numbers and the folder only: the trigger's
+    template puts the folder into the parameters of ``retrain``, so that each data set retrains itself.
+    """
     ws, _ = opened(workspace)
     data = ws.current_dataset()
     revision = int(data.header.extra["revision"])
     emit_event(
         CLEANED,
-        resource={"prefect.resource.id": f"keepset.dataset.{ws.id}"},
+        resource={"prefect.resource.id": f"keepset.dataset.{ws.id}", "keepset.workspace": workspace},
         payload={"revision": revision, "content_hash": data.content_hash},
     )
     get_run_logger().info("Revision %s is clean; the event %s sets off retraining", revision, CLEANED)

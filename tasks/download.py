@@ -9,6 +9,7 @@ from prefect.artifacts import create_table_artifact
 from keepset.failures import failures
 from keepset.stages import Stage
 from tasks.running import PrefectProgress, artifact_key, opened, tell
+from tasks.showing import show
 
 __all__ = ["download", "download_shard", "plan_download"]
 
@@ -41,7 +42,10 @@ def download(workspace: str) -> dict[str, Any]:
     done = tell(ws, stage(ws, config, progress=PrefectProgress(ws)))
     rows = [{"reason": f.reason, "count": f.count, "hosts": ", ".join(f"{h} {n}" for h, n in f.hosts),
              "what to do": f.remedy} for f in failures(ws, Stage.DOWNLOAD)]  # fmt: skip
-    create_table_artifact(
-        rows, key=artifact_key(ws, "failures"), description="What was not downloaded, and why"
+    show(
+        create_table_artifact,
+        rows,
+        key=artifact_key(ws, "failures"),
+        description="What was not downloaded, and why",
     )
     return done

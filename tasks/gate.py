@@ -7,6 +7,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from keepset.errors import GateFailed
 from tasks.running import artifact_key, opened
+from tasks.showing import show
 
 __all__ = ["gate"]
 
@@ -21,10 +22,13 @@ def gate(workspace: str, name: str) -> dict[str, Any]:
     try:
         result = check(ws, config, name)
     except GateFailed as e:
-        create_markdown_artifact(f"✗ {e}", key=key, description=f"The gate '{name}' did not pass")
+        show(create_markdown_artifact, f"✗ {e}", key=key, description=f"The gate '{name}' did not pass")
         raise
     lines = "\n".join(f"- ✓ {o.expectation} (found {o.observed})" for o in result.outcomes)
-    create_markdown_artifact(
-        f"Gate **{name}** passed\n\n{lines}", key=key, description=f"The gate '{name}' passed"
+    show(
+        create_markdown_artifact,
+        f"Gate **{name}** passed\n\n{lines}",
+        key=key,
+        description=f"The gate '{name}' passed",
     )
     return result.as_dict()

@@ -7,6 +7,7 @@ from prefect import task
 from prefect.artifacts import create_image_artifact
 
 from tasks.running import artifact_key, opened, run_stage
+from tasks.showing import show
 
 __all__ = ["interpret", "show_contact_sheet"]
 
@@ -26,4 +27,5 @@ def show_contact_sheet(workspace: str, name: str, shas: list[str], words: str) -
 
     ws, _ = opened(workspace)
     encoded = base64.b64encode(contact_sheet(ws, shas)).decode()
-    create_image_artifact(f"data:image/webp;base64,{encoded}", key=artifact_key(ws, name), description=words)
+    picture = f"data:image/webp;base64,{encoded}"
+    show(create_image_artifact, picture, key=artifact_key(ws, name), description=words)

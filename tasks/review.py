@@ -6,13 +6,15 @@ from typing import Any
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
+from prefect.deployments import run_deployment
 from prefect.logging import get_run_logger
 
 from keepset.errors import ReviewError
 from keepset.files import read_json, write_json
 from tasks.running import artifact_key, opened, run_stage
+from tasks.showing import show
 
-__all__ = ["announce", "open_batch", "record_decision", "remember_run"]
+__all__ = ["announce", "ask_for_review", "open_batch", "record_decision", "remember_run"]
 
 
 @task(name="review", task_run_name="review", persist_result=True)
@@ -22,6 +24,20 @@ def open_batch(workspace: str) -> str | None:
 
     batch_id: str | None = run_stage(review, workspace)["outputs"].get("batch_id")
     return batch_id
+
+
+@task(name="ask-for-review", task_run_name="ask for a review of {model_id}", retries=5,
+      retry_delay_seconds=[2, 5, 15, 30, 60], persist_result=True)  # fmt: skip
+def ask_for_review(workspace: str, model_id: str) -> None:
+    """Start review_batch as a run of its own, once a model, since only a deployment's run can be suspended."""
+    ws, _ = opened(workspace)
+    run_deployment(
+        "review_batch/review_batch",
+        parameters={"workspace": workspace},
+        timeout=0,
+        as_subflow=False,
+        idempotency_key=f"review-{ws.id}-{model_id}",
+    )
 
 
 @task(name="remember-run", task_run_name="remember run of {batch_id}", persist_result=True)
@@ -45,8 +61,11 @@ def announce(workspace: str, batch_id: str) -> str:
         f"{batch.record.deadline:%Y-%m-%d %H:%M} UTC.\n\n{_link(ws.root, batch_id)}\n\n"
         f"| reason | images |\n|---|---|\n{counts}\n"
     )
-    create_markdown_artifact(
-        words, key=artifact_key(ws, "batch"), description=f"{batch_id} waits for approval"
+    show(
+        create_markdown_artifact,
+        words,
+        key=artifact_key(ws, "batch"),
+        description=f"{batch_id} waits for approval",
     )
     return words
 

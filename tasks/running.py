@@ -16,6 +16,7 @@ from keepset.cluster import stop_if_abandoned
 from keepset.config import RunConfig
 from keepset.stages import Progress, StageResult, facts_line
 from keepset.workspace import Workspace
+from tasks.showing import show
 
 __all__ = ["PrefectProgress", "artifact_key", "opened", "run_stage", "tell"]
 
@@ -38,7 +39,8 @@ def tell(ws: Workspace, result: StageResult) -> dict[str, Any]:
     get_run_logger().info("%s: %s", result.stage, result.message)
     rows = "\n".join(f"| {k} | {_cell(v)} |" for k, v in result.summary.items())
     table = f"\n\n| | |\n|---|---|\n{rows}" if rows else ""
-    create_markdown_artifact(
+    show(
+        create_markdown_artifact,
         f"**{result.stage}** ({'changed' if result.changed else 'nothing to do'}): {result.message}{table}",
         key=artifact_key(ws, str(result.stage)),
         description=f"What {result.stage} did for '{ws.name}'",
@@ -71,7 +73,9 @@ class PrefectProgress(Progress):
         if total:
             key = artifact_key(self.ws, "progress")
             words = f"{self.what}: 0 of {total}"
-            self.artifact = cast("UUID", create_progress_artifact(0.0, key=key, description=words))
+            self.artifact = cast(
+                "UUID | None", show(create_progress_artifact, 0.0, key=key, description=words)
+            )
 
     def advance(self, n: int = 1, **facts: Any) -> None:
         self.done += n
@@ -81,7 +85,8 @@ class PrefectProgress(Progress):
         self.last = time.monotonic()
         stop_if_abandoned()
         words = f"{self.what}: {self.done} of {self.total} {facts_line(facts)}".rstrip()
-        update_progress_artifact(self.artifact, min(100.0, 100 * self.done / self.total), description=words)
+        percent = min(100.0, 100 * self.done / self.total)
+        show(update_progress_artifact, self.artifact, percent, description=words)
 
     def note(self, message: str) -> None:
         get_run_logger().info(message)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -44,14 +43,28 @@ def up(
     web_port: Annotated[int | None, typer.Option(help="Port of the gallery; 0 takes a free one.")] = None,
     engine: EngineOption = None,
     address: AddressOption = "",
+    cron: Annotated[
+        str | None, typer.Option(help="Build the data set on this schedule (UTC), e.g. '0 3 * * *'.")
+    ] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(help="Database of Prefect's own state, e.g. postgresql+asyncpg://user@host/prefect."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Start Prefect server, flow runner and gallery on loopback as one supervised group. Ctrl-C stops all."""
+    """Start Prefect server, flow runner and gallery on loopback as one supervised group. Ctrl-C stops all.
+
+    Prefect's own state is SQLite in the workspace unless --database (or KEEPSET_DATABASE, which keeps a password
+    out of sight) names another. Where the workspace is new, start
+    a data set from the form of the deployment `pipeline` in Prefect's UI, or with `keepset run` first.
+    """
     from keepset.settings import settings
 
     options = ["--detach"] if detach else []
     options += ["--prefect-port", str(settings().prefect_port if prefect_port is None else prefect_port)]
     options += ["--web-port", str(settings().web_port if web_port is None else web_port)]
+    options += ["--cron", cron] if cron else []
+    options += ["--database", database] if database else []
     where = engine_or_default(engine, address).environment()
     _stack("up", workspace, options, as_json, where)
 
@@ -64,13 +77,14 @@ def down(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None
 def _stack(
     verb: str, workspace: Any, options: list[str], as_json: bool, environment: Mapping[str, str] | None = None
 ) -> None:
-    # The stack is the layer above: it is started as a program, never imported.
+    # The stack is the layer above: it is started as a program, never imported. It takes this process's place, so
+    # that Ctrl-C and `kill` reach it, and nothing stands between it and its end.
     from keepset.settings import settings
 
     root = workspace or settings().workspace
     command = [sys.executable, "-m", "deployments.stack", verb, "--workspace", str(root), *options]
     command += ["--json"] if as_json else []
-    raise typer.Exit(subprocess.call(command, env=os.environ | dict(environment or {})))
+    os.execve(sys.executable, command, os.environ | dict(environment or {}))  # noqa: S606
 
 
 def failures(

@@ -1,0 +1,162 @@
+"""One run, from URL lists to the retrained model: as it should end, and as it ended.
+
+The undisturbed run goes through ``keepset.pipeline`` in this process; the other one through Prefect, while parts
+are killed. What both leave in their workspaces must be the same.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from bench.chaos.web import Web
+from keepset.clean import clean
+from keepset.config import load_config
+from keepset.demo.pictures import plant
+from keepset.errors import KeepsetError
+from keepset.manifests import read_header
+from keepset.orchestrator import Orchestrator
+from keepset.pipeline import retrain, run
+from keepset.review import BatchStatus, list_batches, submit
+from keepset.workspace import Workspace
+
+__all__ = ["Story"]
+
+WHO = "chaos"
+
+
+class Story:
+    """Run number ``number``: its own pictures, its own undisturbed end, its own workspace."""
+
+    def __init__(self, number: int, folder: Path, web: Web, per_class: int = 10) -> None:
+        self.number, self.folder, self.web = number, folder, web
+        self.prefix = f"/{number}"
+        self.config = self._write_config(per_class)
+        self.wanted = self._undisturbed()
+        web.forget(self.prefix + "/")
+        self.root = folder / "disturbed"
+        self.kills: list[str] = []
+        self.finished: dict[str, int] = {}  # URL path: how often it had been asked for when it was finished
+        self.models: dict[str, int] = {}  # finished model: when its record was written (ns)
+        self.since = time.monotonic()
+
+    def _write_config(self, per_class: int) -> Path:
+        planted = plant(self.number + 1, per_class)
+        self.web.add(self.prefix, planted)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        host = self.web.base.removeprefix("http://")
+        lines = ['name = "chaos"', f"seed = {self.number}"]
+        for label in dict.fromkeys(p.label for p in planted):
+            urls = [self.web.base + self.prefix + p.path for p in planted if p.label == label]
+            (self.folder / f"{label}.txt").write_text("\n".join(urls) + "\n", encoding="utf-8")
+            lines += [f"[classes.{label}]", f'lists = ["{label}.txt"]']
+        lines += ["[download]", f'allow_private = ["{host}"]', "per_host_rate = 500.0", "shard_size = 24"]
+        lines += ["[validate]", "shard_size = 24", "[train]", "epochs = 0", "size = 64", "threads = 1"]
+        path = self.folder / "chaos.toml"
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return path
+
+    def _undisturbed(self) -> dict[str, Any]:
+        config = load_config(self.config)
+        ws = Workspace.create(self.folder / "undisturbed", config.name)
+        list(run(ws, config))
+        for batch in list_batches(ws):
+            submit(batch, "approve", who=WHO, undecided="suggested", confirm=True)
+        clean(ws, config)
+        list(retrain(ws, config))
+        return look(ws)
+
+    # -- the disturbed run -------------------------------------------------------------------------
+
+    def begin(self, prefect: Orchestrator) -> None:
+        """Ask for the pipeline; asked again after a kill, it is the same run."""
+        self.since = time.monotonic()
+        parameters = {"workspace": str(self.root), "config": str(self.config)}
+        prefect.start_deployment("pipeline/pipeline", parameters, f"chaos-{self.root}")
+
+    @property
+    def ws(self) -> Workspace | None:
+        try:
+            return Workspace.open(self.root)
+        except KeepsetError:
+            return None
+
+    def approve(self) -> None:
+        """What a person does: approve the first batch as suggested, once it is there."""
+        ws = self.ws
+        for batch in list_batches(ws)[:1] if ws else []:
+            if batch.status == BatchStatus.OPEN:
+                submit(batch, "approve", who=WHO, undecided="suggested", confirm=True)
+                # The gallery tells Prefect; here nobody does, so that the stack must find the decision itself.
+
+    def note(self, kill: str | None = None) -> None:
+        """Write down what is finished now: it must not be done again."""
+        if kill:
+            self.kills.append(kill)
+        if (ws := self.ws) is None:
+            return
+        asked = self.web.counts(self.prefix + "/")
+        for url in _journalled(ws):
+            self.finished.setdefault(url.removeprefix(self.web.base), asked[url.removeprefix(self.web.base)])
+        for path in ws.models.glob("*/model.json"):
+            self.models.setdefault(path.parent.name, path.stat().st_mtime_ns)
+
+    def ended(self) -> bool:
+        """Whether all is there that should be; whether nothing more comes, ``quiet`` tells."""
+        ws = self.ws
+        return ws is not None and look(ws) == self.wanted
+
+    def quiet(self, prefect: Orchestrator) -> bool:
+        """Whether Prefect has nothing more to do for this workspace."""
+        busy = prefect.runs(["RUNNING", "PENDING", "SCHEDULED", "CANCELLING"], limit=200)
+        return not any(r["parameters"].get("workspace") == str(self.root) for r in busy)
+
+    def faults(self) -> list[str]:
+        """What is not as it should be: nothing, if all is well."""
+        ws = self.ws
+        if ws is None:
+            return ["there is no workspace"]
+        found = look(ws)
+        wrong = [f"{k} differs: {found[k]} instead of {v}" for k, v in self.wanted.items() if found[k] != v]
+        asked = self.web.counts(self.prefix + "/")
+        again = {p for p, n in self.finished.items() if asked[p] > n}
+        wrong += [f"{len(again)} finished downloads were fetched again: {sorted(again)[:3]}"] if again else []
+        trained = [
+            m for m, t in self.models.items() if (ws.models / m / "model.json").stat().st_mtime_ns != t
+        ]
+        return wrong + [f"trained again: {m}" for m in trained]
+
+
+def look(ws: Workspace) -> dict[str, Any]:
+    """What a run leaves behind, without clocks."""
+    batches = list_batches(ws)
+    return {
+        "manifests": {n: read_header(p).content_hash for n, p in ws.stage_manifests.items() if p.exists()},
+        "datasets": [read_header(ws.dataset(n)).content_hash for n in ws.revisions()],
+        "models": {
+            p.parent.name: read_header(p).content_hash
+            for p in sorted(ws.models.glob("*/predictions.parquet"))
+        },
+        "finished models": sorted(p.parent.name for p in ws.models.glob("*/model.json")),
+        "comparisons": sorted(p.parent.name for p in ws.models.glob("*/comparison.json")),
+        "exports": sorted(p.parent.name for p in ws.models.glob("*/model.onnx")),
+        "reports": sorted(p.parent.name for p in ws.reports.glob("*/report.html")),
+        "promoted": ws.promoted(),
+        "batches": {b.id: (str(b.status), b.candidates().content_hash) for b in batches},
+        "audit": dict(Counter(f"{r['action']} by {r['who']}" for r in ws.audit_log())),
+        "blobs": len(list((ws.root / "blobs").glob("*/*"))),
+    }
+
+
+def _journalled(ws: Workspace) -> list[str]:
+    path = ws.journal / "download.sqlite"
+    if not path.exists():
+        return []
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10) as db:
+        try:
+            return [str(k) for (k,) in db.execute("SELECT key FROM done")]
+        except sqlite3.OperationalError:  # the file is there, the table is not yet
+            return []

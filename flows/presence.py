@@ -1,0 +1,24 @@
+"""A flow run's process holds a lock until it ends: whoever finds a run without one knows that nobody works on it."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+
+from prefect.runtime import flow_run
+
+from keepset.workspace import Workspace
+
+__all__ = ["be_present"]
+
+_held: dict[str, contextlib.ExitStack] = {}
+
+
+def be_present(ws: Workspace) -> None:
+    """Hold this flow run's lock until the process ends, however it ends (``keepset.orchestrator.is_worked_on``)."""
+    run = flow_run.get_id()
+    if run is None or run in _held:  # no run, or one that is tried again in this process
+        return
+    _held[run] = held = contextlib.ExitStack()
+    held.enter_context(ws.lock(f"run-{run}"))
+    atexit.register((ws.root / "locks" / f"run-{run}.lock").unlink, missing_ok=True)
