@@ -1,10 +1,11 @@
-"""Runs that nobody works on: their process was killed, or never came to be. They are put back into the queue.
+"""Runs that nobody works on: their process was killed, never came to be, or found the Prefect server away.
 
-What their tasks had finished is not done again, so taking a run up once too often costs seconds and changes nothing.
+They are put back into the queue. What their tasks had finished is not done again, so taking a run up once too often costs seconds and changes nothing.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -23,6 +24,8 @@ CRASHED_S = 3600.0
 """A run that crashed longer ago than this is left to a person."""
 MOST_STARTS = 6
 """A run that was started this often and crashed again is left to a person."""
+_SERVER_AWAY = re.compile(r"\b(Connect|Read|Write|Pool|RemoteProtocol)(Error|Timeout)\b")
+"""httpx' words for a server that is away. A picture's host is none of these: its trouble is a row, never an exception."""
 
 
 def take_up(prefect: Orchestrator, spaces: Mapping[str, Workspace], *, at_start: bool = False) -> list[str]:
@@ -38,7 +41,7 @@ def take_up(prefect: Orchestrator, spaces: Mapping[str, Workspace], *, at_start:
 def _dead(
     prefect: Orchestrator, spaces: Mapping[str, Workspace], at_start: bool
 ) -> dict[str, dict[str, Any]]:
-    found = prefect.runs(["RUNNING", "PENDING", "CANCELLING", "CRASHED"], limit=200)
+    found = prefect.runs(["RUNNING", "PENDING", "CANCELLING", "CRASHED", "FAILED"], limit=200)
     return {r["id"]: r for r in found if _is_dead(r, spaces, at_start)}
 
 
@@ -48,7 +51,9 @@ def _is_dead(run: Mapping[str, Any], spaces: Mapping[str, Workspace], at_start: 
         return False
     age = (datetime.now(UTC) - datetime.fromisoformat(run["state"]["timestamp"])).total_seconds()
     match run["state_type"]:
-        case "CRASHED":
+        case "FAILED" if not _SERVER_AWAY.search(run["state"].get("message") or ""):
+            return False
+        case "CRASHED" | "FAILED":
             mine = run.get("deployment_id") and not run.get("parent_task_run_id")
             return bool(mine) and age < CRASHED_S and run["run_count"] < MOST_STARTS
         case "PENDING":
@@ -64,5 +69,5 @@ def _settle(prefect: Orchestrator, run: Mapping[str, Any]) -> str:
     if run["state_type"] == "CANCELLING":
         prefect.cancelled(run["id"], "Its process is gone; it was to be cancelled anyway.")
         return f"the run {run['name']} is cancelled"
-    prefect.schedule_again(run["id"], "The process that ran it is gone; it is taken up again.")
+    prefect.schedule_again(run["id"], "The process that ran it is gone, or the server was; it is taken up again.")
     return f"took up the run {run['name']} again"

@@ -19,10 +19,9 @@ USER = "postgres"
 
 def programs() -> Path | None:
     """The folder of ``initdb`` and ``postgres``, the newest version; None if there is none."""
-    if found := shutil.which("initdb"):
-        return Path(found).parent
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: int(p.parts[-3]))
-    return versions[-1].parent if versions else None
+    found = shutil.which("initdb")
+    return versions[-1].parent if versions else Path(found).resolve().parent if found else None
 
 
 class Postgres:
