@@ -85,8 +85,8 @@ def postgres(folder: Path) -> Iterator[Postgres]:
         command = [str(bin_folder / "initdb"), "-D", str(data), "-U", "keepset", "-A", "trust", "--no-sync"]
         subprocess.run(_as_user(command), check=True, stdout=subprocess.DEVNULL)
     server = Postgres(bin_folder, data, _free_port())
-    server.start()
     try:
+        server.start()
         yield server
     finally:
         server.stop()
