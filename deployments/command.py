@@ -1,4 +1,4 @@
-"""``keepset up``, ``down`` and ``status``: the stack as a command, in front or in the background."""
+"""``keepset up`` and ``down``: the stack as a command, in front or in the background."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STOP_S = 60.0
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="keepset", description=__doc__)
-    parser.add_argument("verb", choices=["up", "down", "status"])
+    parser.add_argument("verb", choices=["up", "down"])
     parser.add_argument("--workspace", type=Path, required=True)
     parser.add_argument("--prefect-port", type=int, default=4200)
     parser.add_argument("--web-port", type=int, default=8765)
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", action="store_true", dest="as_json")
     options = parser.parse_args(argv)
     try:
-        {"up": _up, "down": _down, "status": _status}[options.verb](options)
+        {"up": _up, "down": _down}[options.verb](options)
     except KeepsetError as e:
         output.fail(e, as_json=options.as_json)
         sys.exit(e.exit_code)
@@ -139,12 +139,6 @@ def _down(options: argparse.Namespace) -> None:
     path.unlink(missing_ok=True)  # a stack that was killed could not take it away
     words = "Stopped." if running else "No stack was running here."
     print(json.dumps({"ok": True, "changed": running}) if options.as_json else words)
-
-
-def _status(options: argparse.Namespace) -> None:
-    from keepset.status import collect
-
-    output.document({"ok": True, **collect(Workspace.open(options.workspace))})
 
 
 if __name__ == "__main__":

@@ -69,5 +69,7 @@ def _settle(prefect: Orchestrator, run: Mapping[str, Any]) -> str:
     if run["state_type"] == "CANCELLING":
         prefect.cancelled(run["id"], "Its process is gone; it was to be cancelled anyway.")
         return f"the run {run['name']} is cancelled"
-    prefect.schedule_again(run["id"], "The process that ran it is gone, or the server was; it is taken up again.")
+    prefect.schedule_again(
+        run["id"], "The process that ran it is gone, or the server was; it is taken up again."
+    )
     return f"took up the run {run['name']} again"

@@ -1,6 +1,6 @@
 """The embedded stack: Prefect server, flow runner and gallery on loopback, as one supervised group.
 
-    python -m deployments.stack up|down|status --workspace DIR      (or: keepset up|down|status)
+    python -m deployments.stack up|down --workspace DIR      (or: keepset up|down)
 
 Prefect's database, logs and login stay in the workspace. Parts that crash are started again; Ctrl-C, ``down`` or the
 death of the supervisor ends them all. What a kill left lying is taken up at the next start.

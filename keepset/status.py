@@ -1,21 +1,32 @@
-"""Where a workspace stands: stages, revisions, models, batches. Reads headers only, so it is quick."""
+"""Where a workspace stands: stages, revisions, models, batches, the stack and its last runs.
+
+Reads headers and a column or two, so it is quick; a Prefect server that does not answer costs three seconds.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from keepset import manifests
-from keepset.errors import ManifestError
+from keepset.errors import ManifestError, OrchestratorError
 from keepset.files import read_json
 from keepset.workspace import Workspace
 
 __all__ = ["collect"]
 
+LAST_RUNS = 10
+
 
 def collect(ws: Workspace) -> dict[str, Any]:
-    """The workspace's state as one JSON-ready document."""
+    """The workspace's state as one JSON-ready document.
+
+    ``runs`` is null, and ``runs_trouble`` says why, where no Prefect server tells of them.
+    """
+    stack = _stack(ws)
+    runs, trouble = _runs(ws, stack)
     return {
         "workspace": str(ws.root),
         "name": ws.name,
@@ -25,7 +36,9 @@ def collect(ws: Workspace) -> dict[str, Any]:
         "models": _models(ws),
         "promoted": ws.promoted(),
         "batches": _batches(ws),
-        "stack": _stack(ws),
+        "stack": stack,
+        "runs": runs,
+        "runs_trouble": trouble,
     }
 
 
@@ -78,17 +91,58 @@ def _headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _batches(ws: Workspace) -> list[dict[str, Any]]:
-    from keepset.review import list_batches
+    from keepset.review import BatchStatus, list_batches
 
     return [
-        {"batch": b.id, "status": str(b.status), "revision": b.record.revision, "marked": len(b.marks())}
+        {
+            "batch": b.id,
+            "status": str(b.status),
+            "revision": b.record.revision,
+            "images": b.candidates().header.rows,
+            "marked": len(b.marks()),
+            "waits_until": b.deadline.isoformat(timespec="minutes") if b.status == BatchStatus.OPEN else None,
+        }
         for b in list_batches(ws)
     ]
 
 
 def _stack(ws: Workspace) -> dict[str, Any] | None:
+    """Where it listens; None if none runs. What a killed stack left written counts for nothing."""
+    from keepset.orchestrator import is_running
+
     try:
         found: dict[str, Any] = read_json(ws.root / "stack.json")
     except FileNotFoundError:
         return None
-    return {k: found.get(k) for k in ("api_url", "ui_url", "web_url", "started_at")}
+    keys = ("api_url", "ui_url", "web_url", "started_at", "pids")
+    return {k: found.get(k) for k in keys} if is_running(ws.root) else None
+
+
+def _runs(ws: Workspace, stack: Mapping[str, Any] | None) -> tuple[list[dict[str, Any]] | None, str]:
+    """The last flow runs on this workspace, newest first; or None and the reason."""
+    from keepset.orchestrator import Orchestrator
+
+    url = stack["api_url"] if stack else os.environ.get("PREFECT_API_URL", "")
+    if not url:
+        return None, "the stack is not running: `keepset up` starts it"
+    prefect = Orchestrator(url, ws)
+    if not prefect.healthy():
+        return None, f"the Prefect server at {url} does not answer"
+    try:
+        found = prefect.recent_runs(200)
+    except OrchestratorError as e:
+        return None, e.message
+    mine = [r for r in found if (r.get("parameters") or {}).get("workspace") == str(ws.root)]
+    return [_run(r) for r in mine[:LAST_RUNS]], ""
+
+
+def _run(run: Mapping[str, Any]) -> dict[str, Any]:
+    state = run.get("state") or {}
+    return {
+        "run": run["name"].replace(str(run["parameters"]["workspace"]), "").strip() or run["name"],
+        "state": state.get("name", ""),
+        "began": (run.get("start_time") or run.get("expected_start_time") or "")[:19],
+        "seconds": round(run.get("total_run_time") or 0.0, 1),
+        "message": (state.get("message") or "").partition("\n")[0][:200],
+        "id": run["id"],
+    }

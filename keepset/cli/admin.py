@@ -115,7 +115,7 @@ def failures(
 
 
 def status(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
-    """Where the workspace stands: stages, revisions, models, cleaning batches, the stack."""
+    """Where the workspace stands: stages, revisions, models, cleaning batches, the stack and its last runs."""
     from keepset.settings import settings
     from keepset.status import collect
     from keepset.workspace import Workspace
@@ -125,23 +125,34 @@ def status(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> No
         output.document({"ok": True, **found})
         return
     print(f"{found['name']}  {found['workspace']}")
-    for title, key in (
-        ("Manifests", "stages"),
-        ("Revisions", "revisions"),
-        ("Models", "models"),
-        ("Batches", "batches"),
-    ):
-        rows = found[key]
+    for title in ("stages", "revisions", "models", "batches", "runs"):
+        rows = [{k: v for k, v in r.items() if k not in _FOR_SCRIPTS} for r in found[title] or []]
         if rows:
             columns = list(dict.fromkeys(k for r in rows for k in r))
-            output.table(f"\n{title}", columns, [[_cell(r.get(c)) for c in columns] for r in rows])
+            output.table(
+                f"\n{_TITLES[title]}", [c.replace("_", " ") for c in columns],
+                [[_cell(r.get(c)) for c in columns] for r in rows],
+            )  # fmt: skip
     print(f"\nModel in use: {found['promoted'] or 'none yet'}")
+    for batch in found["batches"]:
+        if batch["status"] == "open":
+            print(
+                f"Waits for a person: {batch['batch']}, {batch['images']} images, until {batch['waits_until']}"
+            )
+    if found["runs"] is None:
+        print(f"Last runs: not known, {found['runs_trouble']}")
     stack = found["stack"]
-    print(
-        f"Stack: gallery {stack['web_url']}, Prefect {stack['ui_url']}"
-        if stack
-        else "Stack: not running (`keepset up`)"
+    where = (
+        f"gallery {stack['web_url']}, Prefect {stack['ui_url']}" if stack else "not running (`keepset up`)"
     )
+    print(f"Stack: {where}")
+
+
+_TITLES = {
+    "stages": "Manifests", "revisions": "Revisions", "models": "Models", "batches": "Batches",
+    "runs": "Last runs (times in UTC)",
+}  # fmt: skip
+_FOR_SCRIPTS = {"id", "waits_until"}
 
 
 def _cell(value: Any) -> Any:
