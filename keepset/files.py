@@ -75,11 +75,16 @@ def append_line(path: Path, line: str) -> None:
 
 @contextlib.contextmanager
 def refusals(path: Path) -> Iterator[None]:
-    """Turn what the disk refuses within the block into ``WorkspaceNotWritable`` with its remedy."""
+    """Turn whatever the disk refuses within the block into ``WorkspaceNotWritable`` with its remedy."""
     try:
         yield
     except OSError as e:
-        raise _refused(path, e) from e
+        found = _refused(path, e)
+        if found is e:
+            found = WorkspaceNotWritable(
+                f"{path} cannot be written: {e}.", "Mend that; what is done stays done."
+            )
+        raise found from e
 
 
 def _sync(path: Path) -> None:
@@ -100,6 +105,8 @@ def _refused(path: Path, e: OSError) -> OSError | WorkspaceNotWritable:
         errno.ENOENT: "The folder cannot be made there; choose another --workspace.",
         errno.ENAMETOOLONG: "Choose a shorter path.",
         errno.ENOTDIR: "A file is in the way; choose another --workspace.",
+        errno.EISDIR: "A folder is in the way; move it, then run the same command again.",
+        errno.EIO: "The disk reports an error; look at it before anything else.",
     }
     if e.errno in refusals:
         return WorkspaceNotWritable(f"{path} cannot be written: {e.strerror}.", refusals[e.errno])

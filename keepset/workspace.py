@@ -162,10 +162,10 @@ class Workspace:
         return self.root / "batches"
 
     def blob(self, sha256: str) -> Path:
-        return self.root / "blobs" / _checked(sha256)[:2] / sha256
+        return self.root / f"blobs/{_checked(sha256)[:2]}/{sha256}"
 
     def thumb(self, sha256: str) -> Path:
-        return self.root / "thumbs" / _checked(sha256)[:2] / f"{sha256}.jpg"
+        return self.root / f"thumbs/{_checked(sha256)[:2]}/{sha256}.jpg"
 
     # -- revisions of the data set -----------------------------------------------------------------
 

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import re
 import time
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,35 +15,23 @@ import httpx
 from keepset import __version__
 from keepset.config import DownloadConfig
 from keepset.download.address import Blocked, Resolver, Unresolved
+from keepset.download.answers import (
+    Answer,
+    Trouble,
+    check_opt_out,
+    check_status,
+    is_foreign,
+    trouble_from,
+)
+from keepset.download.body import Body
 from keepset.download.robots import Robots
 from keepset.download.transport import Connections
-from keepset.files import refusals
-from keepset.formats import sniff
 from keepset.reasons import DownloadReason as Reason
 
-__all__ = ["Answer", "Fetched", "Fetcher", "Trouble", "Wanted", "retry_after", "user_agent"]
+__all__ = ["Answer", "Fetched", "Fetcher", "Trouble", "Wanted", "user_agent"]
 
-_TRANSIENT = {
-    Reason.DNS, Reason.CONNECT, Reason.TIMEOUT, Reason.TOO_SLOW, Reason.TRUNCATED, Reason.PROTOCOL,
-    Reason.RATE_LIMITED, Reason.HTTP_SERVER, Reason.EMPTY, Reason.CHECKSUM,
-}  # fmt: skip
-_SLOW_AFTER_S, _SILENCE_S = 10.0, 15.0
-_LIBRARIES = {"httpx", "httpcore", "h11", "aiohttp", "yarl"}
+_SILENCE_S = 15.0
 T = TypeVar("T")
-_NUMERIC = re.compile(r"https?://[0-9a-fx.]+(?=[:/?#]|$)", re.IGNORECASE)
-
-
-class Trouble(Exception):
-    """Why this URL was not fetched, for its row."""
-
-    def __init__(self, reason: Reason, detail: str, *, wait_s: float | None = None) -> None:
-        super().__init__(detail)
-        self.reason, self.detail, self.wait_s = reason, detail, wait_s
-
-    @property
-    def transient(self) -> bool:
-        """Whether asking again may help."""
-        return self.reason in _TRANSIENT
 
 
 @dataclass
@@ -81,16 +65,6 @@ class Wanted:
         """RFC 9110, section 13.1."""
         asked = {"If-None-Match": self.etag, "If-Modified-Since": None if self.etag else self.last_modified}
         return {k: v for k, v in asked.items() if v}
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A small document, read whole: a page, an API's answer, a robots.txt."""
-
-    status: int
-    url: str
-    headers: Mapping[str, str]
-    body: bytes
 
 
 class Fetcher:
@@ -158,9 +132,9 @@ class Fetcher:
         ) as e:  # of a socket: the libraries let some through, and the disk's have become KeepsetErrors
             raise Trouble(Reason.TRUNCATED, str(e) or type(e).__name__) from e
         except Exception as e:
-            if type(e).__module__.partition(".")[0] not in _LIBRARIES and not isinstance(e, UnicodeError):
+            if not is_foreign(e):
                 raise
-            raise _trouble(url, e) from e
+            raise trouble_from(url, e) from e
 
     @contextlib.asynccontextmanager
     async def _end_of(
@@ -198,101 +172,24 @@ class Fetcher:
         async with self._end_of(url, conditions, permitted=True) as (response, target):
             facts.http_status, facts.final_url = response.status_code, str(target)
             if self.config.robots:
-                _check_opt_out(response)
+                check_opt_out(response)
             if response.status_code == 304 and conditions:
                 return None
-            _check_status(response)
+            check_status(response)
             facts.headers = dict(response.headers)
             await self._save(response, part, wanted.sha1, facts)
             return part
 
     async def _save(self, response: httpx.Response, part: Path, sha1: str | None, facts: Fetched) -> None:
-        cap, begin, size = self.config.max_bytes, time.monotonic(), 0
-        digest, promised = hashlib.sha256(), hashlib.sha1(usedforsecurity=False)
         announced = response.headers.get("content-length", "")
-        if announced.isdigit() and int(announced) > cap:
-            raise Trouble(Reason.TOO_LARGE, f"{announced} bytes announced, {cap} allowed")
-        head = b""
-        with refusals(part):
-            file = part.open("wb", buffering=0)
-        with file:
-            async for chunk in response.aiter_bytes():
-                size += len(chunk)
-                if size > cap:
-                    packed = response.num_bytes_downloaded < size / 2
-                    reason = Reason.DECOMPRESSION if packed else Reason.TOO_LARGE
-                    raise Trouble(reason, f"more than {cap} bytes")
-                head = head if len(head) >= 64 else head + chunk[:64]
-                digest.update(chunk)
-                if sha1:
-                    promised.update(chunk)
-                with refusals(part):
-                    file.write(chunk)
-                took = time.monotonic() - begin
-                if took > _SLOW_AFTER_S and size / took < self.config.min_bytes_per_s:
-                    raise Trouble(Reason.TOO_SLOW, f"{size / took:.0f} bytes/s")
-        if size == 0:
-            raise Trouble(Reason.EMPTY, "the body is empty")
-        if announced.isdigit() and "content-encoding" not in response.headers and size < int(announced):
-            raise Trouble(Reason.TRUNCATED, f"{size} of {announced} bytes came")
-        found = sniff(head)
-        if found is None:
-            raise Trouble(Reason.NOT_AN_IMAGE, f"its first bytes are {head[:24]!r}")
-        if sha1 and promised.hexdigest() != sha1.lower():
-            raise Trouble(Reason.CHECKSUM, f"its sha1 is {promised.hexdigest()}, {sha1} was promised")
-        facts.sha256, facts.bytes, facts.format = digest.hexdigest(), size, found
-
-
-def _trouble(url: str, e: Exception) -> Trouble:
-    """What httpx, or aiohttp under it, says went wrong."""
-    said, cause = str(e), type(e.__cause__).__name__
-    if isinstance(e, httpx.InvalidURL | httpx.UnsupportedProtocol | UnicodeError):
-        odd = _NUMERIC.match(url) is not None  # octal and the like: an address in disguise, never a name
-        return Trouble(Reason.BLOCKED_ADDRESS if odd else Reason.BAD_URL, said)
-    if "SSL" in said or "certificate" in said:
-        return Trouble(Reason.TLS, said)
-    if cause in ("ServerDisconnectedError", "ClientOSError"):  # the transport calls them time-outs
-        return Trouble(Reason.TRUNCATED, said or "connection lost")
-    if isinstance(e, httpx.ConnectError) or cause.startswith("ClientConnector"):
-        return Trouble(Reason.CONNECT, said or "refused")
-    if isinstance(e, httpx.TimeoutException):
-        return Trouble(Reason.TIMEOUT, said or f"nothing came ({type(e).__name__})")
-    if isinstance(e, httpx.RemoteProtocolError | httpx.ReadError):
-        cut = "ncomplete" in said or "without sending complete" in said or "not enough data" in said.lower()
-        return Trouble(Reason.TRUNCATED if cut or not said else Reason.PROTOCOL, said or "connection lost")
-    return Trouble(Reason.PROTOCOL, said or type(e).__name__)
-
-
-def _check_opt_out(response: httpx.Response) -> None:
-    robots = response.headers.get("x-robots-tag", "").lower()
-    if any(word in robots for word in ("noai", "noimageai", "noindex")):
-        raise Trouble(Reason.OPTED_OUT, f"X-Robots-Tag: {robots[:100]}")
-
-
-def _check_status(response: httpx.Response) -> None:
-    code = response.status_code
-    if code < 300:
-        return
-    if code in (404, 410):
-        raise Trouble(Reason.NOT_FOUND, f"HTTP {code}")
-    if code in (401, 403, 451):
-        raise Trouble(Reason.FORBIDDEN, f"HTTP {code}")
-    if code == 429:
-        raise Trouble(Reason.RATE_LIMITED, "HTTP 429", wait_s=retry_after(response.headers))
-    if code >= 500:
-        raise Trouble(Reason.HTTP_SERVER, f"HTTP {code}", wait_s=retry_after(response.headers))
-    raise Trouble(Reason.HTTP_CLIENT, f"HTTP {code}")
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """RFC 9110, section 10.2.3: seconds, or an HTTP date."""
-    value = headers.get("retry-after", "")
-    if value.isdigit():
-        return float(value)
-    try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
-        return None
+        size = int(announced) if announced.isdigit() else None
+        if size is not None and size > self.config.max_bytes:
+            raise Trouble(Reason.TOO_LARGE, f"{size} bytes announced, {self.config.max_bytes} allowed")
+        with Body(part, self.config, sha1) as body:
+            async for piece in response.aiter_bytes():
+                body.take(piece, response.num_bytes_downloaded)
+            found = body.check(None if "content-encoding" in response.headers else size)
+        facts.sha256, facts.bytes, facts.format = body.sha256, body.size, found
 
 
 def user_agent(contact: str) -> str:

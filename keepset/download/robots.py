@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from keepset.download.answers import Answer, Trouble
+
 if TYPE_CHECKING:
     import httpx
-
-    from keepset.download.fetch import Answer
 
 __all__ = ["Robots", "Rules", "parse"]
 
@@ -90,8 +90,6 @@ class Robots:
 
         A host that does not answer at all allows: the picture's own request then says what is wrong with it.
         """
-        from keepset.download.fetch import Trouble
-
         try:
             answer = await self.read(f"{origin}/robots.txt", most=_MOST_BYTES)
         except Trouble:

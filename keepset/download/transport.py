@@ -1,7 +1,8 @@
 """The connections: one narrow interface, httpx's own or aiohttp's faster one under it.
 
-httpx's pool rescans every connection for each queued request (encode/httpx issue 3215), so it gets one small client a
-host. With the extra ``fast`` (httpx-aiohttp) one pool serves all hosts, for half the CPU time a request.
+httpx's pool rescans every connection for each queued request (encode/httpx issue 3215), so it gets one small pool a
+host. With the extra ``fast`` (httpx-aiohttp) one pool serves all hosts, for half the CPU time a request. Requests go
+to the transports directly: redirects, cookies and retries are not a client's business here, and cost time.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ from keepset.errors import ConfigError
 __all__ = ["Connections"]
 
 
+_ALWAYS = {"Accept-Encoding": "gzip, deflate", "Connection": "keep-alive"}
+_PIECE = 262_144  # bytes of a body taken at a time, if they are there
+
+
 @functools.cache
 def _tls() -> ssl.SSLContext:
     """20 ms: once a process, not once a host, nor once a picture that is predicted by its URL."""
@@ -26,13 +31,13 @@ def _tls() -> ssl.SSLContext:
 
 
 class Connections:
-    """Sends requests to addresses that were checked; idle clients are closed when there are too many."""
+    """Sends requests to addresses that were checked; idle pools are closed when there are too many."""
 
     def __init__(self, *, total: int, per_host: int, read_s: float, transport: str = "auto") -> None:
         """``transport``: auto, httpx or aiohttp. Raises ``ConfigError`` for aiohttp without the extra."""
         self.total, self.per_host = total, per_host
-        self.timeout = httpx.Timeout(read_s, connect=min(read_s, 15.0), pool=None)
-        self.clients: OrderedDict[str, httpx.AsyncClient] = OrderedDict()
+        self.timeout = httpx.Timeout(read_s, connect=min(read_s, 15.0), pool=None).as_dict()
+        self.transports: OrderedDict[str, httpx.AsyncBaseTransport] = OrderedDict()
         self.busy: dict[str, int] = {}
         have = importlib.util.find_spec("httpx_aiohttp") is not None
         if transport == "aiohttp" and not have:
@@ -42,17 +47,21 @@ class Connections:
     async def send(self, url: httpx.URL, address: str, headers: dict[str, str]) -> tuple[httpx.Response, str]:
         """GET ``url`` from ``address``; the body is not read yet. ``release`` must follow, with the key returned."""
         key = "all" if self.shared else f"{url.scheme}://{url.netloc.decode('ascii')}"
-        client = await self._client(key)
-        request = client.build_request(
-            "GET", url.copy_with(host=address), headers={"Host": url.netloc.decode("ascii")} | headers,
-            extensions={"sni_hostname": url.host},
+        transport = await self._transport(key)
+        request = httpx.Request(
+            "GET", url.copy_with(host=address), headers={"Host": url.netloc.decode("ascii")} | _ALWAYS | headers,
+            extensions={"sni_hostname": url.host, "timeout": self.timeout},
         )  # fmt: skip
         self.busy[key] = self.busy.get(key, 0) + 1
         try:
-            return await client.send(request, stream=True), key
+            response = await transport.handle_async_request(request)
         except BaseException:
             self._let_go(key)
             raise
+        response.request = request
+        if self.shared:
+            response.stream.CHUNK_SIZE = _PIECE  # type: ignore[union-attr]  # of the library: 16 kB, one turn each
+        return response, key
 
     async def release(self, response: httpx.Response, key: str) -> None:
         self._let_go(key)
@@ -64,22 +73,20 @@ class Connections:
             del self.busy[key]
 
     async def close(self) -> None:
-        for client in self.clients.values():
-            await client.aclose()
+        for transport in self.transports.values():
+            await transport.aclose()
 
-    async def _client(self, key: str) -> httpx.AsyncClient:
-        if key in self.clients:
-            self.clients.move_to_end(key)
-            return self.clients[key]
-        self.clients[key] = client = httpx.AsyncClient(
-            transport=self._transport(), timeout=self.timeout, trust_env=False
-        )
-        idle = [k for k in self.clients if k not in self.busy and k != key]
-        for old in idle[: max(0, len(self.clients) - 2 * self.total)]:
-            await self.clients.pop(old).aclose()
-        return client
+    async def _transport(self, key: str) -> httpx.AsyncBaseTransport:
+        if key in self.transports:
+            self.transports.move_to_end(key)
+            return self.transports[key]
+        self.transports[key] = made = self._made()
+        idle = [k for k in self.transports if k not in self.busy and k != key]
+        for old in idle[: max(0, len(self.transports) - 2 * self.total)]:
+            await self.transports.pop(old).aclose()
+        return made
 
-    def _transport(self) -> httpx.AsyncBaseTransport:
+    def _made(self) -> httpx.AsyncBaseTransport:
         most = self.total if self.shared else self.per_host
         limits = httpx.Limits(max_connections=most, max_keepalive_connections=most, keepalive_expiry=15.0)
         if not self.shared:

@@ -14,7 +14,8 @@ from urllib.parse import urlencode
 import httpx
 
 from keepset.config import RunConfig
-from keepset.download.fetch import Answer, Fetcher, Trouble, retry_after, user_agent
+from keepset.download.answers import Answer, Trouble, retry_after
+from keepset.download.fetch import Fetcher, user_agent
 from keepset.errors import SourceError
 
 __all__ = ["Web"]

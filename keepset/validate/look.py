@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import os
@@ -13,9 +12,9 @@ from typing import Any, Protocol
 
 import numpy as np
 import simplejpeg
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import AvifImagePlugin, Image, ImageFile, UnidentifiedImageError, WebPImagePlugin
 
-from keepset.errors import WorkspaceNotWritable
+from keepset.files import refusals
 from keepset.formats import sniff
 from keepset.pixels import decode, to_rgb
 from keepset.reasons import ImageReason as Reason
@@ -27,6 +26,8 @@ __all__ = ["Job", "Limits", "PixelJob", "look", "pixel_digest"]
 
 THUMB = 256
 _LARGEST = 2**31 - 1  # that a manifest's column holds
+_PLUGINS = (AvifImagePlugin, WebPImagePlugin)
+"""Imported for their registration: ``Image.init()`` would import all forty formats into each worker."""
 _OPENED = ["JPEG", "PNG", "GIF", "WEBP", "BMP", "AVIF"]  # Pillow opens MPO as JPEG and then finds out
 
 
@@ -87,7 +88,6 @@ def look(job: Job) -> dict[str, Any]:
 
 def pixel_digest(job: PixelJob) -> str | None:
     """sha256 of the size and all upright RGB pixels of an image that was found good; None if it cannot be had."""
-    Image.init()
     Image.MAX_IMAGE_PIXELS = None
     try:
         with warnings.catch_warnings():
@@ -138,7 +138,6 @@ def _kind(data: bytes, limits: Limits) -> str:
 
 def _decode(data: bytes, jpeg_end: int, limits: Limits, facts: dict[str, Any]) -> Image.Image:
     """The upright RGB picture, of any scale not under the thumbnail's."""
-    Image.init()  # AVIF is registered only here
     Image.MAX_IMAGE_PIXELS = None  # our own cap is checked before decoding
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
@@ -232,15 +231,20 @@ def _check_shape(facts: dict[str, Any], limits: Limits) -> None:
 
 def _keep(path: Path, thumb: bytes) -> None:
     """Whole or not at all, but not synced: it can be drawn again, and the stage looks whether it is there."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(thumb)
-        part.replace(path)
-    except OSError as e:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise WorkspaceNotWritable(
-            f"The thumbnail {path} cannot be written: {e.strerror}.",
-            "Free some space or mend the folder, then run the same command again: what is done stays done.",
-        ) from e
+    part = f"{path.parent}/.{path.name}.{os.getpid()}.part"
+    with refusals(path):  # it says nothing about the image, so no image may be blamed for it
+        try:
+            _write(part, thumb)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write(part, thumb)
+        try:
+            os.replace(part, path)  # noqa: PTH105 - a Path costs more than the system call
+        except OSError:
+            Path(part).unlink(missing_ok=True)
+            raise
+
+
+def _write(path: str, data: bytes) -> None:
+    with open(path, "wb", buffering=0) as file:  # noqa: PTH123
+        file.write(data)

@@ -10,12 +10,13 @@ import contextlib
 import multiprocessing
 import os
 import pickle
+import selectors
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from multiprocessing.connection import wait
+from itertools import islice
 from typing import Any
 
 from keepset.validate.worker import Failed
@@ -64,11 +65,11 @@ class _Worker:
         with contextlib.suppress(BrokenPipeError):
             self.pipe.send(job)
 
-    def answer(self) -> Any:
+    def answer(self, *, ready: bool) -> Any:
         """What the job's function returned, or ``Lost``. Raises what concerns the whole run."""
+        if not ready:
+            return Lost("timeout", "not decoded in time")
         try:
-            if not self.pipe.poll():
-                return Lost("timeout", "not decoded in time")
             found = self.pipe.recv()
         except (EOFError, OSError):
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -99,26 +100,31 @@ def run_jobs(
     """
     queue = iter(jobs)
     crew: list[_Worker] = []
+    selector = selectors.DefaultSelector()
     try:
-        for job in queue:
+        for job in islice(queue, workers):
             worker = _Worker(function, memory_mb)
             crew.append(worker)
             worker.give(job, timeout_s)
-            if len(crew) == workers:
-                break
+            selector.register(worker.pipe, selectors.EVENT_READ, worker)
         while busy := [w for w in crew if w.job is not None]:
             soonest = min(w.deadline for w in busy)
-            ready = wait([w.pipe for w in busy], timeout=max(0.0, soonest - time.monotonic()))
+            ready = {k.data for k, _ in selector.select(max(0.0, soonest - time.monotonic()))}
             for w in busy:
-                if w.pipe in ready or time.monotonic() >= w.deadline:
-                    job, answer = w.job, w.answer()
+                if w in ready or time.monotonic() >= w.deadline:
+                    job, answer = w.job, w.answer(ready=w in ready or w.pipe.poll())
                     if isinstance(answer, Lost):
+                        selector.unregister(w.pipe)
                         w.replace()
+                        selector.register(w.pipe, selectors.EVENT_READ, w)
                     w.job = None
                     if (following := next(queue, None)) is not None:
                         w.give(following, timeout_s)
+                    else:  # nobody waits for it any more, not even for its end
+                        selector.unregister(w.pipe)
                     yield job, answer
     finally:
+        selector.close()
         for w in crew:
             w.stop()
 
@@ -135,8 +141,7 @@ class StandingWorker:
         if self._worker.process.poll() is not None:  # lost between jobs: not this job's fault
             self._worker.replace()
         self._worker.give(job, self.timeout_s)
-        self._worker.pipe.poll(self.timeout_s)
-        answer = self._worker.answer()
+        answer = self._worker.answer(ready=self._worker.pipe.poll(self.timeout_s))
         if isinstance(answer, Lost):
             self._worker.replace()
         return answer
