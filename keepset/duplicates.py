@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["Pictures", "group", "near_pairs"]
+__all__ = ["Pictures", "alike", "group", "near_pairs"]
 
 _SAME_ENOUGH = 14.0
 """Mean absolute difference of 32 x 32 grey thumbnails, contrast-matched, grey levels 0..255."""
@@ -50,7 +50,7 @@ def group(
     The best copy of a group has the most pixels, then the most bytes, then the smallest sha256; the others name
     it, as ``exact`` if they have its very pixels, else as ``near``.
     """
-    groups = _alike(pictures, thumb, near_bits)
+    groups = alike(pictures, thumb, near_bits)
     same_size = [twins for members in groups for twins in _same_size(members, pictures)]
     wanted = sorted(pictures.sha256[i] for twins in same_size for i in twins)
     known = digests(wanted) if wanted else {}
@@ -79,7 +79,7 @@ def _facts(members: list[int], p: Pictures, known: Mapping[str, str]) -> Iterato
         }  # fmt: skip
 
 
-def _alike(p: Pictures, thumb: Callable[[str], Path], near_bits: int) -> list[list[int]]:
+def alike(p: Pictures, thumb: Callable[[str], Path], near_bits: int) -> list[list[int]]:
     """The groups of two and more, as positions. Equal hashes are one point of the search, however many."""
     small = _Small(p.sha256, thumb)
     sets = _Sets(len(p.sha256))

@@ -170,7 +170,11 @@ def _schemas() -> dict[str, ManifestSchema]:
                     _f("given_label", pa.string(), "class it was found under"),
                     _f("other_labels", _STRINGS, "further classes it was found under"),
                     _f("split", pa.string(), "train, valid or test; never changes"),
-                    _f("fold", pa.int8(), "fold for out-of-sample scores, from 0; never changes"),
+                    _f(
+                        "fold",
+                        pa.int8(),
+                        "fold for out-of-sample scores, from 0; changes only where duplicate groups merge",
+                    ),
                     _f("group_id", pa.string(), "duplicate group at the time it was added"),
                     _f("dup_of", pa.string(), "better copy in the group, if any", null=True),
                     _f("dup_kind", pa.string(), "exact or near, if dup_of is set", null=True),

@@ -3,8 +3,10 @@
 An image's side comes from a hash of (seed, duplicate group): near copies stay together, deleting others moves
 nothing. Within each class the groups with the lowest hashes fill the validation share that is still missing, so a
 small class gets its share too. An image that joins a group takes the group's side, fold and id. A new image that ties
-together two groups on different sides, or in different folds, would be a leak wherever it went: it becomes a row that
-is not active.
+together two groups on different sides would be a leak wherever it went: it becomes a row that is not active.
+
+Sides are the yardstick and never change. Folds are not: where groups have merged, all take the fold that most of them
+have, so that no image is scored by a model that saw its copy.
 """
 
 from __future__ import annotations
@@ -36,24 +38,31 @@ def split(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> S
         known = {r["sha256"]: r for r in old.rows()} if old else {}
         good = [r for r in images.rows() if r["status"] == ItemStatus.OK]
         new = [r for r in good if r["sha256"] not in known]
-        if old and not new:
+        folds = _merged_folds(known, good)
+        if old and not new and not folds:
             revision = old.header.extra["revision"]
             message = f"up to date: revision {revision} has all {len(known)} images"
             return StageResult(Stage.SPLIT, False, message, {}, {"revision": str(revision)})
         before = int(old.header.extra["revision"]) if old else 0
-        added = _assign(list(known.values()), good, config, before + 1)
-        rows = list(known.values()) + added
+        stay = [r | {"fold": folds.get(s, r["fold"])} for s, r in known.items()]
+        added = _assign(stay, good, config, before + 1)
+        rows = stay + added
         parents = {"images": images.content_hash} | ({"dataset": old.content_hash} if old else {})
         fingerprint = manifests.fingerprint("split", parents, config.part("split", "seed"), VERSION)
-        extra = {"revision": before + 1, "before": before, "cause": "split"}
+        extra = {"revision": before + 1, "before": before, "cause": "split", "refolded": len(folds)}
         header = Header("dataset", "split", fingerprint, parents, config.as_dict(), extra)
         manifests.write(ws.dataset(before + 1), rows, header, exclusive=True)
     sides = Counter(r["split"] for r in rows if r["active"])
+    message = _message(before + 1, sides, added, len(folds))
+    return StageResult(Stage.SPLIT, True, message, dict(sides), {"revision": str(before + 1)})
+
+
+def _message(revision: int, sides: Counter[str], added: list[Row], refolded: int) -> str:
     counts = ", ".join(f"{n} {side}" for side, n in sorted(sides.items()))
     ties = sum(not r["active"] for r in added)
-    message = f"revision {before + 1}: {len(new)} new images; {counts}"
-    message += f"; {ties} left out because they tie two sides or folds together" if ties else ""
-    return StageResult(Stage.SPLIT, True, message, dict(sides), {"revision": str(before + 1)})
+    message = f"revision {revision}: {len(added)} new images; {counts}"
+    message += f"; {ties} left out because they tie two sides together" if ties else ""
+    return message + (f"; {refolded} took the fold of a group that merged with theirs" if refolded else "")
 
 
 def _current(ws: Workspace) -> manifests.Manifest | None:
@@ -63,9 +72,28 @@ def _current(ws: Workspace) -> manifests.Manifest | None:
         return None
 
 
+def _by_group(good: list[Row]) -> dict[str, list[Row]]:
+    groups: dict[str, list[Row]] = defaultdict(list)
+    for r in good:
+        groups[r["group_id"]].append(r)
+    return groups
+
+
+def _merged_folds(known: dict[str, Row], good: list[Row]) -> dict[str, int]:
+    """Folds of those that take another one, because their group is part of a larger one by now."""
+    found = {}
+    for members in _by_group(good).values():
+        mine = [known[m["sha256"]] for m in members if m["sha256"] in known]
+        votes = Counter(int(r["fold"]) for r in mine)
+        if len(votes) > 1:
+            fold = max(votes, key=lambda f: (votes[f], -f))
+            found.update({r["sha256"]: fold for r in mine if r["fold"] != fold})
+    return found
+
+
 @dataclass(frozen=True)
 class _Place:
-    """Where an image goes. ``taken`` is false for one that would tie two sides or folds together."""
+    """Where an image goes. ``taken`` is false for one that would tie two sides together."""
 
     split: str
     fold: int
@@ -74,16 +102,14 @@ class _Place:
 
 
 def _assign(old: list[Row], good: list[Row], config: RunConfig, revision: int) -> list[Row]:
-    """Rows of the images that are new. Groups are today's (they may have merged); places already given stay."""
+    """Rows of the images that are new. Groups are today's (they may have merged); sides already given stay."""
     placed = {r["sha256"]: _Place(r["split"], r["fold"], r["group_id"]) for r in old}
-    groups: dict[str, list[Row]] = defaultdict(list)
-    for r in good:
-        groups[r["group_id"]].append(r)
+    groups = _by_group(good)
     place_of, open_groups = {}, []
     for gid, members in groups.items():
         known = [placed[m["sha256"]] for m in members if m["sha256"] in placed]
         if known:
-            together = len({(k.split, k.fold) for k in known}) == 1
+            together = len({k.split for k in known}) == 1
             place_of[gid] = _Place(known[0].split, known[0].fold, known[0].group_id, together)
         else:
             open_groups.append(gid)

@@ -2,56 +2,218 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from keepset import manifests
+from keepset.config import RunConfig
 from keepset.errors import GateFailed
 from keepset.gates import check
+from keepset.gates.leaks import Straddling
+from keepset.gates.suites import run_suite
 from keepset.manifests import Header
-from tests.factories import dataset_workspace
+from keepset.workspace import Workspace
+from tests.factories import CLASSES, config, dataset_workspace
 
 Row = dict[str, Any]
+Frame = pd.DataFrame
+N = 36
 
 
-def leak(rows: list[Row]) -> None:
-    train, valid = (next(r for r in rows if r["split"] == side) for side in ("train", "valid"))
-    train["group_id"] = valid["group_id"]
+def good(gate: str) -> Frame:
+    """What a stage hands to its gate: 36 rows, nothing wrong."""
+    sha = [f"{i:064x}" for i in range(N)]
+    label = [CLASSES[i % 3] for i in range(N)]
+    if gate == "dataset":
+        split = ["valid" if i // 3 % 5 == 0 else "train" for i in range(N)]
+        fold = [i // 3 % 5 for i in range(N)]
+        columns: dict[str, Any] = {
+            "sha256": sha,
+            "label": label,
+            "split": split,
+            "fold": fold,
+            "group_id": sha,
+        }
+        return Frame(columns | {"active": True})
+    if gate == "images":
+        columns = {"sha256": sha, "label": label, "status": "ok", "dup_of": None, "width": 160, "height": 120}
+        return Frame(columns | {"group_id": sha})
+    return Frame({"url_id": sha, "label": label, "status": "ok"})
 
 
-def strange(rows: list[Row]) -> None:
-    rows[0]["label"] = "zebra"
+def put(column: str, value: Any, rows: slice = slice(0, 1)) -> Callable[[Frame], None]:
+    def spoil(frame: Frame) -> None:
+        frame[column] = frame[column].astype(object)
+        frame.loc[frame.index[rows], column] = value
+
+    return spoil
 
 
-def few(rows: list[Row]) -> None:
-    for r in rows:
-        r["active"] = r["label"] != "apple"
+def twice(column: str) -> Callable[[Frame], None]:
+    return lambda frame: put(column, frame[column].iloc[1])(frame)
 
 
-BAD = {
-    "leak": (leak, "no duplicate group on both sides of the split; found 1", "report"),
-    "strange": (strange, "only classes of the run config; found 1", "config"),
-    "few": (few, "at least 10 active images of 'apple'; found 0", "Add sources for 'apple'"),
+def without(label: str, column: str, value: Any) -> Callable[[Frame], None]:
+    def spoil(frame: Frame) -> None:
+        frame.loc[frame.label == label, column] = value
+
+    return spoil
+
+
+STATUS = "status among failed, ok, rejected, skipped"
+NONE_OF_EACH = {g: {f"at least {n} {what} of '{c}'" for c in CLASSES} for g, n, what in (
+    ("urls", 1, "URLs"), ("downloads", 10, "downloaded images"), ("images", 10, "good images"),
+    ("dataset", 10, "active images"),
+)}  # fmt: skip
+EMPTY: dict[str, list[str]] = {
+    "urls": ["url_id", "label", "status"],
+    "downloads": ["url_id", "label", "status"],
+    "images": ["sha256", "label", "status"],
+    "dataset": ["sha256", "label", "split", "fold", "group_id", "active"],
 }
+SIDES, FOLDS = "no duplicate group on both sides of the split", "no duplicate group in two folds"
+CASES: list[tuple[str, list[Callable[[Frame], None]], set[str], str]] = [
+    ("urls", [twice("url_id"), put("status", "odd", slice(4, 5))], {"each url_id once", STATUS}, "1 of 36 rows"),
+    ("urls", [put("status", "rejected", slice(None))], NONE_OF_EACH["urls"], "0, 1 too few"),
+    ("downloads", [twice("url_id"), put("status", "odd", slice(4, 5))], {"each url_id once", STATUS}, "(odd)"),
+    ("downloads", [put("status", "failed", slice(0, 34))],
+     NONE_OF_EACH["downloads"] | {"at most 90% failed downloads"}, "94.4%, 4.4 points too many"),
+    ("images", [twice("sha256"), put("status", "odd", slice(4, 5))], {"each sha256 once", STATUS}, "(odd)"),
+    ("images", [put("status", "rejected", slice(0, 30))],
+     NONE_OF_EACH["images"] | {"at most 50% rejected images"}, "83.3%, 33.3 points too many"),
+    ("images", [put("dup_of", "f" * 64, slice(0, 27))], {"at most 70% duplicates"}, "75.0%, 5.0 points too many"),
+    ("dataset", [twice("sha256"), put("split", "odd", slice(4, 5))],
+     {"each sha256 once", "split among test, train, valid"}, "(odd)"),
+    ("dataset", [put("active", False, slice(0, 34))], NONE_OF_EACH["dataset"] | {"the smallest class at least 2% of the largest"},
+     "0.0%, 2.0 points too few"),
+    ("dataset", [put("label", "zebra")], {"only classes of the run config"}, "1"),
+]  # fmt: skip
+CASES += [
+    (
+        gate,
+        [put(c, None, slice(i, i + 1)) for i, c in enumerate(columns)],
+        {f"no empty {c}" for c in columns},
+        "1 of 36",
+    )
+    for gate, columns in EMPTY.items()
+]
 
 
-def test_a_good_data_set_passes(tmp_path: Path) -> None:
-    ws, cfg, _ = dataset_workspace(tmp_path)
-    assert check(ws, cfg, "dataset").passed
-    assert check(ws, cfg, "images").passed
+def outcome(gate: str, frame: Frame, cfg: RunConfig, apart: Straddling | None = None) -> dict[str, Any]:
+    return {o.expectation: o for o in run_suite(gate, frame, cfg, apart)}
 
 
-@pytest.mark.parametrize("name", BAD)
-def test_bad_data_fail_at_their_expectation(tmp_path: Path, name: str) -> None:
-    spoil, words, remedy = BAD[name]
-    ws, cfg, _ = dataset_workspace(tmp_path)
+@pytest.fixture(scope="module")
+def cfg(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    return config(tmp_path_factory.mktemp("gates"))
+
+
+@pytest.mark.parametrize("gate", EMPTY)
+def test_good_data_pass_and_no_expectation_is_without_a_case(gate: str, cfg: RunConfig) -> None:
+    found = outcome(gate, good(gate), cfg)
+    assert [o for o in found.values() if not o.passed] == []
+    covered = set().union(*(words for g, _, words, _ in CASES if g == gate))
+    covered |= {SIDES, FOLDS} if gate == "dataset" else set()
+    assert set(found) == covered
+    assert all(o.remedy for o in found.values())
+
+
+@pytest.mark.parametrize("case", range(len(CASES)))
+def test_bad_data_fail_at_their_own_expectations_and_at_no_other(case: int, cfg: RunConfig) -> None:
+    gate, spoils, words, observed = CASES[case]
+    frame = good(gate)
+    for spoil in spoils:
+        spoil(frame)
+    failed = [o for o in outcome(gate, frame, cfg).values() if not o.passed]
+    assert {o.expectation for o in failed} - _side_effects(words) == words
+    assert any(observed in o.observed for o in failed)
+
+
+def _side_effects(words: set[str]) -> set[str]:
+    """An empty label, status or active is missing in a count as well: the gate says so too."""
+    return set() if "each" in " ".join(words) else {"only classes of the run config"} - words
+
+
+def test_groups_on_two_sides_or_in_two_folds_fail(cfg: RunConfig) -> None:
+    apart = Straddling((("a" * 64, "b" * 64),), (("c" * 64, "d" * 64),))
+    failed = [o for o in outcome("dataset", good("dataset"), cfg, apart).values() if not o.passed]
+    assert [(o.expectation, o.observed) for o in failed] == [(SIDES, "1"), (FOLDS, "1")]
+    assert "aaaaaaaaaaaa, bbbbbbbbbbbb" in failed[0].remedy
+    assert "keepset review" in failed[0].remedy
+    assert "keepset split" in failed[1].remedy
+
+
+# -- through `check`, on a workspace ---------------------------------------------------------------
+
+
+def rewrite(ws: Workspace, spoil: Callable[[list[Row]], None]) -> None:
+    """A new revision of the data set, spoilt."""
     rows = ws.current_dataset().rows()
     spoil(rows)
     extra = {"revision": 2, "before": 1, "cause": "by hand"}
-    manifests.write(ws.dataset(2), rows, Header("dataset", "clean", name, extra=extra))
+    manifests.write(ws.dataset(2), rows, Header("dataset", "clean", "spoilt", extra=extra))
+
+
+def pair(ws: Workspace) -> tuple[str, str]:
+    rows = ws.current_dataset().rows()
+    return tuple(next(r["sha256"] for r in rows if r["split"] == s) for s in ("train", "valid"))  # type: ignore[return-value]
+
+
+def merge_today(ws: Workspace, a: str, b: str, *, same_look: bool) -> None:
+    """As if a later validation had put both into one group."""
+    rows = manifests.read(ws.images, "images").rows()
+    one = next(r for r in rows if r["sha256"] == a)
+    other = next(r for r in rows if r["sha256"] == b)
+    other["group_id"] = one["group_id"]
+    if same_look:
+        other["phash"] = one["phash"]
+        ws.thumb(b).write_bytes(ws.thumb(a).read_bytes())
+    manifests.write(ws.images, rows, Header("images", "validate", "merged"))
+
+
+def test_a_good_workspace_passes_and_is_not_checked_again(tmp_path: Path) -> None:
+    ws, cfg, _ = dataset_workspace(tmp_path)
+    first = check(ws, cfg, "dataset")
+    assert first.passed
+    assert check(ws, cfg, "images").passed
+    written = first.page.stat().st_mtime_ns
+    assert check(ws, cfg, "dataset").outcomes == first.outcomes
+    assert first.page.stat().st_mtime_ns == written
+
+
+def test_a_recorded_group_on_both_sides_fails(tmp_path: Path) -> None:
+    ws, cfg, _ = dataset_workspace(tmp_path)
+    train, valid = pair(ws)
+
+    def leak(rows: list[Row]) -> None:
+        next(r for r in rows if r["sha256"] == train)["group_id"] = valid
+
+    rewrite(ws, leak)
     with pytest.raises(GateFailed) as caught:
         check(ws, cfg, "dataset")
-    assert words in caught.value.message
-    assert remedy in caught.value.remedy
+    assert f"expected {SIDES}; found 1" in caught.value.message
+    assert train[:12] in caught.value.remedy
+    page = (ws.root / "gates" / "dataset.html").read_text(encoding="utf-8")
+    assert page.index("✗") < page.index("✓"), "what failed stands first"
+    assert "http" not in page, "nothing is fetched from anywhere"
+
+
+def test_groups_count_as_they_are_today_not_only_as_they_were_recorded(tmp_path: Path) -> None:
+    ws, cfg, _ = dataset_workspace(tmp_path)
+    assert check(ws, cfg, "dataset").passed
+    train, valid = pair(ws)
+    merge_today(ws, train, valid, same_look=True)
+    with pytest.raises(GateFailed, match="on both sides of the split; found 1") as caught:
+        check(ws, cfg, "dataset")
+    assert train[:12] in caught.value.remedy
+    assert valid[:12] in caught.value.remedy
+
+
+def test_images_that_only_an_unused_one_ties_together_are_no_leak(tmp_path: Path) -> None:
+    ws, cfg, _ = dataset_workspace(tmp_path)
+    merge_today(ws, *pair(ws), same_look=False)
+    assert check(ws, cfg, "dataset").passed

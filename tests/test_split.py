@@ -129,7 +129,7 @@ def test_a_newcomer_that_ties_both_sides_is_left_out(tmp_path: Path) -> None:
     merged = [r | ({"group_id": a["group_id"]} if r is b else {}) for r in rows]
     after = run(ws, [*merged, tie], 7)
     assert not after[tie["sha256"]]["active"]
-    assert {s: places(after)[s] for s in before} == places(before)
+    assert {s: after[s]["split"] for s in before} == {s: r["split"] for s, r in before.items()}
 
 
 def test_second_run_writes_nothing(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_second_run_writes_nothing(tmp_path: Path) -> None:
 
 @quick
 @given(seed=st.integers(0, 2**20), ties=st.integers(1, 12))
-def test_active_newcomers_share_side_and_fold_with_all_of_their_group(seed: int, ties: int) -> None:
+def test_newcomers_share_side_and_fold_with_all_of_their_group(seed: int, ties: int) -> None:
     rows = some(60, 1)
     with tempfile.TemporaryDirectory() as folder:
         ws = Workspace.create(Path(folder) / "ws", "drawn")
@@ -153,7 +153,28 @@ def test_active_newcomers_share_side_and_fold_with_all_of_their_group(seed: int,
             new.append(image(1000 + k, 0, a["label"]) | {"group_id": a["group_id"]})
         after = run(ws, merged + new, seed)
     for k, tie in enumerate(new):
-        known = {before[merged[2 * k]["sha256"]], before[merged[2 * k + 1]["sha256"]]}
+        pair = [merged[2 * k]["sha256"], merged[2 * k + 1]["sha256"]]
         row = after[tie["sha256"]]
-        assert row["active"] == (len(known) == 1)
-        assert not row["active"] or {(row["split"], row["fold"])} == known
+        assert [after[s]["split"] for s in pair] == [before[s][0] for s in pair], "no survivor changes side"
+        assert row["active"] == (len({before[s][0] for s in pair}) == 1)
+        assert len({after[s]["fold"] for s in (*pair, tie["sha256"])}) == 1, "no group straddles folds"
+        assert row["fold"] in {before[s][1] for s in pair}
+        assert not row["active"] or row["split"] == before[pair[0]][0]
+
+
+def test_old_groups_that_merge_take_one_fold_without_any_newcomer(tmp_path: Path) -> None:
+    ws = Workspace.create(tmp_path / "ws", "drawn")
+    rows = some(60, 1)
+    before = places(run(ws, rows, 7))
+    train = [r for r in rows if before[r["sha256"]][0] == "train"]
+    one = train[0]
+    other = next(r for r in train if before[r["sha256"]][1] != before[one["sha256"]][1])
+    merged = [r | ({"group_id": one["group_id"]} if r is other else {}) for r in rows]
+    after = places(run(ws, merged, 7))
+    assert ws.revisions() == [1, 2]
+    changed = {s for s in before if after[s] != before[s]}
+    assert len(changed) == 1
+    assert changed < {one["sha256"], other["sha256"]}
+    assert after[one["sha256"]] == after[other["sha256"]]
+    run(ws, merged, 7)
+    assert ws.revisions() == [1, 2], "once is enough"

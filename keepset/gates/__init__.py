@@ -5,6 +5,7 @@ A failed gate stops the run with a message that names the expectation, how far o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GateResult", "Outcome", "check"]
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -53,22 +54,37 @@ def check(ws: Workspace, config: RunConfig, gate: str) -> GateResult:
     from keepset.gates.page import write_page
 
     found = _manifest(ws, gate)
-    facts = config.part("gates", "split", "seed") | {"labels": list(config.labels)}
-    wanted = manifests.fingerprint(f"gate:{gate}", {gate: found.content_hash}, facts, VERSION)
+    parents = {gate: found.content_hash}
+    sections = ["gates", "split", "seed"]
+    if gate == "dataset" and ws.images.exists():  # the groups of today
+        parents["images"] = manifests.read_header(ws.images).content_hash
+        sections.append("validate")
+    facts = config.part(*sections) | {"labels": list(config.labels)}
+    wanted = manifests.fingerprint(f"gate:{gate}", parents, facts, VERSION)
     path = ws.root / "gates" / f"{gate}.json"
     page = path.with_suffix(".html")
     if path.exists() and page.exists() and (raw := read_json(path))["fingerprint"] == wanted:
         result = GateResult(gate, raw["passed"], tuple(Outcome(**o) for o in raw["outcomes"]), page)
     else:
-        from keepset.gates.suites import run_suite
-
-        outcomes = tuple(run_suite(gate, _frame(gate, found), config))
+        outcomes = tuple(_run(ws, config, gate, found))
         result = GateResult(gate, all(o.passed for o in outcomes), outcomes, page)
         write_page(page, result, ws.name)
         write_json(path, result.as_dict() | {"fingerprint": wanted})
     if not result.passed:
         raise _failure(result)
     return result
+
+
+def _run(ws: Workspace, config: RunConfig, gate: str, found: Manifest) -> Iterable[Outcome]:
+    from keepset.gates.suites import run_suite
+
+    frame = _frame(gate, found)
+    if gate != "dataset":
+        return run_suite(gate, frame, config)
+    from keepset.gates.leaks import straddling, with_todays_groups
+
+    apart = straddling(ws, with_todays_groups(ws, frame), config)
+    return run_suite(gate, frame, config, apart)
 
 
 def _manifest(ws: Workspace, gate: str) -> Manifest:

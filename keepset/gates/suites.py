@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,8 @@ from keepset.schemas import SCHEMAS
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from keepset.gates.leaks import Straddling
 
 __all__ = ["run_suite"]
 
@@ -26,14 +28,36 @@ class _Rule:
     arguments: dict[str, Any]
     words: str
     remedy: str
+    share: bool = False
+    """The value is a share of all, not a count."""
+
+    def off(self, value: float) -> str:
+        """How far a value is from what is allowed, in words; "" within it."""
+        low, high = self.arguments.get("min_value"), self.arguments.get("max_value")
+        if low is not None and value < low:
+            return f", {self._amount(low - value)} too few"
+        if high and value > high:
+            return f", {self._amount(value - high)} too many"
+        return ""
+
+    def say(self, value: float) -> str:
+        return (f"{value:.1%}" if self.share else f"{value:g}") + self.off(value)
+
+    def _amount(self, value: float) -> str:
+        return f"{100 * value:.1f} points" if self.share else f"{value:g}"
 
 
-def run_suite(gate: str, frame: pd.DataFrame, config: RunConfig) -> Iterator[Outcome]:
-    """Run the gate's rules on ``frame``, and on a one-row frame of its shares and counts."""
+def run_suite(
+    gate: str, frame: pd.DataFrame, config: RunConfig, apart: Straddling | None = None
+) -> Iterator[Outcome]:
+    """Run the gate's rules on ``frame``, and on a one-row frame of its shares and counts.
+
+    ``apart``: what of a data set is on two sides or in two folds.
+    """
     rules = list(_schema_rules(gate, frame))
-    facts = _facts(gate, frame, config)
+    facts = _facts(gate, frame, config, apart)
     yield from _validate(frame, rules)
-    yield from _validate(facts, list(_threshold_rules(gate, facts, config)))
+    yield from _validate(facts, list(_threshold_rules(gate, config, apart)))
 
 
 def _schema_rules(gate: str, frame: pd.DataFrame) -> Iterator[_Rule]:
@@ -53,7 +77,7 @@ def _schema_rules(gate: str, frame: pd.DataFrame) -> Iterator[_Rule]:
             )
 
 
-def _facts(gate: str, frame: pd.DataFrame, config: RunConfig) -> pd.DataFrame:
+def _facts(gate: str, frame: pd.DataFrame, config: RunConfig, apart: Straddling | None) -> pd.DataFrame:
     import pandas as pd
 
     facts: dict[str, float] = {}
@@ -64,9 +88,9 @@ def _facts(gate: str, frame: pd.DataFrame, config: RunConfig) -> pd.DataFrame:
         good = frame[frame.status == "ok"]
         facts["duplicates"] = float(good.dup_of.notna().mean()) if len(good) else 0.0
     if gate == "dataset":
-        active = frame[frame.active]
-        both = active.groupby("group_id").split.nunique()
-        facts["leaking_groups"] = float((both > 1).sum())
+        active = frame[frame.active.eq(True)]
+        facts["leaking_groups"] = float(len(apart.sides) if apart else 0)
+        facts["straddling_groups"] = float(len(apart.folds) if apart else 0)
         facts["unknown_labels"] = float((~active.label.isin(config.labels)).sum())
         rows = active
     else:
@@ -79,31 +103,51 @@ def _facts(gate: str, frame: pd.DataFrame, config: RunConfig) -> pd.DataFrame:
     return pd.DataFrame([facts])
 
 
-def _threshold_rules(gate: str, facts: pd.DataFrame, config: RunConfig) -> Iterator[_Rule]:
+def _threshold_rules(gate: str, config: RunConfig, apart: Straddling | None) -> Iterator[_Rule]:
     g = config.gates
     least = g.min_images_per_class if gate != "urls" else 1
     for label in config.labels:
         remedy = f"Add sources for '{label}', or lower [gates] min_images_per_class."
-        yield _at_least(f"count:{label}", least, f"at least {least} {_NOUN[gate]} of '{label}'", remedy)
+        words = f"at least {least} {_NOUN[gate]} of '{label}'"
+        yield _Rule(_LEAST, {"column": f"count:{label}", "min_value": least}, words, remedy)
     if gate == "downloads":
-        yield _at_most("failed", g.max_failed_downloads, "failed downloads", "See why in `keepset download`'s "
-                       "summary; then --retry-failed, or raise [gates] max_failed_downloads.")  # fmt: skip
+        yield _at_most("failed", g.max_failed_downloads, "failed downloads", "See why in `keepset failures --stage "
+                       "download`; then `keepset download --retry-failed`, or raise [gates] max_failed_downloads.")  # fmt: skip
     if gate == "images":
-        yield _at_most("rejected", g.max_rejected_images, "rejected images", "Look at the reasons in images.parquet, "
-                       "or raise [gates] max_rejected_images.")  # fmt: skip
+        yield _at_most("rejected", g.max_rejected_images, "rejected images", "See why in `keepset failures --stage "
+                       "validate`, or raise [gates] max_rejected_images.")  # fmt: skip
         yield _at_most("duplicates", g.max_duplicates, "duplicates", "Use more varied sources, or raise [gates] "
                        "max_duplicates.")  # fmt: skip
     if gate == "dataset":
-        words = f"the smallest class at least {g.min_balance:.0%} of the largest"
-        yield _at_least("balance", g.min_balance, words, "Balance the sources, or lower [gates] min_balance.")
-        leak = {"column": "leaking_groups", "min_value": 0, "max_value": 0}
-        bug = "This is a defect of Keepset: please report it."
-        yield _Rule("ExpectColumnMaxToBeBetween", leak, "no duplicate group on both sides of the split", bug)
-        strange = {"column": "unknown_labels", "min_value": 0, "max_value": 0}
-        words = "only classes of the run config"
-        yield _Rule(
-            "ExpectColumnMaxToBeBetween", strange, words, "Put the class back into the config, or delete it."
-        )
+        yield from _dataset_rules(config, apart)
+
+
+def _dataset_rules(config: RunConfig, apart: Straddling | None) -> Iterator[_Rule]:
+    least = config.gates.min_balance
+    words = f"the smallest class at least {least:.0%} of the largest"
+    remedy = "Balance the sources, or lower [gates] min_balance."
+    yield _Rule(_LEAST, {"column": "balance", "min_value": least}, words, remedy, share=True)
+    sides, folds = (apart.sides, apart.folds) if apart else ((), ())
+    yield _none_of("leaking_groups", "no duplicate group on both sides of the split", _leak_remedy(sides))
+    words = "no duplicate group in two folds"
+    yield _none_of(
+        "straddling_groups", words, f"Run `keepset split`: merged groups take one fold.{_such(folds)}"
+    )
+    words = "only classes of the run config"
+    yield _none_of(
+        "unknown_labels", words, "Put the class back into the config, or delete its images in a review."
+    )
+
+
+def _leak_remedy(sides: Sequence[Sequence[str]]) -> str:
+    return (
+        "They were not alike when they were split. `keepset review` shows them as near duplicates: have the copies of "
+        f"one side deleted, then run again; or take [validate] near_bits back.{_such(sides)}"
+    )
+
+
+def _such(groups: Sequence[Sequence[str]]) -> str:
+    return f" For example {', '.join(s[:12] for s in groups[0][:4])}." if groups else ""
 
 
 _NOUN = {
@@ -112,15 +156,16 @@ _NOUN = {
     "images": "good images",
     "dataset": "active images",
 }
-
-
-def _at_least(column: str, least: float, words: str, remedy: str) -> _Rule:
-    return _Rule("ExpectColumnMinToBeBetween", {"column": column, "min_value": least}, words, remedy)
+_LEAST, _MOST = "ExpectColumnMinToBeBetween", "ExpectColumnMaxToBeBetween"
 
 
 def _at_most(column: str, most: float, what: str, remedy: str) -> _Rule:
     arguments = {"column": column, "max_value": most}
-    return _Rule("ExpectColumnMaxToBeBetween", arguments, f"at most {most:.0%} {what}", remedy)
+    return _Rule(_MOST, arguments, f"at most {most:.0%} {what}", remedy, share=True)
+
+
+def _none_of(column: str, words: str, remedy: str) -> _Rule:
+    return _Rule(_MOST, {"column": column, "max_value": 0}, words, remedy)
 
 
 def _validate(frame: pd.DataFrame, rules: list[_Rule]) -> Iterator[Outcome]:
@@ -147,13 +192,12 @@ def _validate(frame: pd.DataFrame, rules: list[_Rule]) -> Iterator[Outcome]:
         answer = batch.validate(suite)
     for result in answer.results:
         rule = rules[result.expectation_config.meta["n"]]
-        yield Outcome(rule.words, bool(result.success), _observed(result.result), rule.remedy)
+        yield Outcome(rule.words, bool(result.success), _observed(rule, result.result), rule.remedy)
 
 
-def _observed(result: dict[str, Any]) -> str:
+def _observed(rule: _Rule, result: dict[str, Any]) -> str:
     if "observed_value" in result:
-        value = result["observed_value"]
-        return f"{value:.3g}" if isinstance(value, float) else str(value)
+        return rule.say(float(result["observed_value"]))
     bad = result.get("unexpected_count", 0)
     shown = ", ".join(str(v)[:40] for v in result.get("partial_unexpected_list", [])[:3])
     return f"{bad} of {result.get('element_count', 0)} rows otherwise" + (f" ({shown})" if shown else "")

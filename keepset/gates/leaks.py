@@ -1,0 +1,88 @@
+"""Which images of the data set are alike as of today, although they are on two sides of the split or in two folds.
+
+The data set records each image's group as it was when the image came. Groups grow together later: by newcomers, or by
+another ``near_bits``. So what ``images.parquet`` says today is looked at as well. A group there may hang together by
+images that are not in use (``split`` leaves out what would tie two sides); what counts is whether those in use are
+alike among themselves, and that is compared anew for the few groups in doubt.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from keepset import manifests
+from keepset.config import RunConfig
+from keepset.duplicates import Pictures, alike
+from keepset.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Straddling", "straddling", "with_todays_groups"]
+
+_FACTS = ["sha256", "phash", "width", "height", "bytes"]
+
+
+@dataclass(frozen=True)
+class Straddling:
+    """Groups of images in use, by sha256, that are on two sides, or in two folds."""
+
+    sides: tuple[tuple[str, ...], ...]
+    folds: tuple[tuple[str, ...], ...]
+
+
+def with_todays_groups(ws: Workspace, frame: pd.DataFrame) -> pd.DataFrame:
+    """``frame`` of the data set with a column ``today``: the group that ``images.parquet`` has, else the recorded one."""
+    import pandas as pd
+
+    if not ws.images.exists():
+        return frame.assign(today=frame.group_id)
+    pieces = [
+        b.to_pandas() for b in manifests.batches(ws.images, "images", ("sha256", "group_id"), size=65_536)
+    ]
+    today = pd.concat(pieces).set_index("sha256").group_id if pieces else pd.Series(dtype=object)
+    return frame.assign(today=frame.sha256.map(today).fillna(frame.group_id))
+
+
+def straddling(ws: Workspace, frame: pd.DataFrame, config: RunConfig) -> Straddling:
+    """Look at the active rows of a frame ``with_todays_groups``."""
+    active = frame[frame.active]
+    doubtful = [_several(active, "today", column) for column in ("split", "fold")]
+    groups = _together(ws, sorted({*doubtful[0].sha256, *doubtful[1].sha256}), config)
+    return Straddling(_apart(active, "split", groups), _apart(active, "fold", groups))
+
+
+def _several(active: pd.DataFrame, group: str, column: str) -> pd.DataFrame:
+    """The rows of the groups that have two values of ``column``."""
+    shared = active[active[group].duplicated(keep=False)]
+    values = shared.groupby(group)[column].nunique()
+    return shared[shared[group].isin(values[values > 1].index)]
+
+
+def _apart(active: pd.DataFrame, column: str, today: list[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
+    """Groups with two values of ``column``: recorded ones, and those of ``today`` that hang together without others."""
+    recorded = _several(active, "group_id", column).groupby("group_id", sort=True).sha256
+    found = {tuple(sorted(members)) for _, members in recorded}
+    values = dict(zip(active.sha256, active[column], strict=True)) if today else {}
+    found |= {g for g in today if len({values[s] for s in g}) > 1}
+    return tuple(sorted(found))
+
+
+def _together(ws: Workspace, shas: list[str], config: RunConfig) -> list[tuple[str, ...]]:
+    """The groups among these images alone; all of them as one if a thumbnail is missing, so that nothing slips by."""
+    if not shas:
+        return []
+    pieces = []
+    for batch in manifests.batches(ws.images, "images", _FACTS, size=65_536):
+        pieces.append(batch.filter(pc.is_in(batch["sha256"], pa.array(shas))))
+    mine = pa.Table.from_batches(pieces)
+    pictures = Pictures(mine["sha256"].to_pylist(), **{c: mine[c].to_numpy() for c in _FACTS[1:]})
+    try:
+        groups = alike(pictures, ws.thumb, config.validate_.near_bits)
+    except FileNotFoundError:
+        return [tuple(shas)]
+    return [tuple(sorted(pictures.sha256[i] for i in members)) for members in groups]
