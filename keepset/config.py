@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 import unicodedata
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -36,6 +37,11 @@ class ClassConfig(_Section):
     folders: tuple[str, ...] = Field(
         (), description="Local folders of pictures, relative to the config file."
     )
+    tables: tuple[str, ...] = Field(
+        (),
+        description="CSV files with the columns name and label (fast.ai's cleaned.csv), whose rows of this class are "
+        "taken; names are relative to the CSV. A column split or is_valid gives the split.",
+    )
     search: dict[str, str] = Field(
         default_factory=dict,
         description="Search text by source: openverse, wikimedia, inaturalist, gbif, duckduckgo.",
@@ -51,8 +57,8 @@ class ClassConfig(_Section):
 
     @model_validator(mode="after")
     def _has_source(self) -> ClassConfig:
-        if not (self.lists or self.pages or self.folders or self.search):
-            raise ValueError(f"class '{self.name}' is empty: give it lists, pages, folders or search")
+        if not (self.lists or self.pages or self.folders or self.tables or self.search):
+            raise ValueError(f"class '{self.name}' is empty: give it lists, pages, folders, tables or search")
         return self
 
 
@@ -116,6 +122,12 @@ class GatesConfig(_Section):
 class SplitConfig(_Section):
     valid: float = Field(0.2, gt=0, lt=1, description="Share of the validation set.")
     test: float = Field(0.0, ge=0, lt=1, description="Share of a frozen test set.")
+    valid_folders: tuple[str, ...] = Field(
+        (),
+        description="Folders whose pictures are the validation set. With a split that is given (here, in test_folders "
+        "or by a table) all others are for training, and `valid` and `test` are not used.",
+    )
+    test_folders: tuple[str, ...] = Field((), description="Folders whose pictures are the test set.")
     folds: int = Field(5, ge=2, le=20, description="Folds for out-of-sample scores.")
 
 
@@ -262,6 +274,7 @@ _CONFIG_HELP = "Mend it and run the same command again; docs/config.md lists eve
 
 
 def _absolute(data: dict[str, Any], base: Path) -> dict[str, Any]:
+    data = data | {"split": _absolute_split(data.get("split"), base)} if "split" in data else data
     classes = data.get("classes")
     if not isinstance(classes, list | tuple):
         return data
@@ -269,11 +282,20 @@ def _absolute(data: dict[str, Any], base: Path) -> dict[str, Any]:
     for c in classes:
         if isinstance(c, dict):
             c = dict(c)
-            for key in ("lists", "folders"):
+            for key in ("lists", "folders", "tables"):
                 if isinstance(c.get(key), list | tuple):
                     c[key] = [str((base / p).resolve()) if isinstance(p, str) else p for p in c[key]]
         resolved.append(c)
     return data | {"classes": resolved}
+
+
+def _absolute_split(section: Any, base: Path) -> Any:
+    if not isinstance(section, dict):
+        return section
+    keys = [k for k in ("valid_folders", "test_folders") if isinstance(section.get(k), list | tuple)]
+    return section | {
+        k: [str((base / p).resolve()) if isinstance(p, str) else p for p in section[k]] for k in keys
+    }
 
 
 def _explain(e: ValidationError) -> str:
@@ -307,15 +329,17 @@ def _keys_at(loc: tuple[Any, ...]) -> list[str]:
 
 def _sources_exist(config: RunConfig, where: str) -> None:
     for c in config.classes:
-        for p in c.lists:
-            if not Path(p).is_file():
-                raise ConfigError(
-                    f"{where}: class '{c.name}' names the URL list {p}, which is not a file.",
-                    "Give the right path (relative to the config file), or take it out.",
-                )
-        for p in c.folders:
-            if not Path(p).is_dir():
-                raise ConfigError(
-                    f"{where}: class '{c.name}' names the folder {p}, which is not a folder.",
-                    "Give the right path (relative to the config file), or take it out.",
-                )
+        _must_be(Path.is_file, c.lists, f"{where}: class '{c.name}' names the URL list", "a file")
+        _must_be(Path.is_file, c.tables, f"{where}: class '{c.name}' names the table", "a file")
+        _must_be(Path.is_dir, c.folders, f"{where}: class '{c.name}' names the folder", "a folder")
+    given = (*config.split.valid_folders, *config.split.test_folders)
+    _must_be(Path.is_dir, given, f"{where}: [split] names the folder", "a folder")
+
+
+def _must_be(kind: Callable[[Path], bool], paths: Iterable[str], said: str, what: str) -> None:
+    for p in paths:
+        if not kind(Path(p)):
+            raise ConfigError(
+                f"{said} {p}, which is not {what}.",
+                "Give the right path (relative to the config file), or take it out.",
+            )

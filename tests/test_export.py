@@ -146,7 +146,7 @@ def test_huggingface_loads_with_datasets(mixed: Mixed, tmp_path: Path) -> None:
     }
     found = _by(_DATASETS, tmp_path / "out", tmp_path / "cache", **offline)
     assert found.keys() == {"train", "validation", "test"}
-    assert (tmp_path / "out" / "data" / "train-00001-of-00003.parquet").exists()
+    assert len(list((tmp_path / "out" / "data").glob("train-*-of-*.parquet"))) > 1
     for split, name in (("train", "train"), ("valid", "validation"), ("test", "test")):
         assert found[name]["classes"] == sorted(LABELS)
         assert found[name]["sizes"] in ([[40, 56], [56, 40]], [[56, 40]])
@@ -363,3 +363,20 @@ def _peak(root: Path, times: int) -> float:
     )
     command = [sys.executable, "-c", code, str(ws.root), str(root / "out")]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def test_from_the_command_line(mixed: Mixed, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from tests.test_cli import run
+
+    where = ("-w", mixed.ws.root, "--to", tmp_path / "out")
+    code, out, _ = run(capsys, "export", "imagefolder", *where, "--split", "train", "--split", "valid")
+    assert code == 0
+    assert "left out: 1 deleted, 1 exact copies" in out
+    code, out, _ = run(
+        capsys, "export", "imagefolder", *where, "--split", "train", "--split", "valid", "--json"
+    )
+    (done,) = json.loads(out)["results"]
+    assert (done["changed"], set(done["summary"]["images"])) == (False, {"train", "valid"})
+    code, _, err = run(capsys, "export", "coco", *where, "--revision", 7)
+    assert (code, "no revision 7" in err) == (2, True)
+    assert run(capsys, "export", "tfrecord", *where)[0] == 2

@@ -21,6 +21,7 @@ from keepset.files import refusals
 from keepset.formats import sniff
 from keepset.journal import Journal
 from keepset.reasons import DownloadReason, ItemStatus
+from keepset.scrape.local import LOCAL
 from keepset.settings import settings
 from keepset.stages import Progress
 from keepset.workspace import Workspace
@@ -91,7 +92,7 @@ class Run:
         self.progress.advance(failed=self.failed, MB=round(self.bytes / 1e6, 1))
 
     async def _attempt(self, item: _Item) -> Path | None:
-        if item.row["source"] == "folder":
+        if item.row["source"] in LOCAL:
             part = self.parts / f"{item.row['url_id']}.part"
             return await asyncio.to_thread(_copy_in, item.row, self.config, part, item.facts)
         known = item.before if item.before and item.before["status"] == ItemStatus.OK else {}
@@ -156,11 +157,14 @@ def _row(item: _Item, outcome: Row) -> Row:
 
 
 def _copy_in(row: Row, config: RunConfig, part: Path, facts: Fetched) -> Path:
-    """A file of a configured folder, copied; the folder must be one that the config names for this class."""
+    """A file of a configured folder or table, copied; the config must name that one for this class."""
     begin, source = time.monotonic(), Path(unquote(urlsplit(row["url"]).path)).resolve()
-    allowed = [Path(f) for c in config.classes if c.name == row["label"] for f in c.folders]
+    mine = [c for c in config.classes if c.name == row["label"]]
+    allowed = [Path(f) for c in mine for f in c.folders] + [Path(t).parent for c in mine for t in c.tables]
     if not any(source.is_relative_to(f) for f in allowed):
-        raise Trouble(DownloadReason.BLOCKED_SCHEME, "only files of the class's own folders are read")
+        raise Trouble(
+            DownloadReason.BLOCKED_SCHEME, "only files of the class's own folders and tables are read"
+        )
     facts.attempts = 1
     try:
         data = source.read_bytes()
