@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from keepset.errors import ConfigError
 
-__all__ = ["ClassConfig", "RunConfig", "load_config", "parse_config", "saved_config"]
+__all__ = ["ClassConfig", "InboxConfig", "RunConfig", "load_config", "parse_config", "saved_config"]
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -161,6 +161,21 @@ class ReviewConfig(_Section):
     deadline_days: float = Field(14.0, gt=0, description="An unanswered batch expires after this, days.")
 
 
+class InboxConfig(_Section):
+    """Corrections by people who use the prediction page; they change nothing before a reviewer approves."""
+
+    enabled: bool = Field(False, description="Take corrections on the prediction page and by the API.")
+    max_pictures: int = Field(500, ge=1, description="Pictures that may wait, at most.")
+    max_mb: int = Field(500, ge=1, description="Size of all that wait, MB.")
+    per_minute: int = Field(30, ge=1, le=10_000, description="Corrections a minute, from everybody together.")
+    consent: str = Field(
+        "The picture is kept with this data set. If a reviewer agrees, it is used to train the model.",
+        min_length=1,
+        max_length=1000,
+        description="What a person agrees to by sending a correction.",
+    )
+
+
 class RunConfig(_Section):
     """A run's facts. Relative paths have been resolved against the config file."""
 
@@ -175,6 +190,7 @@ class RunConfig(_Section):
     split: SplitConfig = SplitConfig()
     train: TrainConfig = TrainConfig()
     review: ReviewConfig = ReviewConfig()
+    inbox: InboxConfig = InboxConfig()
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from keepset.errors import ConfigError
 from keepset.export.names import folder_names
@@ -63,7 +64,7 @@ def find_pictures(source: Path) -> Found:
     return found
 
 
-def _exported(folder: Path) -> dict[str, object]:
+def _exported(folder: Path) -> dict[str, Any]:
     try:
         facts = read_json(folder / "keepset-export.json")
         return facts if isinstance(facts, dict) else {}

@@ -24,6 +24,7 @@ from keepset import manifests
 from keepset.config import RunConfig
 from keepset.errors import ManifestMissing
 from keepset.given import given_sides
+from keepset.inbox import WAITING
 from keepset.manifests import Header
 from keepset.reasons import ItemStatus, Split
 from keepset.stages import SILENT, Progress, Stage, StageResult
@@ -65,9 +66,11 @@ def split(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> S
 
 def _message(revision: int, sides: Counter[str], added: list[Row], refolded: int) -> str:
     counts = ", ".join(f"{n} {side}" for side, n in sorted(sides.items()))
-    ties = sum(not r["active"] for r in added)
+    waiting = sum(r["changed_by"] == WAITING for r in added)
+    ties = sum(not r["active"] for r in added) - waiting
     message = f"revision {revision}: {len(added)} new images; {counts}"
     message += f"; {ties} left out because they tie two sides together" if ties else ""
+    message += f"; {waiting} of the inbox wait for a reviewer" if waiting else ""
     return message + (f"; {refolded} took the fold of a group that merged with theirs" if refolded else "")
 
 
@@ -172,6 +175,8 @@ def _number(seed: int, group_id: str) -> int:
 def _row(r: Row, place: _Place, revision: int) -> Row:
     keep = {k: r[k] for k in ("sha256", "label", "other_labels", "dup_of", "dup_kind")}
     more = {"given_label": r["label"], "split": place.split, "fold": place.fold, "group_id": place.group_id}
+    waits = place.taken and r["source"] == "inbox"  # a stranger's picture, until somebody decides about it
     return keep | more | {
-        "active": place.taken, "added_in": revision, "changed_in": None, "changed_by": None,
+        "active": place.taken and not waits, "added_in": revision, "changed_in": None,
+        "changed_by": WAITING if waits else None,
     }  # fmt: skip

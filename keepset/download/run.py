@@ -94,7 +94,7 @@ class Run:
     async def _attempt(self, item: _Item) -> Path | None:
         if item.row["source"] in LOCAL:
             part = self.parts / f"{item.row['url_id']}.part"
-            return await asyncio.to_thread(_copy_in, item.row, self.config, part, item.facts)
+            return await asyncio.to_thread(_copy_in, item.row, self._allowed(item.row), part, item.facts)
         known = item.before if item.before and item.before["status"] == ItemStatus.OK else {}
         known = known if known and self._have(known) else {}
         wanted = Wanted(
@@ -105,6 +105,13 @@ class Run:
             known.get("last_modified"),
         )
         return await self.fetcher.fetch(wanted, item.facts)
+
+    def _allowed(self, row: Row) -> list[Path]:
+        """Folders whose files the config takes for this row's class, and the inbox."""
+        if row["source"] == "inbox":
+            return [self.ws.root / "inbox"]
+        mine = [c for c in self.config.classes if c.name == row["label"]]
+        return [Path(f) for c in mine for f in c.folders] + [Path(t).parent for c in mine for t in c.tables]
 
     def _have(self, row: Row) -> bool:
         return self.ws.blob(row["sha256"]).exists()
@@ -156,11 +163,9 @@ def _row(item: _Item, outcome: Row) -> Row:
     }  # fmt: skip
 
 
-def _copy_in(row: Row, config: RunConfig, part: Path, facts: Fetched) -> Path:
-    """A file of a configured folder or table, copied; the config must name that one for this class."""
+def _copy_in(row: Row, allowed: list[Path], part: Path, facts: Fetched) -> Path:
+    """A file of one of the ``allowed`` folders, copied."""
     begin, source = time.monotonic(), Path(unquote(urlsplit(row["url"]).path)).resolve()
-    mine = [c for c in config.classes if c.name == row["label"]]
-    allowed = [Path(f) for c in mine for f in c.folders] + [Path(t).parent for c in mine for t in c.tables]
     if not any(source.is_relative_to(f) for f in allowed):
         raise Trouble(
             DownloadReason.BLOCKED_SCHEME, "only files of the class's own folders and tables are read"

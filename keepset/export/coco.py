@@ -26,7 +26,7 @@ def write_coco(folder: Path, chosen: Selection, originals: Originals, progress: 
     (folder / "annotations").mkdir()
     licenses = _licenses(chosen)
     categories = [{"id": i, "name": c, "supercategory": ""} for i, c in enumerate(chosen.labels, 1)]
-    numbers = {c["name"]: c["id"] for c in categories}
+    numbers = {label: i for i, label in enumerate(chosen.labels, 1)}
     for split in chosen.splits:
         pictures = folder / "images" / split
         pictures.mkdir(parents=True)

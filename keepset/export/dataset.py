@@ -81,12 +81,12 @@ def _apart(ws: Workspace, to: Path) -> None:
 
 
 def _writer(form: Format, options: Options) -> Write:
-    shards = {"shard_bytes": options.shard_bytes}
+    size = options.shard_bytes
     writers: Mapping[Format, Write] = {
         Format.IMAGEFOLDER: folders.write_imagefolder,
         Format.CSV: folders.write_csv,
-        Format.WEBDATASET: functools.partial(webdataset.write_webdataset, **shards),
-        Format.HUGGINGFACE: functools.partial(huggingface.write_huggingface, **shards),
+        Format.WEBDATASET: functools.partial(webdataset.write_webdataset, shard_bytes=size),
+        Format.HUGGINGFACE: functools.partial(huggingface.write_huggingface, shard_bytes=size),
         Format.COCO: coco.write_coco,
     }
     return writers[form]

@@ -155,6 +155,10 @@ def _sources(c: ClassConfig, web: Web | None, room: Callable[[], bool], told: _T
     for path in c.tables:
         yield from read_table(path, c.name)
         told.known.read_whole(c.name, "table", path)
+    if (told.known.ws.root / "inbox").is_dir():
+        from keepset.inbox import read_inbox
+
+        yield from read_inbox(told.known.ws, c.name)
     if web is None:
         return
     from keepset.scrape.page import read_page

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 __all__ = ["LOCAL"]
 
-LOCAL = frozenset({"folder", "table"})
+LOCAL = frozenset({"folder", "table", "inbox"})

@@ -39,7 +39,7 @@ def read_table(path: str, label: str) -> Iterator[Found]:
         file = (root / row["name"]).resolve()
         url = file.as_uri() if file.is_relative_to(root) and "\0" not in row["name"] else row["name"]
         facts = {k: row.get(k) or None for k in _FACTS}
-        yield Found(url, "table", path, rank, **facts)
+        yield Found(url, "table", path, rank, **facts)  # type: ignore[arg-type]
 
 
 def read_rows(path: Path) -> Iterator[tuple[dict[str, str], Split | None]]:
