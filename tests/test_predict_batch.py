@@ -135,7 +135,6 @@ def test_a_table_of_paths_and_one_of_urls(model_case: Served, tmp_path: Path) ->
 
     pictures(model_case, tmp_path / "web", 5)
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "web"))
-    handler.log_message = lambda *a: None  # type: ignore[attr-defined]
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     address = f"127.0.0.1:{server.server_port}"
@@ -149,7 +148,7 @@ def test_a_table_of_paths_and_one_of_urls(model_case: Served, tmp_path: Path) ->
     try:
         done = predict_batch(model_case.ws, Job(str(table), to=str(tmp_path / "out.parquet")))
         found = rows(tmp_path / "out.parquet")
-        assert [r["reason"] for r in found] == [None] * 5 + ["not_found", "blocked_address", "bad_url"]
+        assert [r["reason"] for r in found] == [None] * 5 + ["not_found", "blocked_address", "dns_failure"]
         assert done.summary["not_found"] == 1
         paths = tmp_path / "paths.csv"
         paths.write_text("id,path\n" + "".join(f"{i},web/{i:02}.jpg\n" for i in range(6)))

@@ -68,6 +68,13 @@ def _put(
             continue
 
 
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).netloc.lower()
+    except ValueError:  # it will be refused with its reason
+        return "?"
+
+
 async def _fetch_all(
     urls: Iterable[str],
     config: DownloadConfig,
@@ -79,7 +86,7 @@ async def _fetch_all(
     from keepset.download.turns import Turns
 
     fetcher = Fetcher(config, parts, user_agent(""))
-    turns: Turns[str] = Turns(((urlsplit(u).netloc.lower(), u) for u in urls), per_host=config.per_host,
+    turns: Turns[str] = Turns(((_host(u), u) for u in urls), per_host=config.per_host,
                               rate=config.per_host_rate)  # fmt: skip
     free = asyncio.Semaphore(min(config.connections, AHEAD))
 

@@ -10,6 +10,7 @@ from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from keepset import manifests
 from keepset.config import ClassConfig, RunConfig
@@ -216,4 +217,8 @@ def _checked(found: Found) -> tuple[str, UrlReason | None, str | None]:
         return raw[:2000], UrlReason.NOT_A_URL, None
     if scheme.lower() not in ("http", "https"):
         return raw[:2000], UrlReason.SCHEME, f"{scheme}: only http and https are fetched"
+    try:
+        urlsplit(raw)
+    except ValueError as e:  # such as http://[
+        return raw[:2000], UrlReason.NOT_A_URL, str(e)
     return raw, None, None
