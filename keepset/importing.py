@@ -145,12 +145,13 @@ def _lines(found: Found, base: Path) -> Iterator[str]:
     if most > 1000:
         yield from ("[scrape]", f"max_per_class = {most}", "")
     yield "[split]"
-    if found.given or any(any(n) for of in found.counts.values() for n in of):
+    given = any(side for of in found.counts.values() for side in of)
+    if given:
         yield "# the sides are given: nothing is drawn, and a training copy of a validation picture is set aside"
     for side, key in ((Split.VALID, "valid_folders"), (Split.TEST, "test_folders")):
         if side in found.given:
             yield f"{key} = {_paths(found.given[side], base)}"
-    if not found.given:
+    if not given:
         yield "valid = 0.2"
     yield from (
         "",

@@ -15,9 +15,9 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from keepset.predict.intake import Limits, Refused
-from keepset.predict.queueing import Busy
 from keepset.predict.remote import is_url, read
 from keepset.reasons import DownloadReason, ImageReason
+from keepset.web.budget import Budget
 
 __all__ = ["MAX_ITEMS", "BadRequest", "Correction", "Given", "Intake"]
 
@@ -25,6 +25,9 @@ MAX_ITEMS = 50
 MAX_JSON = 200_000
 LONGEST_URL = 4000
 READ_S = 60.0
+BUDGET = 48_000_000
+"""Bytes of bodies in memory: more do not make the decoders any quicker."""
+PATIENCE_S, WAITING = 15.0, 256
 FETCHES = 8
 
 
@@ -68,8 +71,9 @@ class _Whole(MultiPartParser):
 class Intake:
     """Reads requests; bodies in flight are bounded together, so that many large ones cannot fill the memory."""
 
-    def __init__(self, limits: Limits, allow_private: tuple[str, ...], budget: int = 256_000_000) -> None:
-        self.limits, self.allow_private, self.left = limits, allow_private, budget
+    def __init__(self, limits: Limits, allow_private: tuple[str, ...], budget: int = BUDGET) -> None:
+        self.limits, self.allow_private = limits, allow_private
+        self.budget = Budget(budget, patience=PATIENCE_S, waiting=WAITING)
         self.fetches = asyncio.Semaphore(FETCHES)
 
     @asynccontextmanager
@@ -94,24 +98,20 @@ class Intake:
         self, request: Request, reading: Callable[[], Awaitable[list[Given]]]
     ) -> AsyncIterator[list[Given]]:
         size = self._size(request)
-        if size > self.left:
-            raise Busy(2)
-        self.left -= size
+        await self.budget.take(size)
         try:
             async with asyncio.timeout(READ_S):
                 found = await reading()
             fetched = sum(len(one.data) for one in found if one.url)
-            self.left -= fetched
+            self.budget.add(fetched)
             size += fetched
-            if self.left < 0:
-                raise Busy(2)
             yield found
         except TimeoutError as e:
             raise BadRequest(408, "too_slow", f"The body did not come within {READ_S:g} s.") from e
         except ClientDisconnect as e:  # by the guard, which counts the bytes; or nobody is there to read this
             raise BadRequest(413, "too_large", "The body is too large.") from e
         finally:
-            self.left += size
+            self.budget.give(size)
 
     def _size(self, request: Request) -> int:
         """Announced; a body without a length counts as a large one. The guard refuses more than it takes."""
