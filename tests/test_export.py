@@ -206,7 +206,9 @@ def _tree(folder: Path) -> dict[str, bytes]:
 
 def test_one_split_numbers_the_classes_as_all_do(mixed: Mixed, tmp_path: Path) -> None:
     done = export(mixed, Format.IMAGEFOLDER, tmp_path / "out", splits=(Split.TEST,))
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["README.md", "images.csv", MARKER, "test"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "README.md", "attribution.csv", "images.csv", MARKER, "test"
+    ]  # fmt: skip
     assert sorted(p.name for p in (tmp_path / "out" / "test").iterdir()) == sorted(FOLDERS.values())
     assert done.summary["left_out"]["other_splits"] == len(mixed.of("train") | mixed.of("valid"))
 

@@ -51,7 +51,7 @@ def register(app: typer.Typer) -> None:
     group.command()(huggingface)
     group.command()(coco)
     group.command()(model)
-    app.add_typer(group, name="export", rich_help_panel="Using the model")
+    app.add_typer(group, name="export", rich_help_panel="Using the data set")
 
 
 def imagefolder(

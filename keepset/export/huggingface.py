@@ -118,7 +118,6 @@ def front_matter(chosen: Selection) -> dict[str, Any]:
     files = [{"split": SPLITS[s], "path": f"data/{SPLITS[s]}-*"} for s in chosen.splits]
     sizes = [{"name": SPLITS[s], "num_examples": sum(n.values())} for s, n in chosen.counts.items()]
     return {
-        "pretty_name": chosen.ws.name, "task_categories": ["image-classification"],
         "configs": [{"config_name": "default", "data_files": files}],
         "dataset_info": {"features": columns, "splits": sizes},
     }  # fmt: skip

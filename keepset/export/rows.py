@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from keepset.card.attribution import plain_cell
 from keepset.export.selection import FACTS, Item
 
 __all__ = ["COLUMNS", "Table", "facts"]
@@ -49,4 +50,4 @@ class Table:
 
 
 def _plain(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+    return plain_cell(value) if isinstance(value, str) else value
