@@ -9,9 +9,9 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from keepset.config import DownloadConfig
+from keepset.download.lanes import host_of
 from keepset.predict.intake import Refused
 from keepset.reasons import DownloadReason
 
@@ -68,13 +68,6 @@ def _put(
             continue
 
 
-def _host(url: str) -> str:
-    try:
-        return urlsplit(url).netloc.lower()
-    except ValueError:  # it will be refused with its reason
-        return "?"
-
-
 async def _fetch_all(
     urls: Iterable[str],
     config: DownloadConfig,
@@ -86,7 +79,7 @@ async def _fetch_all(
     from keepset.download.turns import Turns
 
     fetcher = Fetcher(config, parts, user_agent(""))
-    turns: Turns[str] = Turns(((_host(u), u) for u in urls), per_host=config.per_host,
+    turns: Turns[str] = Turns(((host_of({"source": "", "url": u}), u) for u in urls), per_host=config.per_host,
                               rate=config.per_host_rate)  # fmt: skip
     free = asyncio.Semaphore(min(config.connections, AHEAD))
 
