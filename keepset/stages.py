@@ -29,7 +29,6 @@ class Stage(StrEnum):
     REVIEW = "review"
     CLEAN = "clean"
     PREDICT = "predict"
-    EXPORT = "export"
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from keepset import manifests
 from keepset.config import RunConfig
+from keepset.errors import ModelError
 from keepset.files import read_json, write_bytes, write_json
 from keepset.interpret import interpret
-from keepset.interpret.diagnosis import diagnose
 from keepset.manifests import Header
 from keepset.workspace import Workspace
-from tests.factories import add_model, dataset_workspace
+from tests.factories import add_model, config, dataset_workspace
 
 MODEL = "0" * 16
 Row = dict[str, Any]
@@ -64,8 +66,10 @@ def test_a_report_is_one_small_file_without_script(tmp_path: Path) -> None:
     assert 20_000 < len(html.encode()) < 3_000_000
     assert "<script" not in html.lower()
     assert not re.search(
-        r"""(?:src|href)=["'](?!data:image/webp)""", html
+        r"""(?:src|href)=["'](?!data:image/webp|#)""", html
     )  # nothing is loaded from elsewhere
+    for anchor in re.findall(r'href="#([^"]+)"', html):
+        assert f'id="{anchor}"' in html
     assert facts["metrics"]["valid"]["n"] == sum(map(sum, facts["confusion"])) == 36
     assert facts["verdict"] in html.replace("&#39;", "'")
 
@@ -118,10 +122,16 @@ def test_only_a_web_address_becomes_a_link(tmp_path: Path, url: str, linked: boo
     change_rows(ws.images, "images", lambda r: r | {"license_url": url, "creator": "Ada <b>"})
     facts, html = report(ws, cfg)
     assert (f'href="{url}"' in html) is linked
-    assert ("href=" in html) is linked
-    assert "by Ada &lt;b&gt;" in html
-    (credit,) = facts["dataset"]["attributions"]
-    expected = {"license": "cc-by-4.0", "url": url if linked else None, "n": 36, "creators": ["Ada <b>"]}
+    assert (re.search('href="[^#]', html) is not None) is linked
+    assert "Ada &lt;b&gt;" in html
+    (credit,) = facts["dataset"]["licenses"]
+    expected = {
+        "license": "cc-by-4.0",
+        "url": url if linked else None,
+        "images": 36,
+        "creators": 1,
+        "names": ["Ada <b>"],
+    }
     assert credit == expected
 
 
@@ -166,21 +176,34 @@ def test_the_card_shows_the_data_the_model_was_trained_on(tmp_path: Path) -> Non
     header = Header("dataset", "clean", "later", extra={"revision": 2, "before": 1, "cause": "clean"})
     manifests.write(ws.dataset(2), [r | {"active": i > 4} for i, r in enumerate(rows)], header)
     facts, _ = report(ws, cfg)
-    assert (facts["dataset"]["revision"], facts["dataset"]["images"]) == (1, 36)
+    assert (facts["dataset"]["revision"], facts["dataset"]["images"]["active"]) == (1, 36)
 
 
-def test_before_and_after_names_its_pictures(tmp_path: Path) -> None:
+@pytest.mark.parametrize("known", [True, False], ids=["the old model stands", "the old model is gone"])
+def test_before_and_after_names_its_pictures(tmp_path: Path, known: bool) -> None:
     ws, cfg = finished(tmp_path)
+    before = "f" * 16
+    if known:
+        (ws.models / before).mkdir()
+        rows = manifests.read(predictions(ws), "predictions").rows()
+        old = [r | {"predicted": "boat"} for r in rows]
+        manifests.write(
+            ws.models / before / "predictions.parquet", old, Header("predictions", "train", before)
+        )
     valid = [r for r in manifests.read(predictions(ws), "predictions").rows() if r["split"] == "valid"]
     found = {
-        "before": "f" * 16, "message": "1 fixed", "fixed_images": [valid[0]["sha256"]],
-        "broken_images": [valid[1]["sha256"]],
+        "before": before, "message": "1 fixed, 1 broken", "n": 9, "errors_before": 3, "errors_after": 3,
+        "fixed": 1, "broken": 1, "fixed_images": [valid[0]["sha256"]], "broken_images": [valid[1]["sha256"]],
     }  # fmt: skip
     write_json(ws.models / MODEL / "comparison.json", found)
-    _, html = report(ws, cfg)
+    facts, html = report(ws, cfg)
     for title, row in zip(("Fixed", "Newly wrong"), valid, strict=False):
-        assert f'alt="{title}: {row["label"]}, predicted {row["predicted"]}"' in html
+        said = "boat" if known else "unknown"
+        assert f'alt="{title}: {row["label"]}, before {said}, now {row["predicted"]}"' in html
     assert 'alt=""' not in html
+    assert facts["before_after"]["both_wrong"] == 2
+    low, high = facts["before_after"]["difference_interval"]
+    assert low < 0 < high
 
 
 CHANGES: dict[str, Callable[[Workspace], None]] = {
@@ -209,33 +232,119 @@ def test_a_change_in_what_it_shows_makes_it_anew(tmp_path: Path, what: str) -> N
     assert not interpret(ws, cfg).changed
 
 
-NAN = float("nan")
+def test_a_model_without_predictions_is_named(tmp_path: Path) -> None:
+    ws, cfg = finished(tmp_path)
+    predictions(ws).unlink()
+    with pytest.raises(ModelError, match="has no predictions") as caught:
+        interpret(ws, cfg)
+    assert "keepset train" in caught.value.remedy
 
 
-@pytest.mark.parametrize(
-    ("train", "valid", "errors", "classes", "kinds"),
-    [
-        pytest.param([], [], [], 3, [], id="linear head only"),
-        pytest.param([0.9, 12.0], [0.8, 0.9], [0.2, 0.6], 3, ["rate_too_high"], id="exploded"),
-        pytest.param([0.9, NAN], [0.8, 0.9], [0.2, 0.6], 3, ["rate_too_high"], id="nan"),
-        pytest.param([1.1, 1.09, 1.08], [1.1] * 3, [0.6] * 3, 3, ["rate_too_low"], id="too low"),
-        pytest.param([0.9, 0.8], [0.7, 0.6], [0.3, 0.2], 3, ["too_few_epochs"], id="too few epochs"),
-        pytest.param(
-            [0.5, 0.3, 0.1, 0.05, 0.01], [0.5] * 5, [0.2, 0.1, 0.15, 0.18, 0.2], 3, ["overfitting"], id="overfitting"
-        ),
-        pytest.param([0.5, 0.3, 0.1], [0.5, 0.4, 0.35], [0.2, 0.15, 0.1], 3, ["healthy"], id="healthy"),
-        pytest.param(
-            [0.5, 0.3, 0.1, 0.05], [0.5, 0.5, 0.6, 0.7], [0.1] * 4, 3, ["healthy"], id="loss rises, error does not"
-        ),
-        pytest.param([0.2, 0.1], [0.2, 0.15], [0.0, 0.0], 1, ["healthy"], id="one class"),
-    ],
-)  # fmt: skip
-def test_diagnosis(
-    train: list[float], valid: list[float], errors: list[float], classes: int, kinds: list[str]
-) -> None:
-    history = [
-        {"train_loss": t, "valid_loss": v, "error_rate": e}
-        for t, v, e in zip(train, valid, errors, strict=True)
+def test_predictions_of_other_classes_are_refused(tmp_path: Path) -> None:
+    ws, cfg = finished(tmp_path)
+    change_record(ws, lambda r: r.update(classes=["car", *cfg.labels[1:]]))
+    with pytest.raises(ModelError, match="name the class 'apple', which the model does not know"):
+        interpret(ws, cfg)
+    change_record(ws, lambda r: r.update(classes=[*cfg.labels, "car"]))
+    with pytest.raises(ModelError, match="probabilities"):
+        interpret(ws, cfg)
+
+
+def test_classes_changed_since_the_training_are_said(tmp_path: Path) -> None:
+    ws, _ = finished(tmp_path)
+    facts, html = report(ws, config(tmp_path, ("apple", "boat", "tree")))
+    assert facts["changed_classes"] == ["house", "tree"]
+    assert "The classes have changed since this model was trained (house, tree)" in html
+
+
+def test_an_unreadable_thumbnail_is_an_honest_gap(tmp_path: Path) -> None:
+    ws, cfg = finished(tmp_path)
+    shas = [
+        r["sha256"] for r in manifests.read(predictions(ws), "predictions").rows() if r["split"] == "valid"
     ]
-    facts = {"history": history, "classes": ["c"] * classes, "metrics": {"valid": {"n": 100}}}
-    assert [d["kind"] for d in diagnose(facts)] == kinds
+    ws.thumb(shas[0]).write_bytes(b"no picture")
+    ws.thumb(shas[1]).unlink()
+    ws.thumb(shas[2]).write_bytes(ws.thumb(shas[2]).read_bytes()[:400])
+    _, html = report(ws, cfg)
+    assert "3 pictures could not be read: run <code>keepset validate</code>" in html
+    assert html.count(">picture not readable<") >= 3
+
+
+def test_pictures_that_do_not_fit_are_left_out_and_counted(tmp_path: Path) -> None:
+    ws, cfg = finished(tmp_path, per_class=150)
+    valid = [r for r in manifests.read(predictions(ws), "predictions").rows() if r["split"] == "valid"]
+    shas = [r["sha256"] for r in valid]
+    rng = np.random.default_rng(0)
+    for sha in shas:  # noise is what compresses worst
+        noise = Image.fromarray(rng.integers(0, 256, (256, 256, 3), dtype=np.uint8))
+        noise.save(ws.thumb(sha), "JPEG", quality=95)
+    found = {
+        "before": "f" * 16, "message": "", "n": 90, "errors_before": 45, "errors_after": 45, "fixed": 45,
+        "broken": 45, "fixed_images": shas[:45], "broken_images": shas[45:],
+    }  # fmt: skip
+    write_json(ws.models / MODEL / "comparison.json", found)
+
+    def all_wrong(row: Row) -> Row:
+        return row | {"predicted": cfg.labels[(cfg.labels.index(row["label"]) + 1) % 3]}
+
+    change_rows(predictions(ws), "predictions", all_wrong)
+    _, html = report(ws, cfg)
+    assert len(html.encode()) < 3_000_000
+    assert ("pictures were left out" in html) is (len(html.encode()) > 2_400_000)
+
+
+def test_hundreds_of_classes(tmp_path: Path) -> None:
+    """Everything has an upper size: the matrix and the plot show the worst, the table folds away."""
+    labels = tuple(f"class {i:04d}" for i in range(300))
+    ws, cfg = finished(tmp_path, per_class=5, labels=labels)
+    facts, html = report(ws, cfg)
+    assert len(html.encode()) < 3_000_000
+    assert len(facts["confusion"]) == 300
+    assert len(re.findall('<rect [^>]*rx="', html)) <= 20 * 20
+    assert "Of 300 classes the 20 with the most mistakes are drawn" in html
+
+
+def test_what_was_asked_for_once_stays_until_it_is_refused(tmp_path: Path) -> None:
+    ws, cfg = finished(tmp_path, per_class=15)
+    assert interpret(ws, cfg).changed
+    asked = interpret(ws, cfg, data_size=True)
+    assert asked.changed
+    facts = read_json(ws.reports / MODEL / "report.json")
+    assert len(facts["data_size"]["points"]) >= 3
+    assert "Would more data help?" in (ws.reports / MODEL / "report.html").read_text()
+    assert not interpret(ws, cfg).changed  # a later run without the flag loses nothing
+    assert interpret(ws, cfg, data_size=False).changed
+    assert read_json(ws.reports / MODEL / "report.json")["data_size"] is None
+    by_config = config(tmp_path, interpret={"data_size": True})
+    assert interpret(ws, by_config).changed
+
+
+def test_fields_of_a_later_training_are_passed_on(tmp_path: Path) -> None:
+    ws, cfg = finished(tmp_path)
+
+    def add(record: dict[str, Any]) -> None:
+        record["metrics"]["ema"] = {
+            "n": 7,
+            "errors": 1,
+            "error_rate": 1 / 7,
+            "from": "an average of the weights",
+        }
+        record["history"][0]["gpu_share"] = 0.5
+        record["candidates"]["ensemble"] = {"nll": 0.2}
+
+    change_record(ws, add)
+    facts, html = report(ws, cfg)
+    assert facts["metrics"]["ema"]["n"] == 7
+    assert "an average of the weights" in html
+
+
+def test_the_test_set_leads_the_verdict_if_there_is_one(tmp_path: Path) -> None:
+    ws, cfg = finished(tmp_path, per_class=20)
+    fold = {r["sha256"]: r["fold"] for r in ws.current_dataset().rows()}
+    change_rows(
+        predictions(ws), "predictions", lambda r: r | ({"split": "test"} if fold[r["sha256"]] == 1 else {})
+    )
+    facts, html = report(ws, cfg)
+    assert facts["metrics"]["test"]["n"] == 12
+    assert "of 12 test images are wrong" in facts["verdict"]
+    assert "which nothing was learned from or chosen by" in html

@@ -21,7 +21,6 @@ from keepset.files import refusals
 from keepset.formats import sniff
 from keepset.journal import Journal
 from keepset.reasons import DownloadReason, ItemStatus
-from keepset.scrape.local import LOCAL
 from keepset.settings import settings
 from keepset.stages import Progress
 from keepset.workspace import Workspace
@@ -92,9 +91,9 @@ class Run:
         self.progress.advance(failed=self.failed, MB=round(self.bytes / 1e6, 1))
 
     async def _attempt(self, item: _Item) -> Path | None:
-        if item.row["source"] in LOCAL:
+        if item.row["source"] == "folder":
             part = self.parts / f"{item.row['url_id']}.part"
-            return await asyncio.to_thread(_copy_in, item.row, self._allowed(item.row), part, item.facts)
+            return await asyncio.to_thread(_copy_in, item.row, self.config, part, item.facts)
         known = item.before if item.before and item.before["status"] == ItemStatus.OK else {}
         known = known if known and self._have(known) else {}
         wanted = Wanted(
@@ -105,13 +104,6 @@ class Run:
             known.get("last_modified"),
         )
         return await self.fetcher.fetch(wanted, item.facts)
-
-    def _allowed(self, row: Row) -> list[Path]:
-        """Folders whose files the config takes for this row's class, and the inbox."""
-        if row["source"] == "inbox":
-            return [self.ws.root / "inbox"]
-        mine = [c for c in self.config.classes if c.name == row["label"]]
-        return [Path(f) for c in mine for f in c.folders] + [Path(t).parent for c in mine for t in c.tables]
 
     def _have(self, row: Row) -> bool:
         return self.ws.blob(row["sha256"]).exists()
@@ -163,13 +155,12 @@ def _row(item: _Item, outcome: Row) -> Row:
     }  # fmt: skip
 
 
-def _copy_in(row: Row, allowed: list[Path], part: Path, facts: Fetched) -> Path:
-    """A file of one of the ``allowed`` folders, copied."""
+def _copy_in(row: Row, config: RunConfig, part: Path, facts: Fetched) -> Path:
+    """A file of a configured folder, copied; the folder must be one that the config names for this class."""
     begin, source = time.monotonic(), Path(unquote(urlsplit(row["url"]).path)).resolve()
+    allowed = [Path(f) for c in config.classes if c.name == row["label"] for f in c.folders]
     if not any(source.is_relative_to(f) for f in allowed):
-        raise Trouble(
-            DownloadReason.BLOCKED_SCHEME, "only files of the class's own folders and tables are read"
-        )
+        raise Trouble(DownloadReason.BLOCKED_SCHEME, "only files of the class's own folders are read")
     facts.attempts = 1
     try:
         data = source.read_bytes()

@@ -3,71 +3,127 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
-from typing import Any
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from keepset import manifests
 from keepset.config import RunConfig
 from keepset.errors import ManifestMissing, ModelError
-from keepset.files import write_bytes, write_json
+from keepset.files import read_json, write_bytes, write_json
 from keepset.interpret.sheet import contact_sheet
-from keepset.models import list_models, load_record
+from keepset.models import ModelRecord, list_models, load_record
 from keepset.stages import SILENT, Progress, Stage, StageResult
 from keepset.workspace import Workspace
 
+if TYPE_CHECKING:
+    from keepset.interpret.facts import Extras
+
 __all__ = ["contact_sheet", "interpret"]
 
-VERSION = 2
+VERSION = 3
 
 
 def interpret(
-    ws: Workspace, config: RunConfig, *, progress: Progress = SILENT, model_id: str | None = None
+    ws: Workspace,
+    config: RunConfig,
+    *,
+    progress: Progress = SILENT,
+    model_id: str | None = None,
+    grad_cam: bool | None = None,
+    data_size: bool | None = None,
 ) -> StageResult:
-    """Write ``reports/<model id>/report.html`` and ``report.json`` for ``model_id`` (default: the newest)."""
-    from keepset.interpret.facts import gather
+    """Write ``reports/<model id>/report.html`` and ``report.json`` for ``model_id`` (default: the newest).
+
+    ``grad_cam`` and ``data_size`` override the run config; None keeps what it says, and what the report already has.
+    Raises ``ModelError`` for an unknown model or one whose files do not belong together.
+    """
+    record = _record(ws, model_id)
+    folder = ws.reports / record.id
+    outputs = {"report": f"reports/{record.id}/report.html"}
+    with ws.lock("interpret"):
+        standing = _standing(folder)
+        extras = _extras(config, {"grad_cam": grad_cam, "data_size": data_size}, standing.get("extras", {}))
+        wanted = _mark(ws, config, record, extras)
+        if standing == wanted:
+            return StageResult(
+                Stage.INTERPRET, False, f"up to date: the report of {record.id} stands", {}, outputs
+            )
+        facts = _write(ws, config, record, extras, progress)
+        write_json(folder / ".made_from", wanted)
+    return StageResult(Stage.INTERPRET, True, facts["verdict"], _summary(facts), outputs)
+
+
+def _record(ws: Workspace, model_id: str | None) -> ModelRecord:
+    if model_id is not None:
+        return load_record(ws, model_id)
+    models = list_models(ws)
+    if not models:
+        raise ModelError("There is no trained model yet.", "Run `keepset train` first.")
+    return models[-1]
+
+
+def _write(
+    ws: Workspace, config: RunConfig, record: ModelRecord, extras: Extras, progress: Progress
+) -> dict[str, Any]:
+    from keepset.interpret.facts import add_extras, gather
     from keepset.interpret.page import render
 
-    if model_id is None:
-        models = list_models(ws)
-        if not models:
-            raise ModelError("There is no trained model yet.", "Run `keepset train` first.")
-        model_id = models[-1].id
-    record = load_record(ws, model_id)
-    folder = ws.reports / model_id
-    predictions = manifests.read(ws.models / model_id / "predictions.parquet", "predictions")
-    wanted = manifests.fingerprint(
-        "interpret", _parents(ws, model_id, record.dataset_revision), {"model": model_id}, VERSION
-    )
-    outputs = {"report": f"reports/{model_id}/report.html"}
-    mark = folder / ".fingerprint"
-    with ws.lock("interpret"):
-        if mark.exists() and mark.read_text() == wanted:
-            return StageResult(
-                Stage.INTERPRET, False, f"up to date: the report of {model_id} stands", {}, outputs
-            )
-        progress.start("writing the report", None)
-        facts = gather(ws, record, predictions)
-        write_json(folder / "report.json", _plain(facts))
-        write_bytes(folder / "report.html", render(ws, facts).encode())
-        write_bytes(mark, wanted.encode())
-    return StageResult(Stage.INTERPRET, True, facts["verdict"], facts["metrics"]["valid"], outputs)
+    progress.start("writing the report", None)
+    facts = gather(ws, config, record)
+    pictures = add_extras(ws, record, facts, extras, progress)
+    folder = ws.reports / record.id
+    write_json(folder / "report.json", _plain(facts))
+    write_bytes(folder / "report.html", render(ws, facts, pictures).encode())
+    return facts
 
 
-def _parents(ws: Workspace, model_id: str, revision: int) -> dict[str, str]:
+def _summary(facts: dict[str, Any]) -> dict[str, Any]:
+    """What the terminal and Prefect show of it: the figures of the validation images, and the diagnosis."""
+    shown = ("n", "errors", "error_rate", "low", "high", "nll", "ece")
+    figures = {k: v for k, v in facts["metrics"]["valid"].items() if k in shown}
+    found = {"diagnosis": ", ".join(d["kind"] for d in facts["diagnosis"])} if facts["diagnosis"] else {}
+    return figures | found
+
+
+def _standing(folder: Path) -> dict[str, Any]:
+    """What the report that stands there was made from; {} if there is none, or a part of it is gone."""
+    if not all((folder / name).exists() for name in ("report.html", "report.json", ".made_from")):
+        return {}
+    found: dict[str, Any] = read_json(folder / ".made_from")
+    return found
+
+
+def _extras(config: RunConfig, asked: dict[str, bool | None], standing: dict[str, bool]) -> Extras:
+    """What was asked for now; else what the config says or the report already has, so that a later run loses nothing."""
+    from keepset.interpret.facts import Extras
+
+    by_config = config.interpret.model_dump()
+    chosen = {k: (by_config[k] or standing.get(k, False)) if v is None else v for k, v in asked.items()}
+    return Extras(**chosen)
+
+
+def _mark(ws: Workspace, config: RunConfig, record: ModelRecord, extras: Extras) -> dict[str, Any]:
+    facts = {"model": record.id, "labels": list(config.labels)}
+    found = manifests.fingerprint("interpret", _parents(ws, record), facts, VERSION)
+    mark: dict[str, Any] = json.loads(json.dumps({"fingerprint": found, "extras": asdict(extras)}))
+    return mark
+
+
+def _parents(ws: Workspace, record: ModelRecord) -> dict[str, str]:
     """Content hashes of all that the report is made of: the model, its data set, and what led to that."""
-    folder = ws.models / model_id
-    parents = {
-        "predictions": manifests.read_header(folder / "predictions.parquet").content_hash,
-        "dataset": manifests.read_header(ws.dataset(revision)).content_hash,
-    }
-    for name in ("model.json", "comparison.json"):
-        if (folder / name).exists():
-            parents[name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
-    for name, path in ws.stage_manifests.items():
+    folder = ws.models / record.id
+    parents = {"dataset": manifests.read_header(ws.dataset(record.dataset_revision)).content_hash}
+    for name, path in {**ws.stage_manifests, "predictions": folder / "predictions.parquet"}.items():
         try:
             parents[name] = manifests.read_header(path).content_hash
         except ManifestMissing:  # a data set can come without the manifests of the stages before it
             continue
+    for name in ("model.json", "comparison.json"):
+        if (folder / name).exists():
+            parents[name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
     return parents
 
 

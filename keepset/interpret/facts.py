@@ -2,172 +2,131 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
-from keepset import manifests
-from keepset.errors import ManifestError
-from keepset.files import read_json
+import numpy as np
+
+from keepset import card, manifests
+from keepset.config import RunConfig
+from keepset.interpret.comparing import before_and_after
 from keepset.interpret.diagnosis import diagnose
-from keepset.manifests import Manifest
+from keepset.interpret.metrics import confusion, measure, per_class, reliability
+from keepset.interpret.mistakes import confused_pairs, top_losses
+from keepset.interpret.scored import Predictions, Scored, read_predictions
 from keepset.models import ModelRecord
 from keepset.reasons import Split
-from keepset.review.stopping import wilson
+from keepset.stages import Progress
 from keepset.workspace import Workspace
 
-__all__ = ["gather"]
+__all__ = ["Extras", "add_extras", "gather", "learned_features"]
 
 Row = dict[str, Any]
-TOP_LOSSES = 24
+
+MEASURED_ON = {
+    "valid": "the validation images, which the kept model did not learn from; they did choose between the contenders "
+    "and set the temperature, so this is slightly flattering",
+    "test": "the test images, which nothing was learned from or chosen by",
+    "cv": "all images, each by a linear head that did not see its fold; it is the error of the linear head, not of a "
+    "fine-tuned network",
+}
+"""What each figure was measured on, in words: the report says it beside the figure."""
 
 
-def gather(ws: Workspace, record: ModelRecord, predictions: Manifest) -> dict[str, Any]:
-    rows = predictions.rows()
-    valid = [r for r in rows if r["split"] == Split.VALID]
-    classes = list(record.classes)
-    confusion = [[0] * len(classes) for _ in classes]
-    for r in valid:
-        confusion[classes.index(r["label"])][classes.index(r["predicted"])] += 1
-    per_class = sorted((_of_class(c, valid) for c in classes), key=lambda c: (c["f1"] is None, c["f1"]))
+@dataclass(frozen=True)
+class Extras:
+    """What is only made when asked for, since it takes a while."""
+
+    grad_cam: bool = False
+    data_size: bool = False
+
+
+def gather(ws: Workspace, config: RunConfig, record: ModelRecord) -> dict[str, Any]:
+    """All facts but the extras. Raises ``ModelError`` or ``ManifestError``."""
+    predictions = read_predictions(ws, record)
+    yardstick = predictions.model(Split.VALID)
     facts: dict[str, Any] = {
-        "model": {
-            "id": record.id, "arch": record.arch, "weights": record.weights, "winner": record.winner,
-            "candidates": dict(record.candidates), "seed": record.seed, "threads": record.threads,
-            "device": record.device, "revision": record.dataset_revision, "temperature": record.temperature,
-            "created_at": record.created_at, "seconds": record.seconds,
-        },
-        "name": ws.name, "classes": classes, "metrics": dict(record.metrics), "confusion": confusion,
-        "per_class": per_class, "pairs": _pairs(valid), "top_losses": _top_losses(valid),
-        "reliability": _reliability(valid), "history": list(record.history), "lr_find": dict(record.lr_find),
-        "before_after": _comparison(ws, record.id, valid),
-        "dataset": _dataset(ws, record.dataset_revision),
+        "name": ws.name, "classes": list(record.classes), "model": _model(record),
+        "changed_classes": sorted(set(config.labels) ^ set(record.classes)),
+        "metrics": _metrics(predictions, record, yardstick), "confusion": confusion(yardstick),
+        "per_class": per_class(yardstick), "pairs": confused_pairs(yardstick), "top_losses": top_losses(yardstick),
+        "reliability": reliability(yardstick), "history": list(record.history), "lr_find": dict(record.lr_find),
+        "before_after": before_and_after(ws, record.id), "dataset": card.facts(ws, record.dataset_revision),
+        "data_size": None, "looks": None,
     }  # fmt: skip
     facts["diagnosis"] = diagnose(facts)
     facts["verdict"] = _verdict(facts)
     return facts
 
 
-def _of_class(label: str, valid: list[Row]) -> dict[str, Any]:
-    """Precision, recall and F1 with Wilson intervals; None where there is nothing to count."""
-    right = sum(r["label"] == label == r["predicted"] for r in valid)
-    given = sum(r["label"] == label for r in valid)
-    said = sum(r["predicted"] == label for r in valid)
-    precision, recall = (right / said if said else None), (right / given if given else None)
-    f1 = 2 * right / (given + said) if given and said else (0.0 if given else None)
+def _model(record: ModelRecord) -> dict[str, Any]:
+    spec = record.preprocess
     return {
-        "label": label, "n": given, "precision": precision, "recall": recall, "f1": f1,
-        "precision_interval": wilson(right, said) if said else None,
-        "recall_interval": wilson(right, given) if given else None,
+        "id": record.id, "arch": record.arch, "weights": record.weights, "winner": record.winner,
+        "candidates": dict(record.candidates), "seed": record.seed, "threads": record.threads,
+        "device": record.device, "revision": record.dataset_revision, "dataset_hash": record.dataset_hash,
+        "temperature": record.temperature, "created_at": record.created_at, "seconds": record.seconds,
+        "config": dict(record.config), "ood": dict(record.ood),
+        "preprocess": {"resize": spec.resize, "crop": spec.crop, "mean": list(spec.mean), "std": list(spec.std),
+                       "interpolation": spec.interpolation},
     }  # fmt: skip
 
 
-def _pairs(valid: list[Row]) -> list[dict[str, Any]]:
-    found: dict[tuple[str, str], list[Row]] = {}
-    for r in valid:
-        if r["predicted"] != r["label"]:
-            found.setdefault((r["label"], r["predicted"]), []).append(r)
-    ordered = sorted(found.items(), key=lambda p: (-len(p[1]), p[0]))[:6]
-    return [
-        {"label": a, "predicted": b, "n": len(rs), "images": [r["sha256"] for r in sorted(rs, key=_loss)[:8]]}
-        for (a, b), rs in ordered
-    ]
+def _metrics(predictions: Predictions, record: ModelRecord, yardstick: Scored) -> dict[str, Any]:
+    """Measured here from the predictions, with intervals; what else the training recorded is passed on as it is."""
+    parts = {
+        "test": predictions.model(Split.TEST),
+        "valid": yardstick,
+        "cv": predictions.cross_validated(),
+    }
+    found = {k: measure(s, record.seed) for k, s in parts.items() if len(s) or k == "valid"}
+    others = {k: dict(v) for k, v in record.metrics.items() if k not in parts and isinstance(v, dict)}
+    return {k: {"from": MEASURED_ON.get(k, ""), **m} for k, m in {**found, **others}.items()}
 
 
-def _loss(r: Row) -> float:
-    return -float(r["loss"])
+def learned_features(ws: Workspace, record: ModelRecord) -> Any:
+    """What the curve over the number of images is made of: a ``DataSize``. Raises ``ModelError``."""
+    from keepset.interpret.datasize import DataSize
+    from keepset.train import features
+
+    shas, values = features.load(ws, record.id)
+    table = manifests.read(ws.dataset(record.dataset_revision), "dataset").table
+    columns = (table.column(k).to_pylist() for k in ("sha256", "label", "fold"))
+    known = {sha: (label, fold) for sha, label, fold in zip(*columns, strict=True)}
+    rows = [known[s] for s in shas]
+    labels = np.array([record.classes.index(label) for label, _ in rows])
+    return DataSize(values, labels, np.array([fold for _, fold in rows]), len(record.classes), record.seed)
 
 
-def _top_losses(valid: list[Row]) -> list[dict[str, Any]]:
-    keys = ("sha256", "label", "predicted", "loss")
-    return [
-        {k: r[k] for k in keys} | {"probability": max(r["model_probs"])}
-        for r in sorted(valid, key=_loss)[:TOP_LOSSES]
-    ]
+def add_extras(
+    ws: Workspace, record: ModelRecord, facts: Row, extras: Extras, progress: Progress
+) -> dict[str, str]:
+    """Put the extras into ``facts``; returns the pictures that were drawn for them, as data: URIs by name."""
+    if extras.data_size:
+        from keepset.interpret.datasize import data_size_curve
 
+        facts["data_size"] = data_size_curve(learned_features(ws, record), progress)
+    if extras.grad_cam:
+        from keepset.interpret.looking import where_it_looked
 
-def _reliability(valid: list[Row]) -> list[dict[str, Any]]:
-    bins: dict[int, list[tuple[float, bool]]] = {}
-    for r in valid:
-        p = max(r["model_probs"])
-        bins.setdefault(min(9, int(p * 10)), []).append((p, r["predicted"] == r["label"]))
-    return [
-        {
-            "confidence": sum(p for p, _ in b) / len(b),
-            "accuracy": sum(ok for _, ok in b) / len(b),
-            "n": len(b),
-        }
-        for _, b in sorted(bins.items())
-    ]
-
-
-def _comparison(ws: Workspace, model_id: str, valid: list[Row]) -> dict[str, Any] | None:
-    """What ``promote`` found, with each image it names in words; None for a first model."""
-    try:
-        found: dict[str, Any] = read_json(ws.models / model_id / "comparison.json")
-    except FileNotFoundError:
-        return None
-    if not found.get("before"):
-        return None
-    named = {*found["fixed_images"], *found["broken_images"]}
-    said = {r["sha256"]: f"{r['label']}, predicted {r['predicted']}" for r in valid if r["sha256"] in named}
-    return found | {"words": said}
-
-
-def _dataset(ws: Workspace, revision: int) -> dict[str, Any]:
-    """The data set card of ``revision``: where its pictures come from, under which licences, and what was dropped why."""
-    rows = manifests.read(ws.dataset(revision), "dataset").rows()
-    active = [r for r in rows if r["active"]]
-    card: dict[str, Any] = {
-        "revision": revision, "images": len(active), "deleted": len(rows) - len(active),
-        "relabelled": sum(r["label"] != r["given_label"] for r in active),
-        "by_class": dict(sorted(Counter(r["label"] for r in active).items())),
-        "by_split": dict(sorted(Counter(r["split"] for r in active).items())),
-        "dropped": {}, "licenses": {}, "sources": {},
-        "attributions": [],
-    }  # fmt: skip
-    for name, path in ws.stage_manifests.items():
-        try:
-            found = manifests.read(path, name).rows()
-        except ManifestError:
-            continue
-        dropped = Counter(str(r["reason"]) for r in found if r["status"] != "ok")
-        card["dropped"][name] = dict(dropped.most_common())
-        if name == "images":
-            used = {r["sha256"] for r in active}
-            mine = [r for r in found if r["sha256"] in used]
-            card["licenses"] = dict(Counter(r["license"] or "unknown" for r in mine).most_common())
-            card["sources"] = dict(Counter(r["source"] for r in mine).most_common())
-            card["attributions"] = _attributions(mine)
-    return card
-
-
-def _attributions(images: list[Row]) -> list[dict[str, Any]]:
-    """Who is to be credited, by licence; the link only if it is a web address, whatever the source wrote."""
-    groups: dict[tuple[str, str], list[Row]] = {}
-    for r in images:
-        url = r["license_url"] or ""
-        web = url if url.lower().startswith(("http://", "https://")) else ""
-        groups.setdefault((r["license"] or "unknown", web), []).append(r)
-    return [
-        {
-            "license": code,
-            "url": url or None,
-            "n": len(rs),
-            "creators": sorted({r["creator"] for r in rs if r["creator"]}),
-        }
-        for (code, url), rs in sorted(groups.items(), key=lambda g: (-len(g[1]), g[0]))
-    ]
+        looks = where_it_looked(ws, record, facts["top_losses"], progress)
+        facts["looks"] = looks.rows
+        return looks.pictures
+    return {}
 
 
 def _verdict(facts: dict[str, Any]) -> str:
-    v = facts["metrics"]["valid"]
+    """On the test images if there are any: nothing was chosen by them."""
+    metrics = facts["metrics"]
+    part = "test" if metrics.get("test", {}).get("n") else "valid"
+    v, words = metrics[part], {"valid": "validation", "test": "test"}[part]
     if not v.get("n"):
         return "There are no validation images, so nothing can be said about this model."
     worst = next((c for c in facts["per_class"] if c["f1"] is not None), None)
-    text = f"{v['errors']} of {v['n']} validation images are wrong: {v['error_rate']:.1%} "
+    text = f"{v['errors']} of {v['n']} {words} images are wrong: {v['error_rate']:.1%} "
     text += f"(95 % interval {v['low']:.1%} to {v['high']:.1%})."
     if v["errors"] == 0:
-        return text + " No mistake was seen; more validation images would tell how good it really is."
+        return text + f" No mistake was seen; more {words} images would tell how good it really is."
     if worst is not None and worst["f1"] < 1:
         text += f" The weakest class is '{worst['label']}' (F1 {worst['f1']:.2f})."
     return text

@@ -1,0 +1,79 @@
+"""Before and after: the model and the one that was in use before it, on the same frozen images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pyarrow.compute as pc
+
+from keepset import manifests
+from keepset.errors import KeepsetError
+from keepset.files import read_json
+from keepset.models import load_record
+from keepset.review.stopping import Z
+from keepset.workspace import Workspace
+
+__all__ = ["before_and_after", "paired_difference"]
+
+SHOWN = 24
+
+
+def before_and_after(ws: Workspace, model_id: str) -> dict[str, Any] | None:
+    """What ``keepset.promote`` found, with what both models said of each image it names; None for a first model."""
+    try:
+        found: dict[str, Any] = read_json(ws.models / model_id / "comparison.json")
+    except FileNotFoundError:
+        return None
+    if not found.get("before"):
+        return None
+    before = str(found["before"])
+    named = [*found["fixed_images"], *found["broken_images"]]
+    old, new = (_said(ws, m, named) for m in (before, model_id))
+    facts = {
+        "revisions": [_revision(ws, before), _revision(ws, model_id)],
+        "both_wrong": found["errors_before"] - found["fixed"],
+        "difference": (found["errors_after"] - found["errors_before"]) / found["n"] if found["n"] else None,
+        "difference_interval": paired_difference(found["fixed"], found["broken"], found["n"]),
+    }
+    for key in ("fixed_images", "broken_images"):
+        facts[key] = [_card(sha, old, new) for sha in found[key]]
+    return found | facts
+
+
+def _card(sha: str, old: dict[str, dict[str, Any]], new: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Where a model's folder was thrown away, what it said is None."""
+    known = new.get(sha) or old.get(sha) or {}
+    said = [m[sha]["predicted"] if sha in m else None for m in (old, new)]
+    return {"sha256": sha, "label": known.get("label"), "before": said[0], "after": said[1]}
+
+
+def _said(ws: Workspace, model_id: str, shas: Iterable[str]) -> dict[str, dict[str, Any]]:
+    import pyarrow as pa
+
+    try:
+        table = manifests.read(ws.models / model_id / "predictions.parquet", "predictions").table
+    except KeepsetError:
+        return {}
+    mine = pc.is_in(table.column("sha256"), value_set=pa.array(list(shas), pa.string()))
+    rows = table.select(["sha256", "label", "predicted"]).filter(mine).to_pylist()
+    return {r["sha256"]: r for r in rows}
+
+
+def _revision(ws: Workspace, model_id: str) -> int | None:
+    try:
+        return load_record(ws, model_id).dataset_revision
+    except KeepsetError:
+        return None
+
+
+def paired_difference(fixed: int, broken: int, n: int) -> tuple[float, float] | None:
+    """95 % interval of the change of the error rate, below zero for the better, from pairs that only one model gets
+    right: Wald's with half an image added to each cell (Agresti and Min, Statistics in Medicine 24, 2005).
+    """
+    if n == 0:
+        return None
+    b, c, m = broken + 0.5, fixed + 0.5, n + 2
+    d = (b - c) / m
+    half = Z * (b + c - (b - c) ** 2 / m) ** 0.5 / m
+    return max(-1.0, d - half), min(1.0, d + half)

@@ -1,0 +1,84 @@
+"""Where the network looked, for the images it is most wrong about: Grad-CAM as pictures and as numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keepset.interpret.cam import Seen, grad_cam, spread
+from keepset.interpret.thumbs import data_uri
+from keepset.models import ModelRecord
+from keepset.pixels import decode, model_input
+from keepset.stages import Progress
+from keepset.workspace import Workspace
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["Looks", "where_it_looked"]
+
+SHOWN = 12
+_WARM = ((0.0, (24, 12, 60)), (0.35, (140, 41, 99)), (0.7, (240, 112, 32)), (1.0, (252, 244, 140)))
+"""Dark violet to pale yellow: lightness grows with the heat, so it also reads without colour."""
+
+
+@dataclass(frozen=True)
+class Looks:
+    """``rows``: the images with numbers about each heat map; ``pictures``: data: URIs by the names in the rows."""
+
+    rows: list[dict[str, Any]]
+    pictures: dict[str, str]
+
+
+def where_it_looked(
+    ws: Workspace, record: ModelRecord, images: Sequence[dict[str, Any]], progress: Progress
+) -> Looks:
+    """Grad-CAM of up to 12 ``images`` (cards with sha256 and predicted), for the class predicted of each.
+
+    An image that cannot be read any more is a row with ``"readable": False``. Raises ``ModelError``.
+    """
+    from keepset.export.onnx import load_network
+
+    network = load_network(ws, record)
+    found: list[dict[str, Any]] = []
+    pictures: dict[str, str] = {}
+    progress.start("Grad-CAM of the top losses", len(images[:SHOWN]))
+    for card in images[:SHOWN]:
+        progress.advance()
+        row = {k: card[k] for k in ("sha256", "label", "predicted", "probability", "loss")}
+        try:
+            pixels = model_input(
+                decode(ws.blob(card["sha256"]).read_bytes(), shortest=record.preprocess.resize),
+                record.preprocess,
+            )
+        except (OSError, ValueError, SyntaxError):
+            found.append(row | {"readable": False})
+            continue
+        seen = grad_cam(network, pixels, record.preprocess, record.classes.index(card["predicted"]))
+        names = {"crop": f"crop {card['sha256']}", "heat": f"heat {card['sha256']}"}
+        plain, warm = _pictures(pixels, seen)
+        pictures |= {names["crop"]: data_uri(plain), names["heat"]: data_uri(warm)}
+        x, y = seen.centre()
+        found.append(row | names | {"readable": True, "centre": [x, y], "spread": spread(seen.heat)})
+    return Looks(found, pictures)
+
+
+def _pictures(pixels: Any, seen: Seen) -> tuple[Image.Image, Image.Image]:
+    """The crop that the network saw, and the same with the heat over its greys."""
+    from PIL import Image
+
+    plain = Image.fromarray(pixels)
+    side = plain.width
+    heat = np.asarray(Image.fromarray(seen.heat).resize((side, side), Image.Resampling.BICUBIC)).clip(0, 1)
+    grey = np.asarray(plain.convert("L"), dtype=np.float32)[..., None]
+    weight = 0.25 + 0.5 * heat[..., None]
+    mixed = grey * (1 - weight) + _warm(heat) * weight
+    return plain, Image.fromarray(mixed.clip(0, 255).astype(np.uint8))
+
+
+def _warm(heat: Any) -> Any:
+    at = [place for place, _ in _WARM]
+    return np.stack([np.interp(heat, at, [color[c] for _, color in _WARM]) for c in range(3)], -1)

@@ -1,0 +1,95 @@
+"""Grad-CAM: it works on bodies of every kind, and it points at the thing that the network goes by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from keepset.errors import ModelError
+from keepset.files import read_json
+from keepset.interpret import interpret
+from keepset.interpret.cam import grad_cam, spread
+from keepset.models import load_record
+from keepset.pixels import Preprocess
+from keepset.train import train
+from tests.factories import dataset_workspace
+
+SPEC = Preprocess(resize=96, crop=64)
+
+
+def pixels(side: int = 64) -> Any:
+    return np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    "name", ["tf_efficientnet_lite0", "convnext_atto", "test_vit", "test_vit2", "test_mambaout"]
+)
+def test_timm_bodies_of_every_kind(name: str) -> None:
+    import timm
+    import torch
+
+    torch.manual_seed(0)
+    network = timm.create_model(name, num_classes=3)
+    torch.nn.init.normal_(network.get_classifier().weight)
+    side = network.pretrained_cfg["input_size"][-1] if "test" in name else 64
+    seen = grad_cam(network, pixels(side), Preprocess(resize=side, crop=side), 1)
+    assert min(seen.heat.shape) >= 2
+    assert 0 <= seen.heat.min() <= seen.heat.max() <= 1
+    assert 0 < spread(seen.heat) <= 1
+
+
+@pytest.mark.parametrize("name", ["resnet18", "swin_t", "squeezenet1_0"])
+def test_torchvision_bodies_too(name: str) -> None:
+    import torch
+    import torchvision
+
+    torch.manual_seed(0)
+    network = getattr(torchvision.models, name)(num_classes=3)
+    assert min(grad_cam(network, pixels(), SPEC, 0).heat.shape) >= 2
+
+
+def test_a_network_without_positions_is_named() -> None:
+    import torch
+
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64 * 64 * 3, 3))
+    with pytest.raises(ModelError, match="no grid of positions in Sequential"):
+        grad_cam(network, pixels(), SPEC, 0)
+
+
+def test_it_points_at_what_the_network_goes_by() -> None:
+    """A network that answers by how bright a place is must be seen to look at the bright place."""
+    import torch
+
+    class Bright(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.pool, self.gain = torch.nn.AvgPool2d(8), torch.nn.Parameter(torch.ones(3))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.pool(x.clamp(min=0)).mean((1, 2, 3))[:, None] * self.gain
+
+    dark = np.zeros((64, 64, 3), np.uint8)
+    dark[40:56, 8:24] = 255
+    x, y = grad_cam(Bright(), dark, SPEC, 2).centre()
+    assert (x, y) == pytest.approx((0.25, 0.75), abs=0.01)
+
+
+def test_the_report_shows_where_a_trained_model_looked(tmp_path: Path) -> None:
+    section = {"epochs": 0, "threads": 1, "size": 64}
+    ws, cfg, _ = dataset_workspace(tmp_path, per_class=8, flips=3, size=(96, 72), train=section)
+    record = load_record(ws, train(ws, cfg).outputs["model_id"])
+    plain = interpret(ws, cfg)
+    before = (ws.reports / record.id / "report.html").read_text()
+    assert plain.changed
+    assert "Where it looked" not in before
+    first = read_json(ws.reports / record.id / "report.json")["top_losses"][0]["sha256"]
+    ws.blob(first).write_bytes(b"gone bad")
+    assert interpret(ws, cfg, grad_cam=True).changed
+    rows = read_json(ws.reports / record.id / "report.json")["looks"]
+    html = (ws.reports / record.id / "report.html").read_text()
+    assert [r["readable"] for r in rows] == [False] + [True] * (len(rows) - 1)
+    assert all(0 < r["spread"] <= 1 for r in rows[1:])
+    assert html.count("data:image/webp") == before.count("data:image/webp") + 2 * (len(rows) - 1)
