@@ -24,6 +24,7 @@ from keepset.errors import KeepsetError, OrchestratorError
 from keepset.files import read_json
 from keepset.orchestrator import FlowRun, Orchestrator
 from keepset.review import Batch, BatchStatus, list_batches, load_batch, submit
+from keepset.waiting import wake
 from keepset.workspace import Workspace
 
 __all__ = ["main"]
@@ -182,7 +183,7 @@ def _approve(prefect: Orchestrator, ws: Workspace, batch: Batch, how: str, web_u
             undecided="suggested",
             confirm=True,
         )
-        prefect.notify_decision(load_batch(ws, batch.id))
+        wake(prefect, load_batch(ws, batch.id))
         return
     print(
         f"\n{waiting} pictures wait for you. Open the gallery, decide, and submit:\n\n  {web_url}/batches/{batch.id}\n"

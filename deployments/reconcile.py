@@ -1,4 +1,4 @@
-"""Take up what a kill left lying: decided batches nobody applied, cleaned revisions nobody trained on.
+"""Take up what was left lying: decided batches nobody applied, open ones nobody waits for, half a retraining.
 
 The workspaces say what is to be done; this only makes sure that a run does it. Everything it starts carries an
 idempotency key, so asking again and again starts nothing twice. Runs whose process is gone: ``deployments/dead.py``.
@@ -7,20 +7,26 @@ idempotency key, so asking again and again starts nothing twice. Runs whose proc
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from deployments.dead import take_up
-from keepset.errors import KeepsetError, ManifestMissing
+from keepset import manifests
+from keepset.errors import KeepsetError
+from keepset.manifests import Header
 from keepset.models import list_models
-from keepset.orchestrator import Orchestrator
+from keepset.orchestrator import FlowRun, Orchestrator
 from keepset.review import BatchStatus, list_batches
+from keepset.waiting import apply_decision, expire, run_id_of, wait_for, wake
 from keepset.workspace import Workspace
 
-__all__ = ["known_workspaces", "reconcile", "revive"]
+__all__ = ["known_workspaces", "reconcile", "revive", "settle_batches"]
 
 GRACE_S = 60.0
-"""A revision younger than this is left to the event that its cleaning emits."""
+"""What is younger than this is left to the run that made it, and to the event that it emits."""
+GOING = ["RUNNING", "PENDING", "SCHEDULED"]
 LOOK_BACK = 200
 """Runs that are asked which data sets there are."""
 
@@ -31,11 +37,11 @@ def revive(ws: Workspace, prefect: Orchestrator) -> list[str]:
 
 
 def reconcile(ws: Workspace, prefect: Orchestrator) -> list[str]:
-    """Every now and then: dead runs go on, decided batches get applied, cleaned revisions get trained on."""
+    """Every now and then: dead runs go on, each batch has the run that it needs, cleaned revisions get trained on."""
     spaces = known_workspaces(ws, prefect)
     said = take_up(prefect, spaces)
     for space in dict.fromkeys(spaces.values()):
-        said += [*_decided_batches(space, prefect), *_untrained_revision(space, prefect)]
+        said += [*settle_batches(space, prefect), *_retraining(space, prefect)]
     return said
 
 
@@ -52,33 +58,50 @@ def known_workspaces(ws: Workspace | None, prefect: Orchestrator) -> dict[str, W
     return found
 
 
-def _decided_batches(ws: Workspace, prefect: Orchestrator) -> list[str]:
-    said = []
+def settle_batches(ws: Workspace, prefect: Orchestrator) -> Iterator[str]:
+    """Decided batches get applied, open ones have a run that waits, those that are over have none."""
+    waiting = {r["id"] for r in prefect.runs(["PAUSED"], limit=200)}
+    going = any(_is_of(ws, "review", r) for r in prefect.runs(GOING))
     for batch in list_batches(ws):
-        if batch.status == BatchStatus.APPROVED and not prefect.notify_decision(batch):
-            parameters = {"workspace": str(ws.root), "batch_id": batch.id}
-            run = prefect.start_deployment(
-                "review_batch/review_batch", parameters, f"apply-{ws.id}-{batch.id}"
-            )
-            said.append(f"the approved batch {batch.id} is due to be applied (run {run.name})")
-    return said
+        status, waits = batch.status, run_id_of(batch) in waiting
+        if status == BatchStatus.OPEN:
+            if not going and datetime.now(UTC) - batch.record.opened_at > timedelta(seconds=GRACE_S):
+                yield from _started(prefect, wait_for(prefect, batch), f"waits for {batch.id}")
+        elif status == BatchStatus.APPROVED:
+            yield from _started(prefect, apply_decision(prefect, batch), f"applies {batch.id}")
+        elif waits and (expire(prefect, batch) if status == BatchStatus.EXPIRED else wake(prefect, batch)):
+            yield f"ended the run that waited for {batch.id}: it is {status}"
 
 
-def _untrained_revision(ws: Workspace, prefect: Orchestrator) -> list[str]:
-    try:
-        header = ws.current_dataset().header
-    except ManifestMissing:
-        return []
-    cause = str(header.extra.get("cause", ""))
-    if not cause.startswith("batch:") or any(m.dataset_hash == header.content_hash for m in list_models(ws)):
-        return []
-    age = time.time() - ws.dataset(int(header.extra["revision"])).stat().st_mtime
-    if 0 <= age < GRACE_S or any(_retrains(ws, r) for r in prefect.runs(["RUNNING", "PENDING", "SCHEDULED"])):
-        return []  # an age below zero: the clock was put back, and says nothing
+def _started(prefect: Orchestrator, run: FlowRun | None, what_for: str) -> Iterator[str]:
+    if run is not None and prefect.state(run).goes_on:
+        yield f"started a run that {what_for} (run {run.name})"
+
+
+def _retraining(ws: Workspace, prefect: Orchestrator) -> Iterator[str]:
+    """A revision that an approval made is trained on, compared with the model in use, and reported."""
+    revision = (ws.revisions() or [0])[-1]
+    if not revision:
+        return
+    header = manifests.read_header(ws.dataset(revision))
+    if not str(header.extra.get("cause", "")).startswith("batch:") or _is_learnt(ws, header):
+        return
+    age = time.time() - ws.dataset(revision).stat().st_mtime
+    if 0 <= age < GRACE_S or any(_is_of(ws, "retrain", r) for r in prefect.runs(GOING)):
+        return  # an age below zero: the clock was put back, and says nothing
     key = f"retrain-{ws.id}-{header.content_hash[:32]}"
     run = prefect.start_deployment("retrain/retrain", {"workspace": str(ws.root)}, key)
-    return [f"retraining of revision {header.extra['revision']} is due (run {run.name})"]
+    yield from _started(prefect, run, f"trains on revision {revision}")
 
 
-def _retrains(ws: Workspace, run: dict[str, Any]) -> bool:
-    return str(run["name"]).startswith("retrain") and run["parameters"].get("workspace") == str(ws.root)
+def _is_learnt(ws: Workspace, header: Header) -> bool:
+    mine = [m.id for m in list_models(ws) if m.dataset_hash == header.content_hash]
+    return any(
+        (ws.models / m / "comparison.json").exists() and (ws.reports / m / "report.html").exists()
+        for m in mine
+    )
+
+
+def _is_of(ws: Workspace, flow: str, run: Mapping[str, Any]) -> bool:
+    """Whether it is a run of this flow on this data set; before it has begun, its name says nothing yet."""
+    return str(run["name"]).startswith(f"{flow} ") and run["parameters"].get("workspace") == str(ws.root)

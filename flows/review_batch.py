@@ -26,6 +26,8 @@ from tasks.running import opened
 __all__ = ["review_batch"]
 
 _SHOWN = 48
+_PAST_S = 900
+"""After this the server itself fails a run that still waits."""
 
 
 @flow(name="review_batch", flow_run_name="review {workspace}", persist_result=True)
@@ -70,4 +72,5 @@ def _wait_for_decision(ws: Workspace, batch_id: str) -> None:
 
 
 def _seconds_left(batch: Batch) -> int:
-    return max(60, int((batch.deadline - datetime.now(UTC)).total_seconds()))
+    """A little past the deadline, so that the stack can say in its own words that the batch has expired."""
+    return max(0, int((batch.deadline - datetime.now(UTC)).total_seconds())) + _PAST_S

@@ -1,4 +1,4 @@
-"""A small client of Prefect's HTTP API: start a deployment, follow a run, wake the run that waits for a decision.
+"""A small client of Prefect's HTTP API: start a deployment, follow a run, put it back into the queue.
 
 Plain httpx, so that the gallery, the command line and the demo need not import Prefect. Address and login come from
 ``stack.json`` and the login file that the embedded stack writes, or from Prefect's own environment variables.
@@ -18,14 +18,16 @@ import httpx
 
 from keepset.errors import OrchestratorError, WorkspaceBusy
 from keepset.files import read_json
-from keepset.review import Batch
 from keepset.stages import Progress
 from keepset.workspace import Workspace
 
-__all__ = ["FlowRun", "Orchestrator", "RunState", "connect", "notify_decision"]
+__all__ = ["FlowRun", "Orchestrator", "RunState", "connect", "login_file"]
 
 _TIMEOUT_S = 30.0
-_OVER = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+_OVER = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED", "FORGOTTEN"}
+_FORGOTTEN = {
+    "state": {"type": "FORGOTTEN", "name": "Forgotten", "message": "The server does not know this run."}
+}
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,11 @@ class RunState:
     @property
     def waits(self) -> bool:
         return self.type == "PAUSED"
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a process works on it, or is about to."""
+        return self.type in ("RUNNING", "SCHEDULED", "PENDING")
 
     @property
     def failed(self) -> bool:
@@ -89,19 +96,6 @@ def connect(ws: Workspace) -> Orchestrator | None:
     return Orchestrator(url, ws) if url else None
 
 
-def notify_decision(ws: Workspace, batch: Batch) -> bool:
-    """Wake the flow run that waits for this batch. False if none does: the decision is on disk all the same,
-    and a running stack takes it up within a minute; without one, `keepset clean` applies it.
-    """
-    orchestrator = connect(ws)
-    if orchestrator is None:
-        return False
-    try:
-        return orchestrator.notify_decision(batch)
-    except OrchestratorError:
-        return False
-
-
 class Orchestrator:
     """Calls to one Prefect server. Raises ``OrchestratorError`` if it does not answer or refuses."""
 
@@ -126,7 +120,8 @@ class Orchestrator:
         return [d["name"] for d in self._call("POST", "/deployments/filter", {"limit": 200})]
 
     def state(self, run: FlowRun) -> RunState:
-        found = self._call("GET", f"/flow_runs/{run.id}").get("state") or {}
+        """Where the run is; ``FORGOTTEN`` if the server does not know it (its database was made anew)."""
+        found = self._call("GET", f"/flow_runs/{run.id}", missing=_FORGOTTEN).get("state") or {}
         return RunState(
             found.get("type", "PENDING"), found.get("name", "Pending"), found.get("message") or ""
         )
@@ -151,6 +146,11 @@ class Orchestrator:
     def failed_runs(self) -> list[FlowRun]:
         return [FlowRun(r["id"], r["name"]) for r in self.runs(["FAILED", "CRASHED"])]
 
+    def resume(self, run: FlowRun, form: dict[str, Any]) -> bool:
+        """Wake a suspended run with what its form asks for. False: it was not taken (refused, or not waiting)."""
+        answer = self._call("POST", f"/flow_runs/{run.id}/resume", {"run_input": form})
+        return bool(answer.get("status") == "ACCEPT")
+
     def schedule_again(self, run_id: str, why: str) -> None:
         """Put a run whose process is gone back into the queue; what its tasks finished is not done again."""
         self._force(run_id, {"type": "SCHEDULED", "name": "AwaitingRetry", "message": why})
@@ -160,7 +160,7 @@ class Orchestrator:
         self._force(run_id, {"type": "CRASHED", "name": "Crashed", "message": why})
 
     def cancelled(self, run_id: str, why: str) -> None:
-        """Mark a run as cancelled that was being cancelled when its process ended."""
+        """Cancel a run that no process works on."""
         self._force(run_id, {"type": "CANCELLED", "name": "Cancelled", "message": why})
 
     def _force(self, run_id: str, state: dict[str, str]) -> None:
@@ -203,29 +203,6 @@ class Orchestrator:
         found = self._call("POST", "/artifacts/filter", body)
         return found[0] if found else None
 
-    # -- decisions ---------------------------------------------------------------------------------
-
-    def notify_decision(self, batch: Batch) -> bool:
-        """Resume the run that waits for ``batch``; True if it goes on (or does so already)."""
-        try:
-            run_id = read_json(batch.folder / "flow_run.json")["flow_run_id"]
-        except FileNotFoundError:
-            return False
-        approval = batch.approval()
-        if approval is None:
-            return False
-        form = {
-            "decision": approval.decision, "reviewer": approval.who, "note": approval.note,
-            "undecided": approval.undecided, "keep": [], "confirm": True,
-        }  # fmt: skip
-        state = self.state(FlowRun(run_id, ""))
-        if not state.waits:
-            return state.type in ("RUNNING", "SCHEDULED", "PENDING", "COMPLETED")
-        answer = self._call("POST", f"/flow_runs/{run_id}/resume", {"run_input": form})
-        if answer.get("status") == "ACCEPT":
-            return True
-        return not self.state(FlowRun(run_id, "")).waits  # somebody else woke it a moment ago
-
     # -- HTTP --------------------------------------------------------------------------------------
 
     def healthy(self) -> bool:
@@ -234,7 +211,8 @@ class Orchestrator:
         except httpx.HTTPError:
             return False
 
-    def _call(self, method: str, path: str, body: Any = None) -> Any:
+    def _call(self, method: str, path: str, body: Any = None, missing: Any = None) -> Any:
+        """The answer's JSON, or ``missing`` (if given) where there is no such thing."""
         for attempt in range(5):
             try:
                 answer = self._request(method, path, body, _TIMEOUT_S)
@@ -254,6 +232,8 @@ class Orchestrator:
             )
         if answer.status_code == 401:
             raise OrchestratorError("The Prefect server refuses the login.", "Set PREFECT_API_AUTH_STRING.")
+        if answer.status_code == 404 and missing is not None:
+            return missing
         if answer.is_error:
             raise OrchestratorError(
                 f"The Prefect server refused {method} {path}: HTTP {answer.status_code} {answer.text[:300]}",

@@ -10,7 +10,7 @@ from prefect.deployments import run_deployment
 from prefect.logging import get_run_logger
 
 from keepset.errors import ReviewError
-from keepset.files import read_json, write_json
+from keepset.files import read_json
 from tasks.running import artifact_key, opened, run_stage
 from tasks.showing import show
 
@@ -42,9 +42,12 @@ def ask_for_review(workspace: str, model_id: str) -> None:
 
 @task(name="remember-run", task_run_name="remember run of {batch_id}", persist_result=True)
 def remember_run(workspace: str, batch_id: str, flow_run_id: str, api_url: str) -> None:
-    """Write down which flow run waits for this batch, so that the gallery can wake it."""
+    """Write down which flow run waits for this batch, and until when, so that the gallery can wake it."""
+    from keepset.review import load_batch
+    from keepset.waiting import remember
+
     ws, _ = opened(workspace)
-    write_json(ws.batches / batch_id / "flow_run.json", {"flow_run_id": flow_run_id, "api_url": api_url})
+    remember(load_batch(ws, batch_id), flow_run_id, api_url)
 
 
 @task(name="announce", task_run_name="announce {batch_id}", persist_result=True)
@@ -58,7 +61,7 @@ def announce(workspace: str, batch_id: str) -> str:
     words = (
         f"### Cleaning batch {batch_id} of '{ws.name}' waits for approval\n\n"
         f"{batch.candidates().header.rows} images of revision {batch.record.revision}, until "
-        f"{batch.record.deadline:%Y-%m-%d %H:%M} UTC.\n\n{_link(ws.root, batch_id)}\n\n"
+        f"{batch.deadline:%Y-%m-%d %H:%M} UTC.\n\n{_link(ws.root, batch_id)}\n\n"
         f"| reason | images |\n|---|---|\n{counts}\n"
     )
     show(

@@ -16,8 +16,9 @@ from typing import Any
 
 import httpx
 
+from keepset.models import list_models
 from keepset.orchestrator import FlowRun, Orchestrator, RunState, login_file
-from keepset.review import Batch, load_batch
+from keepset.review import Batch, BatchStatus, load_batch
 from keepset.workspace import Workspace
 from tests.factories import add_model, dataset_workspace
 
@@ -93,12 +94,13 @@ class Running:
         self.process.communicate(timeout=60)
 
 
-def start(ws: Workspace) -> Running:
+def start(ws: Workspace, kills: Path | None = None) -> Running:
+    """A stack of its own; ``kills`` is a folder of deaths to come (``tests/kill_hook/sitecustomize.py``)."""
     command = [sys.executable, "-m", "deployments.stack", "up", "--workspace", str(ws.root), "--json"]
     command += ["--prefect-port", "0", "--web-port", "0"]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=CHECKOUT,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | (_deaths(kills) if kills else {}),
     )  # fmt: skip
     assert process.stdout is not None
     line = process.stdout.readline()
@@ -106,6 +108,21 @@ def start(ws: Workspace) -> Running:
         process.communicate()
         raise AssertionError("the stack did not start: " + _logs(ws.root))
     return Running(ws, process, json.loads(line))
+
+
+def _deaths(folder: Path) -> dict[str, str]:
+    path = os.pathsep.join(
+        filter(None, [str(CHECKOUT / "tests" / "kill_hook"), os.environ.get("PYTHONPATH")])
+    )
+    return {"KEEPSET_TEST_KILLS": str(folder), "PYTHONPATH": path}
+
+
+def plan_kills(folder: Path, *kills: str) -> Path:
+    """Write down deaths to come, each ``<victim>@<file name>``; what is left in the folder has not happened."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for kill in kills:
+        (folder / kill).touch()
+    return folder
 
 
 def waiting_workspace(root: Path) -> Workspace:
@@ -118,6 +135,15 @@ def waiting_workspace(root: Path) -> Workspace:
 
 def models(ws: Workspace) -> set[str]:
     return {p.parent.name for p in ws.models.glob("*/model.json")}
+
+
+def ended_right(ws: Workspace, batch_id: str) -> bool:
+    """Whether the batch is applied, and its revision trained on, compared and reported."""
+    if load_batch(ws, batch_id).status != BatchStatus.APPLIED:
+        return False
+    mine = [m.id for m in list_models(ws) if m.dataset_hash == ws.current_dataset().content_hash]
+    there = [(ws.models / m / "comparison.json", ws.reports / m / "report.html") for m in mine]
+    return bool(there) and all(path.exists() for pair in there for path in pair)
 
 
 def wait_for(true: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from deployments.reconcile import settle_batches
 from keepset.errors import ReviewError
-from keepset.orchestrator import notify_decision
-from keepset.review import BatchStatus, load_batch, submit
-from tests.stack_fixtures import Running, models, start, wait_for, waiting_workspace
+from keepset.orchestrator import FlowRun
+from keepset.review import Batch, BatchStatus, load_batch, reopen, submit
+from keepset.waiting import notify_decision, run_id_of, wake
+from keepset.waiting import wait_for as wait_for_decision
+from tests.stack_fixtures import Running, ended_right, models, plan_kills, start, wait_for, waiting_workspace
 
 pytestmark = [
     pytest.mark.prefect,
@@ -83,7 +87,7 @@ def test_of_four_simultaneous_approvals_one_is_applied(stack: Running, tmp_path:
             )
         except ReviewError:
             return ""
-        stack.prefect.notify_decision(load_batch(ws, batch.id))
+        wake(stack.prefect, load_batch(ws, batch.id))
         return who
 
     with ThreadPoolExecutor(4) as pool:
@@ -139,6 +143,71 @@ def test_kill_9_of_everything_while_a_batch_waits(tmp_path: Path, decided: str) 
         assert (ws.revisions(), len(models(ws)), len(second.retrainings())) == ([1, 2], 2, 1)
     finally:
         second.stop()
+
+
+def test_killed_in_the_middle_of_applying_and_of_retraining_all_ends_once_and_right(tmp_path: Path) -> None:
+    """The flow run's own process while it applies; the server between training and comparing; the gallery."""
+    ws = waiting_workspace(tmp_path / "data")
+    deaths = plan_kills(
+        tmp_path / "kills", "self@applied.json", "prefect-server@comparison.json", "web@000002.parquet"
+    )
+    stack = start(ws, deaths)
+    try:
+        _, batch = stack.review()
+        submit(batch, "approve", who="ada", undecided="suggested", confirm=True)
+        assert notify_decision(ws, batch)
+        wait_for(lambda: ended_right(ws, batch.id), "the approval and the retraining")
+        wait_for(lambda: not stack.prefect.runs(["RUNNING", "PENDING", "SCHEDULED"]), "all runs to be over")
+    finally:
+        stack.stop()
+    assert not any(deaths.iterdir())
+    assert (ws.revisions(), len(models(ws))) == ([1, 2], 2)
+    assert [r["what"]["batch"] for r in ws.audit_log() if r["action"] == "clean"] == [batch.id]
+
+
+def test_a_reopened_batch_has_a_run_that_waits_for_it(stack: Running, tmp_path: Path) -> None:
+    ws = waiting_workspace(tmp_path)
+    run, batch = stack.review(ws)
+    submit(batch, "send_back", who="ada")
+    assert wake(stack.prefect, batch)
+    stack.until(run, lambda s: s.over)
+
+    reopen(batch, who="ada")
+    second = wait_for_decision(stack.prefect, batch)
+    assert second is not None
+    again = wait_for_decision(stack.prefect, batch)
+    assert again is None or again.id == second.id
+    stack.until(second, lambda s: s.waits)
+
+    _let_expire(batch)
+    list(settle_batches(ws, stack.prefect))
+    assert stack.prefect.state(second).type == "CANCELLED"
+    assert "reopen" in stack.prefect.state(second).message
+
+    reopen(load_batch(ws, batch.id), who="ada")
+    for _ in range(3):
+        list(settle_batches(ws, stack.prefect))
+    wait_for(lambda: run_id_of(batch) not in (run.id, second.id), "the new run to wait")
+    third = FlowRun(str(run_id_of(batch)), "")
+    stack.until(third, lambda s: s.waits)
+    stack.resume(third, YES)
+    stack.until(third, lambda s: s.over)
+    assert load_batch(ws, batch.id).status == BatchStatus.APPLIED
+    assert ws.revisions() == [1, 2]
+    runs = [r for r in stack.prefect.recent_runs(100) if r["parameters"].get("workspace") == str(ws.root)]
+    assert (
+        len([r for r in runs if r["name"].startswith("review ")]) == 3
+    )  # asked again and again, one an opening
+
+
+def _let_expire(batch: Batch) -> None:
+    """Put its opening and its deadline, and that of its reopening, into the past."""
+    path = batch.folder / "batch.json"
+    past = {"opened_at": "2026-01-01T00:00:00+00:00", "deadline": "2026-01-15T00:00:00+00:00"}
+    path.write_text(json.dumps(json.loads(path.read_text()) | past))
+    log = batch.folder / "decisions.jsonl"
+    events = [json.loads(line) | {"deadline": past["deadline"]} for line in log.read_text().splitlines()]
+    log.write_text("".join(json.dumps(e) + "\n" for e in events))
 
 
 def _now() -> str:

@@ -189,14 +189,22 @@ def reopen(
     batch: Annotated[str, typer.Argument(help="Batch id.")],
     workspace: WorkspaceOption = None, who: WhoOption = "", as_json: JsonOption = False,
 ) -> None:  # fmt: skip
-    """Open a batch again that was sent back or has expired."""
+    """Open a batch again that was sent back or has expired, with its marks and a new deadline."""
     from keepset.review import load_batch
     from keepset.review import reopen as open_again
+    from keepset.waiting import notify_reopened
 
     ws, _ = open_workspace(workspace)
     found = load_batch(ws, batch)
     open_again(found, who=who_or_default(who))
-    _report(load_batch(ws, batch), False, as_json)
+    found = load_batch(ws, batch)
+    waits = notify_reopened(ws, found)
+    if as_json:
+        output.document({"ok": True, "batch": found.id, "status": str(found.status), "flow_run_waits": waits})
+        return
+    print(f"{found.id} is open until {found.deadline:%Y-%m-%d %H:%M} UTC; {len(found.marks())} marks stand.")
+    if waits:
+        print("A Prefect run waits for the decision.")
 
 
 def undo(
@@ -297,7 +305,7 @@ def _decide(ws: Workspace, batch_id: str | None, decision: str, who: str, note: 
 
 def _notify(ws: Workspace, batch: Batch) -> bool:
     """Tell the suspended flow run, if one waits for this batch. True if it took the decision up."""
-    from keepset.orchestrator import notify_decision
+    from keepset.waiting import notify_decision
 
     return bool(notify_decision(ws, batch))
 

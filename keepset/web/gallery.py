@@ -304,7 +304,7 @@ def _decide(ws: Workspace, request: Request, form: dict[str, str]) -> Response:
         return _submit_page(ws, request, str(e), 400)
     except ReviewError as e:
         return _submit_page(ws, request, str(e), 409)
-    from keepset.orchestrator import notify_decision
+    from keepset.waiting import notify_decision
 
     woken = notify_decision(ws, load_batch(ws, batch.id))
     answer = RedirectResponse(f"/batches/{batch.id}?notice={'woken' if woken else 'on-disk'}", 303)
@@ -315,4 +315,7 @@ def _decide(ws: Workspace, request: Request, form: dict[str, str]) -> Response:
 def _reopen(ws: Workspace, request: Request) -> Response:
     batch = load_batch(ws, request.path_params["batch_id"])
     reopen(batch, who=_who(request))
+    from keepset.waiting import notify_reopened
+
+    notify_reopened(ws, load_batch(ws, batch.id))
     return RedirectResponse(f"/batches/{batch.id}", 303)
