@@ -65,7 +65,7 @@ class Decision(RunInput):
         "keep",
         description="Images nobody marked in the gallery: keep them as they are, or do what is suggested.",
     )
-    keep: list[str] = Field([], description="Images (sha256) to keep in any case.")
+    keep: list[str] = Field([], description="Images to keep in any case, by their ids above.")
     confirm: bool = Field(False, description="Tick to allow a large deletion.")
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import TYPE_CHECKING, Any
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
@@ -14,7 +15,13 @@ from keepset.files import read_json
 from tasks.running import artifact_key, opened, run_stage
 from tasks.showing import show
 
+if TYPE_CHECKING:
+    from keepset.review import Batch
+
 __all__ = ["announce", "ask_for_review", "open_batch", "record_decision", "remember_run"]
+
+LISTED = 20
+"""Images that the form names; beyond that a form is of no use, and the gallery is the tool."""
 
 
 @task(name="review", task_run_name="review", persist_result=True)
@@ -59,10 +66,10 @@ def announce(workspace: str, batch_id: str) -> str:
     batch = load_batch(ws, batch_id)
     counts = "\n".join(f"| {reason} | {n} |" for reason, n in sorted(batch.record.counts.items()))
     words = (
-        f"### Cleaning batch {batch_id} of '{ws.name}' waits for approval\n\n"
+        f"### Cleaning batch {batch_id} of '{_cell(ws.name)}' waits for approval\n\n"
         f"{batch.candidates().header.rows} images of revision {batch.record.revision}, until "
         f"{batch.deadline:%Y-%m-%d %H:%M} UTC.\n\n{_link(ws.root, batch_id)}\n\n"
-        f"| reason | images |\n|---|---|\n{counts}\n"
+        f"| reason | images |\n|---|---|\n{counts}\n\n{_first(batch)}"
     )
     show(
         create_markdown_artifact,
@@ -71,6 +78,24 @@ def announce(workspace: str, batch_id: str) -> str:
         description=f"{batch_id} waits for approval",
     )
     return words
+
+
+def _first(batch: Batch) -> str:
+    """The likeliest candidates with the ids that the form takes. No words of strangers: the form draws markdown."""
+    rows = batch.candidates().rows()
+    lines = [
+        f"| `{r['sha256'][:12]}` | {_cell(r['label'])} → {_cell(r['predicted'])} | {', '.join(r['reasons'])} "
+        f"| {r['suggestion']} {_cell(r['suggested_label'] or '')} |"
+        for r in rows[:LISTED]
+    ]
+    more = f"\n\n... and {len(rows) - LISTED} more, in the gallery." if len(rows) > LISTED else ""
+    head = "| image | given → predicted | reasons | suggested |\n|---|---|---|---|\n"
+    return head + "\n".join(lines) + more + "\n"
+
+
+def _cell(text: str) -> str:
+    """A class name as plain text in a markdown table."""
+    return re.sub(r"([\\`*_\[\]<>|#!()~])", r"\\\1", " ".join(text.split()))
 
 
 def _link(root: Any, batch_id: str) -> str:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Error as PlaywrightError
 
 from keepset.reasons import Action
 from keepset.review import BatchStatus, Mark, load_batch, mark
-from tests.review_fixtures import Case, case  # noqa: F401 - a fixture
-from tests.web_fixtures import served
+from tests.review_fixtures import Case, case, make_case  # noqa: F401 - a fixture
+from tests.web_fixtures import large_batch, served
 
 pytestmark = pytest.mark.browser
 _ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -126,4 +130,161 @@ def test_without_javascript(browser: Any, case: Case) -> None:  # noqa: F811
         assert load_batch(case.ws, batch.id).status == BatchStatus.SENT_BACK
         page.click("text=Open it again")
         assert load_batch(case.ws, batch.id).status == BatchStatus.OPEN
+    context.close()
+
+
+def _at_rank(page: Any, rank: int) -> None:
+    """Wait until this card has the focus; the page's policy forbids waiting inside of it."""
+    until, seen = time.monotonic() + 30, None
+    while seen != str(rank):
+        assert time.monotonic() < until, f"at {seen}, not {rank}"
+        with contextlib.suppress(PlaywrightError):  # the page is just being left
+            seen = page.evaluate("document.activeElement.dataset.rank")
+        time.sleep(0.05)
+
+
+_KEY = """async (key) => {
+  const card = document.activeElement.closest(".card"), before = card.dataset.action, begin = performance.now();
+  document.activeElement.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true, cancelable: true}));
+  while (card.dataset.action === before) await new Promise((r) => setTimeout(r, 1));
+  await new Promise((r) => requestAnimationFrame(() => setTimeout(r)));
+  return performance.now() - begin;
+}"""
+"""Milliseconds from a key to the mark painted."""
+
+
+def test_five_thousand_candidates_are_quick_and_keep_their_place(browser: Any, tmp_path: Path) -> None:
+    """Bounds a hundred times above what an idle machine takes (docs/reviewing.md), for busy ones."""
+    batch = large_batch(make_case(tmp_path), 5000)
+    rows = batch.candidates().rows()
+    mark(batch, [Mark(r["sha256"], Action.KEEP) for r in rows[200:4000]], who="gallery")
+    with served(batch.ws.root) as url:
+        page = browser.new_page()
+        page.goto(f"{url}/batches/{batch.id}")
+        page.wait_for_load_state("networkidle")
+        paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+        assert paint < 10_000
+        assert page.locator(".card").count() < 200
+        page.keyboard.press("ArrowRight")
+        with page.expect_response("**/marks?since=*") as answer:
+            assert page.evaluate(_KEY, "x") < 1000
+        assert len(answer.value.body()) < 2000
+
+        page.keyboard.press("ArrowLeft")  # nothing before the first page
+        for _ in range(119):
+            page.keyboard.press("l")
+        page.keyboard.press("l")
+        page.wait_for_url("**page=2")
+        _at_rank(page, 120)
+        page.keyboard.press("h")
+        page.wait_for_url("**page=1")
+        _at_rank(page, 119)
+
+        page.select_option("select[name=split]", "train")
+        page.click("text=Filter")
+        _at_rank(page, 119)
+        assert "split=train" in page.url
+        assert page.locator(f"#c-{rows[1]['sha256']}").count() == 1
+
+        page.goto(f"{url}/batches/{batch.id}?at=199")
+        _at_rank(page, 199)
+        page.keyboard.press("n")  # over 3,800 that are marked
+        page.wait_for_url("**next=*")
+        _at_rank(page, 4000)
+        page.close()
+
+
+def test_zoom_compare_and_typing_a_class(browser: Any, tmp_path: Path) -> None:
+    batch = large_batch(make_case(tmp_path), 6)
+    shas = [r["sha256"] for r in batch.candidates().rows()]
+    with served(batch.ws.root) as url:
+        page = browser.new_page()
+        page.goto(f"{url}/batches/{batch.id}")
+        for _ in range(2):
+            page.keyboard.press("l")
+        page.keyboard.press(" ")
+        assert page.locator("#zoom").is_visible()
+        page.keyboard.press("l")
+        assert shas[2] in page.locator("#zoom img").get_attribute("src")
+        _press(page, "x")
+        page.keyboard.press(" ")
+        assert page.locator("#zoom").is_hidden()
+        assert batch.marks()[shas[2]].action == Action.DELETE
+
+        page.keyboard.press("r")
+        page.keyboard.type("unicorn")
+        page.keyboard.press("Enter")
+        assert page.locator("#relabel").is_visible()  # there is no such class, and it says so
+        assert page.locator("#relabel-to").evaluate("e => e.validationMessage") != ""
+        page.keyboard.press("Escape")
+        assert batch.marks()[shas[2]].action == Action.DELETE
+
+        page.keyboard.press("c")
+        page.wait_for_url("**/compare/*")
+        page.check(f"input[name='m:{shas[1]}'][value=keep]")
+        page.click("button[value=save]")
+        page.wait_for_url("**at=2")
+        _at_rank(page, 2)
+        assert batch.marks()[shas[1]].action == Action.KEEP
+        page.close()
+
+
+def test_a_mark_that_cannot_be_saved_is_taken_back_and_said(browser: Any, case: Case) -> None:  # noqa: F811
+    batch = case.open_batch()
+    with served(case.ws.root) as url:
+        page = browser.new_page()
+        page.goto(f"{url}/batches/{batch.id}")
+        page.keyboard.press("l")
+        page.route("**/marks*", lambda route: route.abort())
+        page.keyboard.press("x")
+        page.get_by_text("Not saved").wait_for()
+        assert page.locator(".card").first.get_attribute("data-action") == ""
+        page.close()
+    assert batch.marks() == {}
+
+
+_TROUBLES = """() => {
+  const out = [];
+  const seen = (e) => e.getClientRects().length > 0;
+  for (const e of document.querySelectorAll("input:not([type=hidden]), select, textarea"))
+    if (seen(e) && !e.labels?.length && !e.ariaLabel) out.push("no label: " + e.outerHTML.slice(0, 80));
+  for (const e of document.querySelectorAll("img")) if (!e.hasAttribute("alt")) out.push("no alt: " + e.src);
+  for (const e of document.querySelectorAll("button, a, summary"))
+    if (seen(e) && !(e.textContent + (e.ariaLabel || "") + [...e.querySelectorAll("img")].map((i) => i.alt)).trim()) out.push("no name: " + e.outerHTML.slice(0, 80));
+  for (const e of document.querySelectorAll("fieldset")) if (!e.querySelector("legend")) out.push("no legend");
+  for (const e of document.querySelectorAll("th")) if (!e.textContent.trim() && e.scope) out.push("empty heading");
+  const ids = [...document.querySelectorAll("[id]")].map((e) => e.id);
+  for (const id of ids) if (ids.indexOf(id) !== ids.lastIndexOf(id)) out.push("id twice: " + id);
+  if (document.querySelectorAll("main").length !== 1 || !document.documentElement.lang) out.push("no main or lang");
+  if (document.querySelectorAll("[tabindex]:not([tabindex='-1']):not([tabindex='0'])").length) out.push("tab order forced");
+  const rgb = (c) => c.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map((v) => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = (e) => { while (e) { const c = rgb(getComputedStyle(e).backgroundColor); if (c.length < 4 || c[3] === 1) return c; e = e.parentElement; } return [255, 255, 255]; };
+  for (const e of document.querySelectorAll("body *")) {
+    if (!seen(e) || ![...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim())) continue;
+    const [a, b] = [light(rgb(getComputedStyle(e).color)), light(ground(e))].sort((x, y) => y - x);
+    if ((a + 0.05) / (b + 0.05) < 4.5) out.push("contrast " + ((a + 0.05) / (b + 0.05)).toFixed(2) + ": " + e.outerHTML.slice(0, 80));
+  }
+  if (document.documentElement.scrollWidth > innerWidth) out.push("wider than the window");
+  return out;
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_has_names_contrast_and_fits_a_phone(browser: Any, tmp_path: Path, scheme: str) -> None:
+    """Labels, alternative texts, unique ids, contrast 4.5:1 (WCAG 2 AA), and no sideways scrolling at 390 px."""
+    batch = large_batch(make_case(tmp_path), 8)
+    shas = [r["sha256"] for r in batch.candidates().rows()]
+    mark(batch, [Mark(shas[0], Action.DELETE), Mark(shas[1], Action.KEEP)], who="ann")
+    paths = ["", "/submit", f"/compare/{shas[2]}"]
+    pages = ["/", "/log", *(f"/batches/{batch.id}{p}" for p in paths)]
+    context = browser.new_context(color_scheme=scheme, viewport={"width": 390, "height": 844})
+    with served(batch.ws.root) as url:
+        page = context.new_page()
+        for path in pages:
+            page.goto(url + path)
+            assert page.evaluate(_TROUBLES) == [], path
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.className") == "skip"
     context.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -10,7 +12,12 @@ from pathlib import Path
 
 import uvicorn
 
+from keepset import manifests
+from keepset.files import write_bytes
+from keepset.manifests import Header
+from keepset.review import Batch, load_batch
 from keepset.web.app import create_app
+from tests.review_fixtures import Case
 
 
 @contextlib.contextmanager
@@ -29,3 +36,36 @@ def served(root: Path, token: str = "") -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join(10)
+
+
+def large_batch(case: Case, n: int) -> Batch:
+    """A second batch, of ``n`` candidates that share a few pictures; every second one is a copy of the one before."""
+    small = case.open_batch()
+    row, image = small.candidates().rows()[0], manifests.read(case.ws.images, "images").rows()[0]
+    standing = case.ws.current_dataset().rows()
+    picture = case.ws.thumb(row["sha256"])
+    shas = [hashlib.sha256(f"candidate {i}".encode()).hexdigest() for i in range(n)]
+    candidates, images, dataset = [], manifests.read(case.ws.images, "images").rows(), list(standing)
+    for i, sha in enumerate(shas):
+        case.ws.thumb(sha).parent.mkdir(parents=True, exist_ok=True)
+        case.ws.thumb(sha).hardlink_to(picture)
+        copy = [shas[i - 1]] if i % 2 == 0 and i else []
+        more = {"sha256": sha, "split": "valid" if i % 5 == 0 else "train", "group_id": sha}
+        reasons = ["near_duplicate"] if copy else ["label_issue"]
+        candidates.append(row | more | {"rank": i, "group_members": copy, "reasons": reasons})
+        images.append(image | {"sha256": sha, "url": f"https://pictures.example/{i}.jpg"})
+        dataset.append(standing[0] | more)
+    manifests.write(case.ws.images, images, Header("images", "validate", "large"))
+    extra = {"revision": 2, "before": 1, "cause": "split"}
+    manifests.write(
+        case.ws.dataset(2), dataset, Header("dataset", "split", "large", extra=extra), exclusive=True
+    )
+    folder = case.ws.batches / "b0002-00000000"
+    manifests.write(folder / "candidates.parquet", candidates, Header("candidates", "review", "large"))
+    record = json.loads((small.folder / "batch.json").read_text()) | {
+        "id": folder.name,
+        "number": 2,
+        "revision": 2,
+    }
+    write_bytes(folder / "batch.json", json.dumps(record).encode())
+    return load_batch(case.ws, folder.name)

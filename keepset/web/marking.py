@@ -1,0 +1,129 @@
+"""Saving marks: from the keys (JSON, only what changed comes back) and from the page's one form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlencode
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+
+from keepset.errors import StaleBatch
+from keepset.reasons import Action
+from keepset.review import Batch, Mark, MarkState, changes_since, load_batch, mark, redo, undo
+from keepset.settings import settings
+from keepset.web.pages import page
+from keepset.workspace import Workspace
+
+__all__ = ["read_marks", "redo_step", "reviewer", "save_form", "save_marks", "undo_step"]
+
+
+def reviewer(request: Request) -> str:
+    """The reviewer's name, remembered by a cookie once it was given; nothing depends on it but the log."""
+    given = unquote(request.cookies.get("keepset_who", "")).strip()[:100]
+    return given or settings().reviewer or "gallery"
+
+
+def read_marks(ws: Workspace, request: Request) -> Response:
+    """What changed since the version ``since``, or all marks."""
+    since = request.query_params.get("since", "")
+    return JSONResponse(
+        _state(load_batch(ws, request.path_params["batch_id"]), int(since) if since.isdecimal() else 0)
+    )
+
+
+def _state(batch: Batch, since: int) -> dict[str, Any]:
+    """The version, the marks that changed since another one (null: taken away), and counts of all."""
+    p = batch.progress()
+    counts = {
+        "total": p.total, "marked": p.marked, "found": p.found, "keep": p.kept, "delete": p.deleted,
+        "relabel": p.relabelled, "undecided": p.undecided,
+    }  # fmt: skip
+    changed = {sha: _plain(m) for sha, m in changes_since(batch, since).items()}
+    return {"version": batch.version, "status": str(batch.status), "counts": counts, "changed": changed}
+
+
+def _plain(m: MarkState | None) -> dict[str, Any] | None:
+    return None if m is None else {"action": str(m.action), "label": m.label, "who": m.who}
+
+
+async def save_marks(ws: Workspace, request: Request) -> Response:
+    try:
+        body = await request.json()
+        found = [_from_json(m) for m in body["marks"]]
+        version = None if body.get("version") is None else int(body["version"])
+    except (ValueError, KeyError, TypeError, AttributeError) as e:
+        words = {"error": "BadRequest", "message": f"Not a list of marks: {e}", "remedy": ""}
+        return JSONResponse(words, 400)
+
+    def save() -> dict[str, Any]:
+        batch = load_batch(ws, request.path_params["batch_id"])
+        mark(batch, found, who=reviewer(request), expected_version=version)
+        return _state(load_batch(ws, batch.id), version or 0)
+
+    return JSONResponse(await run_in_threadpool(save))
+
+
+def _from_json(m: dict[str, Any]) -> Mark:
+    action = None if m["action"] is None else Action(m["action"])
+    return Mark(str(m["sha256"]), action, str(m["label"]) if m.get("label") else None)
+
+
+def undo_step(ws: Workspace, request: Request) -> Response:
+    return _step(ws, request, undo)
+
+
+def redo_step(ws: Workspace, request: Request) -> Response:
+    return _step(ws, request, redo)
+
+
+def _step(ws: Workspace, request: Request, function: Any) -> Response:
+    batch = load_batch(ws, request.path_params["batch_id"])
+    function(batch, who=reviewer(request))
+    if "application/json" in request.headers.get("accept", ""):
+        since = request.query_params.get("since", "")
+        return JSONResponse(_state(load_batch(ws, batch.id), int(since) if since.isdecimal() else 0))
+    return RedirectResponse(f"/batches/{batch.id}", 303)
+
+
+# -- without JavaScript ----------------------------------------------------------------------------
+
+
+async def save_form(ws: Workspace, request: Request) -> Response:
+    """The page's one form: a radio group a card, and what is written beside "other class"."""
+    form = await request.form(max_fields=20_000)
+    given = {str(k): str(v) for k, v in form.items()}
+
+    def save() -> Response:
+        batch = load_batch(ws, request.path_params["batch_id"])
+        try:
+            found = [_from_form(k[2:], v, given) for k, v in given.items() if k.startswith("m:") and v]
+            version = int(given["version"])
+        except (ValueError, KeyError):
+            return PlainTextResponse("This form is not one of ours.", 400)
+        standing = {s: (str(m.action), m.label) for s, m in batch.marks().items()}
+        new = [m for m in found if standing.get(m.sha256) != (str(m.action), m.label)]
+        if new:
+            try:
+                mark(batch, new, who=reviewer(request), expected_version=version)
+            except StaleBatch as e:
+                return page("stale.html", ws, 409, batch=batch, trouble=e)
+        return RedirectResponse(_onwards(batch, given), 303)
+
+    return await run_in_threadpool(save)
+
+
+def _from_form(sha: str, value: str, given: Mapping[str, str]) -> Mark:
+    if value.startswith("relabel:"):
+        return Mark(sha, Action.RELABEL, value.removeprefix("relabel:") or given.get(f"to:{sha}", "").strip())
+    return Mark(sha, Action(value), None)
+
+
+def _onwards(batch: Batch, given: Mapping[str, str]) -> str:
+    """To the submit page, or back to the same filters and page."""
+    if given.get("then") == "submit":
+        return f"/batches/{batch.id}/submit"
+    back = urlencode(parse_qsl(given.get("back", ""))[:10])
+    return f"/batches/{batch.id}" + (f"?{back}" if back else "")

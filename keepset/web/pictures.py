@@ -1,0 +1,96 @@
+"""Pictures by their hash. A path never comes from the address, and no byte that a stranger wrote is served.
+
+Thumbnails were encoded anew when the image was validated; a larger picture, for zooming, is encoded anew here.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response
+
+from keepset import manifests
+from keepset.errors import ManifestError
+from keepset.workspace import SHA256, Workspace
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+__all__ = ["LARGEST", "picture", "thumb"]
+
+LARGEST = 1400
+"""Longer side of a picture to zoom into, px; smaller ones come as they are."""
+_FOREVER = {"cache-control": "private, max-age=31536000, immutable"}  # a hash names one picture for ever
+_decoders = threading.BoundedSemaphore(2)
+
+
+def thumb(ws: Workspace, request: Request) -> Response:
+    """The thumbnail, of 256 px."""
+    sha = _known(ws, request)
+    if sha is None or not (path := ws.thumb(sha)).exists():
+        return _missing()
+    return FileResponse(path, media_type="image/jpeg", headers=_FOREVER)
+
+
+def picture(ws: Workspace, request: Request) -> Response:
+    """The picture with ``LARGEST`` px at most, upright, from pixels alone: comments and metadata stay behind.
+
+    Where the file is gone, the thumbnail, if that is left.
+    """
+    sha = _known(ws, request)
+    if sha is None:
+        return _missing()
+    try:
+        with _decoders:
+            data = _encoded(ws.blob(sha))
+    except (OSError, ValueError):  # purged, or damaged since it was validated
+        return thumb(ws, request)
+    return Response(data, media_type="image/jpeg", headers=_FOREVER)
+
+
+def _encoded(path: Path) -> bytes:
+    import numpy as np
+    import simplejpeg
+
+    from keepset.pixels import decode
+
+    image = decode(path.read_bytes(), shortest=LARGEST)
+    image.thumbnail((LARGEST, LARGEST))
+    return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality=85))
+
+
+def _missing() -> Response:
+    return PlainTextResponse("There is no such picture.", 404)
+
+
+def _known(ws: Workspace, request: Request) -> str | None:
+    """The hash in the address, if it is one of an image of this workspace."""
+    sha = str(request.path_params["name"]).removesuffix(".jpg")
+    if not SHA256.fullmatch(sha):
+        return None
+    try:
+        known = _hashes(ws.images, ws.images.stat().st_mtime_ns)
+    except (FileNotFoundError, ManifestError):
+        return None
+    import numpy as np
+
+    wanted = np.bytes_(bytes.fromhex(sha))
+    place = int(np.searchsorted(known, wanted))
+    return sha if place < len(known) and known[place] == wanted else None
+
+
+@functools.lru_cache(maxsize=2)
+def _hashes(path: Path, _stamp: int) -> npt.NDArray[np.bytes_]:
+    """All hashes, sorted, 32 bytes each: a million images take 32 MB."""
+    import numpy as np
+
+    pieces = [
+        np.frombuffer(bytes.fromhex("".join(piece.column("sha256").to_pylist())), dtype="S32")
+        for piece in manifests.batches(path, "images", ["sha256"])
+    ]
+    return np.sort(np.concatenate([np.empty(0, "S32"), *pieces]))

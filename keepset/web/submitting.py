@@ -1,0 +1,72 @@
+"""Deciding on a whole batch in the gallery: counts and guards first, then approve, reject, send back, or reopen."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, unquote
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from keepset.errors import NeedsConfirmation, ReviewError
+from keepset.reasons import Action
+from keepset.review import BatchStatus, guards, load_batch, preview, reopen, submit
+from keepset.settings import settings
+from keepset.web.cards import rows
+from keepset.web.marking import reviewer
+from keepset.web.pages import page
+from keepset.workspace import Workspace
+
+__all__ = ["decide", "open_again", "show"]
+
+
+def show(ws: Workspace, request: Request, trouble: str = "", status: int = 200) -> Response:
+    """What an approval would do now, and what needs a tick."""
+    batch = load_batch(ws, request.path_params["batch_id"])
+    undecided = request.query_params.get("undecided", "keep")
+    marks = batch.marks()
+    counts = {str(a): sum(m.action == a for m in marks.values()) for a in Action}
+    rest = [r for r in rows(batch) if r["sha256"] not in marks]
+    suggested = {str(a): sum(r["suggestion"] == a for r in rest) for a in Action}
+    both = {u: guards(batch, undecided=u) for u in ("keep", "suggested")}
+    found = both.get(undecided, both["keep"])
+    return page(
+        "submit.html", ws, status, batch=batch, counts=counts, rest=len(rest), suggested=suggested, guards=found,
+        all_guards=list(dict.fromkeys([*found, *both["suggested"]])), undecided=undecided, trouble=trouble,
+        preview=preview(batch), open=batch.status == BatchStatus.OPEN, version=batch.version,
+        who=unquote(request.cookies.get("keepset_who", "")) or settings().reviewer,
+    )  # fmt: skip
+
+
+async def decide(ws: Workspace, request: Request) -> Response:
+    form = {str(k): str(v) for k, v in (await request.form()).items()}
+    return await run_in_threadpool(_decide, ws, request, form)
+
+
+def _decide(ws: Workspace, request: Request, form: dict[str, str]) -> Response:
+    from keepset.waiting import notify_decision
+
+    batch = load_batch(ws, request.path_params["batch_id"])
+    try:
+        submit(
+            batch, form.get("decision", ""), who=form.get("who", ""), note=form.get("note", ""),
+            undecided=form.get("undecided", "keep"), confirm=form.get("confirm") == "yes",
+            expected_version=int(form["version"]) if form.get("version", "").isdecimal() else None, via="gallery",
+        )  # fmt: skip
+    except NeedsConfirmation as e:
+        return show(ws, request, str(e), 400)
+    except ReviewError as e:
+        return show(ws, request, str(e), 409)
+    woken = notify_decision(ws, load_batch(ws, batch.id))
+    answer = RedirectResponse(f"/batches/{batch.id}?notice={'woken' if woken else 'on-disk'}", 303)
+    answer.set_cookie("keepset_who", quote(form.get("who", "")[:100]), samesite="strict", max_age=31_536_000)
+    return answer
+
+
+def open_again(ws: Workspace, request: Request) -> Response:
+    from keepset.waiting import notify_reopened
+
+    batch = load_batch(ws, request.path_params["batch_id"])
+    reopen(batch, who=reviewer(request))
+    notify_reopened(ws, load_batch(ws, batch.id))
+    return RedirectResponse(f"/batches/{batch.id}", 303)

@@ -1,0 +1,170 @@
+"""The gallery's pages over HTTP: pages and filters, what comes back of a mark, copies side by side, pictures."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image
+
+from keepset.files import write_bytes
+from keepset.reasons import Action
+from keepset.review import Batch, Mark, load_batch, mark
+from keepset.web.cards import PAGE
+from tests.review_fixtures import edit_images, make_case
+from tests.web_fixtures import large_batch, served
+
+N = 5000
+HERE = "/batches/b0002-00000000"
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Batch:
+    return large_batch(make_case(tmp_path_factory.mktemp("large")), N)
+
+
+@pytest.fixture(scope="module")
+def client(large: Batch) -> Iterator[httpx.Client]:
+    with (
+        served(large.ws.root) as url,
+        httpx.Client(base_url=url, trust_env=False) as c,
+    ):
+        yield c
+
+
+def shown(page: str) -> list[int]:
+    """Ranks of the cards on a page."""
+    return [int(r) for r in re.findall(r'class="card"[^>]* data-rank="(\d+)"', page)]
+
+
+def test_a_page_holds_few_of_five_thousand_and_links_to_the_rest(client: httpx.Client) -> None:
+    page = client.get(HERE).text
+    assert shown(page) == list(range(PAGE))
+    assert "5000 of 5000" in page
+    assert len(page) < 400_000
+    assert page.count("?page=") < 10
+    last = client.get(HERE + "?page=42").text
+    assert shown(last) == list(range(41 * PAGE, N))
+    for odd in ("?page=0", "?page=-3", "?page=x", "?page=٣", "?page=" + "9" * 40, "?at=", "?next=x"):
+        assert client.get(HERE + odd).status_code == 200
+
+
+def test_filters_keep_the_position(client: httpx.Client) -> None:
+    page = client.get(HERE + "?split=valid&at=3000").text
+    ranks = shown(page)
+    assert all(r % 5 == 0 for r in ranks)
+    assert ranks[0] <= 3000 <= ranks[-1]
+    assert re.search(r'data-focus="([0-9a-f]{64})"', page)
+    assert 'name="back" value="split=valid&amp;page=6"' in page
+
+
+def test_the_next_undecided_is_found_on_whatever_page(client: httpx.Client, large: Batch) -> None:
+    rows = large.candidates().rows()
+    mark(large, [Mark(r["sha256"], Action.KEEP) for r in rows[:1000]], who="ann")
+    page = client.get(HERE + "?next=119").text
+    assert f'data-focus="{rows[1000]["sha256"]}"' in page
+    assert 1000 in shown(page)
+
+
+def test_of_a_mark_only_what_changed_comes_back(client: httpx.Client, large: Batch) -> None:
+    rows = large.candidates().rows()
+    mark(large, [Mark(r["sha256"], Action.DELETE) for r in rows[2000:4500]], who="ann")
+    version = load_batch(large.ws, large.id).version
+    mark(large, [Mark(rows[4990]["sha256"], Action.KEEP)], who="bob")
+    body = {"marks": [{"sha256": rows[0]["sha256"], "action": "delete", "label": None}], "version": version}
+    answer = client.post(HERE + "/marks", json=body)
+    found = answer.json()
+    assert set(found["changed"]) == {rows[0]["sha256"], rows[4990]["sha256"]}
+    assert len(answer.content) < 1000
+    assert found["counts"]["total"] == N
+    assert found["counts"]["delete"] >= 2501
+    undone = client.post(
+        HERE + "/undo", params={"since": found["version"]}, headers={"accept": "application/json"}
+    ).json()
+    assert set(undone["changed"]) == {rows[0]["sha256"]}
+    assert len(client.get(HERE + "/marks").json()["changed"]) > 2500
+
+
+def test_a_form_comes_back_to_its_page_and_never_elsewhere(client: httpx.Client, large: Batch) -> None:
+    sha = large.candidates().rows()[-1]["sha256"]
+    form = {"version": str(large.version), f"m:{sha}": "keep", "back": "split=valid&page=3"}
+    assert (
+        client.post(HERE + "/form", data=form).headers["location"]
+        == f"/batches/{large.id}?split=valid&page=3"
+    )
+    evil = form | {"back": "https://evil.example/\r\nx: y"}
+    location = client.post(HERE + "/form", data=evil).headers["location"]
+    assert location.startswith(f"/batches/{large.id}")
+    assert "\n" not in location
+
+
+def test_many_classes_are_typed_not_listed(tmp_path: Path) -> None:
+    labels = tuple(f"class {i:02}" for i in range(30))
+    case = make_case(tmp_path, per_class=2, flips=2, labels=labels)
+    batch = case.open_batch()
+    sha = batch.candidates().rows()[0]["sha256"]
+    with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False) as c:
+        page = c.get(f"/batches/{batch.id}").text
+        assert page.count('type="radio"') <= 4 * batch.candidates().header.rows
+        form = {"version": "0", f"m:{sha}": "relabel:", f"to:{sha}": "class 17"}
+        assert c.post(f"/batches/{batch.id}/form", data=form).status_code == 303
+        assert batch.marks()[sha].label == "class 17"
+        wrong = form | {"version": "1", f"to:{sha}": "unicorn"}
+        answer = c.post(f"/batches/{batch.id}/form", data=wrong)
+        assert (answer.status_code, "not a class" in answer.text) == (400, True)
+
+
+def test_copies_stand_side_by_side_with_what_differs(tmp_path: Path) -> None:
+    case = make_case(tmp_path)
+    batch = large_batch(case, 4)
+    one, two = (r["sha256"] for r in batch.candidates().rows()[1:3])
+    edit_images(case, {one: {"format": "PNG", "bytes": 4321}, two: {"format": "JPEG", "bytes": 1234}})
+    with (
+        served(case.ws.root) as url,
+        httpx.Client(base_url=url, trust_env=False) as c,
+    ):
+        page = c.get(f"{HERE}/compare/{two}").text
+        assert re.search(r'class="differs"><th scope="row">format ≠</th><td>\w+</td><td>\w+</td>', page)
+        assert "4,321" in page
+        assert re.search(r'class="same"><th scope="row">split', page)
+        form = {"version": "0", f"m:{one}": "keep", f"m:{two}": "delete", "back": "at=2"}
+        assert c.post(HERE + "/form", data=form).headers["location"] == f"/batches/{batch.id}?at=2"
+        assert {s: str(m.action) for s, m in batch.marks().items()} == {one: "keep", two: "delete"}
+        assert c.get(f"{HERE}/compare/{'f' * 64}").status_code == 404
+        assert c.get(HERE + "/compare/..%2f..%2fetc").status_code == 404
+
+
+def test_a_picture_to_zoom_is_large_upright_and_new(tmp_path: Path) -> None:
+    case = make_case(tmp_path)
+    sha = case.active()[0]["sha256"]
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    exif[0x010E] = "<script>alert(2)</script>"
+    out = io.BytesIO()
+    Image.new("RGB", (3000, 1000), "red").save(out, "JPEG", exif=exif, comment=b"<script>alert(1)</script>")
+    write_bytes(case.ws.blob(sha), out.getvalue())
+    with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False) as c:
+        answer = c.get(f"/pictures/{sha}.jpg")
+        with Image.open(io.BytesIO(answer.content)) as seen:
+            assert seen.height == 1400
+            assert seen.width < 480
+        assert b"script" in out.getvalue()
+        assert b"script" not in answer.content
+        assert answer.headers["content-type"] == "image/jpeg"
+        for name in (sha[:63], "f" * 64, sha.upper(), "..%2f..%2faudit.jsonl", "%00"):
+            assert c.get(f"/pictures/{name}.jpg").status_code == 404
+        case.ws.blob(sha).unlink()  # purged: its thumbnail is better than nothing
+        assert c.get(f"/pictures/{sha}.jpg").content == case.ws.thumb(sha).read_bytes()
+
+
+def test_a_damaged_picture_shows_its_thumbnail(tmp_path: Path) -> None:
+    case = make_case(tmp_path)
+    sha = case.active()[0]["sha256"]
+    write_bytes(case.ws.blob(sha), b"<html>not a picture</html>")
+    with served(case.ws.root) as url:
+        answer = httpx.get(f"{url}/pictures/{sha}.jpg", trust_env=False)
+        assert answer.content == case.ws.thumb(sha).read_bytes()
