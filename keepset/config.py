@@ -120,24 +120,38 @@ class SplitConfig(_Section):
 
 
 class TrainConfig(_Section):
-    arch: str = Field("tf_efficientnet_lite0", description="Any timm classifier by name, e.g. resnet34.")
+    arch: str = Field(
+        "tf_efficientnet_lite0",
+        description="Any timm classifier by name, e.g. resnet34, or torchvision's: torchvision.resnet34.",
+    )
     weights: str = Field(
         "packaged",
-        description="packaged (no network), hub (timm's own download), none, or a .safetensors file.",
+        description="packaged (EfficientNet-Lite0 to 2, no network), hub (timm's or torchvision's download), none, "
+        "or a file: .safetensors, or .pth with nothing but tensors.",
     )
     size: int = Field(224, ge=32, le=1024, description="Side of the square the model sees, pixels.")
     head_epochs: int = Field(1, ge=0, description="Epochs on the head with the body frozen (one-cycle).")
     epochs: int = Field(
         3, ge=0, description="Fine-tuning epochs; 0 keeps the linear head on frozen features."
     )
-    batch_size: int = Field(32, ge=1)
+    freeze: Fraction = Field(
+        0.65, description="Front share of the body's layers that keeps its pretrained weights; 0 trains all."
+    )
+    batch_size: int | None = Field(
+        None,
+        ge=1,
+        description="Images a step; none: 8 to 64, by the number of images. Halved if memory is short.",
+    )
     lr: float | None = Field(None, gt=0, description="Base learning rate; none takes the LR finder's advice.")
-    lr_mult: float = Field(100.0, ge=1, description="First layer group learns this much slower.")
+    lr_mult: float = Field(100.0, ge=1, description="First layer learns this much slower than the head.")
     weight_decay: float = Field(0.01, ge=0)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     augment: bool = True
     oversample: bool = Field(False, description="Draw rare classes more often.")
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="Number format of training; auto: bfloat16 where it was measured to pay."
+    )
     threads: int = Field(0, ge=0, description="torch threads; 0 takes all cores. Recorded with the model.")
 
 

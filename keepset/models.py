@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from keepset.errors import ModelError
@@ -19,6 +19,8 @@ class ModelRecord:
     """A finished model. ``classes`` is the order of its outputs; ``winner`` says what the weights hold.
 
     ``metrics["valid"]`` holds n, errors, error_rate with its 95 % interval (low, high), nll (nats) and ece.
+    ``machine`` holds device, precision, batch_size, at_once (images that went through the network together),
+    processes, and notes: what happened on the way, in words (memory short, gone on from a checkpoint).
     """
 
     id: str
@@ -41,6 +43,7 @@ class ModelRecord:
     ood: Mapping[str, Any]
     created_at: str
     seconds: float
+    machine: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> ModelRecord:

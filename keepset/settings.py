@@ -42,6 +42,11 @@ class Settings(BaseSettings):
         description="SQLAlchemy URL of Prefect's own database, e.g. postgresql+asyncpg://...; empty: SQLite in the workspace.",
     )
     token: str = Field("", description="Access token of the web app; needed to bind beyond loopback.")
+    checkpoint_s: float = Field(
+        60.0,
+        ge=0,
+        description="Seconds between checkpoints of a training, more if writing one is slow; 0: every step.",
+    )
     reviewer: str = Field(
         default_factory=lambda: os.environ.get("USER", ""), description="Name put into the audit log."
     )

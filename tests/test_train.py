@@ -101,6 +101,7 @@ def test_exact_copies_count_once(tmp_path: Path) -> None:
     ("change", "says"),
     [
         (lambda r: r.update(active=r["label"] != "boat"), "'boat' has 0 training images"),
+        (lambda r: r.update(active=r["label"] != "boat" or r["fold"] == 1), "'boat' has 1 training images"),
         (lambda r: r.update(split="train"), "no validation image"),
         (
             lambda r: r.update(label="car" if r["label"] == "boat" else r["label"]),
@@ -121,6 +122,12 @@ def test_data_that_cannot_be_trained_on_is_named(tmp_path: Path, change: Any, sa
     [
         ({"arch": "resnet9000"}, "No classifier is called"),
         ({"arch": "resnet18"}, "No weights are packaged"),
+        ({"arch": "torchvision.resnet9000"}, "Did you mean"),
+        (
+            {"arch": "torchvision.squeezenet1_0", "weights": "none", "size": 64},
+            "does not end in one linear layer",
+        ),
+        ({"arch": "vit_tiny_patch16_224", "weights": "none", "size": 64}, "cannot look at 64 px"),
         ({"weights": "/nowhere/w.safetensors"}, "no weights file"),
         ({"device": "mps"}, "no mps device"),
     ],
@@ -142,10 +149,93 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
         train(ws, cfg)
 
 
-def test_a_network_without_weights_of_another_family_trains_too(tmp_path: Path) -> None:
-    section = {**QUICK, "arch": "resnet10t", "weights": "none", "size": 64}
+@pytest.mark.parametrize(
+    "arch",
+    [
+        "resnet10t",
+        "torchvision.shufflenet_v2_x0_5",
+        "dla46_c",
+    ],  # timm, torchvision, a head that is a convolution
+)
+def test_networks_of_other_families_train_and_serve_too(tmp_path: Path, arch: str) -> None:
+    from keepset.export.onnx import export_model
+
+    section = {**QUICK, "arch": arch, "weights": "none", "size": 64}
     ws, cfg, _ = dataset_workspace(tmp_path, per_class=4, train=section)
-    assert load_record(ws, train(ws, cfg).outputs["model_id"]).arch == "resnet10t"
+    record = load_record(ws, train(ws, cfg).outputs["model_id"])
+    assert record.arch == arch
+    assert export_model(ws, record.id).is_file()  # which compares it with torch
+
+
+def test_weights_come_from_files_and_belong_to_the_model_id(tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    from keepset.train.networks import build
+
+    file = tmp_path / "w.safetensors"
+    section = {**QUICK, "arch": "test_resnet", "size": 64}
+    ws, _, _ = dataset_workspace(tmp_path, per_class=4, train=QUICK)
+    ids = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        save_file(build("test_resnet", 9).state_dict(), file)
+        done = train(ws, drawn_config(tmp_path, train={**section, "weights": str(file)}))
+        ids.append((done.outputs["model_id"], done.changed))
+    assert ids[0][0] == ids[1][0] != ids[2][0]  # the same path, other weights: another model
+    assert [changed for _, changed in ids] == [True, False, True]
+    torch.save({"state_dict": build("test_resnet", 9).state_dict()}, tmp_path / "w.pth")
+    assert train(ws, drawn_config(tmp_path, train={**section, "weights": str(tmp_path / "w.pth")})).changed
+
+
+class Evil:
+    def __reduce__(self) -> Any:
+        return (Path.touch, (Path("/tmp/keepset-was-owned"),))
+
+
+def test_a_weights_file_that_is_none_is_refused_and_never_run(tmp_path: Path) -> None:
+    import pickle
+
+    import torch
+
+    ws, _, _ = dataset_workspace(tmp_path, per_class=4, train=QUICK)
+    (tmp_path / "cut.safetensors").write_bytes(b"\xff" * 100)
+    (tmp_path / "evil.pth").write_bytes(pickle.dumps(Evil()))
+    torch.save({"weight": Evil()}, tmp_path / "evil.pt")
+    (tmp_path / "text.pth").write_text("no weights at all")
+    for name, says in (
+        ("cut.safetensors", "safetensors"),
+        ("evil.pth", "not loaded"),
+        ("evil.pt", "not loaded"),
+        ("text.pth", "not"),
+    ):
+        cfg = drawn_config(tmp_path, train={**QUICK, "weights": str(tmp_path / name)})
+        with pytest.raises(ModelError, match=says):
+            train(ws, cfg)
+    assert not Path("/tmp/keepset-was-owned").exists()
+
+
+def test_a_loss_that_is_no_number_says_what_to_do(tmp_path: Path) -> None:
+    section = {"arch": "test_resnet", "weights": "none", "size": 64, "threads": 1, "epochs": 1, "lr": 1e30}
+    ws, cfg, _ = dataset_workspace(tmp_path, per_class=6, train=section)
+    with pytest.raises(TrainingError, match="loss became") as e:
+        train(ws, cfg)
+    assert "lower [train] lr" in e.value.remedy
+    assert list_models(ws) == []
+
+
+def test_oversampling_draws_rare_classes_as_often_and_is_off_by_default(tmp_path: Path) -> None:
+    from types import SimpleNamespace
+
+    from keepset.train.steps import order
+
+    labels = np.array([0] * 90 + [1] * 10)
+    for wanted, rare in ((False, 10), (True, 50)):
+        cfg = drawn_config(tmp_path, train={"oversample": wanted}).train
+        task: Any = SimpleNamespace(config=cfg, seed=1, train_shas=["x"] * 100, train_labels=labels)
+        drawn = [int((labels[order(task, epoch, "head")] == 1).sum()) for epoch in range(40)]
+        assert np.mean(drawn) == pytest.approx(rare, abs=3)
+    assert drawn_config(tmp_path).train.oversample is False
 
 
 def test_an_unknown_model_is_named(tmp_path: Path) -> None:

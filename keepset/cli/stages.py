@@ -184,13 +184,18 @@ def train(
 ) -> None:
     """Train on the current revision: linear head, learning-rate finder, one-cycle, fine-tuning.
 
-    Then exports the model for serving and puts it in use if it is not worse than the one before.
+    Then exports the model for serving and puts it in use if it is not worse than the one before. A training that was
+    killed goes on where it died. Several devices or processes: `torchrun --nproc-per-node 2 -m keepset train -w DIR`.
     """
     from keepset.export.onnx import export_model
     from keepset.promote import compare_and_promote
+    from keepset.train import parallel
     from keepset.train import train as train_model
 
     ws, cfg = open_workspace(workspace, config)
+    if not parallel.leads():
+        train_model(ws, cfg)  # helps the leading process, which does and tells the rest
+        return
     with output.progress(as_json=as_json) as progress:
         trained = train_model(ws, cfg, progress=progress)
         export_model(ws, trained.outputs["model_id"])

@@ -60,16 +60,19 @@ def _is_current(path: Path) -> bool:
 
 def load_network(ws: Workspace, record: ModelRecord) -> torch.nn.Module:
     """The trained network with its weights, on the CPU, ready for inference."""
-    import timm
     from safetensors.torch import load_file
 
-    network: torch.nn.Module = timm.create_model(record.arch, num_classes=len(record.classes))
+    from keepset.train.networks import build
+
+    network = build(record.arch, len(record.classes))
     network.load_state_dict(load_file(ws.models / record.id / "weights.safetensors"))
     return network.eval()
 
 
 def _with_normalisation(network: torch.nn.Module, record: ModelRecord) -> torch.nn.Module:
     import torch
+
+    from keepset.train.networks import features_and_logits
 
     class Served(torch.nn.Module):
         def __init__(self) -> None:
@@ -82,8 +85,8 @@ def _with_normalisation(network: torch.nn.Module, record: ModelRecord) -> torch.
         def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             mean, std = self.get_buffer("mean"), self.get_buffer("std")
             x = (pixels.permute(0, 3, 1, 2).float() - mean) / std
-            features = self.network.forward_head(self.network.forward_features(x), pre_logits=True)
-            return self.network.get_classifier()(features), features
+            features, logits = features_and_logits(self.network, x)
+            return logits, features
 
     return Served().eval()
 

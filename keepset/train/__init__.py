@@ -21,23 +21,41 @@ from keepset.workspace import Workspace
 
 __all__ = ["train"]
 
-VERSION = 2
+VERSION = 3
+"""Of the recipe: a model of another version is trained again, a checkpoint of another is not used."""
 
 
 def train(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> StageResult:
-    """Train on the current revision; ``outputs["model_id"]``. Raises ``TrainingError`` or ``ModelError``."""
-    data = ws.current_dataset()
-    facts = config.part("train", "seed") | {"labels": list(config.labels)}
-    model_id = manifests.fingerprint("train", {"dataset": data.content_hash}, facts, VERSION)
-    with ws.lock("train"):
-        if (ws.models / model_id / "model.json").exists():
-            message = f"up to date: model {model_id} of revision {data.header.extra['revision']} stands"
-            return StageResult(Stage.TRAIN, False, message, {}, {"model_id": model_id})
-        rows = _usable(data.rows())
-        _check(rows, config.labels)
-        from keepset.train.recipe import Recipe
+    """Train on the current revision; ``outputs["model_id"]``. Raises ``TrainingError`` or ``ModelError``.
 
-        record = Recipe(ws, config, model_id, data.header, rows, progress).run()
+    Started by ``torchrun``, all processes call it alike: one leads, holds the lock and writes, the others help.
+    """
+    from keepset.train import parallel
+
+    with parallel.group(config.train):
+        if parallel.leads():
+            with ws.lock("train"):
+                return _train(ws, config, progress)
+        return _train(ws, config, SILENT)
+
+
+def _train(ws: Workspace, config: RunConfig, progress: Progress) -> StageResult:
+    from keepset.train import parallel
+    from keepset.train.weights import file_digest
+
+    data = ws.current_dataset()
+    weights_file = file_digest(config.train.weights)
+    facts = config.part("train", "seed") | {"labels": list(config.labels), "weights_file": weights_file}
+    model_id = manifests.fingerprint("train", {"dataset": data.content_hash}, facts, VERSION)
+    if parallel.shared((ws.models / model_id / "model.json").exists()):
+        message = f"up to date: model {model_id} of revision {data.header.extra['revision']} stands"
+        return StageResult(Stage.TRAIN, False, message, {}, {"model_id": model_id})
+    rows = _usable(data.rows())
+    _check(rows, config.labels)
+    from keepset.train.recipe import Recipe
+
+    identity = {"weights_file": weights_file, "version": VERSION}
+    record = Recipe(ws, config, model_id, data.header, rows, progress, identity).run()
     valid = record.metrics["valid"]
     message = (
         f"model {model_id}: {valid['errors']} errors in {valid['n']} validation images "

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from keepset.pixels import Preprocess
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["augment", "to_input"]
+__all__ = ["Draws", "augment", "draw", "to_input"]
 
 
 def to_input(squares: torch.Tensor, spec: Preprocess, device: torch.device) -> torch.Tensor:
@@ -19,21 +20,31 @@ def to_input(squares: torch.Tensor, spec: Preprocess, device: torch.device) -> t
 
     rim = (squares.shape[1] - spec.crop) // 2
     x = squares[:, rim : rim + spec.crop, rim : rim + spec.crop]
-    return _normalised(x.to(device).permute(0, 3, 1, 2).float(), spec).to(memory_format=torch.channels_last)
+    x = x.to(device, non_blocking=True).permute(0, 3, 1, 2).float()
+    return _normalised(x, spec).to(memory_format=torch.channels_last)
 
 
-def augment(
-    squares: torch.Tensor, spec: Preprocess, device: torch.device, rng: torch.Generator
-) -> torch.Tensor:
-    """Like ``to_input`` with flip, rotation to 10 degrees, zoom to 1.1, and lighting 0.2: fastai's defaults.
+@dataclass(frozen=True)
+class Draws:
+    """What chance decided for each image of a batch: affine maps [n, 2, 3], lighting and contrast [n, 1, 1, 1]."""
 
-    One affine grid a batch: every image gets its own draw from ``rng`` (a CPU generator, so that the same
-    seed gives the same pictures on every device).
+    theta: torch.Tensor
+    light: torch.Tensor
+    contrast: torch.Tensor
+
+    def of(self, which: Any) -> Draws:
+        """Those of some of the images."""
+        return Draws(self.theta[which], self.light[which], self.contrast[which])
+
+
+def draw(n: int, side: int, spec: Preprocess, rng: torch.Generator) -> Draws:
+    """Flip, rotation to 10 degrees, zoom to 1.1, and lighting 0.2: fastai's defaults.
+
+    Every image gets its own draw from ``rng``, a CPU generator: the same seed gives the same pictures on every
+    device, and in however many pieces the batch goes through.
     """
     import torch
-    import torch.nn.functional as F
 
-    n, side = squares.shape[0], squares.shape[1]
     angle = (torch.rand(n, generator=rng) * 2 - 1) * math.radians(10)
     zoom = spec.crop / side / (1 + 0.1 * torch.rand(n, generator=rng))
     flip = torch.where(torch.rand(n, generator=rng) < 0.5, -1.0, 1.0)
@@ -41,13 +52,20 @@ def augment(
     shift = (torch.rand(n, 2, generator=rng) * 2 - 1) * room[:, None]
     cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
     rows = [torch.stack([cos * flip, -sin, shift[:, 0]], 1), torch.stack([sin * flip, cos, shift[:, 1]], 1)]
-    theta = torch.stack(rows, 1).to(device)
-    light = (torch.rand(n, 1, 1, 1, generator=rng) * 0.4 - 0.2).to(device)
-    contrast = (1 + torch.rand(n, 1, 1, 1, generator=rng) * 0.4 - 0.2).to(device)
-    x = squares.to(device).permute(0, 3, 1, 2).float()
-    grid = F.affine_grid(theta, [n, 3, spec.crop, spec.crop], align_corners=False)
+    light = torch.rand(n, 1, 1, 1, generator=rng) * 0.4 - 0.2
+    contrast = 1 + torch.rand(n, 1, 1, 1, generator=rng) * 0.4 - 0.2
+    return Draws(torch.stack(rows, 1), light, contrast)
+
+
+def augment(squares: torch.Tensor, draws: Draws, spec: Preprocess, device: torch.device) -> torch.Tensor:
+    """Like ``to_input``, with what was drawn: one affine grid a batch, on the device."""
+    import torch
+    import torch.nn.functional as F
+
+    x = squares.to(device, non_blocking=True).permute(0, 3, 1, 2).float()
+    grid = F.affine_grid(draws.theta.to(device), [len(x), 3, spec.crop, spec.crop], align_corners=False)
     x = F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
-    x = ((x / 255 - 0.5) * contrast + 0.5 + light).clamp(0, 1) * 255
+    x = ((x / 255 - 0.5) * draws.contrast.to(device) + 0.5 + draws.light.to(device)).clamp(0, 1) * 255
     return _normalised(x, spec).to(memory_format=torch.channels_last)
 
 

@@ -10,7 +10,9 @@ import numpy as np
 
 from keepset.errors import ModelError
 from keepset.pixels import Preprocess
-from keepset.stages import Progress
+from keepset.train import parallel
+from keepset.train.machine import Chunks
+from keepset.train.networks import features_and_logits, head_of
 from keepset.train.pixels_cache import PixelCache
 from keepset.workspace import Workspace
 
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float32]
 
 __all__ = ["body_id", "compute", "load", "save"]
-
-BATCH = 32
 
 
 def load(ws: Workspace, model_id: str) -> tuple[list[str], Floats]:
@@ -40,27 +40,36 @@ def compute(
     body: str,
     shas: Sequence[str],
     spec: Preprocess,
-    progress: Progress,
+    chunks: Chunks,
 ) -> Floats:
     """float32 [n, d] in the order of ``shas``; only what this body has not seen yet is computed."""
     path = cache.ws.cache / "features" / f"{body}.safetensors"
     known = dict(zip(*_read(path), strict=True)) if path.exists() else {}
     missing = [s for s in dict.fromkeys(shas) if s not in known]
     if missing:
-        cache.fill(missing, progress)
-        progress.start("features of the pretrained body", len(missing))
-        for i in range(0, len(missing), BATCH):
-            chunk = missing[i : i + BATCH]
-            known |= dict(zip(chunk, _forward(network, cache.read(chunk), spec), strict=True))
-            progress.advance(len(chunk))
-        _write(path, list(known), np.stack(list(known.values())))
+        mine = parallel.share(missing)
+        cache.fill(mine, chunks.progress)
+        chunks.progress.start("features of the pretrained body", len(mine))
+        found: list[Floats] = []
+        while (at := sum(map(len, found))) < len(mine):
+            found.append(
+                chunks.fitting(
+                    lambda i=at: _forward(network, cache.read(mine[i : i + chunks.size]), spec)  # type: ignore[misc]
+                )
+            )
+            chunks.progress.advance(len(found[-1]))
+        width = found[0].shape[1] if found else 0
+        rows = np.concatenate(found) if found else np.zeros((0, width), np.float32)
+        known |= dict(zip(missing, parallel.gathered(rows, len(missing)), strict=True))
+        if parallel.leads():
+            _write(path, list(known), np.stack(list(known.values())))
     return np.stack([known[s] for s in shas])
 
 
 def body_id(network: torch.nn.Module, spec: Preprocess) -> str:
     """16 hex digits over the body's modules, weights and statistics (of batch norm, say), and the preprocessing."""
     digest = hashlib.sha256(repr(spec).encode())
-    head = network.get_classifier()  # type: ignore[operator]
+    head = head_of(network)
     of_head = {id(t) for t in (*head.parameters(), *head.buffers())}
     for name, module in network.named_modules():
         if module is not head and not any(module.children()):
@@ -79,8 +88,8 @@ def _forward(network: Any, squares: npt.NDArray[np.uint8], spec: Preprocess) -> 
     network.eval()
     with torch.inference_mode():
         x = to_input(torch.from_numpy(squares), spec, next(network.parameters()).device)
-        out: Floats = network.forward_head(network.forward_features(x), pre_logits=True).float().cpu().numpy()
-    return out
+        features: Floats = features_and_logits(network, x)[0].float().cpu().numpy()
+    return features
 
 
 def _read(path: Any) -> tuple[list[str], Floats]:

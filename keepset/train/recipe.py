@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,21 +11,29 @@ from typing import Any
 import numpy as np
 import torch
 
-from keepset.config import RunConfig, TrainConfig
-from keepset.errors import ModelError
+from keepset.config import RunConfig
 from keepset.manifests import Header
 from keepset.models import ModelRecord, save_record
 from keepset.reasons import Split
 from keepset.stages import Progress
 from keepset.train import features as ft
 from keepset.train import head as hd
+from keepset.train import parallel
 from keepset.train import results as rs
-from keepset.train.fine_tune import Task, find_rate, fine_tune, predict_logits
+from keepset.train.checkpoints import Checkpoints, Place
+from keepset.train.finder import find_rate
+from keepset.train.fine_tune import fine_tune, phases
+from keepset.train.machine import Chunks, choose_device, facts, machine_for
+from keepset.train.networks import check, set_head
 from keepset.train.pixels_cache import PixelCache
+from keepset.train.steps import Task, predict_logits
 from keepset.train.weights import create_network, preprocess_of
 from keepset.workspace import Workspace
 
-__all__ = ["Recipe", "choose_device"]
+__all__ = ["Recipe"]
+
+_THEIRS: Any = (None, None)
+"""What a process that does not lead puts in where the leading one's result comes out."""
 
 
 @dataclass
@@ -43,8 +51,9 @@ class Recipe:
 
     def __init__(
         self, ws: Workspace, config: RunConfig, model_id: str, data: Header, rows: Sequence[dict[str, Any]],
-        progress: Progress,
+        progress: Progress, identity: Mapping[str, Any],
     ) -> None:  # fmt: skip
+        self.identity, self.notes = identity, list[str]()
         self.ws, self.config, self.model_id, self.data, self.progress = ws, config, model_id, data, progress
         self.rows, self.classes, self.cfg = rows, config.labels, config.train
         self.shas = [str(r["sha256"]) for r in rows]
@@ -56,10 +65,9 @@ class Recipe:
     def run(self) -> ModelRecord:
         begin = time.perf_counter()
         self._prepare()
-        features = ft.compute(self.cache, self.network, self.body, self.shas, self.spec, self.progress)
-        self.progress.start("linear head, cross-validated", None)
-        cv_probs, strength = hd.cross_validate(features, self.labels, self.folds, len(self.classes))
-        contenders = [self._linear_head(features, strength)]
+        features = ft.compute(self.cache, self.network, self.body, self.shas, self.spec, self.chunks)
+        cv_probs, head = parallel.shared(self._cross_validated(features) if parallel.leads() else _THEIRS)
+        contenders = [self._linear_head(features, head)]
         history, found = list[dict[str, Any]](), dict[str, Any]()
         if self.cfg.epochs:
             history, found, tuned = self._fine_tuned()
@@ -68,14 +76,19 @@ class Recipe:
         temperature = rs.calibrate(winner.logits[self.valid], self.labels[self.valid])
         probs = hd.softmax(winner.logits / temperature)
         scores = rs.Scores(probs, cv_probs, self.labels, rs.distances(features, self.learn))
+        seconds = time.perf_counter() - begin
+        record = self._record(winner, contenders, scores, temperature, history, found, seconds)
+        if parallel.leads():
+            self._write(record, winner, scores, features)
+        return record
+
+    def _write(self, record: ModelRecord, winner: _Contender, scores: rs.Scores, features: Any) -> None:
+        """Everything but the record first: a folder with a ``model.json`` is a whole model."""
         rs.write_predictions(self.ws, self.model_id, self.data.content_hash, self.rows, self.classes, scores)
         ft.save(self.ws, self.model_id, self.shas, features)
         rs.save_weights(self.ws, self.model_id, winner.state)
-        record = self._record(
-            winner, contenders, scores, temperature, history, found, time.perf_counter() - begin
-        )
         save_record(self.ws, record)
-        return record
+        self.checkpoints.remove()
 
     def _prepare(self) -> None:
         self.device = choose_device(self.cfg)
@@ -84,32 +97,67 @@ class Recipe:
         torch.manual_seed(self.config.seed)
         network: Any = create_network(self.cfg.arch, len(self.classes), self.cfg.weights)
         self.spec = preprocess_of(self.cfg.arch, self.cfg.size)
+        check(network, self.cfg.arch, self.cfg.size)
         self.network: Any = network.to(self.device, memory_format=torch.channels_last)
+        self.machine = machine_for(self.cfg, network)
         self.body = ft.body_id(self.network, self.spec)
         self.cache = PixelCache(self.ws, self.spec)
+        self.batch_size = self.cfg.batch_size or _batch_size(int(self.learn.sum()))
+        self.chunks = Chunks(max(32, self.batch_size), self.progress)
+        self.checkpoints = Checkpoints(self.ws, self._facts())
 
-    def _linear_head(self, features: Any, strength: float) -> _Contender:
-        """Fit on the training images at the strength that cross-validation chose, and put it into the network."""
-        head = hd.fit_head(features[self.learn], self.labels[self.learn], len(self.classes), strength)
-        layer = self.network.get_classifier()
-        with torch.no_grad():
-            layer.weight.copy_(torch.from_numpy(head.weight))
-            layer.bias.copy_(torch.from_numpy(head.bias))
+    def _facts(self) -> dict[str, Any]:
+        """What a checkpoint must agree with."""
+        return {
+            **self.identity, "classes": self.classes, "revision": self.data.extra["revision"],
+            "dataset_hash": self.data.content_hash, "seed": self.config.seed, "batch_size": self.batch_size,
+            "train": self.config.part("train")["train"],
+        }  # fmt: skip
+
+    def _cross_validated(self, features: Any) -> tuple[Any, hd.LinearHead]:
+        """Out-of-sample scores for all images, and the training images' head at the strength that was best."""
+        self.progress.start("linear head, cross-validated", None)
+        cv_probs, strength = hd.cross_validate(features, self.labels, self.folds, len(self.classes))
+        learn = self.learn
+        return cv_probs, hd.fit_head(features[learn], self.labels[learn], len(self.classes), strength)
+
+    def _linear_head(self, features: Any, head: hd.LinearHead) -> _Contender:
+        """The head fitted on the training images, put into the network."""
+        set_head(self.network, head.weight, head.bias)
         state = {k: v.clone() for k, v in self.network.state_dict().items()}
-        return self._contender("linear_head", head.logits(features), state)
+        found = self._contender("linear_head", head.logits(features), state)
+        self.progress.note(
+            f"linear head: {found.held_out['errors']} errors in {found.held_out['n']} validation images, "
+            f"loss {found.held_out['nll']:.3f}"
+        )
+        return found
 
     def _fine_tuned(self) -> tuple[list[dict[str, Any]], dict[str, Any], _Contender]:
-        self.cache.fill(self.shas, self.progress)
+        self.cache.fill(parallel.share(self.shas), self.progress)
+        parallel.shared(None)  # until all have filled their share
         task = Task(
-            self.cache, self.spec, self.cfg, self.device, self.config.seed,
+            self.cache, self.spec, self.cfg, self.machine, self.config.seed,
             [s for s, k in zip(self.shas, self.learn, strict=True) if k], self.labels[self.learn],
             [s for s, k in zip(self.shas, self.valid, strict=True) if k], self.labels[self.valid],
-            self.progress, self.cfg.batch_size,
+            self.progress, self.batch_size, self.chunks,
         )  # fmt: skip
-        found = find_rate(task, self.network)
-        history = fine_tune(task, self.network, self.cfg.lr or found["chosen"])
+        frozen = self.cfg.freeze if self.cfg.weights != "none" else 0.0
+        place, words = self.checkpoints.find()
+        if words:
+            self._remember(words)
+        if place is None:
+            place = Place(found=find_rate(task, self.network, frozen))
+        else:
+            self.checkpoints.restore_network(self.network)
+        plan = phases(self.cfg, self.cfg.lr or place.found["chosen"], frozen)
+        history = fine_tune(task, self.network, plan, self.checkpoints, place)
         logits = predict_logits(task, self.network, self.shas)
-        return history, found, self._contender("fine_tuned", logits, self.network.state_dict())
+        return history, place.found, self._contender("fine_tuned", logits, self.network.state_dict())
+
+    def _remember(self, words: str) -> None:
+        """Tell it now, and keep it with the model."""
+        self.notes.append(words)
+        self.progress.note(words)
 
     def _contender(self, name: str, logits: Any, state: dict[str, Any]) -> _Contender:
         held_out = rs.judge(hd.softmax(logits[self.valid]), self.labels[self.valid])
@@ -124,25 +172,19 @@ class Recipe:
             id=self.model_id, arch=self.cfg.arch, weights=self.cfg.weights, classes=self.classes,
             preprocess=self.spec, dataset_revision=int(self.data.extra["revision"]),
             dataset_hash=self.data.content_hash, seed=self.config.seed, threads=self.threads,
-            device=str(self.device), config=self.config.part("train"), winner=winner.name,
+            device=self.device.type, config=self.config.part("train"), winner=winner.name,
             candidates={c.name: c.held_out for c in contenders} | {"why": _why(contenders, winner)},
             temperature=temperature, history=history, lr_find=found,
             metrics={"valid": rs.measure(scores.probs[valid], y[valid]), "cv": rs.measure(scores.cv_probs, y)},
             ood={"quantile99": float(np.quantile(scores.distances[valid], 0.99))},
             created_at=datetime.now(UTC).isoformat(), seconds=seconds,
+            machine=facts(self.machine, self.batch_size, self.chunks, parallel.world()) | {"notes": self.notes + self.chunks.notes},
         )  # fmt: skip
 
 
-def choose_device(cfg: TrainConfig) -> torch.device:
-    """The device asked for, or the best there is. Raises ``ModelError`` for one that is not here."""
-    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-    if (cfg.device == "cuda" and not cuda) or (cfg.device == "mps" and not mps):
-        raise ModelError(
-            f"There is no {cfg.device} device here.", 'Set [train] device = "auto"; see `keepset doctor`.'
-        )
-    if cfg.device != "auto":
-        return torch.device(cfg.device)
-    return torch.device("cuda" if cuda else "mps" if mps else "cpu")
+def _batch_size(images: int) -> int:
+    """8 to 64, so that an epoch has some 25 steps: at equal cost, small sets learn far more from many small steps."""
+    return next(size for size in (8, 16, 32, 64) if images <= 48 * size or size == 64)
 
 
 def _why(contenders: list[_Contender], winner: _Contender) -> str:

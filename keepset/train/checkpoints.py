@@ -1,0 +1,151 @@
+"""Where a training stands, so that a killed one goes on: one file in the workspace's cache, written atomically.
+
+It holds the weights, the optimizer's state, and the place (phase, epoch, step), history and the rate finder's curve.
+There is no state of a random generator in it: order, augmentation and dropout of a batch are seeded by its place. It
+belongs to exactly one training (``facts``); of another it is not used, and a word says why.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keepset.files import atomic_path
+from keepset.settings import settings
+from keepset.train import parallel
+from keepset.workspace import Workspace
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Checkpoints", "Place"]
+
+
+@dataclass
+class Place:
+    """Where a training stands: ``step`` batches of ``epoch`` of the phase numbered ``phase`` are done."""
+
+    phase: int = 0
+    epoch: int = 0
+    step: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
+    found: dict[str, Any] = field(default_factory=dict)
+
+
+class Checkpoints:
+    """The checkpoint of ``ws``: ``facts`` says which training it must be of."""
+
+    def __init__(self, ws: Workspace, facts: Mapping[str, Any]) -> None:
+        self.path, self.facts = _path(ws), json.loads(json.dumps(facts))
+        self._last, self._cost = time.monotonic(), 0.0
+        self._tensors: dict[str, Any] = {}
+
+    def find(self) -> tuple[Place | None, str]:
+        """The place to go on from, if there is one, and what to tell."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(self.path, "pt") as f:
+                meta = json.loads(f.metadata()["keepset"])
+                if change := _difference(meta["facts"], self.facts):
+                    return None, f"An unfinished training is left, but {change}: training starts anew."
+                self._tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 - it is no dict
+                place = Place(**meta["place"])
+        except FileNotFoundError:
+            return None, ""
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as e:
+            return None, f"The checkpoint {self.path} cannot be read ({e}): training starts anew."
+        where = f"phase {place.phase + 1}, epoch {place.epoch + 1}, step {place.step + 1}"
+        return place, f"A training that was cut off goes on at {where}."
+
+    def due(self) -> bool:
+        """Often enough that little is lost, seldom enough that writing costs under 5 % of the time."""
+        wait = settings().checkpoint_s
+        return time.monotonic() - self._last >= (max(wait, 20 * self._cost) if wait else 0)
+
+    def save(self, place: Place, network: torch.nn.Module, optimizer: Any = None) -> None:
+        """Write it; of several processes the leading one does. A full disk raises ``WorkspaceNotWritable``."""
+        if not parallel.leads():
+            return
+        from safetensors.torch import save_file
+
+        begin = time.monotonic()
+        tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
+        groups: list[dict[str, Any]] = []
+        if optimizer is not None:
+            state = optimizer.state_dict()
+            groups = state["param_groups"]
+            for i, of in state["state"].items():
+                tensors |= {f"optimizer.{i}.{k}": v for k, v in of.items()}
+        meta = {"facts": self.facts, "place": asdict(place), "groups": groups}
+        with atomic_path(self.path) as part:
+            whole = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+            save_file(whole, part, {"keepset": json.dumps(meta)})
+        self._last, self._cost = time.monotonic(), time.monotonic() - begin
+
+    def restore_network(self, network: torch.nn.Module) -> None:
+        found = {k.removeprefix("network."): v for k, v in self._tensors.items() if k.startswith("network.")}
+        network.load_state_dict(found)
+
+    def restore_optimizer(self, optimizer: Any) -> None:
+        """The moments and rates of a phase that had begun; nothing if it had not."""
+        import torch
+        from safetensors import safe_open
+
+        with safe_open(self.path, "pt") as f:
+            groups = json.loads(f.metadata()["keepset"])["groups"]
+        if not groups:
+            return
+        state: dict[int, dict[str, Any]] = {}
+        for key, value in self._tensors.items():
+            if key.startswith("optimizer."):
+                _, i, name = key.split(".")
+                state.setdefault(int(i), {})[name] = value
+        groups = [g | {"betas": tuple(g["betas"])} for g in groups]
+        optimizer.load_state_dict({"state": state, "param_groups": groups})
+        for (
+            p,
+            of,
+        ) in optimizer.state.items():  # a fused step takes both to lie in memory alike (channels_last)
+            for name, value in of.items():
+                if value.shape == p.shape:
+                    of[name] = torch.empty_like(p).copy_(value)
+
+    def remove(self) -> None:
+        self._tensors = {}
+        if parallel.leads():
+            self.path.unlink(missing_ok=True)
+
+
+def _path(ws: Workspace) -> Path:
+    return ws.cache / "checkpoint.safetensors"
+
+
+_NAMES = {
+    "revision": "the revision of the data set", "weights_file": "the weights file", "seed": "the seed",
+    "version": "the version of the recipe", "batch_size": "the batch size",
+}  # fmt: skip
+
+
+def _difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What is not as it was, in words; empty if nothing is."""
+    said = []
+    old, new = (", ".join(facts.get("classes", ())) for facts in (then, now))
+    if old != new:
+        said.append(f"the classes changed (they were {old}; they are {new})")
+    was, now_is = then.get("train", {}), now.get("train", {})
+    for key in sorted(was.keys() | now_is.keys()):
+        if was.get(key) != now_is.get(key):
+            said.append(f"[train] {key} was {was.get(key)} and is {now_is.get(key)}")
+    for key, name in _NAMES.items():
+        if then.get(key) != now.get(key):
+            said.append(f"{name} was {then.get(key)} and is {now.get(key)}")
+    if not said and then.get("dataset_hash") != now.get("dataset_hash"):
+        said.append("the data set changed")
+    return "; ".join(said)

@@ -1,0 +1,88 @@
+"""The learning-rate range test: raise the rate from tiny to large over some steps, and look at where the loss falls.
+
+L. Smith, Cyclical Learning Rates, arXiv:1506.01186; the valley is that of fastai's ``lr_find``.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keepset.errors import TrainingError
+from keepset.train.layers import freeze, front_in_bf16, train_mode
+from keepset.train.steps import Task, batches, optimizer_for, step
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import torch
+
+    Floats = npt.NDArray[np.float64]
+
+__all__ = ["advice", "find_rate"]
+
+STEPS, BATCH = 24, 8
+LOW, HIGH = 1e-5, 1.0
+DEFAULT = 2e-3
+"""Taken where the curve says nothing."""
+SANE = (6e-4, 3e-3)
+"""The advice is kept within these: on all sets of bench/train the best rate lay between them."""
+
+
+def find_rate(task: Task, network: torch.nn.Module, share: float) -> dict[str, Any]:
+    """Learning rates and smoothed losses of the test, and the advice, on a copy of the network.
+
+    ``share`` of its front is frozen as it will be in training. All steps see the same few images under the same
+    augmentation: with fresh small batches the curve shows which images came rather than what the rate does.
+    """
+    trial = copy.deepcopy(network)
+    freeze(trial, share)
+    optimizer = optimizer_for(task, trial, 1.0)
+    scale = [float(g["lr"]) for g in optimizer.param_groups]
+    lrs = np.geomspace(LOW, HIGH, STEPS)
+    rng = np.random.default_rng([task.seed, 99])
+    n = len(task.train_shas)
+    chosen = [rng.choice(n, min(BATCH, n), replace=False)] * STEPS
+    seeds = [int(rng.integers(2**31))] * STEPS
+    task.progress.start("learning-rate finder", STEPS)
+    losses: list[float] = []
+    train_mode(trial)
+    with front_in_bf16(trial, task.machine.front):
+        for i, batch in enumerate(batches(task, chosen, seeds)):
+            for group, by in zip(optimizer.param_groups, scale, strict=True):
+                group["lr"] = float(lrs[i]) * by
+            try:
+                loss = step(task, trial, optimizer, batch, 0)
+            except TrainingError:
+                break
+            losses.append(loss)
+            task.progress.advance(loss=loss, lr=float(lrs[i]))
+            if losses[-1] > 4 * min(losses) and i > 10:
+                break
+    return advice(lrs[: len(losses)], np.array(losses))
+
+
+def advice(lrs: Floats, losses: Floats) -> dict[str, Any]:
+    """valley: half way down the longest fall; steep: where the loss falls fastest; chosen: the valley, kept sane."""
+    found: dict[str, Any] = {"lrs": lrs.tolist(), "losses": losses.tolist()}
+    if len(losses) < 5 or not np.isfinite(losses).all():
+        return found | {"valley": None, "steep": None, "chosen": DEFAULT}
+    start, end = _longest_fall(losses)
+    valley = float(lrs[(start + end) // 2]) if end - start >= 3 else None
+    slope = np.gradient(losses, np.log(lrs))
+    steep = float(lrs[int(slope.argmin())]) if slope.min() < 0 else None
+    chosen = DEFAULT if valley is None else float(np.clip(valley, *SANE))
+    return found | {"valley": valley, "steep": steep, "chosen": chosen}
+
+
+def _longest_fall(losses: Floats) -> tuple[int, int]:
+    """First and last index of the longest decreasing subsequence."""
+    n = len(losses)
+    length, begin = [1] * n, list(range(n))
+    for i in range(1, n):
+        for j in range(i):
+            if losses[i] < losses[j] and length[i] < length[j] + 1:
+                length[i], begin[i] = length[j] + 1, begin[j]
+    end = int(np.argmax(length))
+    return begin[end], end

@@ -1,0 +1,96 @@
+"""The network as a row of layers: which stay frozen, which learn how fast, and what runs in bfloat16.
+
+The order is that of the parameters, which is the order of the forward pass in timm's and torchvision's networks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from keepset.train.networks import head_of
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Group", "freeze", "front_in_bf16", "groups", "train_mode"]
+
+Group = tuple[list[Any], float]
+"""Parameters, and the depth in the body at which they begin: 0 is the first layer, 1 the head."""
+
+
+def _body(network: Any) -> list[Any]:
+    head = {id(p) for p in head_of(network).parameters()}
+    return [p for p in network.parameters() if id(p) not in head]
+
+
+def freeze(network: Any, share: float) -> None:
+    """Let the front ``share`` of the body's parameters (by number of tensors) keep their values; 1: all of it."""
+    body = _body(network)
+    kept = {id(p) for p in body[: round(share * len(body))]}
+    for p in network.parameters():
+        p.requires_grad_(id(p) not in kept)
+
+
+def groups(network: Any) -> list[Group]:
+    """What learns, in three groups: the front half of it, the back half, and the head."""
+    body = _body(network)
+    learns = [i for i, p in enumerate(body) if p.requires_grad]
+    halves = learns[: len(learns) // 2], learns[len(learns) // 2 :]
+    found = [([body[i] for i in half], (half[0] if half else 0) / max(1, len(body))) for half in halves]
+    return [*found, (list(head_of(network).parameters()), 1.0)]
+
+
+def train_mode(network: torch.nn.Module) -> None:
+    """Training mode, but batch norm keeps its pretrained statistics: a few hundred alike pictures would shift them
+    so far in one batch that the linear head, which fine-tuning starts from, no longer fits its features.
+    """
+    import torch
+
+    network.train()
+    for module in network.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.eval()
+
+
+@contextlib.contextmanager
+def front_in_bf16(network: torch.nn.Module, enabled: bool) -> Iterator[None]:
+    """Within this block the frozen modules compute in bfloat16 and hand on float32."""
+    frozen = list(_frozen(network)) if enabled else []
+    kind = next(network.parameters()).device.type
+    for module in frozen:
+        module.forward = _narrow(module.forward, kind)
+    try:
+        yield
+    finally:
+        for module in frozen:
+            del module.forward  # the method of its class again
+
+
+def _frozen(module: Any) -> Iterator[Any]:
+    """The largest modules all of whose parameters are frozen."""
+    for child in module.children():
+        learns = {p.requires_grad for p in child.parameters()}
+        if learns == {False}:
+            yield child
+        elif learns:
+            yield from _frozen(child)
+
+
+def _narrow(forward: Any, device: str) -> Any:
+    import torch
+
+    def narrow(*given: Any, **named: Any) -> Any:
+        with torch.autocast(device, torch.bfloat16):
+            return _wide(forward(*given, **named))
+
+    return narrow
+
+
+def _wide(out: Any) -> Any:
+    import torch
+
+    if isinstance(out, list | tuple):
+        return type(out)(_wide(o) for o in out)
+    return out.float() if isinstance(out, torch.Tensor) and out.is_floating_point() else out

@@ -1,0 +1,180 @@
+"""Any timm or torchvision classifier by name, seen as a body that gives features and a linear head on them.
+
+A plain name is timm's; ``torchvision.resnet34`` is torchvision's, and so is a name that only torchvision has.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+from keepset.errors import ModelError
+from keepset.pixels import Preprocess
+from keepset.train.shortage import cause, out_of_memory, too_large
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import torch
+
+__all__ = ["build", "check", "features_and_logits", "head_of", "preprocess_of", "set_head"]
+
+PREFIX = "torchvision."
+
+
+def build(arch: str, n_classes: int) -> torch.nn.Module:
+    """The network with fresh weights. Raises ``ModelError`` for an unknown name."""
+    import timm
+
+    if name := _of_torchvision(arch):
+        from torchvision.models import get_model
+
+        made: torch.nn.Module = get_model(name, weights=None, num_classes=n_classes)
+        return _biased(_without_side_heads(made))
+    if arch not in timm.list_models():
+        near = difflib.get_close_matches(arch, [*timm.list_models(), *_torchvision_names()], n=3)
+        meant = f"Did you mean {', '.join(near)}? " if near else ""
+        raise ModelError(
+            f"No classifier is called '{arch}'.",
+            f"{meant}timm.list_models() lists the names; torchvision's are written torchvision.NAME.",
+        )
+    network: torch.nn.Module = timm.create_model(arch, num_classes=n_classes)
+    return _biased(network)
+
+
+def hub_state(arch: str) -> dict[str, torch.Tensor]:
+    """The pretrained weights that timm or torchvision downloads (never a pickle that can run code)."""
+    import timm
+
+    try:
+        if name := _of_torchvision(arch):
+            from torchvision.models import get_model_weights
+
+            state: dict[str, torch.Tensor] = get_model_weights(name).DEFAULT.get_state_dict(check_hash=True)
+            return state
+        network: torch.nn.Module = timm.create_model(arch, pretrained=True)
+        return network.state_dict()
+    except Exception as e:  # the hubs' clients raise whatever their transports do
+        raise ModelError(
+            f"The hub gave no weights for '{arch}': {type(e).__name__}: {e}.",
+            'Look at the network, or set [train] weights to "packaged" or to a file.',
+        ) from e
+
+
+def preprocess_of(arch: str, size: int) -> Preprocess:
+    """The preprocessing that the architecture's pretrained weights expect, at ``size`` px."""
+    if name := _of_torchvision(arch):
+        from torchvision.models import get_model_weights
+
+        made = get_model_weights(name).DEFAULT.transforms()
+        share, how = made.crop_size[0] / made.resize_size[0], made.interpolation.value
+        mean, std = made.mean, made.std
+    else:
+        import timm
+
+        cfg: dict[str, Any] = timm.get_pretrained_cfg(arch).to_dict()
+        share, how = cfg.get("crop_pct") or 0.875, cfg.get("interpolation") or "bicubic"
+        mean, std = cfg["mean"], cfg["std"]
+    how = how if how in ("bilinear", "bicubic", "lanczos") else "bicubic"
+    three = tuple(float(x) for x in mean), tuple(float(x) for x in std)
+    return Preprocess(round(size / share), size, *three, how)  # type: ignore[arg-type]
+
+
+def head_of(network: Any) -> Any:
+    """The layer that makes logits of features: timm's classifier, or torchvision's last linear layer."""
+    import torch
+
+    if hasattr(network, "get_classifier"):
+        return network.get_classifier()
+    return [m for m in network.modules() if isinstance(m, torch.nn.Linear | torch.nn.Conv2d)][-1]
+
+
+def features_and_logits(network: Any, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """[n, d] and [n, classes]; the features are what goes into the head, whatever the network calls it."""
+    seen: list[torch.Tensor] = []
+    handle = head_of(network).register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    try:
+        logits: torch.Tensor = network(x)
+    finally:
+        handle.remove()
+    return seen[-1].flatten(1), logits
+
+
+def set_head(network: Any, weight: npt.NDArray[Any], bias: npt.NDArray[Any]) -> None:
+    """Put a linear head (weight [classes, d], bias [classes]) into the network."""
+    import torch
+
+    layer = head_of(network)
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(weight).reshape(layer.weight.shape))
+        layer.bias.copy_(torch.from_numpy(bias))
+
+
+def check(network: Any, arch: str, size: int) -> None:
+    """Raise ``ModelError`` unless the network takes ``size`` px and ends in one linear layer over pooled features."""
+    import torch
+
+    layer = head_of(network)
+    if not isinstance(layer, torch.nn.Linear | torch.nn.Conv2d) or layer.bias is None:
+        raise _unfit(arch)
+    network.eval()
+    device = next(network.parameters()).device
+    with torch.no_grad():
+        try:
+            features, logits = features_and_logits(network, torch.zeros(1, 3, size, size, device=device))
+        except (AssertionError, RuntimeError, ValueError) as e:
+            if out_of_memory(e):
+                raise too_large(cause(e)) from e
+            raise ModelError(
+                f"'{arch}' cannot look at {size} px pictures: {cause(e)}.",
+                "Set [train] size to the one it was made for (often 224), or choose another [train] arch.",
+            ) from e
+    weight, bias = layer.weight.detach().flatten(1), layer.bias.detach()
+    if features.shape[1] != weight.shape[1]:
+        raise _unfit(arch)
+    linear = features @ weight.T + bias
+    if linear.shape != logits.shape or not torch.allclose(linear, logits, atol=1e-3, rtol=1e-3):
+        raise _unfit(arch)
+
+
+def _unfit(arch: str) -> ModelError:
+    return ModelError(
+        f"'{arch}' does not end in one linear layer on pooled features, which the recipe starts from.",
+        "Choose another [train] arch, for example tf_efficientnet_lite0 or resnet34.",
+    )
+
+
+def _torchvision_names() -> list[str]:
+    import torchvision.models
+
+    return [PREFIX + n for n in torchvision.models.list_models(module=torchvision.models)]
+
+
+def _of_torchvision(arch: str) -> str | None:
+    """The name within torchvision, if it is torchvision's."""
+    import timm
+
+    if arch.startswith(PREFIX):
+        if arch in _torchvision_names():
+            return arch.removeprefix(PREFIX)
+        return None
+    return arch if arch not in timm.list_models() and PREFIX + arch in _torchvision_names() else None
+
+
+def _biased(network: torch.nn.Module) -> torch.nn.Module:
+    """A head without a bias gets one of zeros: the linear head that is fitted has one."""
+    import torch
+
+    head: Any = head_of(network)
+    if isinstance(head, torch.nn.Linear) and getattr(head, "bias", None) is None:
+        head.bias = torch.nn.Parameter(torch.zeros(head.out_features))
+    return network
+
+
+def _without_side_heads(network: torch.nn.Module) -> torch.nn.Module:
+    """googlenet and inception_v3 have further heads that only their makers' training used."""
+    if getattr(network, "aux_logits", False):
+        network.aux_logits = False  # type: ignore[assignment]
+        for name in ("AuxLogits", "aux1", "aux2"):
+            if hasattr(network, name):
+                setattr(network, name, None)
+    return network

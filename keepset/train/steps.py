@@ -1,0 +1,189 @@
+"""One step of training: a batch, its augmentation, loss, gradients summed over pieces and processes, the update."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keepset.config import TrainConfig
+from keepset.errors import TrainingError
+from keepset.pixels import Preprocess
+from keepset.stages import Progress
+from keepset.train import parallel
+from keepset.train.batches import augment, draw, to_input
+from keepset.train.layers import groups
+from keepset.train.machine import Chunks, Machine
+from keepset.train.pixels_cache import PixelCache
+from keepset.train.shortage import cause, out_of_memory
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import torch
+
+    Ints = npt.NDArray[np.int64]
+
+__all__ = ["Batch", "Task", "batches", "optimizer_for", "order", "predict_logits", "step"]
+
+
+@dataclass
+class Task:
+    """One training: what to learn from, on what, and how."""
+
+    cache: PixelCache
+    spec: Preprocess
+    config: TrainConfig
+    machine: Machine
+    seed: int
+    train_shas: list[str]
+    train_labels: Ints
+    valid_shas: list[str]
+    valid_labels: Ints
+    progress: Progress
+    batch_size: int
+    chunks: Chunks
+    waited: float = field(default=0.0)
+    """Seconds spent waiting for images so far."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """``chosen``: training images of the whole batch; ``squares`` and ``labels``: this process's share of it.
+
+    ``seed`` decides augmentation and dropout, by the batch's place in the training: a training that goes on from a
+    checkpoint draws what it would have drawn.
+    """
+
+    chosen: Ints
+    squares: torch.Tensor
+    labels: torch.Tensor
+    seed: int
+
+
+def order(task: Task, epoch: int, phase: str) -> Ints:
+    """The training images of an epoch, shuffled; with ``oversample``, every class equally often."""
+    rng = np.random.default_rng([task.seed, epoch, len(phase)])
+    n = len(task.train_shas)
+    if not task.config.oversample:
+        return rng.permutation(n)
+    weights = 1.0 / np.bincount(task.train_labels)[task.train_labels]
+    return rng.choice(n, n, p=weights / weights.sum())
+
+
+def batches(task: Task, chosen: list[Ints], seeds: list[int]) -> Iterator[Batch]:
+    """The batches, each read from the pixel cache by a thread while the one before is being learnt from."""
+    with ThreadPoolExecutor(1) as pool:
+        coming: Future[Batch] | None = None
+        for i in range(len(chosen)):
+            begin = perf_counter()
+            batch = coming.result() if coming else _read(task, chosen[i], seeds[i])
+            task.waited += perf_counter() - begin
+            last = i + 1 == len(chosen)
+            coming = None if last else pool.submit(_read, task, chosen[i + 1], seeds[i + 1])
+            yield batch
+
+
+def _read(task: Task, chosen: Ints, seed: int) -> Batch:
+    import torch
+
+    mine = np.asarray(parallel.share(chosen.tolist()), dtype=np.int64)
+    squares = torch.from_numpy(task.cache.read([task.train_shas[j] for j in mine]))
+    if task.machine.device.type == "cuda":
+        squares = squares.pin_memory()
+    return Batch(chosen, squares, torch.from_numpy(task.train_labels[mine]), seed)
+
+
+def step(task: Task, network: torch.nn.Module, optimizer: Any, batch: Batch, epoch: int) -> float:
+    """Learn from one batch; its mean loss, nats. Raises ``TrainingError`` if that is not a number."""
+    loss = None
+    while loss is None:
+        optimizer.zero_grad(set_to_none=True)
+        short = ""
+        try:
+            loss = _gradients(task, network, batch)
+        except (RuntimeError, MemoryError) as e:
+            if not out_of_memory(e):
+                raise
+            short = cause(e)
+        if parallel.any_rank(bool(short)):  # all take smaller pieces, or none
+            loss = None
+            optimizer.zero_grad(set_to_none=True)
+            task.chunks.halve(short or "on another process")
+    parallel.sum_gradients(network)
+    loss = parallel.summed(loss)
+    if not math.isfinite(loss):
+        raise TrainingError(
+            f"The loss became {loss} in epoch {epoch + 1}.",
+            "The learning rate is too high: set a lower [train] lr, or leave it to the finder.",
+        )
+    optimizer.step()
+    return loss
+
+
+def _gradients(task: Task, network: torch.nn.Module, batch: Batch) -> float:
+    """Gradients of this process's part of the batch's mean loss, and that part, piece by piece."""
+    import torch
+    import torch.nn.functional as F
+
+    n, side, device = len(batch.chosen), batch.squares.shape[1], task.machine.device
+    draws = draw(n, side, task.spec, torch.Generator().manual_seed(batch.seed))
+    draws = draws.of(slice(parallel.rank(), None, parallel.world()))
+    torch.manual_seed(batch.seed)
+    total = torch.zeros((), device=device)
+    for piece in task.chunks.ranges(len(batch.labels)):
+        squares, labels = batch.squares[piece], batch.labels[piece].to(device, non_blocking=True)
+        if task.config.augment:
+            x = augment(squares, draws.of(piece), task.spec, device)
+        else:
+            x = to_input(squares, task.spec, device)
+        with task.machine.autocast():
+            logits = network(x).float()
+        loss = F.cross_entropy(logits, labels, label_smoothing=task.config.label_smoothing, reduction="sum")
+        (loss / n).backward()  # type: ignore[no-untyped-call]
+        total += loss.detach() / n
+    return float(total)
+
+
+def optimizer_for(task: Task, network: torch.nn.Module, rate: float) -> Any:
+    """AdamW over layer groups, no decay on norm and bias.
+
+    The head learns at ``rate``, a layer at depth d of the body (0 first, 1 last) at ``rate / lr_mult ** (1 - d)``.
+    """
+    import torch
+
+    made = []
+    for params, depth in groups(network):
+        lr = rate / task.config.lr_mult ** (1 - depth)
+        decay, plain = [p for p in params if p.ndim > 1], [p for p in params if p.ndim <= 1]
+        for chosen, wd in ((decay, task.config.weight_decay), (plain, 0.0)):
+            made.append({"params": chosen, "lr": lr, "weight_decay": wd})
+    return torch.optim.AdamW(made, eps=1e-5, betas=(0.95, 0.99), fused=task.machine.fused or None)
+
+
+def predict_logits(task: Task, network: torch.nn.Module, shas: list[str]) -> npt.NDArray[np.float32]:
+    """float32 [n, classes] in the order of ``shas``, without augmentation."""
+    import torch
+
+    from keepset.train.networks import head_of
+
+    network.eval()
+    mine, out = parallel.share(shas), []
+
+    def forward(part: slice) -> Any:
+        squares = torch.from_numpy(task.cache.read(mine[part]))
+        return network(to_input(squares, task.spec, task.machine.device)).float().cpu().numpy()
+
+    with torch.inference_mode():
+        at = 0
+        while at < len(mine):
+            found = task.chunks.fitting(lambda i=at: forward(slice(i, i + task.chunks.size)))  # type: ignore[misc]
+            out.append(found)
+            at += len(found)
+    classes = int(head_of(network).weight.shape[0])
+    rows = np.concatenate(out) if out else np.zeros((0, classes), np.float32)
+    return parallel.gathered(rows, len(shas))

@@ -1,0 +1,142 @@
+"""kill -9 in the middle of training: the next run goes on, and ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keepset.config import RunConfig
+from keepset.models import load_record
+from keepset.train import train
+from keepset.workspace import Workspace
+from tests.factories import config as drawn_config
+from tests.factories import dataset_workspace
+
+TUNED = {
+    "arch": "test_resnet",
+    "weights": "none",
+    "size": 64,
+    "epochs": 2,
+    "batch_size": 8,
+    "threads": 1,
+    "lr": 2e-3,
+}
+DYING = """
+import os, signal, sys
+from pathlib import Path
+left = int(sys.argv[2])
+def watch(event, args):
+    global left
+    if event == "os.rename" and str(args[1]).endswith("checkpoint.safetensors"):
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(watch)
+from keepset.train import head, train
+from keepset.workspace import Workspace
+head.STRENGTHS = (1e-8,)
+ws = Workspace.open(Path(sys.argv[1]))
+train(ws, ws.config())
+"""
+
+
+class Told:
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def start(self, what: str, total: int | None) -> None: ...
+
+    def advance(self, n: int = 1, **facts: Any) -> None: ...
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
+@pytest.fixture(autouse=True)
+def _a_weak_linear_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So weak that fine-tuning wins, and the weights that are kept are those that the checkpoint was about."""
+    monkeypatch.setattr("keepset.train.head.STRENGTHS", (1e-8,))
+
+
+def kill_while_training(ws: Workspace, writes: int) -> None:
+    """A real process that trains, and is killed when it has written ``writes`` checkpoints, one a step."""
+    environment = {**os.environ, "KEEPSET_CHECKPOINT_S": "0", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", DYING, str(ws.root), str(writes)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+
+
+@pytest.fixture(scope="module")
+def cut_off(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, RunConfig]:
+    """A workspace whose training was killed in the second epoch of fine-tuning (3 steps an epoch, a head epoch first)."""
+    ws, cfg, _ = dataset_workspace(tmp_path_factory.mktemp("cut"), per_class=10, train=TUNED)
+    kill_while_training(ws, 7)
+    return ws, cfg
+
+
+def copied(cut_off: tuple[Workspace, RunConfig], tmp_path: Path) -> Workspace:
+    shutil.copytree(cut_off[0].root, tmp_path / "ws", dirs_exist_ok=True)
+    return Workspace.open(tmp_path / "ws")
+
+
+def test_a_killed_training_ends_as_an_undisturbed_one(
+    cut_off: tuple[Workspace, RunConfig], tmp_path: Path
+) -> None:
+    ws, cfg, _ = dataset_workspace(tmp_path / "whole", per_class=10, train=TUNED)
+    whole = load_record(ws, train(ws, cfg).outputs["model_id"])
+    again = copied(cut_off, tmp_path)
+    assert (again.cache / "checkpoint.safetensors").exists()
+    assert not (again.models / whole.id / "model.json").exists()
+    told = Told()
+    resumed = load_record(again, train(again, cut_off[1], progress=told).outputs["model_id"])
+    assert resumed.id == whole.id
+    assert any("goes on at phase 2, epoch 2" in note for note in told.notes)
+    assert any("goes on at phase 2" in note for note in resumed.machine["notes"])
+    losses = [[(h["train_loss"], h["valid_loss"]) for h in r.history] for r in (whole, resumed)]
+    assert losses[0] == losses[1]
+    assert whole.winner == "fine_tuned"  # else the next line would compare two linear heads
+    weights = [(w.models / whole.id / "weights.safetensors").read_bytes() for w in (ws, again)]
+    assert weights[0] == weights[1]
+    assert not (again.cache / "checkpoint.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("labels", "section", "says"),
+    [
+        (("apple", "boat", "car"), {}, "the classes changed (they were apple, boat, house; they are apple, boat, car)"),
+        (None, {"lr": 3e-3}, "[train] lr was 0.002 and is 0.003"),
+    ],
+)  # fmt: skip
+def test_a_checkpoint_of_another_training_is_never_used(
+    cut_off: tuple[Workspace, RunConfig], tmp_path: Path, labels: Any, section: dict[str, Any], says: str
+) -> None:
+    from tests.test_train import relabel
+
+    ws = copied(cut_off, tmp_path)
+    cfg = drawn_config(tmp_path, labels or cut_off[1].labels, train={**TUNED, "epochs": 1, **section})
+    if labels:
+        relabel(ws, lambda r: r.update(label="car" if r["label"] == "house" else r["label"]))
+    told = Told()
+    record = load_record(ws, train(ws, cfg, progress=told).outputs["model_id"])
+    found = next(n for n in told.notes if "unfinished training" in n)
+    assert says in found
+    assert "starts anew" in found
+    assert len(record.history) == 2
+
+
+def test_a_damaged_checkpoint_is_told_and_not_used(
+    cut_off: tuple[Workspace, RunConfig], tmp_path: Path
+) -> None:
+    ws = copied(cut_off, tmp_path)
+    path = ws.cache / "checkpoint.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    told = Told()
+    train(ws, cut_off[1], progress=told)
+    assert any("cannot be read" in n and "starts anew" in n for n in told.notes)
