@@ -157,6 +157,42 @@ def test_a_folder_is_copied_in_and_nothing_outside_of_it(tmp_path: Path) -> None
     assert rows == {"one.jpg": "ok", "notes.txt": "not_an_image", "secret.jpg": "blocked_scheme"}
 
 
+def test_a_file_of_a_folder_that_changed_in_place_is_taken_again(tmp_path: Path) -> None:
+    folder = tmp_path / "bears"
+    folder.mkdir()
+    for name in ("one.jpg", "two.jpg"):
+        (folder / name).write_bytes(PICTURE + name.encode())
+    (tmp_path / "b.txt").write_text("null\n")
+    config = parse_config(
+        {"classes": {"a": {"folders": ["bears"]}, "b": {"lists": ["b.txt"]}}}, base=tmp_path
+    )
+    ws = Workspace.create(tmp_path / "ws", "x")
+    scrape(ws, config)
+    assert download(ws, config).changed
+    assert not download(ws, config).changed
+
+    def taken() -> dict[str, tuple[str, str | None]]:
+        rows = manifests.read(ws.downloads, "downloads").rows()
+        return {Path(r["url"]).name: (r["sha256"], r["detail"]) for r in rows}
+
+    before = taken()
+    (folder / "two.jpg").write_bytes(PICTURE + b"mended")
+    assert not scrape(ws, config).changed
+    assert download(ws, config).changed
+    after = taken()
+    assert after["one.jpg"] == before["one.jpg"]
+    assert after["two.jpg"][0] == hashlib.sha256(PICTURE + b"mended").hexdigest()
+    assert ws.blob(before["two.jpg"][0]).exists(), "revisions stand on the earlier copy"
+    (folder / "two.jpg").write_text("no picture any more")
+    assert download(ws, config).changed
+    assert taken()["two.jpg"][0] == after["two.jpg"][0]
+    assert "not_an_image" in str(taken()["two.jpg"][1])
+    (folder / "one.jpg").unlink()
+    assert not download(ws, config).changed, (
+        "what is said is said once, and a file that is gone changes nothing"
+    )
+
+
 def age(ws: Workspace, days: float) -> None:
     """Make everything that is known look ``days`` older."""
     then = (datetime.now(UTC) - timedelta(days=days)).isoformat()

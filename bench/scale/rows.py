@@ -52,9 +52,9 @@ def plan_validate(ws: Workspace) -> dict[str, Any]:
 
 def begin_shard(ws: Workspace) -> dict[str, Any]:
     """What each shard of validation reads before its first picture."""
-    from keepset.validate.distinct import Distinct
+    from keepset.validate.distinct import addresses
 
-    return {"images": len(Distinct(ws).sha256[:2000])}
+    return {"images": len(addresses(ws, 0, 2000))}
 
 
 def merge_validate(ws: Workspace) -> dict[str, Any]:

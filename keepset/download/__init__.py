@@ -8,9 +8,12 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pyarrow.compute as pc
+
 from keepset import manifests
 from keepset.config import RunConfig
 from keepset.download.lanes import in_lane, split_in_lanes
+from keepset.download.local import changed
 from keepset.journal import Journal
 from keepset.manifests import Header
 from keepset.reasons import ItemStatus
@@ -74,11 +77,22 @@ def _fetch(
     from keepset.download.run import Run
 
     with _journal(ws, shard) as journal:
-        count = sum(1 for _ in _todo(ws, config, shard, journal, retry_failed=retry_failed))
+        count = _count(ws, config, shard, journal, retry_failed=retry_failed)
         if count:
             progress.start("downloading", count)
             todo = _todo(ws, config, shard, journal, retry_failed=retry_failed)
             asyncio.run(Run(ws, config, journal, progress).all(todo))
+    return count
+
+
+def _count(ws: Workspace, config: RunConfig, shard: Shard, journal: Journal, *, retry_failed: bool) -> int:
+    """How much there is to do. Where nothing was done yet, the list need not be looked up line by line for that."""
+    if len(journal) or shard.lanes or shard.start:
+        return sum(1 for _ in _todo(ws, config, shard, journal, retry_failed=retry_failed))
+    left, count = shard.stop, 0
+    for batch in manifests.batches(ws.urls, "urls", ("status",), size=_PIECE):
+        count += pc.sum(pc.equal(batch["status"].slice(0, left), str(ItemStatus.OK))).as_py() or 0
+        left -= min(left, batch.num_rows)
     return count
 
 
@@ -120,7 +134,18 @@ def is_current(ws: Workspace, config: RunConfig) -> bool:
 def _standing(ws: Workspace, config: RunConfig) -> Header | None:
     header = manifests.up_to_date(ws.downloads, _fingerprint(ws, config))
     due = _due(config)
-    return None if header is None or header.extra["oldest"] < due else header
+    if header is None or header.extra["oldest"] < due or _a_file_changed(ws, config):
+        return None
+    return header
+
+
+def _a_file_changed(ws: Workspace, config: RunConfig) -> bool:
+    """Whether a local folder holds another file than was copied in; nothing is read where there are no folders."""
+    if not any(c.folders for c in config.classes):
+        return False
+    with _journal(ws) as journal:
+        pieces = _pieces(ws, Shard(0, 0, manifests.read_header(ws.urls).rows), journal)
+        return any(u["url"] in done and changed(u, done[u["url"]]) for urls, done in pieces for u in urls)
 
 
 def _due(config: RunConfig) -> str:
@@ -175,7 +200,7 @@ def _open(
 ) -> Iterator[Row]:
     for u in urls:
         row = done.get(u["url"])
-        if row is None or row["finished_at"] < due or not _kept(ws, row, retry_failed):
+        if row is None or row["finished_at"] < due or changed(u, row) or not _kept(ws, row, retry_failed):
             yield u
 
 

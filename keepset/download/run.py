@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import random
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from keepset.config import RunConfig
 from keepset.download.fetch import Fetched, Fetcher, Trouble, Wanted, user_agent
 from keepset.download.lanes import host_of
+from keepset.download.local import copy_in
 from keepset.download.turns import Turns
 from keepset.errors import KeepsetError
 from keepset.files import refusals
-from keepset.formats import sniff
 from keepset.journal import Journal
 from keepset.reasons import DownloadReason, ItemStatus
 from keepset.settings import settings
@@ -93,7 +90,7 @@ class Run:
     async def _attempt(self, item: _Item) -> Path | None:
         if item.row["source"] == "folder":
             part = self.parts / f"{item.row['url_id']}.part"
-            return await asyncio.to_thread(_copy_in, item.row, self.config, part, item.facts)
+            return await asyncio.to_thread(copy_in, item.row, self.config, part, item.facts)
         known = item.before if item.before and item.before["status"] == ItemStatus.OK else {}
         known = known if known and self._have(known) else {}
         wanted = Wanted(
@@ -140,7 +137,8 @@ class Run:
         """A failure's row; but a copy that is here already is kept, with a word on what came now."""
         if item.before and item.before["status"] == ItemStatus.OK and self._have(item.before):
             said = f"asked for again: {trouble.reason} ({trouble.detail}); the earlier copy is kept"
-            return self._unchanged(item) | {"detail": said}
+            stamp = {"etag": item.facts.headers.get("etag")} if item.row["source"] == "folder" else {}
+            return self._unchanged(item) | {"detail": said} | stamp
         return _row(item, {"status": "failed", "reason": str(trouble.reason), "detail": trouble.detail})
 
 
@@ -153,24 +151,3 @@ def _row(item: _Item, outcome: Row) -> Row:
         "last_modified": facts.headers.get("last-modified"), "attempts": facts.attempts,
         "seconds": facts.seconds, "finished_at": datetime.now(UTC).isoformat(),
     }  # fmt: skip
-
-
-def _copy_in(row: Row, config: RunConfig, part: Path, facts: Fetched) -> Path:
-    """A file of a configured folder, copied; the folder must be one that the config names for this class."""
-    begin, source = time.monotonic(), Path(unquote(urlsplit(row["url"]).path)).resolve()
-    allowed = [Path(f) for c in config.classes if c.name == row["label"] for f in c.folders]
-    if not any(source.is_relative_to(f) for f in allowed):
-        raise Trouble(DownloadReason.BLOCKED_SCHEME, "only files of the class's own folders are read")
-    facts.attempts = 1
-    try:
-        data = source.read_bytes()
-    except OSError as e:
-        raise Trouble(DownloadReason.NOT_FOUND, str(e)) from e
-    facts.format = sniff(data[:64])
-    if facts.format is None:
-        raise Trouble(DownloadReason.NOT_AN_IMAGE, f"its first bytes are {data[:24]!r}")
-    with refusals(part):
-        part.write_bytes(data)
-    facts.final_url, facts.bytes, facts.sha256 = row["url"], len(data), hashlib.sha256(data).hexdigest()
-    facts.seconds = time.monotonic() - begin
-    return part

@@ -115,7 +115,7 @@ def _rows(
                 reason, detail = UrlReason.LICENSE, f"its licence: {found.license or 'not given'}"
             if reason is None and (other := known.taken.label(url)) is not None:
                 reason, detail = _duplicate(other, c.name)
-            accepted = known.is_accepted(c.name, found.source, found.query, url)
+            number, accepted = known.accepted_id(c.name, found.source, found.query, url)
             if reason is None and not accepted and room <= 0:
                 reason, detail = (
                     UrlReason.OVER_CAP,
@@ -129,7 +129,7 @@ def _rows(
                 "url": url, "label": c.name, "status": str(ItemStatus.REJECTED if reason else ItemStatus.OK),
                 "reason": reason and str(reason), "detail": detail, "discovered_at": now, **facts,
             }  # fmt: skip
-            if (new := known.name(row)) is not None:
+            if (new := known.name(row, number)) is not None:
                 yield new
 
 

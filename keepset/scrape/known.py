@@ -80,12 +80,13 @@ class Known:
         """Nothing more comes from there: a rejected line that was not named is not in it any more."""
         self.whole.add((label, source, query))
 
-    def is_accepted(self, label: str, source: str, query: str | None, url: str) -> bool:
-        return _id(label, source, query, url) in self.ids
+    def accepted_id(self, label: str, source: str, query: str | None, url: str) -> tuple[int, bool]:
+        """The id that a line has if it is taken, and whether it was taken before."""
+        number = _id(label, source, query, url)
+        return number, number in self.ids
 
-    def name(self, row: Mapping[str, Any]) -> Row | None:
+    def name(self, row: Mapping[str, Any], accepted_id: int) -> Row | None:
         """Take note of a row that a source names. Returns it, with its id, if it is new."""
-        accepted_id = _id(row["label"], row["source"], row["query"], row["url"])
         number = accepted_id
         if row["reason"]:
             self.refused.add(accepted_id)

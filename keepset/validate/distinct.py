@@ -9,14 +9,33 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from keepset import manifests
+from keepset.files import write_bytes
 from keepset.reasons import ItemStatus
 from keepset.schemas import SCHEMAS
 from keepset.workspace import Workspace
 
-__all__ = ["Distinct"]
+__all__ = ["Distinct", "addresses"]
 
 _COLUMNS = ["url_id", "url", "label", "sha256", "status"]
 _PROVENANCE = ["source", "title", "creator", "license", "license_url", "landing_page"]
+
+
+def addresses(ws: Workspace, start: int, stop: int) -> list[str]:
+    """The addresses of the files from number ``start`` up to ``stop``, as ``Distinct`` has them.
+
+    They are written down once a downloads manifest, at 32 bytes each, so that a shard reads its own and no others.
+    """
+    name = f"distinct-{manifests.read_header(ws.downloads).content_hash[:16]}"
+    path = ws.journal / name
+    if not path.exists():
+        write_bytes(path, b"".join(bytes.fromhex(s) for s in Distinct(ws).sha256.to_pylist()))
+        for old in ws.journal.glob("distinct-*"):
+            if old.name != name:
+                old.unlink(missing_ok=True)
+    with path.open("rb") as file:
+        file.seek(32 * start)
+        found = file.read(32 * (stop - start))
+    return [found[i : i + 32].hex() for i in range(0, len(found), 32)]
 
 
 class Distinct:

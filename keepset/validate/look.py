@@ -25,6 +25,8 @@ from keepset.validate.measures import perceptual_hash, quality
 __all__ = ["Job", "Limits", "PixelJob", "look", "pixel_digest"]
 
 THUMB = 256
+_BLOCKS = 16
+"""Megabytes that Pillow keeps for the next picture, instead of asking the kernel for each page of each one anew."""
 _LARGEST = 2**31 - 1  # that a manifest's column holds
 _PLUGINS = (AvifImagePlugin, WebPImagePlugin)
 """Imported for their registration: ``Image.init()`` would import all forty formats into each worker."""
@@ -139,6 +141,7 @@ def _kind(data: bytes, limits: Limits) -> str:
 def _decode(data: bytes, jpeg_end: int, limits: Limits, facts: dict[str, Any]) -> Image.Image:
     """The upright RGB picture, of any scale not under the thumbnail's."""
     Image.MAX_IMAGE_PIXELS = None  # our own cap is checked before decoding
+    Image.core.set_blocks_max(_BLOCKS)  # type: ignore[attr-defined]  # documented: Pillow, "Block allocator"
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
         with warnings.catch_warnings():

@@ -24,7 +24,7 @@ from keepset.manifests import Header
 from keepset.reasons import ImageReason, ItemStatus
 from keepset.settings import settings
 from keepset.stages import SILENT, Progress, Shard, Stage, StageResult, shards
-from keepset.validate.distinct import Distinct
+from keepset.validate.distinct import Distinct, addresses
 from keepset.validate.look import Job, PixelJob, look, pixel_digest
 from keepset.validate.pool import Lost, run_jobs
 from keepset.validate.worker import memory_limit_gap
@@ -67,7 +67,7 @@ def run_shard(ws: Workspace, config: RunConfig, shard: Shard, progress: Progress
     Raises ``WorkspaceNotWritable`` if thumbnails or the journal cannot be written: no image is to blame for that.
     """
     cfg, rejected = config.validate_, 0
-    mine = Distinct(ws).sha256[shard.start : shard.stop].to_pylist()
+    mine = addresses(ws, shard.start, shard.stop)
     with Journal(_journal_path(ws, config), shard.journal_part) as journal:
         known = journal.get(mine)
         todo = [s for s in mine if s not in known or not _settled(ws, known[s])]
