@@ -21,6 +21,7 @@ from keepset.errors import KeepsetError, OrchestratorError
 from keepset.files import read_json
 from keepset.orchestrator import is_running, login_file
 from keepset.settings import settings
+from keepset.storage import locate, scratch
 from keepset.workspace import Workspace
 
 __all__ = ["main"]
@@ -31,7 +32,7 @@ STOP_S = 60.0
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="keepset", description=__doc__)
     parser.add_argument("verb", choices=["up", "down"])
-    parser.add_argument("--workspace", type=Path, required=True)
+    parser.add_argument("--workspace", type=locate, required=True)
     parser.add_argument("--prefect-port", type=int, default=4200)
     parser.add_argument("--web-port", type=int, default=8765)
     parser.add_argument("--cron", help="build the data set on this schedule, e.g. '0 3 * * *'")
@@ -67,13 +68,13 @@ def _workspace(path: Path) -> Path:
 
 
 def _announce(ws: Workspace, login: str, as_json: bool, how: str = "Ctrl-C") -> None:
-    state = read_json(ws.root / "stack.json")
+    state = read_json(ws.scratch / "stack.json")
     if as_json:
         print(json.dumps({"ok": True, **state}), flush=True)
         return
     print(f"Gallery:    {state['web_url']}", flush=True)
     print(f"Prefect UI: {state['ui_url']}   login: {login}", flush=True)
-    print(f"Logs:       {ws.root / 'logs'}\n{how} stops all.", flush=True)
+    print(f"Logs:       {ws.scratch / 'logs'}\n{how} stops all.", flush=True)
 
 
 def _listen_once() -> None:
@@ -96,7 +97,7 @@ def _detach(root: Path, options: argparse.Namespace) -> None:
     command += ["--prefect-port", str(options.prefect_port), "--web-port", str(options.web_port)]
     command += ["--cron", options.cron] if options.cron else []
     command += ["--database", options.database] if options.database else []
-    log = root / "logs" / "stack.log"
+    log = scratch(root) / "logs" / "stack.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
         process = subprocess.Popen(
@@ -113,7 +114,7 @@ def _detach(root: Path, options: argparse.Namespace) -> None:
 
 def _announced(root: Path, pid: int) -> bool:
     with contextlib.suppress(FileNotFoundError, KeyError):
-        state = read_json(root / "stack.json")
+        state = read_json(scratch(root) / "stack.json")
         return (
             state["pid"] == pid
             and "web" in state["pids"]
@@ -124,7 +125,7 @@ def _announced(root: Path, pid: int) -> bool:
 
 def _down(options: argparse.Namespace) -> None:
     root = Workspace.open(options.workspace).root
-    path = root / "stack.json"
+    path = scratch(root) / "stack.json"
     running = is_running(root)
     if running:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
@@ -134,7 +135,8 @@ def _down(options: argparse.Namespace) -> None:
             time.sleep(0.2)
         if is_running(root):
             raise OrchestratorError(
-                f"The stack did not stop within {STOP_S:.0f} s.", f"Its log: {root / 'logs' / 'stack.log'}"
+                f"The stack did not stop within {STOP_S:.0f} s.",
+                f"Its log: {scratch(root) / 'logs' / 'stack.log'}",
             )
     path.unlink(missing_ok=True)  # a stack that was killed could not take it away
     words = "Stopped." if running else "No stack was running here."

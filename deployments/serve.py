@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from prefect import serve
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
@@ -15,6 +14,7 @@ from flows.pipeline import pipeline
 from flows.retrain import retrain
 from flows.review_batch import review_batch
 from flows.train_model import train_model
+from keepset.storage import locate
 from keepset.workspace import Workspace
 from tasks.clean import CLEANED
 
@@ -57,7 +57,7 @@ def deployments(ws: Workspace, cron: str | None = None) -> list[RunnerDeployment
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--workspace", type=Path, required=True)
+    parser.add_argument("--workspace", type=locate, required=True)
     parser.add_argument("--cron", help="build the data set on this schedule, e.g. '0 3 * * *'")
     options = parser.parse_args()
     ws = Workspace.open(options.workspace)

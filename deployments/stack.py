@@ -26,6 +26,7 @@ from keepset.cli import output
 from keepset.errors import OrchestratorError, WorkspaceBusy
 from keepset.files import write_bytes, write_json
 from keepset.orchestrator import Orchestrator, login_file
+from keepset.storage import scratch
 from keepset.workspace import Workspace
 
 __all__ = ["READY_S", "Stack", "answers", "hold_stack"]
@@ -107,7 +108,7 @@ class Stack:
         self._watch.start()
 
     def _make_parts(self) -> list[Part]:
-        logs = self.root / "logs"
+        logs = scratch(self.root) / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         server = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.prefect_port)]
         runner = ["deployments.serve", "--workspace", str(self.root)]
@@ -127,7 +128,7 @@ class Stack:
         if self.parts:
             end_left_overs(self.root)
         with contextlib.suppress(FileNotFoundError):
-            (self.root / "stack.json").unlink()
+            (scratch(self.root) / "stack.json").unlink()
         self._hold.close()
 
     def _make_login(self) -> None:
@@ -142,11 +143,11 @@ class Stack:
             "pids": {p.name: p.process.pid for p in self.parts if p.process},
             "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }  # fmt: skip
-        write_json(self.root / "stack.json", state)
+        write_json(scratch(self.root) / "stack.json", state)
 
     def _environment(self) -> dict[str, str]:
         here = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
-        home = self.root / "prefect"
+        home = scratch(self.root) / "prefect"
         return here | {
             MARK: str(self.root),
             "PREFECT_HOME": str(home),

@@ -13,6 +13,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from keepset.errors import KeepsetError
+from keepset.storage import StoredPath, scratch
+
 __all__ = ["Check", "Verdict", "diagnose"]
 
 
@@ -41,6 +44,8 @@ def diagnose(workspace: Path) -> Iterator[Check]:
     for check in checks:
         try:
             yield check(workspace)
+        except KeepsetError as e:
+            yield Check(check.__name__.lstrip("_"), Verdict.FAIL, e.message, e.remedy)
         except Exception as e:  # a broken installation shows itself in many ways
             yield Check(check.__name__.lstrip("_"), Verdict.FAIL, f"{type(e).__name__}: {e}", _REINSTALL)
 
@@ -116,7 +121,7 @@ def _server(workspace: Path) -> Check:
 
     from keepset.files import read_json
 
-    stack = workspace / "stack.json"
+    stack = scratch(workspace) / "stack.json"
     if not stack.exists():
         return Check(
             "stack", Verdict.NOTE, "not running here", "`keepset up` starts Prefect, runner and gallery."
@@ -135,13 +140,15 @@ def _server(workspace: Path) -> Check:
 def _workspace(workspace: Path) -> Check:
     from keepset.workspace import Workspace
 
-    if not workspace.exists():
+    if not workspace.exists() and not isinstance(workspace, StoredPath):
         parent = next(p for p in [workspace, *workspace.resolve().parents] if p.exists())
         if not os.access(parent, os.W_OK):
             return Check(
                 "workspace", Verdict.FAIL, f"{workspace} cannot be made: {parent} is not writable",
                 "Give this user write access, or choose another --workspace.",
             )  # fmt: skip
+        return Check("workspace", Verdict.NOTE, f"{workspace} is not there yet", "`keepset run` makes it.")
+    if isinstance(workspace, StoredPath) and not (workspace / "keepset.json").exists():
         return Check("workspace", Verdict.NOTE, f"{workspace} is not there yet", "`keepset run` makes it.")
     ws = Workspace.open(workspace)
     ws.check_writable()
@@ -151,7 +158,8 @@ def _workspace(workspace: Path) -> Check:
 
 
 def _disk(workspace: Path) -> Check:
-    place = next(p for p in [workspace, *workspace.resolve().parents] if p.exists())
+    folder = scratch(workspace)  # of a workspace on a bucket, its cache
+    place = next(p for p in [folder, *folder.resolve().parents] if p.exists())
     free = shutil.disk_usage(place).free / 2**30
     if free < 2:
         return Check(
@@ -161,7 +169,7 @@ def _disk(workspace: Path) -> Check:
 
 
 def _extras(_: Path) -> Check:
-    extras = {"ddgs": "search"}
+    extras = {"ddgs": "search", "s3fs": "s3"}
     missing = sorted({extra for module, extra in extras.items() if importlib.util.find_spec(module) is None})
     if not missing:
         return Check("extras", Verdict.OK, "all installed")

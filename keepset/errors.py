@@ -6,6 +6,7 @@
     * WorkspaceNotWritable         no permission, or the disk is read-only or full
     * WorkspaceVersionError        written by another schema version
     * WorkspaceBusy                another run holds the lock of this data set
+    * WorkspaceUnreachable         the object store that it is on does not answer
   * ManifestError                  a manifest is missing, damaged, or not of its schema
     * ManifestMissing              the stage before has not run yet
   * StageError                     a stage cannot do its work
@@ -47,6 +48,7 @@ __all__ = [
     "WorkspaceBusy",
     "WorkspaceError",
     "WorkspaceNotWritable",
+    "WorkspaceUnreachable",
     "WorkspaceVersionError",
 ]
 
@@ -90,6 +92,10 @@ class WorkspaceVersionError(WorkspaceError):
 
 class WorkspaceBusy(WorkspaceError):
     exit_code = 7
+
+
+class WorkspaceUnreachable(WorkspaceError):
+    pass
 
 
 class ManifestError(KeepsetError):

@@ -1,4 +1,7 @@
-"""Writing files so that a kill at any moment leaves the old content or the new, never half of one."""
+"""Writing files so that a kill at any moment leaves the old content or the new, never half of one.
+
+On an object store (``keepset.storage``) a file is written locally and goes up whole.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from keepset.errors import WorkspaceNotWritable
+from keepset.storage import StoredPath
 
-__all__ = ["append_line", "atomic_path", "read_json", "refusals", "write_bytes", "write_json"]
+__all__ = [
+    "append_line", "atomic_path", "local", "move_in", "read_json", "read_lines", "refusals", "write_bytes", "write_json",
+]  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -23,6 +29,12 @@ def atomic_path(path: Path, *, exclusive: bool = False) -> Iterator[Path]:
     With ``exclusive``, raise ``FileExistsError`` if ``path`` is there already (decided by the file system,
     so that of several processes exactly one wins). Raises ``WorkspaceNotWritable`` if the disk refuses.
     """
+    if isinstance(path, StoredPath):
+        from keepset.storage.copies import uploading
+
+        with uploading(path, exclusive=exclusive) as part:
+            yield part
+        return
     part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,6 +67,25 @@ def write_json(path: Path, document: Any, *, exclusive: bool = False) -> None:
     )
 
 
+def move_in(part: Path, path: Path) -> None:
+    """Make the finished local file ``part`` be ``path``, whatever was there. Not synced.
+
+    Raises ``WorkspaceNotWritable`` if the disk refuses.
+    """
+    if isinstance(path, StoredPath):
+        with atomic_path(path) as fresh:
+            part.replace(fresh)
+        return
+    with refusals(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.replace(path)
+
+
+def local(path: Path) -> Path:
+    """``path`` itself, or a local copy of what is there on an object store. Raises ``FileNotFoundError``."""
+    return Path(os.fspath(path)) if isinstance(path, StoredPath) else path
+
+
 def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
@@ -63,6 +94,11 @@ def append_line(path: Path, line: str) -> None:
     """Append one line and sync it. One write call to a file opened for appending is never interleaved."""
     if "\n" in line:
         raise ValueError("a log line holds no newline")
+    if isinstance(path, StoredPath):
+        from keepset.storage import lines
+
+        lines.append(path, line)
+        return
     with refusals(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -71,6 +107,18 @@ def append_line(path: Path, line: str) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines that were appended, in their order; none if there is no such log."""
+    if isinstance(path, StoredPath):
+        from keepset.storage import lines
+
+        return lines.read(path)
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
 
 
 @contextlib.contextmanager

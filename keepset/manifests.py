@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from keepset.errors import ManifestError, ManifestMissing, WorkspaceVersionError
-from keepset.files import atomic_path
+from keepset.files import atomic_path, local
 from keepset.schemas import SCHEMA_VERSION, SCHEMAS, ManifestSchema
 
 if TYPE_CHECKING:
@@ -255,8 +254,13 @@ def read_header(path: Path) -> Header:
 
     Raises ``ManifestMissing``, ``ManifestError`` (damaged or not ours) or ``WorkspaceVersionError``.
     """
+    return _header(path, path)
+
+
+def _header(path: Path, file: Path) -> Header:
+    """``file``: where the bytes of ``path`` are, ``path`` itself or a local copy."""
     try:
-        meta = pq.read_metadata(path).metadata or {}
+        meta = pq.read_metadata(local(file)).metadata or {}
     except FileNotFoundError as e:
         raise _missing(path) from e
     except (pa.ArrowInvalid, OSError) as e:
@@ -280,14 +284,24 @@ def read(path: Path, schema: str) -> Manifest:
 
     Raises ``ManifestMissing``, ``ManifestError`` or ``WorkspaceVersionError``.
     """
-    header = read_header(path)
-    if header.schema != schema:
-        raise ManifestError(f"{path} holds the manifest '{header.schema}', not '{schema}'.")
+    header, file = _opened(path, schema)
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(file)
     except (pa.ArrowInvalid, OSError) as e:
         raise _damaged(path, e) from e
     return Manifest(path, header, table_from_rows(schema, table.replace_schema_metadata(None)))
+
+
+def _opened(path: Path, schema: str) -> tuple[Header, Path]:
+    """The header, and the file that it stands in."""
+    try:
+        file = local(path)
+    except FileNotFoundError as e:
+        raise _missing(path) from e
+    header = _header(path, file)
+    if header.schema != schema:
+        raise ManifestError(f"{path} holds the manifest '{header.schema}', not '{schema}'.")
+    return header, file
 
 
 def batches(
@@ -297,17 +311,15 @@ def batches(
 
     Raises as ``read`` does; the columns are as they were checked when written.
     """
-    header = read_header(path)
-    if header.schema != schema:
-        raise ManifestError(f"{path} holds the manifest '{header.schema}', not '{schema}'.")
+    _, file = _opened(path, schema)
     try:
-        with pq.ParquetFile(path) as file:
-            for number in range(file.num_row_groups):
-                rows = file.metadata.row_group(number).num_rows
+        with pq.ParquetFile(file) as parquet:
+            for number in range(parquet.num_row_groups):
+                rows = parquet.metadata.row_group(number).num_rows
                 if start >= rows:
                     start -= rows
                     continue
-                group = file.read_row_group(number, columns=columns).slice(start)
+                group = parquet.read_row_group(number, columns=columns).slice(start)
                 yield from group.to_batches(max_chunksize=size)
                 start = 0
     except (pa.ArrowInvalid, OSError) as e:
@@ -325,8 +337,6 @@ def fingerprint(stage: str, parents: Mapping[str, str], config: Mapping[str, Any
 
 def up_to_date(path: Path, wanted: str) -> Header | None:
     """The header of the manifest at ``path`` if it was written with the fingerprint ``wanted``."""
-    if not path.exists():
-        return None
     try:
         header = read_header(path)
     except ManifestMissing:
@@ -337,7 +347,7 @@ def up_to_date(path: Path, wanted: str) -> Header | None:
 def _missing(path: Path) -> ManifestMissing:
     stage = {"urls": "scrape", "downloads": "download", "images": "validate"}.get(path.stem, "split")
     return ManifestMissing(
-        f"There is no {path.name} in {os.fspath(path.parent)}.",
+        f"There is no {path.name} in {path.parent}.",
         f"Run `keepset {stage}` first, or the whole chain with `keepset run`.",
     )
 

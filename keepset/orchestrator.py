@@ -19,6 +19,7 @@ import httpx
 from keepset.errors import OrchestratorError, WorkspaceBusy
 from keepset.files import read_json
 from keepset.stages import Progress
+from keepset.storage import scratch
 from keepset.workspace import Workspace
 
 __all__ = ["FlowRun", "Orchestrator", "RunState", "connect", "login_file"]
@@ -63,7 +64,7 @@ class RunState:
 
 
 def login_file(root: Path) -> Path:
-    return root / "prefect" / "login"
+    return scratch(root) / "prefect" / "login"
 
 
 def is_running(root: Path) -> bool:
@@ -77,7 +78,7 @@ def is_running(root: Path) -> bool:
 
 def is_worked_on(ws: Workspace, run_id: str) -> bool:
     """Whether a living process works on this flow run (it holds the run's lock; ``flows/presence.py``)."""
-    path = ws.root / "locks" / f"run-{run_id}.lock"
+    path = ws.scratch / "locks" / f"run-{run_id}.lock"
     if not path.exists():
         return False
     try:
@@ -90,7 +91,7 @@ def is_worked_on(ws: Workspace, run_id: str) -> bool:
 def connect(ws: Workspace) -> Orchestrator | None:
     """The server of the stack that runs this workspace, or of ``PREFECT_API_URL``; None if there is none."""
     try:
-        url = str(read_json(ws.root / "stack.json")["api_url"])
+        url = str(read_json(ws.scratch / "stack.json")["api_url"])
     except (FileNotFoundError, KeyError):
         url = os.environ.get("PREFECT_API_URL", "")
     return Orchestrator(url, ws) if url else None

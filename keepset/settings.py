@@ -9,10 +9,12 @@ from __future__ import annotations
 import functools
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from keepset.storage import locate
 
 __all__ = ["Settings", "settings"]
 
@@ -20,7 +22,13 @@ __all__ = ["Settings", "settings"]
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="KEEPSET_", frozen=True, extra="ignore")
 
-    workspace: Path = Field(Path("data/workspace"), description="Default workspace folder.")
+    workspace: Annotated[Path, AfterValidator(locate)] = Field(
+        Path("data/workspace"), description="Default workspace: a folder, or s3://BUCKET/PREFIX."
+    )
+    cache: Path = Field(
+        default_factory=lambda: Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "keepset",
+        description="Where local copies of a workspace on s3:// lie. May be deleted at any time.",
+    )
     workers: int = Field(
         default_factory=lambda: os.cpu_count() or 1, ge=1, description="Processes that decode images."
     )

@@ -111,7 +111,7 @@ def _stack(ws: Workspace) -> dict[str, Any] | None:
     from keepset.orchestrator import is_running
 
     try:
-        found: dict[str, Any] = read_json(ws.root / "stack.json")
+        found: dict[str, Any] = read_json(ws.scratch / "stack.json")
     except FileNotFoundError:
         return None
     keys = ("api_url", "ui_url", "web_url", "started_at", "pids")

@@ -1,5 +1,7 @@
 """The workspace: one folder that holds everything known about one data set. The state of record.
 
+The folder is on disk, or under a prefix of an S3-compatible bucket (``s3://bucket/prefix``, ``docs/storage.md``).
+
 keepset.json                    what this folder is: schema version, id, name
 config.json                     the run config in force
 manifests/                      urls, downloads, images (.parquet)
@@ -11,7 +13,8 @@ models/promoted.json            the model in use
 reports/<model id>/             report.html, report.json
 batches/<batch id>/             batch.json, candidates.parquet, decisions.jsonl, approval.json
 audit.jsonl                     who changed what, when and why; only ever appended to
-journal/  cache/  locks/  logs/ what may be deleted: resume journals, decoded pixels, features
+journal/  cache/  locks/  logs/ what may be deleted: resume journals, decoded pixels, features. Of a workspace on a
+                                bucket these are in a folder of each machine (``scratch``)
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keepset import manifests
 from keepset.config import RunConfig, saved_config
@@ -37,8 +40,12 @@ from keepset.errors import (
     WorkspaceNotWritable,
     WorkspaceVersionError,
 )
-from keepset.files import append_line, read_json, write_json
+from keepset.files import append_line, read_json, read_lines, write_json
 from keepset.schemas import SCHEMA_VERSION
+from keepset.storage import StoredPath, locate, scratch
+
+if TYPE_CHECKING:
+    from keepset.storage.carrying import Held
 
 __all__ = ["SHA256", "Workspace"]
 
@@ -63,7 +70,7 @@ class Workspace:
         Raises ``WorkspaceError`` if the folder holds something else, ``WorkspaceNotWritable`` or
         ``WorkspaceVersionError``.
         """
-        root = root.expanduser().resolve()
+        root = locate(root)
         if (root / "keepset.json").exists():
             return cls.open(root)
         if root.exists() and not root.is_dir():
@@ -81,7 +88,7 @@ class Workspace:
     @classmethod
     def open(cls, root: Path) -> Workspace:
         """Open an existing workspace. Raises ``WorkspaceError`` or ``WorkspaceVersionError``."""
-        root = root.expanduser().resolve()
+        root = locate(root)
         try:
             marker = read_json(root / "keepset.json")
             version, found = marker["schema_version"], cls(root, marker["id"], marker["name"])
@@ -101,6 +108,10 @@ class Workspace:
                 f"The workspace {root} has schema version {version}; this Keepset works with {SCHEMA_VERSION}.",
                 "Use the Keepset that made it, or start a new workspace.",
             )
+        if isinstance(root, StoredPath):
+            from keepset.storage.copies import forget_all_of_another
+
+            forget_all_of_another(root, found.id)
         return found
 
     # -- the run config ----------------------------------------------------------------------------
@@ -142,12 +153,17 @@ class Workspace:
         return {"urls": self.urls, "downloads": self.downloads, "images": self.images}
 
     @property
+    def scratch(self) -> Path:
+        """A local folder for what may be deleted, and for what belongs to this machine: the root itself on disk."""
+        return scratch(self.root)
+
+    @property
     def cache(self) -> Path:
-        return self.root / "cache"
+        return self.scratch / "cache"
 
     @property
     def journal(self) -> Path:
-        return self.root / "journal"
+        return self.scratch / "journal"
 
     @property
     def models(self) -> Path:
@@ -166,6 +182,17 @@ class Workspace:
 
     def thumb(self, sha256: str) -> Path:
         return self.root / f"thumbs/{_checked(sha256)[:2]}/{sha256}.jpg"
+
+    def held_blobs(self) -> Held:
+        """Which pictures there are now; on a bucket one listing answers for all."""
+        from keepset.storage.carrying import Held
+
+        return Held(self.root / "blobs", self.blob)
+
+    def held_thumbs(self) -> Held:
+        from keepset.storage.carrying import Held
+
+        return Held(self.root / "thumbs", self.thumb)
 
     # -- revisions of the data set -----------------------------------------------------------------
 
@@ -210,10 +237,7 @@ class Workspace:
         append_line(self.root / "audit.jsonl", json.dumps(row, sort_keys=True))
 
     def audit_log(self) -> list[dict[str, Any]]:
-        path = self.root / "audit.jsonl"
-        if not path.exists():
-            return []
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return [json.loads(line) for line in read_lines(self.root / "audit.jsonl")]
 
     # -- locks -------------------------------------------------------------------------------------
 
@@ -221,9 +245,10 @@ class Workspace:
     def lock(self, name: str, *, wait: bool = True) -> Iterator[None]:
         """Hold the lock ``name`` of this workspace. The kernel frees it when the process dies.
 
-        Raises ``WorkspaceBusy`` at once if ``wait`` is false and another process holds it.
+        On a bucket a lease is held too, for other machines (``keepset.storage.leases``). Raises ``WorkspaceBusy`` at
+        once if ``wait`` is false and another process holds it.
         """
-        path = self.root / "locks" / f"{name}.lock"
+        path = self.scratch / "locks" / f"{name}.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a+") as f:
             try:
@@ -233,11 +258,19 @@ class Workspace:
                     f"Another run is working on '{name}' in {self.root}.",
                     "Wait for it to end (`keepset status` shows it), or use another workspace.",
                 ) from e
-            yield
+            if not isinstance(self.root, StoredPath):
+                yield
+                return
+            from keepset.storage.leases import lease
+
+            with lease(self.root, name, wait=wait):
+                yield
 
     def check_writable(self) -> None:
         """Raise ``WorkspaceNotWritable`` now rather than in the middle of a run."""
-        if not os.access(self.root, os.W_OK | os.X_OK):
+        if isinstance(self.root, StoredPath):
+            (self.root / "locks" / "probe").write_bytes(b"written to see whether it can be\n")
+        elif not os.access(self.root, os.W_OK | os.X_OK):
             raise WorkspaceNotWritable(
                 f"{self.root} is not writable.", "Give this user write access, or choose another --workspace."
             )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from keepset.stages import EngineKind
+from keepset.storage import locate
 
 if TYPE_CHECKING:
     from keepset.config import RunConfig
@@ -31,7 +32,10 @@ WorkspaceOption = Annotated[
     typer.Option(
         "--workspace",
         "-w",
-        help="Folder that holds everything about one data set. Default: KEEPSET_WORKSPACE, or data/workspace.",
+        parser=locate,
+        metavar="DIR",
+        help="Folder, or s3://BUCKET/PREFIX, that holds everything about one data set. "
+        "Default: KEEPSET_WORKSPACE, or data/workspace.",
         show_default=False,
     ),
 ]

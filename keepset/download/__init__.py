@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,10 +15,11 @@ from keepset import manifests
 from keepset.config import RunConfig
 from keepset.download.lanes import in_lane, split_in_lanes
 from keepset.download.local import changed
-from keepset.journal import Journal
+from keepset.journal import Journal, open_journal
 from keepset.manifests import Header
 from keepset.reasons import ItemStatus
 from keepset.stages import SILENT, Progress, Shard, Stage, StageResult, shards
+from keepset.storage.carrying import Held
 from keepset.workspace import Workspace
 
 __all__ = ["Shard", "download", "is_current", "merge", "plan", "run_shard"]
@@ -55,13 +57,12 @@ def plan(ws: Workspace, config: RunConfig, lanes: int = 0, *, retry_failed: bool
     """
     with _journal(ws) as journal:
         journal.settle()
+        known = _Known(ws, journal, ws.held_blobs(), _due(config), retry_failed)
         ranges = shards(manifests.read_header(ws.urls).rows, config.download.shard_size * max(1, lanes))
         if lanes:
-            found = ((r, _todo(ws, config, r, journal, retry_failed=retry_failed)) for r in ranges)
+            found = ((r, known.todo(r)) for r in ranges)
             return [s for whole, todo in found for s in split_in_lanes(whole, (u for u, _ in todo), lanes)]
-        return [
-            r for r in ranges if any(True for _ in _todo(ws, config, r, journal, retry_failed=retry_failed))
-        ]
+        return [r for r in ranges if any(True for _ in known.todo(r))]
 
 
 def run_shard(
@@ -77,20 +78,20 @@ def _fetch(
     from keepset.download.run import Run
 
     with _journal(ws, shard) as journal:
-        count = _count(ws, config, shard, journal, retry_failed=retry_failed)
+        known = _Known(ws, journal, ws.held_blobs(), _due(config), retry_failed)
+        count = _count(known, shard)
         if count:
             progress.start("downloading", count)
-            todo = _todo(ws, config, shard, journal, retry_failed=retry_failed)
-            asyncio.run(Run(ws, config, journal, progress).all(todo))
+            asyncio.run(Run(ws, config, journal, progress, known.held).all(known.todo(shard)))
     return count
 
 
-def _count(ws: Workspace, config: RunConfig, shard: Shard, journal: Journal, *, retry_failed: bool) -> int:
+def _count(known: _Known, shard: Shard) -> int:
     """How much there is to do. Where nothing was done yet, the list need not be looked up line by line for that."""
-    if len(journal) or shard.lanes or shard.start:
-        return sum(1 for _ in _todo(ws, config, shard, journal, retry_failed=retry_failed))
+    if len(known.journal) or shard.lanes or shard.start:
+        return sum(1 for _ in known.todo(shard))
     left, count = shard.stop, 0
-    for batch in manifests.batches(ws.urls, "urls", ("status",), size=_PIECE):
+    for batch in manifests.batches(known.ws.urls, "urls", ("status",), size=_PIECE):
         count += pc.sum(pc.equal(batch["status"].slice(0, left), str(ItemStatus.OK))).as_py() or 0
         left -= min(left, batch.num_rows)
     return count
@@ -171,7 +172,7 @@ def _fingerprint(ws: Workspace, config: RunConfig) -> str:
 
 def _journal(ws: Workspace, shard: Shard | None = None) -> Journal:
     """By URL: a line that moves to another list or class is not fetched again."""
-    return Journal(ws.journal / "download.sqlite", shard.journal_part if shard else "")
+    return open_journal(ws, "download", shard.journal_part if shard else "")
 
 
 def _pieces(ws: Workspace, shard: Shard, journal: Journal) -> Iterator[tuple[list[Row], dict[str, Row]]]:
@@ -186,29 +187,26 @@ def _pieces(ws: Workspace, shard: Shard, journal: Journal) -> Iterator[tuple[lis
             return
 
 
-def _todo(
-    ws: Workspace, config: RunConfig, shard: Shard, journal: Journal, *, retry_failed: bool = False
-) -> Iterator[tuple[Row, Row | None]]:
-    """What is to be asked for: the URL's row, and the journal's row if it was asked for before."""
-    due = _due(config)
-    for urls, done in _pieces(ws, shard, journal):
-        yield from ((u, done.get(u["url"])) for u in _open(ws, urls, done, due, retry_failed))
+@dataclass(frozen=True)
+class _Known:
+    """What decides whether a URL is to be asked for. Finished before ``due`` (ISO 8601): asked for again."""
 
+    ws: Workspace
+    journal: Journal
+    held: Held
+    due: str
+    retry_failed: bool = False
 
-def _open(
-    ws: Workspace, urls: Sequence[Row], done: dict[str, Row], due: str, retry_failed: bool
-) -> Iterator[Row]:
-    for u in urls:
-        row = done.get(u["url"])
-        if row is None or row["finished_at"] < due or changed(u, row) or not _kept(ws, row, retry_failed):
-            yield u
+    def todo(self, shard: Shard) -> Iterator[tuple[Row, Row | None]]:
+        """What is to be asked for: the URL's row, and the journal's row if it was asked for before."""
+        for urls, done in _pieces(self.ws, shard, self.journal):
+            for u in urls:
+                row = done.get(u["url"])
+                if row is None or row["finished_at"] < self.due or changed(u, row) or not self._kept(row):
+                    yield u, row
 
-
-def _kept(ws: Workspace, row: Row, retry_failed: bool) -> bool:
-    """Whether the journal's word still holds: a failure that is accepted, or a blob that a power cut left whole."""
-    if row["status"] != ItemStatus.OK:
-        return not retry_failed
-    try:
-        return bool(ws.blob(row["sha256"]).stat().st_size == row["bytes"])
-    except FileNotFoundError:
-        return False
+    def _kept(self, row: Row) -> bool:
+        """Whether the journal's word still holds: a failure that is accepted, or a blob that a power cut left whole."""
+        if row["status"] != ItemStatus.OK:
+            return not self.retry_failed
+        return bool(self.held.size(row["sha256"]) == row["bytes"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ from keepset.download.lanes import host_of
 from keepset.download.local import copy_in
 from keepset.download.turns import Turns
 from keepset.errors import KeepsetError
-from keepset.files import refusals
+from keepset.files import move_in
 from keepset.journal import Journal
 from keepset.reasons import DownloadReason, ItemStatus
 from keepset.settings import settings
 from keepset.stages import Progress
+from keepset.storage import StoredPath
+from keepset.storage.carrying import AT_ONCE, Held
 from keepset.workspace import Workspace
 
 __all__ = ["Run"]
@@ -38,8 +41,10 @@ class _Item:
 
 
 class Run:
-    def __init__(self, ws: Workspace, config: RunConfig, journal: Journal, progress: Progress) -> None:
-        self.ws, self.config, self.journal, self.progress = ws, config, journal, progress
+    def __init__(
+        self, ws: Workspace, config: RunConfig, journal: Journal, progress: Progress, held: Held
+    ) -> None:
+        self.ws, self.config, self.journal, self.progress, self.held = ws, config, journal, progress, held
         self.parts = ws.journal / "parts"
         self.rng = random.Random(config.seed)  # noqa: S311 - jitter, not secrets
         self.failed = self.bytes = 0
@@ -58,6 +63,7 @@ class Run:
         self.fetcher = Fetcher(cfg, self.parts, agent, transport=settings().transport)
         free = asyncio.Semaphore(cfg.connections)
         stopped: BaseException | None = None
+        self.carriers = ThreadPoolExecutor(AT_ONCE, "blobs")  # begins no thread before it is needed
         try:
             async with asyncio.TaskGroup() as group:
                 await free.acquire()
@@ -68,13 +74,14 @@ class Run:
             stopped = several.exceptions[0]
         finally:
             await self.fetcher.close()
+            self.carriers.shutdown()
         if stopped:  # raised here, not above: a cycle of contexts cannot travel from a Dask worker
             raise stopped
 
     async def _one(self, host: str, item: _Item, free: asyncio.Semaphore) -> None:
         try:
             part = await self._attempt(item)
-            row = self._kept(item, part) if part else self._unchanged(item)
+            row = await self._kept(item, part) if part else self._unchanged(item)
         except Trouble as e:
             if self._again(host, item, e):
                 return
@@ -103,7 +110,7 @@ class Run:
         return await self.fetcher.fetch(wanted, item.facts)
 
     def _have(self, row: Row) -> bool:
-        return self.ws.blob(row["sha256"]).exists()
+        return self.held.size(row["sha256"]) is not None
 
     def _again(self, host: str, item: _Item, trouble: Trouble) -> bool:
         """Put the item back into the queue if asking again may help, with full jitter or as long as the host says."""
@@ -118,13 +125,15 @@ class Run:
         self.turns.again(host, item, wait, whole_host=limited)
         return True
 
-    def _kept(self, item: _Item, part: Path) -> Row:
+    async def _kept(self, item: _Item, part: Path) -> Row:
         facts = item.facts
         assert facts.sha256
         blob = self.ws.blob(facts.sha256)
-        with refusals(blob):
-            blob.parent.mkdir(parents=True, exist_ok=True)
-            part.replace(blob)  # the same bytes if it was there; whole again if a power cut had cut it short
+        # The same bytes if it was there; whole again if a power cut had cut it short.
+        if isinstance(blob, StoredPath):
+            await asyncio.get_running_loop().run_in_executor(self.carriers, move_in, part, blob)
+        else:
+            move_in(part, blob)
         return _row(
             item, {"status": "ok", "sha256": facts.sha256, "bytes": facts.bytes, "format": facts.format}
         )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from keepset.errors import ModelError
 from keepset.export.familiar import Familiar, familiar, forward, held_out
-from keepset.files import atomic_path
+from keepset.files import atomic_path, local
 from keepset.models import ModelRecord, load_record
 from keepset.workspace import Workspace
 
@@ -54,7 +54,7 @@ def _is_current(path: Path) -> bool:
     """Whether this code wrote it: an export of an older version is made again."""
     import onnx
 
-    facts = {p.key: p.value for p in onnx.load(str(path), load_external_data=False).metadata_props}
+    facts = {p.key: p.value for p in onnx.load(local(path), load_external_data=False).metadata_props}
     return facts.get("version") == VERSION
 
 

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image, ImageOps
 
 from keepset.errors import ModelError
+from keepset.files import local
 from keepset.pixels import Preprocess, model_input, to_rgb
 from keepset.predict.intake import DEFAULT_LIMITS, Limits, open_image
+from keepset.storage import locate
 
 if TYPE_CHECKING:
     import numpy as np
@@ -120,7 +122,7 @@ def load(path: str | Path, *, unsure_below: float = 0.6, threads: int = 1) -> Pr
 
     Raises ``ModelError`` if there is none, or it is not a model that Keepset exported.
     """
-    return Predictor(find(Path(path).expanduser()), unsure_below=unsure_below, threads=threads)
+    return Predictor(find(locate(path)), unsure_below=unsure_below, threads=threads)
 
 
 def find(path: Path) -> Path:
@@ -150,6 +152,6 @@ def session(path: Path, threads: int = 1) -> Any:
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads cost nothing
     try:
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(str(local(path)), options, providers=["CPUExecutionProvider"])
     except Exception as e:  # onnxruntime's errors share no public base
         raise ModelError(f"{path} cannot be loaded: {e}.", "Export it again.") from e

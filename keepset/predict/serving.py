@@ -19,6 +19,7 @@ from keepset.predict.model import Predictor, find, load
 from keepset.predict.queueing import Answer, Busy, Item, Lines, Options
 from keepset.reasons import ImageReason
 from keepset.settings import settings
+from keepset.storage import StoredPath
 from keepset.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ __all__ = ["Answer", "Busy", "Options", "Service", "Serving"]
 
 log = logging.getLogger("keepset.predict")
 WATCH_S = 0.5
+_WATCH_STORE_S = 15.0  # a look costs six requests
 Stamp = tuple[str, int, int]
 
 
@@ -100,7 +102,7 @@ class Service:
                 threading.Thread(target=self._watch, daemon=True).start()
 
     def _watch(self) -> None:
-        while not self._stop.wait(WATCH_S):
+        while not self._stop.wait(_WATCH_STORE_S if isinstance(self.ws.root, StoredPath) else WATCH_S):
             try:
                 self.refresh()
             except Exception:  # the old model goes on, whatever is wrong with the new one

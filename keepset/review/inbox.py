@@ -11,6 +11,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from keepset.files import read_lines
 from keepset.review.memory import Past
 from keepset.workspace import SHA256, Workspace
 
@@ -33,10 +34,7 @@ class Correction:
 
 def read(ws: Workspace) -> list[Correction]:
     """All readable rows, oldest first. The file is written by a web page, so a bad line is passed over."""
-    path = ws.root / "inbox.jsonl"
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = read_lines(ws.root / "inbox.jsonl")
     return [c for line in lines if (c := _parsed(line)) is not None]
 
 

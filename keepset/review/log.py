@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keepset.files import append_line
+from keepset.files import append_line, read_lines
 from keepset.reasons import Action
+from keepset.storage import StoredPath
 
 __all__ = ["Mark", "MarkState", "append", "fold", "last_standing", "last_undone", "read"]
 
@@ -44,9 +45,7 @@ class MarkState:
 
 def read(path: Path) -> list[dict[str, Any]]:
     """All lines in order. A line torn by a power cut counts as a line, and says nothing."""
-    if not path.exists():
-        return []
-    return [_parsed(line) for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
+    return [_parsed(line) for line in read_lines(path)]
 
 
 def _parsed(line: str) -> dict[str, Any]:
@@ -59,7 +58,7 @@ def _parsed(line: str) -> dict[str, Any]:
 
 def append(path: Path, event: dict[str, Any]) -> None:
     """Append one event, synced. The caller holds the batch's lock."""
-    if path.exists() and path.stat().st_size:
+    if not isinstance(path, StoredPath) and path.exists() and path.stat().st_size:
         with path.open("rb") as f:
             f.seek(-1, 2)
             torn = f.read(1) != b"\n"

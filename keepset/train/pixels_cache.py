@@ -17,6 +17,7 @@ from keepset.files import atomic_path
 from keepset.pixels import Preprocess, decode, model_input
 from keepset.settings import settings
 from keepset.stages import Progress
+from keepset.storage.carrying import bring
 from keepset.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class PixelCache:
             return
         progress.start("decoding images once", len(missing))
         with ThreadPoolExecutor(settings().workers) as pool:
-            for _ in pool.map(self._decode, missing):
+            blobs = bring(self.ws.blob(s) for s in missing)
+            for _ in pool.map(self._decode, missing, blobs):
                 progress.advance()
 
     def read(self, shas: Sequence[str]) -> npt.NDArray[np.uint8]:
@@ -50,9 +52,9 @@ class PixelCache:
     def _path(self, sha: str) -> Path:
         return self.folder / sha[:2] / f"{sha}.npy"
 
-    def _decode(self, sha: str) -> None:
+    def _decode(self, sha: str, blob: Path) -> None:
         try:
-            image = decode(self.ws.blob(sha).read_bytes(), shortest=self.spec.resize)
+            image = decode(blob.read_bytes(), shortest=self.spec.resize)
         except (OSError, ValueError) as e:
             raise TrainingError(
                 f"The image {sha} cannot be read: {e}.",

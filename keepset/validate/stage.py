@@ -19,11 +19,12 @@ from keepset import manifests
 from keepset.config import RunConfig
 from keepset.duplicates import Pictures, group
 from keepset.errors import StageError
-from keepset.journal import Journal
+from keepset.journal import Journal, open_journal
 from keepset.manifests import Header
 from keepset.reasons import ImageReason, ItemStatus
 from keepset.settings import settings
 from keepset.stages import SILENT, Progress, Shard, Stage, StageResult, shards
+from keepset.storage.carrying import Held, bring, delivered, landing
 from keepset.validate.distinct import Distinct, addresses
 from keepset.validate.look import Job, PixelJob, look, pixel_digest
 from keepset.validate.pool import Lost, run_jobs
@@ -55,7 +56,7 @@ def plan(ws: Workspace, config: RunConfig, lanes: int = 0) -> list[Shard]:
 
     Raises ``WorkspaceBusy`` if a worker of an earlier run still writes.
     """
-    with Journal(_journal_path(ws, config)) as journal:
+    with open_journal(ws, _journal_name(config)) as journal:
         journal.settle()
     found = shards(len(Distinct(ws)), config.validate_.shard_size)
     return [replace(s, lane=s.number, lanes=len(found)) for s in found] if lanes else found
@@ -68,16 +69,23 @@ def run_shard(ws: Workspace, config: RunConfig, shard: Shard, progress: Progress
     """
     cfg, rejected = config.validate_, 0
     mine = addresses(ws, shard.start, shard.stop)
-    with Journal(_journal_path(ws, config), shard.journal_part) as journal:
-        known = journal.get(mine)
-        todo = [s for s in mine if s not in known or not _settled(ws, known[s])]
+    with open_journal(ws, _journal_name(config), shard.journal_part) as journal:
+        known, thumbs = journal.get(mine), ws.held_thumbs()
+        todo = [s for s in mine if s not in known or not _settled(thumbs, known[s])]
         if not todo:
             return {"looked_at": 0}
         progress.start("validating images", len(todo))
         if gap := memory_limit_gap():
             progress.note(gap)
-        jobs = (Job(s, ws.blob(s), ws.thumb(s), cfg) for s in todo)
-        for job, answer in _run(look, jobs, config):
+        blobs = bring(ws.blob(s) for s in todo)
+        jobs = (Job(s, blob, landing(ws.thumb(s)), cfg) for s, blob in zip(todo, blobs, strict=True))
+
+        def thumb(seen: tuple[Job, Any]) -> tuple[Path, Path] | None:
+            job, answer = seen
+            good = not isinstance(answer, Lost) and answer["status"] == ItemStatus.OK
+            return (job.thumb, ws.thumb(job.sha256)) if good else None
+
+        for job, answer in delivered(_run(look, jobs, config), thumb):
             row = answer if not isinstance(answer, Lost) else _lost(ws, job.sha256, answer)
             row["tries"] = known.get(job.sha256, {}).get("tries", 0) + 1
             journal.put(job.sha256, row)
@@ -93,17 +101,13 @@ def _run(function: Any, jobs: Iterator[Any], config: RunConfig) -> Iterator[tupl
     )
 
 
-def _settled(ws: Workspace, row: Row) -> bool:
+def _settled(thumbs: Held, row: Row) -> bool:
     """False if the image is to be looked at again. A blob that is not there costs nothing to look for for ever."""
     if row["status"] == ItemStatus.OK:
-        return _has_content(ws.thumb(row["sha256"]))
+        return bool(thumbs.size(row["sha256"]))
     if row["reason"] == ImageReason.MISSING:
         return False
     return row["reason"] not in _OF_THE_MACHINE or row["tries"] >= _TRIES
-
-
-def _has_content(path: Path) -> bool:
-    return path.exists() and path.stat().st_size > 0
 
 
 def _lost(ws: Workspace, sha: str, lost: Lost) -> Row:
@@ -124,12 +128,14 @@ def merge(ws: Workspace, config: RunConfig, progress: Progress = SILENT) -> Stag
     counts: Counter[str] = Counter()
     copies: Counter[str] = Counter()
     unsettled = 0
-    with Journal(_journal_path(ws, config)) as journal, manifests.writing(ws.images, "images") as out:
+    thumbs = ws.held_thumbs()
+    journal_name = _journal_name(config)
+    with open_journal(ws, journal_name) as journal, manifests.writing(ws.images, "images") as out:
         journal.settle()
         progress.start("finding duplicates", None)
         groups = _groups(ws, config, facts["sha256"], journal)
         for rows in _pieces(facts, journal):
-            unsettled += sum(not _settled(ws, r) for r in rows)
+            unsettled += sum(not _settled(thumbs, r) for r in rows)
             full = [_without_tries(r) | (groups.get(r["sha256"]) or _alone(r)) for r in rows]
             counts.update(str(r.get("reason") or "ok") for r in full)
             copies.update(str(r["dup_kind"]) for r in full if r.get("dup_kind"))
@@ -176,7 +182,9 @@ def _groups(ws: Workspace, config: RunConfig, shas: pa.ChunkedArray, journal: Jo
 
     def digests(wanted: list[str]) -> dict[str, str]:
         known = {s: r["digest"] for s, r in _digests_known(journal, wanted).items()}
-        jobs = (PixelJob(s, ws.blob(s)) for s in wanted if s not in known)
+        missing = [s for s in wanted if s not in known]
+        blobs = bring(ws.blob(s) for s in missing)
+        jobs = (PixelJob(s, blob) for s, blob in zip(missing, blobs, strict=True))
         for job, answer in _run(pixel_digest, jobs, config):
             if isinstance(answer, str):
                 journal.put(f"pixels:{job.sha256}", {"sha256": job.sha256, "digest": answer})
@@ -221,8 +229,8 @@ def _fingerprint(ws: Workspace, config: RunConfig) -> str:
     return manifests.fingerprint("validate", parents, facts, VERSION)
 
 
-def _journal_path(ws: Workspace, config: RunConfig) -> Path:
+def _journal_name(config: RunConfig) -> str:
     facts = {
         k: v for k, v in config.part("validate")["validate"].items() if k not in ("shard_size", "near_bits")
     }
-    return ws.journal / f"validate-{manifests.fingerprint('look', {}, facts, VERSION)}.sqlite"
+    return f"validate-{manifests.fingerprint('look', {}, facts, VERSION)}"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from keepset.cli import output
 from keepset.errors import WorkspaceError
+from keepset.storage import scratch
 
 __all__ = ["serve"]
 
@@ -44,7 +45,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _fresh_token(workspace: Path) -> Path:
-    path = workspace / "web-token"
+    path = scratch(workspace) / "web-token"
     if not path.exists():
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # never readable by others
         with os.fdopen(descriptor, "w") as f:

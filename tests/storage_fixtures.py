@@ -1,0 +1,72 @@
+"""A real S3 server (moto's, a process of its own) and fresh buckets on it; and a proxy before it that fails at times."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("s3fs")
+
+LOGIN = {"AWS_ACCESS_KEY_ID": "keepset", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """Address of the server."""
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 30
+        while not _answers(port):
+            assert process.poll() is None
+            assert time.monotonic() < deadline, "moto does not start"
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
+@pytest.fixture
+def s3(s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """URL of a fresh bucket; the environment names the server, and a fresh cache."""
+    for name in [n for n in os.environ if n.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in (LOGIN | {"AWS_ENDPOINT_URL": s3_server}).items():
+        monkeypatch.setenv(name, value)
+    another_machine(monkeypatch, tmp_path / "cache")
+    name = f"keepset-{secrets.token_hex(4)}"
+    from keepset.storage.s3 import bucket
+
+    bucket(name)._call("create_bucket", "")
+    return f"s3://{name}"
+
+
+def another_machine(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    """From here on nothing local is known: what another machine would see."""
+    from keepset.settings import settings
+
+    monkeypatch.setenv("KEEPSET_CACHE", str(cache))
+    settings.cache_clear()
