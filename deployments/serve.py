@@ -11,6 +11,7 @@ from prefect.events import DeploymentEventTrigger
 
 from flows.build_dataset import build_dataset
 from flows.pipeline import pipeline
+from flows.predict_batch import predict_batch
 from flows.retrain import retrain
 from flows.review_batch import review_batch
 from flows.train_model import train_model
@@ -24,7 +25,7 @@ _ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyL
 
 
 def deployments(ws: Workspace, cron: str | None = None) -> list[RunnerDeployment]:
-    """The five deployments, bound to ``ws``. With ``cron``, the data set is built on that schedule."""
+    """The six deployments, bound to ``ws``. With ``cron``, the data set is built on that schedule."""
     here = {"workspace": str(ws.root)}
     tags = ["keepset", f"dataset:{ws.name}"]
     cleaned = DeploymentEventTrigger(
@@ -47,6 +48,10 @@ def deployments(ws: Workspace, cron: str | None = None) -> list[RunnerDeployment
         ),
         RunnerDeployment.from_flow(
             review_batch, "review_batch", parameters=here, tags=tags, description="Open a cleaning batch and wait for a person."
+        ),
+        RunnerDeployment.from_flow(
+            predict_batch, "predict_batch", parameters=here, tags=tags, concurrency_limit=_ONE_AT_A_TIME,
+            description="Predict a folder, a table of paths or URLs, or the data set into a Parquet file. Resumable.",
         ),
         RunnerDeployment.from_flow(
             retrain, "retrain", parameters=here, tags=tags, triggers=[cleaned], concurrency_limit=_ONE_AT_A_TIME,

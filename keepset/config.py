@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 import unicodedata
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from keepset.errors import ConfigError
 
-__all__ = ["ClassConfig", "RunConfig", "load_config", "parse_config", "saved_config"]
+__all__ = ["ClassConfig", "InboxConfig", "RunConfig", "load_config", "parse_config", "saved_config"]
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -36,6 +37,11 @@ class ClassConfig(_Section):
     folders: tuple[str, ...] = Field(
         (), description="Local folders of pictures, relative to the config file."
     )
+    tables: tuple[str, ...] = Field(
+        (),
+        description="CSV files with the columns name and label (fast.ai's cleaned.csv), whose rows of this class are "
+        "taken; names are relative to the CSV. A column split or is_valid gives the split.",
+    )
     search: dict[str, str] = Field(
         default_factory=dict,
         description="Search text by source: openverse, wikimedia, inaturalist, gbif, duckduckgo.",
@@ -51,8 +57,8 @@ class ClassConfig(_Section):
 
     @model_validator(mode="after")
     def _has_source(self) -> ClassConfig:
-        if not (self.lists or self.pages or self.folders or self.search):
-            raise ValueError(f"class '{self.name}' is empty: give it lists, pages, folders or search")
+        if not (self.lists or self.pages or self.folders or self.tables or self.search):
+            raise ValueError(f"class '{self.name}' is empty: give it lists, pages, folders, tables or search")
         return self
 
 
@@ -116,6 +122,12 @@ class GatesConfig(_Section):
 class SplitConfig(_Section):
     valid: float = Field(0.2, gt=0, lt=1, description="Share of the validation set.")
     test: float = Field(0.0, ge=0, lt=1, description="Share of a frozen test set.")
+    valid_folders: tuple[str, ...] = Field(
+        (),
+        description="Folders whose pictures are the validation set. With a split that is given (here, in test_folders "
+        "or by a table) all others are for training, and `valid` and `test` are not used.",
+    )
+    test_folders: tuple[str, ...] = Field((), description="Folders whose pictures are the test set.")
     folds: int = Field(5, ge=2, le=20, description="Folds for out-of-sample scores.")
 
 
@@ -172,6 +184,21 @@ class ReviewConfig(_Section):
     deadline_days: float = Field(14.0, gt=0, description="An unanswered batch expires after this, days.")
 
 
+class InboxConfig(_Section):
+    """Corrections by people who use the prediction page; they change nothing before a reviewer approves."""
+
+    enabled: bool = Field(False, description="Take corrections on the prediction page and by the API.")
+    max_pictures: int = Field(500, ge=1, description="Pictures that may wait, at most.")
+    max_mb: int = Field(500, ge=1, description="Size of all that wait, MB.")
+    per_minute: int = Field(30, ge=1, le=10_000, description="Corrections a minute, from everybody together.")
+    consent: str = Field(
+        "The picture is kept with this data set. If a reviewer agrees, it is used to train the model.",
+        min_length=1,
+        max_length=1000,
+        description="What a person agrees to by sending a correction.",
+    )
+
+
 class RunConfig(_Section):
     """A run's facts. Relative paths have been resolved against the config file."""
 
@@ -187,6 +214,7 @@ class RunConfig(_Section):
     train: TrainConfig = TrainConfig()
     interpret: InterpretConfig = InterpretConfig()
     review: ReviewConfig = ReviewConfig()
+    inbox: InboxConfig = InboxConfig()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -286,6 +314,7 @@ _CONFIG_HELP = "Mend it and run the same command again; docs/config.md lists eve
 
 
 def _absolute(data: dict[str, Any], base: Path) -> dict[str, Any]:
+    data = data | {"split": _absolute_split(data.get("split"), base)} if "split" in data else data
     classes = data.get("classes")
     if not isinstance(classes, list | tuple):
         return data
@@ -293,11 +322,20 @@ def _absolute(data: dict[str, Any], base: Path) -> dict[str, Any]:
     for c in classes:
         if isinstance(c, dict):
             c = dict(c)
-            for key in ("lists", "folders"):
+            for key in ("lists", "folders", "tables"):
                 if isinstance(c.get(key), list | tuple):
                     c[key] = [str((base / p).resolve()) if isinstance(p, str) else p for p in c[key]]
         resolved.append(c)
     return data | {"classes": resolved}
+
+
+def _absolute_split(section: Any, base: Path) -> Any:
+    if not isinstance(section, dict):
+        return section
+    keys = [k for k in ("valid_folders", "test_folders") if isinstance(section.get(k), list | tuple)]
+    return section | {
+        k: [str((base / p).resolve()) if isinstance(p, str) else p for p in section[k]] for k in keys
+    }
 
 
 def _explain(e: ValidationError) -> str:
@@ -331,15 +369,17 @@ def _keys_at(loc: tuple[Any, ...]) -> list[str]:
 
 def _sources_exist(config: RunConfig, where: str) -> None:
     for c in config.classes:
-        for p in c.lists:
-            if not Path(p).is_file():
-                raise ConfigError(
-                    f"{where}: class '{c.name}' names the URL list {p}, which is not a file.",
-                    "Give the right path (relative to the config file), or take it out.",
-                )
-        for p in c.folders:
-            if not Path(p).is_dir():
-                raise ConfigError(
-                    f"{where}: class '{c.name}' names the folder {p}, which is not a folder.",
-                    "Give the right path (relative to the config file), or take it out.",
-                )
+        _must_be(Path.is_file, c.lists, f"{where}: class '{c.name}' names the URL list", "a file")
+        _must_be(Path.is_file, c.tables, f"{where}: class '{c.name}' names the table", "a file")
+        _must_be(Path.is_dir, c.folders, f"{where}: class '{c.name}' names the folder", "a folder")
+    given = (*config.split.valid_folders, *config.split.test_folders)
+    _must_be(Path.is_dir, given, f"{where}: [split] names the folder", "a folder")
+
+
+def _must_be(kind: Callable[[Path], bool], paths: Iterable[str], said: str, what: str) -> None:
+    for p in paths:
+        if not kind(Path(p)):
+            raise ConfigError(
+                f"{said} {p}, which is not {what}.",
+                "Give the right path (relative to the config file), or take it out.",
+            )

@@ -243,6 +243,47 @@ def _schemas() -> dict[str, ManifestSchema]:
             ),
             {"suggestion": r.Action, "split": r.Split},
         ),
+        ManifestSchema(
+            "batch_inputs",
+            "What a batch prediction was asked for, one row a picture, in the order of its source.",
+            ("input",),
+            pa.schema(
+                [
+                    _f("input", pa.string(), "path, URL or sha256, as the source gives it"),
+                    _f("place", pa.string(), "where its bytes are: an absolute path, or a URL"),
+                    _f("stamp", pa.string(), "size and time of a file when it was listed, else empty"),
+                ]
+            ),
+        ),
+        ManifestSchema(
+            "batch_predictions",
+            "What a model says of the pictures of a batch prediction, in their order.",
+            ("input",),
+            pa.schema(
+                [
+                    _f("input", pa.string(), "path, URL or sha256, as the source gives it"),
+                    *_outcome(),
+                    _f("label", pa.string(), "the likeliest class", null=True),
+                    _f("probability", pa.float32(), "its calibrated probability, 0 to 1", null=True),
+                    _f("outcome", pa.string(), "sure or unsure", null=True),
+                    _f("unfamiliar", pa.bool_(), "unlike the training images", null=True),
+                    _f(
+                        "distance",
+                        pa.float32(),
+                        "mean cosine distance to the 5 nearest training images, 0 to 2",
+                        null=True,
+                    ),
+                    _f(
+                        "probs",
+                        pa.list_(pa.float32()),
+                        "one a class, in the order of `classes` in the file's metadata; empty if not ok",
+                    ),
+                    _f("model_id", pa.string(), "model that was asked"),
+                    _f("predicted_at", _TIME, "when", volatile=True),
+                ]
+            ),
+            {"status": r.ItemStatus},
+        ),
     ]
     return {s.name: s for s in found}
 

@@ -7,18 +7,24 @@ together two groups on different sides would be a leak wherever it went: it beco
 
 Sides are the yardstick and never change. Folds are not: where groups have merged, all take the fold that most of them
 have, so that no image is scored by a model that saw its copy.
+
+Where a source gives the sides (``keepset.given``), they are taken as they are: nothing is topped up, and a training
+picture that is a copy of a validation picture becomes a row that is not active.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from keepset import manifests
 from keepset.config import RunConfig
 from keepset.errors import ManifestMissing
+from keepset.given import given_sides
+from keepset.inbox import WAITING
 from keepset.manifests import Header
 from keepset.reasons import ItemStatus, Split
 from keepset.stages import SILENT, Progress, Stage, StageResult
@@ -44,8 +50,9 @@ def split(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> S
             message = f"up to date: revision {revision} has all {len(known)} images"
             return StageResult(Stage.SPLIT, False, message, {}, {"revision": str(revision)})
         before = int(old.header.extra["revision"]) if old else 0
+        given = given_sides(ws, config)
         stay = [r | {"fold": folds.get(s, r["fold"])} for s, r in known.items()]
-        added = _assign(stay, good, config, before + 1)
+        added = _assign(stay, good, config, before + 1, given)
         rows = stay + added
         parents = {"images": images.content_hash} | ({"dataset": old.content_hash} if old else {})
         fingerprint = manifests.fingerprint("split", parents, config.part("split", "seed"), VERSION)
@@ -59,9 +66,11 @@ def split(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> S
 
 def _message(revision: int, sides: Counter[str], added: list[Row], refolded: int) -> str:
     counts = ", ".join(f"{n} {side}" for side, n in sorted(sides.items()))
-    ties = sum(not r["active"] for r in added)
+    waiting = sum(r["changed_by"] == WAITING for r in added)
+    ties = sum(not r["active"] for r in added) - waiting
     message = f"revision {revision}: {len(added)} new images; {counts}"
     message += f"; {ties} left out because they tie two sides together" if ties else ""
+    message += f"; {waiting} of the inbox wait for a reviewer" if waiting else ""
     return message + (f"; {refolded} took the fold of a group that merged with theirs" if refolded else "")
 
 
@@ -101,7 +110,9 @@ class _Place:
     taken: bool = True
 
 
-def _assign(old: list[Row], good: list[Row], config: RunConfig, revision: int) -> list[Row]:
+def _assign(
+    old: list[Row], good: list[Row], config: RunConfig, revision: int, sides: Mapping[str, Split] | None
+) -> list[Row]:
     """Rows of the images that are new. Groups are today's (they may have merged); sides already given stay."""
     placed = {r["sha256"]: _Place(r["split"], r["fold"], r["group_id"]) for r in old}
     groups = _by_group(good)
@@ -113,12 +124,30 @@ def _assign(old: list[Row], good: list[Row], config: RunConfig, revision: int) -
             place_of[gid] = _Place(known[0].split, known[0].fold, known[0].group_id, together)
         else:
             open_groups.append(gid)
+    if sides is not None:
+        place_of |= {g: _given_place([m["sha256"] for m in groups[g]], g, config, sides) for g in open_groups}
+        open_groups = []
     for label in sorted({groups[g][0]["label"] for g in open_groups}):
         mine = [g for g in open_groups if groups[g][0]["label"] == label]
         have = Counter(r["split"] for r in old if r["given_label"] == label)
         for g, (side, fold) in _top_up(mine, {g: len(groups[g]) for g in mine}, have, config).items():
             place_of[g] = _Place(side, fold, g)
-    return [_row(r, place_of[r["group_id"]], revision) for r in good if r["sha256"] not in placed]
+    new = [r for r in good if r["sha256"] not in placed]
+    return [_row(r, _checked(r["sha256"], place_of[r["group_id"]], sides), revision) for r in new]
+
+
+def _given_place(members: list[str], group_id: str, config: RunConfig, sides: Mapping[str, Split]) -> _Place:
+    """The group's side is that of the member that measures: test before valid before train."""
+    found = {sides.get(m, Split.TRAIN) for m in members}
+    side = next(s for s in (Split.TEST, Split.VALID, Split.TRAIN) if s in found)
+    return _Place(str(side), _number(config.seed + 1, group_id) % config.split.folds, group_id)
+
+
+def _checked(sha256: str, place: _Place, sides: Mapping[str, Split] | None) -> _Place:
+    """A copy on another side than its group's would be a leak; moving it would change what was given."""
+    if sides is None or sides.get(sha256, Split.TRAIN) == place.split:
+        return place
+    return replace(place, taken=False)
 
 
 def _top_up(
@@ -146,6 +175,8 @@ def _number(seed: int, group_id: str) -> int:
 def _row(r: Row, place: _Place, revision: int) -> Row:
     keep = {k: r[k] for k in ("sha256", "label", "other_labels", "dup_of", "dup_kind")}
     more = {"given_label": r["label"], "split": place.split, "fold": place.fold, "group_id": place.group_id}
+    waits = place.taken and r["source"] == "inbox"  # a stranger's picture, until somebody decides about it
     return keep | more | {
-        "active": place.taken, "added_in": revision, "changed_in": None, "changed_by": None,
+        "active": place.taken and not waits, "added_in": revision, "changed_in": None,
+        "changed_by": WAITING if waits else None,
     }  # fmt: skip

@@ -29,6 +29,7 @@ class Stage(StrEnum):
     REVIEW = "review"
     CLEAN = "clean"
     PREDICT = "predict"
+    EXPORT = "export"
 
 
 @dataclass(frozen=True)

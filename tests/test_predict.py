@@ -196,3 +196,24 @@ def test_an_export_that_differs_from_torch_is_refused(
     with pytest.raises(ModelError, match="differs from torch"):
         export_model(case.ws, "0" * 16)
     assert not path.exists()
+
+
+def test_the_model_is_taken_out_as_one_file_that_needs_no_workspace(
+    served: tuple[Workspace, Predictor, list[str]], tmp_path: Path
+) -> None:
+    from keepset.errors import ConfigError, WorkspaceError
+    from keepset.export.model_file import copy_model
+
+    ws, predictor, shas = served
+    file = tmp_path / "out" / "bears.onnx"
+    assert copy_model(ws, file).changed
+    assert not copy_model(ws, file).changed
+    assert load(file).predict(ws.blob(shas[0])) == predictor.predict(ws.blob(shas[0]))
+    (tmp_path / "mine.onnx").write_bytes(b"somebody's")
+    with pytest.raises(WorkspaceError, match="no model that Keepset exported"):
+        copy_model(ws, tmp_path / "mine.onnx")
+    with pytest.raises(ConfigError, match=r"does not end in \.onnx"):
+        copy_model(ws, tmp_path)
+    with pytest.raises(ModelError):
+        copy_model(ws, file, "f" * 16)
+    assert (tmp_path / "mine.onnx").read_bytes() == b"somebody's"

@@ -35,7 +35,7 @@ def test_a_messy_list_is_read_whole_and_nothing_is_dropped_in_silence(ws: Worksp
     messy = (
         b'\xef\xbb\xbf\r\n\r\n# a comment\r\nhttps://x.example/a%20b.jpg?q=1%2B1\r\n"https://x.example/2.jpg",\r\n'
         b"null\r\ndata:image/png;base64,AAAA\r\nhttps://x.example/2.jpg\r\nftp://x.example/3.jpg\r\n"
-        b"file:///etc/passwd\r\nhttps://x.example/with space.jpg\r\n\xff\xfe garbage\r\n"
+        b"file:///etc/passwd\r\nhttps://x.example/with space.jpg\r\nhttp://[\r\n\xff\xfe garbage\r\n"
     )
     scrape(ws, config(tmp_path, messy))
     found = rows(ws)
@@ -47,7 +47,7 @@ def test_a_messy_list_is_read_whole_and_nothing_is_dropped_in_silence(ws: Worksp
         ("https://x.example/2.jpg", "duplicate_url"),
         ("ftp://x.example/3.jpg", "scheme_not_allowed"),
     ]
-    assert [r for _, r in found[6:]] == ["scheme_not_allowed", "not_a_url", "not_a_url"]
+    assert [r for _, r in found[6:]] == ["scheme_not_allowed", "not_a_url", "not_a_url", "not_a_url"]
 
 
 def test_csv_and_parquet_carry_provenance(ws: Workspace, tmp_path: Path) -> None:

@@ -278,15 +278,47 @@ def test_fetched_bytes_count_towards_what_may_be_in_flight(model_case: Served, e
         intake = Intake(DEFAULT_LIMITS, (elsewhere,), budget)
         try:
             async with intake.given(Request({"type": "http", "headers": head}, receive), form=False) as found:
-                assert intake.left == budget - len(body) - len(JPEG)
+                assert intake.budget.used == len(body) + len(JPEG)
                 return len(found[0].data)
         finally:
-            assert intake.left == budget
+            assert intake.budget.used == 0
 
     assert asyncio.run(take(1_000_000)) == len(JPEG)
-    for budget in (10, len(body) + 10):
+    assert asyncio.run(take(10)) == len(JPEG)  # larger than all that there is, but alone
+
+
+def test_bodies_wait_their_turn_within_bounds() -> None:
+    import asyncio
+
+    from keepset.web.budget import Budget
+
+    async def play() -> None:
+        budget, order = Budget(100, patience=0.2, waiting=3), []
+
+        async def ask(name: str, n: int) -> None:
+            await budget.take(n)
+            order.append(name)
+
+        await ask("first", 60)
+        tasks = [
+            asyncio.create_task(ask(name, n)) for name, n in (("big", 500), ("small", 10), ("third", 10))
+        ]
+        await asyncio.sleep(0.02)
+        assert order == ["first"]  # small fits, but big was there before it
         with pytest.raises(Busy):
-            asyncio.run(take(budget))
+            await budget.take(1)  # three wait already
+        tasks[2].cancel()
+        await asyncio.sleep(0.02)
+        budget.give(60)
+        await asyncio.sleep(0.02)
+        assert (order, budget.used) == (["first", "big"], 500)
+        with pytest.raises(Busy):
+            await tasks[1]  # its patience is over
+        budget.give(500)
+        await ask("later", 100)
+        assert (order[-1], budget.used, len(budget.queue)) == ("later", 100, 0)
+
+    asyncio.run(play())
 
 
 # -- load ------------------------------------------------------------------------------------------

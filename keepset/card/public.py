@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from keepset.scrape.local import LOCAL
+
 __all__ = ["shown_place", "shown_url", "web_link"]
 
 _SECRET = re.compile(
@@ -39,6 +41,6 @@ def shown_url(url: str | None) -> str:
 
 def shown_place(source: str, query: str) -> str:
     """The place a source looked at: of a local folder its name only."""
-    if source == "folder":
+    if source in LOCAL:
         return query.rstrip("/").rpartition("/")[2]
     return shown_url(query) if source == "page" else query

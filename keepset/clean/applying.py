@@ -14,6 +14,7 @@ from keepset.clean.revising import Row, current_number, settle_revisions, write_
 from keepset.config import RunConfig
 from keepset.errors import ReviewError
 from keepset.files import write_json
+from keepset.inbox import WAITING
 from keepset.manifests import Manifest
 from keepset.reasons import Action
 from keepset.review.auditing import audit_once, settle
@@ -97,12 +98,16 @@ def _finish_without_change(batch: Batch, approval: Approval) -> dict[str, Any]:
 
 
 def _edited(data: Manifest, number: int, approval: Approval) -> tuple[list[Row], dict[str, Any]] | None:
-    """The rows after the decisions; images that are gone, or have the label already, are left alone."""
+    """The rows after the decisions; images that are gone, or have the label already, are left alone.
+
+    An image of the inbox comes into use by being relabelled to what its sender said.
+    """
     rows, wanted = data.rows(), approval.changes()
     counts = {"deleted": 0, "relabelled": 0, "skipped": len(wanted)}
     for row in rows:
         decision = wanted.get(row["sha256"])
-        if decision is None or not row["active"] or decision["label"] == row["label"]:
+        waits = row["changed_by"] == WAITING and not row["active"]
+        if decision is None or not (row["active"] or waits) or decision["label"] == row["label"]:
             continue
         row.update(changed_in=number, changed_by=approval.batch_id)
         deletes = decision["action"] == Action.DELETE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+from keepset.inbox import WAITING
 from keepset.review.naming import needs_name
 from keepset.stages import Stage, StageResult
 from keepset.workspace import Workspace
@@ -23,7 +24,7 @@ def purge(ws: Workspace, *, who: str, dry_run: bool = True) -> StageResult:
     needs_name(who)
     with ws.lock("clean"):
         data = ws.current_dataset()
-        gone = [r["sha256"] for r in data.rows() if not r["active"]]
+        gone = [r["sha256"] for r in data.rows() if not r["active"] and r["changed_by"] != WAITING]
         there = [s for s in gone if ws.blob(s).exists() or ws.thumb(s).exists()]
         summary = {"images": len(there), "bytes": sum(_size(ws, s) for s in there)}
         words = f"{len(there)} deleted image{'s' * (len(there) != 1)}, {summary['bytes'] / 1e6:.1f} MB"

@@ -51,12 +51,13 @@ def _version(wanted: bool) -> None:
 
 
 def _assemble() -> None:
-    from keepset.cli import admin, card, predict, review, stages
+    from keepset.cli import admin, card, export, predict, review, stages
 
     stages.register(app)
     review.register(app)
     predict.register(app)
     card.register(app)
+    export.register(app)
     admin.register(app)
 
 

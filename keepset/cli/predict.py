@@ -30,6 +30,7 @@ class Format(StrEnum):
 
 def register(app: typer.Typer) -> None:
     app.command(rich_help_panel="Using the model")(predict)
+    app.command("predict-batch", rich_help_panel="Using the model")(predict_batch)
 
 
 def predict(
@@ -61,6 +62,42 @@ def predict(
             _print(rows, form, out)
     if rows.seen and not rows.predicted:
         raise typer.Exit(1)
+
+
+def predict_batch(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Folder, or a Parquet, CSV or text file with a column path or url. Left out: the data set itself."
+        ),
+    ] = "",
+    workspace: WorkspaceOption = None,
+    model: Annotated[
+        str, typer.Option("--model", help="Id of a model, or a model.onnx. Default: the model in use.")
+    ] = "",
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", help="Parquet file to write. Default: below predictions/ in the workspace."),
+    ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Ask again for what could not be fetched or read.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Predict very many pictures into one Parquet file, in shards; a killed run goes on where it died.
+
+    Nothing is predicted twice, also when the folder has grown since. Pictures behind URLs are fetched as politely as
+    `keepset download` does it. `predict_batch` is the same as a Prefect flow.
+    """
+    from keepset.predict.batch import Job
+    from keepset.predict.batch import predict_batch as run
+    from keepset.settings import settings
+    from keepset.workspace import Workspace
+
+    ws = Workspace.open(workspace or settings().workspace)
+    job = Job(source, model, str(to or ""), retry_failed)
+    with output.progress(as_json=as_json) as progress:
+        output.results([run(ws, job, progress=progress)], as_json=as_json)
 
 
 class _counted:  # noqa: N801 - reads as a verb where it is used

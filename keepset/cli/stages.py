@@ -44,6 +44,7 @@ _CLASS = '[classes."{name}"]\nlists = ["{file}"]                # one URL a line
 
 def register(app: typer.Typer) -> None:
     app.command(rich_help_panel="Start here")(init)
+    app.command("import", rich_help_panel="Start here")(import_)
     app.command(rich_help_panel="Start here")(run)
     panel = "Stages"
     app.command(rich_help_panel=panel)(scrape)
@@ -76,6 +77,45 @@ def init(
         output.document({"ok": True, "config": str(path), "classes": names})
     else:
         print(f"Wrote {path}. Put your URL lists beside it, then: keepset run {path} --workspace DIR")
+
+
+def import_(
+    source: Annotated[
+        Path, typer.Argument(help="Folder of pictures, or a CSV with the columns name and label.")
+    ],
+    config: Annotated[
+        Path | None, typer.Argument(help="Config file to write. Default: NAME.toml here.", show_default=False)
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a run config for pictures that you have: a tree of folders, fast.ai's cleaned.csv, an export of ours.
+
+    A folder a class, or train/, valid/ and test/ with a folder a class in each; then these are the split. Of a CSV,
+    names are relative to its folder, and rows that are not in it are not taken. `keepset run` then copies the pictures
+    in and checks each like any other. Never overwrites a file.
+    """
+    from keepset.errors import ConfigError
+    from keepset.files import write_bytes
+    from keepset.importing import config_text, find_pictures
+
+    found = find_pictures(source)
+    path = config or Path(f"{found.source.stem}.toml")
+    try:
+        write_bytes(path, config_text(found, path).encode(), exclusive=True)
+    except FileExistsError as e:
+        raise ConfigError(f"{path} is there already.", "Give another name as second argument.") from e
+    if as_json:
+        counts = {c: {s or "not given": n for s, n in of.items()} for c, of in found.counts.items()}
+        output.document({"ok": True, "config": str(path), "classes": counts, "notes": found.notes})
+        return
+    rows = [
+        (c, sum(of.values()), ", ".join(f"{n} {s}" for s, n in of.items() if s))
+        for c, of in sorted(found.counts.items())
+    ]
+    output.table("", ["class", "files", "given split"], rows)
+    for note in found.notes:
+        print(f"  {note}")
+    print(f"Wrote {path}. Next: keepset run {path} --workspace DIR")
 
 
 def run(

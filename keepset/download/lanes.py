@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
+from keepset.scrape.local import LOCAL
 from keepset.stages import Shard
 
 __all__ = ["host_of", "in_lane", "split_in_lanes"]
@@ -17,7 +18,12 @@ Row = dict[str, Any]
 
 def host_of(row: Row) -> str:
     """Whom a row of ``urls`` asks, as host or host:port; "" is this machine, for files of a folder."""
-    return "" if row["source"] == "folder" else urlsplit(row["url"]).netloc.lower()
+    if row["source"] in LOCAL:
+        return ""
+    try:
+        return urlsplit(row["url"]).netloc.lower()
+    except ValueError:  # from a manifest that an earlier version wrote; it is refused with its reason
+        return "?"
 
 
 def in_lane(row: Row, shard: Shard) -> bool:

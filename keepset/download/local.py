@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from keepset.config import RunConfig
 from keepset.files import refusals
 from keepset.formats import sniff
 from keepset.reasons import DownloadReason
+from keepset.scrape.local import LOCAL
 
 if TYPE_CHECKING:
     from keepset.download.fetch import Fetched
@@ -21,8 +22,8 @@ __all__ = ["changed", "copy_in", "stamp"]
 Row = dict[str, Any]
 
 
-def copy_in(row: Row, config: RunConfig, part: Path, facts: Fetched) -> Path:
-    """A file of a configured folder, copied; the folder must be one that the config names for this class.
+def copy_in(row: Row, allowed: Sequence[Path], part: Path, facts: Fetched) -> Path:
+    """A file of one of the ``allowed`` folders, copied.
 
     Its ``stamp`` goes where a server's ETag would. Raises ``Trouble``.
     """
@@ -31,10 +32,11 @@ def copy_in(row: Row, config: RunConfig, part: Path, facts: Fetched) -> Path:
     )
 
     begin, source = time.monotonic(), _path(row["url"]).resolve()
-    allowed = [Path(f) for c in config.classes if c.name == row["label"] for f in c.folders]
     facts.attempts, facts.headers = 1, {"etag": stamp(row["url"]) or ""}
     if not any(source.is_relative_to(f) for f in allowed):
-        raise Trouble(DownloadReason.BLOCKED_SCHEME, "only files of the class's own folders are read")
+        raise Trouble(
+            DownloadReason.BLOCKED_SCHEME, "only files of the class's own folders and tables are read"
+        )
     try:
         data = source.read_bytes()
     except OSError as e:
@@ -59,8 +61,8 @@ def stamp(url: str) -> str | None:
 
 
 def changed(row: Row, known: Row) -> bool:
-    """Whether a row of a folder is another file by now than when ``known`` was written; a file that is gone is not."""
-    return row["source"] == "folder" and (now := stamp(row["url"])) is not None and now != known["etag"]
+    """Whether a row of a local file is another file by now than when ``known`` was written; a file that is gone is not."""
+    return row["source"] in LOCAL and (now := stamp(row["url"])) is not None and now != known["etag"]
 
 
 def _path(url: str) -> Path:

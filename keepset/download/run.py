@@ -19,6 +19,7 @@ from keepset.errors import KeepsetError
 from keepset.files import move_in
 from keepset.journal import Journal
 from keepset.reasons import DownloadReason, ItemStatus
+from keepset.scrape.local import LOCAL
 from keepset.settings import settings
 from keepset.stages import Progress
 from keepset.storage import StoredPath
@@ -95,9 +96,9 @@ class Run:
         self.progress.advance(failed=self.failed, MB=round(self.bytes / 1e6, 1))
 
     async def _attempt(self, item: _Item) -> Path | None:
-        if item.row["source"] == "folder":
+        if item.row["source"] in LOCAL:
             part = self.parts / f"{item.row['url_id']}.part"
-            return await asyncio.to_thread(copy_in, item.row, self.config, part, item.facts)
+            return await asyncio.to_thread(copy_in, item.row, self._allowed(item.row), part, item.facts)
         known = item.before if item.before and item.before["status"] == ItemStatus.OK else {}
         known = known if known and self._have(known) else {}
         wanted = Wanted(
@@ -108,6 +109,13 @@ class Run:
             known.get("last_modified"),
         )
         return await self.fetcher.fetch(wanted, item.facts)
+
+    def _allowed(self, row: Row) -> list[Path]:
+        """Folders whose files the config takes for this row's class, and the inbox."""
+        if row["source"] == "inbox":
+            return [self.ws.root / "inbox"]
+        mine = [c for c in self.config.classes if c.name == row["label"]]
+        return [Path(f) for c in mine for f in c.folders] + [Path(t).parent for c in mine for t in c.tables]
 
     def _have(self, row: Row) -> bool:
         return self.held.size(row["sha256"]) is not None

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from keepset.predict.intake import DEFAULT_LIMITS, Limits, Refused
+from keepset.predict.intake import DEFAULT_LIMITS, Limits, Refused, read_file
 from keepset.predict.model import Prediction, Predictor, load
 from keepset.predict.remote import is_url, read_now
 from keepset.reasons import DownloadReason, ImageReason, ItemStatus
@@ -89,11 +89,9 @@ def _prepare(predictor: Predictor, name: str, limits: Limits) -> Any:
 def _read(name: str, limits: Limits) -> bytes:
     if is_url(name):
         return read_now(name, limits)
-    if name == "-":
-        data = sys.stdin.buffer.read(limits.max_bytes + 1)
-    else:
-        with Path(name).open("rb") as f:
-            data = f.read(limits.max_bytes + 1)
+    if name != "-":
+        return read_file(Path(name), limits)
+    data = sys.stdin.buffer.read(limits.max_bytes + 1)
     if len(data) > limits.max_bytes:
         raise Refused(ImageReason.MEMORY, f"The file is over {limits.max_bytes} bytes.")
     return data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image, UnidentifiedImageError
@@ -16,7 +17,18 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["DEFAULT_LIMITS", "Job", "Limits", "Prepared", "Refused", "open_image", "prepare"]
+__all__ = [
+    "DEFAULT_LIMITS",
+    "FileJob",
+    "Job",
+    "Limits",
+    "Prepared",
+    "Refused",
+    "open_image",
+    "prepare",
+    "prepare_file",
+    "read_file",
+]
 
 
 @dataclass(frozen=True)
@@ -70,6 +82,35 @@ def prepare(job: Job) -> Prepared | Refused:
         return e
     except MemoryError:
         return Refused(ImageReason.MEMORY, "Decoding it takes more memory than is allowed.")
+
+
+@dataclass(frozen=True)
+class FileJob:
+    """One file to prepare; ``key`` tells its asker which. The process that decodes it reads it."""
+
+    key: str
+    path: Path
+    spec: Preprocess
+    limits: Limits
+
+
+def prepare_file(job: FileJob) -> Prepared | Refused:
+    """``prepare`` for a file."""
+    try:
+        return prepare(Job(read_file(job.path, job.limits), job.spec, job.limits))
+    except Refused as e:
+        return e
+    except OSError as e:
+        return Refused(ImageReason.MISSING, str(e))
+
+
+def read_file(path: Path, limits: Limits) -> bytes:
+    """Raises ``Refused`` for a file that is too large, and ``OSError``."""
+    with path.open("rb") as f:
+        data = f.read(limits.max_bytes + 1)
+    if len(data) > limits.max_bytes:
+        raise Refused(ImageReason.MEMORY, f"The file is over {limits.max_bytes} bytes.")
+    return data
 
 
 def _preview(image: Image.Image, side: int) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 import math
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from keepset.errors import KeepsetError, ModelError
 from keepset.models import ModelRecord, load_record
+from keepset.predict.heap import give_back
 from keepset.predict.metrics import Metrics
 from keepset.predict.model import Predictor, find, load
 from keepset.predict.queueing import Answer, Busy, Item, Lines, Options
@@ -89,7 +89,7 @@ class Service:
                 "Delete it and run `keepset train`.",
             )
         predictor.predict_pixels([_blank(predictor)])  # the first run of a session is slow
-        _trim()
+        give_back()
         self.serving, self.trouble, self._failed = Serving(predictor, record, stamp), None, None
         self.metrics.swaps.inc()
         self.metrics.model.info({"id": record.id, "revision": str(record.dataset_revision)})
@@ -179,14 +179,6 @@ def _stamp(ws: Workspace) -> Stamp:
     except OSError as e:
         raise ModelError(f"The promoted model cannot be read: {e}.", "Run `keepset train`.") from e
     return path.parent.name, facts.st_ino, facts.st_mtime_ns
-
-
-def _trim() -> None:
-    """Give back what loading took: with glibc 30 MB, which would else pile up with each swap."""
-    import ctypes
-
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _blank(predictor: Predictor) -> npt.NDArray[np.uint8]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from keepset import manifests
 from keepset.config import RunConfig
 from keepset.errors import ModelError
+from keepset.inbox import WAITING
 from keepset.models import ModelRecord, list_models
 from keepset.review import inbox, memory
 from keepset.workspace import Workspace
@@ -31,7 +32,7 @@ class Evidence:
     (``predictions`` lacks exact duplicates and images that were added after training). ``classes`` is the
     model's order of classes; ``labels`` is every class an image may have; ``far`` is
     the distance under which 99 % of held-out images lie;
-    ``strangers`` is how many pictures users corrected that the data set does not hold.
+    ``waiting`` are rows of the inbox, not active before a person has decided about them; ``strangers`` is how many pictures users corrected that the data set does not hold.
     """
 
     ws: Workspace
@@ -48,6 +49,7 @@ class Evidence:
     corrections: Mapping[str, inbox.Correction]
     past: memory.Past
     strangers: int
+    waiting: list[Row] = field(default_factory=list)
 
     def fingerprint(self, version: int) -> str:
         """16 hex digits of the revision and the model, and of users' corrections that are not decided yet."""
@@ -58,8 +60,8 @@ class Evidence:
 
     @functools.cached_property
     def dataset(self) -> dict[str, Row]:
-        """The active rows by sha256."""
-        return {r["sha256"]: r for r in self.rows}
+        """The rows that may be candidates by sha256: the active ones, and those of the inbox that wait."""
+        return {r["sha256"]: r for r in [*self.rows, *self.waiting]}
 
     def prediction(self, sha: str) -> Row | None:
         """What the model says of an image; of an exact copy, what it says of the better one."""
@@ -83,6 +85,7 @@ def gather(ws: Workspace, config: RunConfig) -> Evidence:
     predictions = manifests.read(ws.models / record.id / "predictions.parquet", "predictions")
     images = {r["sha256"]: r for r in manifests.read(ws.images, "images").rows()}
     rows = [_regrouped(r, images.get(r["sha256"])) for r in data.rows() if r["active"]]
+    waiting = [r for r in data.rows() if r["changed_by"] == WAITING and not r["active"]]
     past = memory.recall(ws, data)
     active = {r["sha256"]: r for r in rows}
     return Evidence(
@@ -97,9 +100,10 @@ def gather(ws: Workspace, config: RunConfig) -> Evidence:
         rows=rows,
         images=images,
         predictions={r["sha256"]: r for r in predictions.rows() if r["sha256"] in active},
-        corrections=inbox.pending(ws, active, past),
+        corrections=inbox.pending(ws, active | {r["sha256"]: r for r in waiting}, past),
         past=past,
         strangers=inbox.strangers(ws, {r["sha256"] for r in data.rows()}),
+        waiting=waiting,
     )
 
 

@@ -162,4 +162,6 @@ def corrections(evidence: Evidence) -> Iterator[Finding]:
         known = c.label in evidence.labels
         action, label = (Action.RELABEL, c.label) if known else (Action.KEEP, None)
         words += "" if known else ", which is no class here"
+        if not evidence.dataset[sha]["active"]:
+            words += "; it came by the inbox, and is used only if it is relabelled"
         yield Finding(sha, CandidateReason.USER_CORRECTION, CORRECTED, action, label, words)

@@ -10,12 +10,14 @@ from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from keepset import manifests
 from keepset.config import ClassConfig, RunConfig
 from keepset.errors import SourceError
 from keepset.manifests import Header
 from keepset.reasons import ItemStatus, UrlReason
+from keepset.scrape.local import LOCAL
 from keepset.stages import SILENT, Progress, Stage, StageResult
 from keepset.workspace import Workspace
 
@@ -111,7 +113,7 @@ def _rows(
         for found in _sources(c, web, has_room, told):
             progress.advance()
             url, reason, detail = _checked(found)
-            if reason is None and found.source != "folder" and not _license_taken(found, config):
+            if reason is None and found.source not in LOCAL and not _license_taken(found, config):
                 reason, detail = UrlReason.LICENSE, f"its licence: {found.license or 'not given'}"
             if reason is None and (other := known.taken.label(url)) is not None:
                 reason, detail = _duplicate(other, c.name)
@@ -143,6 +145,7 @@ def _sources(c: ClassConfig, web: Web | None, room: Callable[[], bool], told: _T
     """Files first, then the web, which is asked only while the class has ``room``."""
     from keepset.scrape.folders import read_folder
     from keepset.scrape.lists import read_list
+    from keepset.scrape.tables import read_table
 
     for path in c.lists:
         yield from read_list(path)
@@ -150,6 +153,13 @@ def _sources(c: ClassConfig, web: Web | None, room: Callable[[], bool], told: _T
     for path in c.folders:
         yield from read_folder(path)
         told.known.read_whole(c.name, "folder", path)
+    for path in c.tables:
+        yield from read_table(path, c.name)
+        told.known.read_whole(c.name, "table", path)
+    if (told.known.ws.root / "inbox").is_dir():
+        from keepset.inbox import read_inbox
+
+        yield from read_inbox(told.known.ws, c.name)
     if web is None:
         return
     from keepset.scrape.page import read_page
@@ -197,8 +207,9 @@ class _Told:
 
 def _checked(found: Found) -> tuple[str, UrlReason | None, str | None]:
     raw = found.url.strip()
-    if found.source == "folder":
-        return raw, None, None
+    if found.source in LOCAL:
+        outside = None if raw.startswith("file:") else "it lies outside the table's folder"
+        return raw, UrlReason.NOT_A_URL if outside else None, outside
     if raw.lower().startswith("data:"):
         return raw[:200], UrlReason.DATA_URI, "pictures inside the list itself are not taken"
     scheme, sep, rest = raw.partition("://")
@@ -206,4 +217,8 @@ def _checked(found: Found) -> tuple[str, UrlReason | None, str | None]:
         return raw[:2000], UrlReason.NOT_A_URL, None
     if scheme.lower() not in ("http", "https"):
         return raw[:2000], UrlReason.SCHEME, f"{scheme}: only http and https are fetched"
+    try:
+        urlsplit(raw)
+    except ValueError as e:  # such as http://[
+        return raw[:2000], UrlReason.NOT_A_URL, str(e)
     return raw, None, None

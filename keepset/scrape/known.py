@@ -18,6 +18,7 @@ from keepset import manifests
 from keepset.config import RunConfig
 from keepset.manifests import Writer
 from keepset.reasons import ItemStatus, UrlReason
+from keepset.scrape.local import LOCAL
 from keepset.workspace import Workspace
 
 __all__ = ["Known"]
@@ -146,7 +147,7 @@ def _unlicensed(r: Row, config: RunConfig) -> Row | None:
     """What becomes of a row that stays, if the config asks for other licences by now."""
     from keepset.scrape.license import taken
 
-    if r["status"] != ItemStatus.OK or r["source"] == "folder" or taken(r["license"], config.scrape.licenses):
+    if r["status"] != ItemStatus.OK or r["source"] in LOCAL or taken(r["license"], config.scrape.licenses):
         return None
     detail = f"its licence: {r['license'] or 'not given'}"
     return {"status": "rejected", "reason": str(UrlReason.LICENSE), "detail": detail}

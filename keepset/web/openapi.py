@@ -24,6 +24,7 @@ def describe(limits: Limits, most: int, longest_url: int) -> Json:
         "security": [{}, {"bearer": []}, {"cookie": []}],
         "paths": {
             "/api/predict": {"post": _predict(limits, most, longest_url)},
+            "/api/corrections": {"post": _correct(limits, longest_url)},
             "/api/model": {"get": _get("The model in use.", "Model", {"503": "There is no model in use yet."})},
             "/healthz": {"get": {**_get("Whether the server runs; needs no token.", "Health", {}), "security": []}},
             "/metrics": {"get": _metrics()},
@@ -99,10 +100,50 @@ def _predict(limits: Limits, most: int, longest_url: int) -> Json:
             "422": _json("None of the pictures could be predicted.", _ref("Predictions")),
             "503": {
                 **_error("There is no model in use yet (`ModelError`), or too much work is waiting (`busy`)."),
-                "headers": {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}},
+                "headers": _retry(),
             },
         },
     }  # fmt: skip
+
+
+def _correct(limits: Limits, longest_url: int) -> Json:
+    form = {
+        "type": "object", "required": ["file", "label", "consent"],
+        "properties": {
+            "file": {"type": "string", "contentMediaType": "application/octet-stream", "minLength": 1,
+                     "maxLength": limits.max_bytes},
+            "label": {"type": "string", "minLength": 1, "description": "A class of the model, other than it says."},
+            "consent": {"const": "yes", "description": "The sender agrees to what the page says about keeping it."},
+            "who": {"type": "string", "maxLength": 100, "description": "A name for the reviewer, if wanted."},
+        },
+    }  # fmt: skip
+    return {
+        "operationId": "correct",
+        "summary": "Say what a picture really shows; a reviewer decides about it with the next cleaning batch.",
+        "description": (
+            "Only where `[inbox] enabled` is on. The picture is predicted again. Instead of `file` a form may have "
+            f"`url`, of at most {longest_url} characters."
+        ),
+        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form}}},
+        "responses": {
+            "201": _json("Kept for the reviewer.", _ref("Correction")),
+            "400": _error("`bad_form`, `bad_label`, `bad_url`, `no_consent`, `nothing_given`, `too_many`."),
+            **_guarded(),
+            "403": _error("Corrections are not taken here, or a browser sent it from another site: `inbox_off`, `other_site`."),
+            "408": _error("The body did not come in time: `too_slow`."),
+            "409": _error("The model says the same: `no_correction`."),
+            "413": _error("The body is too large: `too_large`."),
+            "415": _error("The body is not multipart/form-data: `unsupported_media_type`."),
+            "422": _error("The picture cannot be used; the reason is the code."),
+            "429": {**_error("More corrections than are taken: `too_many_corrections`."), "headers": _retry()},
+            "503": {**_error("No model is in use yet (`ModelError`), or too much work is waiting (`busy`)."), "headers": _retry()},
+            "507": _error("The inbox is full until a reviewer has decided: `inbox_full`."),
+        },
+    }  # fmt: skip
+
+
+def _retry() -> Json:
+    return {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
 
 
 def _get(summary: str, schema: str, troubles: dict[str, str]) -> Json:
@@ -170,6 +211,10 @@ def _schemas(most: int) -> Json:
             "items": {"type": "array", "minItems": 1, "maxItems": most, "items": {
                 "oneOf": [_object(answered), _object({"name": text, "error": text, "message": text})],
             }},
+        }),
+        "Correction": _object({
+            "sha256": text, "known": {"type": "boolean", "description": "The data set holds this picture already."},
+            "predicted": text, "label": text,
         }),
         "Model": _object({
             **model, "classes": {"type": "array", "items": text}, "arch": text, "unsure_below": share,

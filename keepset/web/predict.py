@@ -22,6 +22,7 @@ from keepset.predict.metrics import CONTENT_TYPE_LATEST
 from keepset.predict.model import Outcome, Prediction
 from keepset.predict.queueing import Answer, Busy
 from keepset.predict.serving import Options, Service, Serving
+from keepset.web.corrections import CorrectionSite, inbox_config
 from keepset.web.openapi import TOP, TOP_MOST, describe
 from keepset.web.pages import page
 from keepset.web.refusals import refusal
@@ -43,6 +44,7 @@ class PredictionSite:
         self.ws, self.service = ws, Service(ws, options)
         self.limits = self.service.options.limits
         self.intake = Intake(self.limits, _allowed(ws))
+        self.corrections = CorrectionSite(ws, self.service, self.intake)
 
     def routes(self) -> list[Route]:
         return [
@@ -53,6 +55,7 @@ class PredictionSite:
             Route("/openapi.json", self._description, methods=["GET"]),
             Route("/healthz", self._health, methods=["GET"]),
             Route("/metrics", self._metrics, methods=["GET"]),
+            *self.corrections.routes(),
         ]
 
     @contextlib.asynccontextmanager
@@ -129,7 +132,9 @@ class PredictionSite:
         except _TROUBLES as e:
             trouble, status = e, _code(e)
         if FRAGMENT in request.headers:
-            answer: Response = page("answers.html", self.ws, status, items=items, trouble=trouble)
+            answer: Response = page(
+                "answers.html", self.ws, status, items=items, trouble=trouble, **self._inbox()
+            )
         else:
             answer = self._page(items, trouble, status)
         if isinstance(trouble, Busy):
@@ -145,7 +150,14 @@ class PredictionSite:
             trouble=trouble,
             serving=self.service.serving,
             most=MAX_ITEMS,
+            **self._inbox(),
         )
+
+    def _inbox(self) -> dict[str, Any]:
+        """What the cards need to be corrected; ``inbox`` is None where it is off."""
+        config, serving = inbox_config(self.ws), self.service.serving
+        classes = serving.predictor.classes if serving else ()
+        return {"inbox": config if config.enabled else None, "classes": classes}
 
     # -- both --------------------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ POLICY = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 _OPEN = {"/healthz"}
-_UPLOADS = {"/predict", "/api/predict"}
+_UPLOADS = {"/predict", "/api/predict", "/correct", "/api/corrections"}
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 
 

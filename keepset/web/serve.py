@@ -18,7 +18,10 @@ def serve(workspace: Path, host: str, port: int, token: str = "") -> None:
     """Serve until interrupted. Raises ``WorkspaceError`` for a bind beyond loopback without a token."""
     import uvicorn
 
+    from keepset.predict.heap import keep_small
     from keepset.web.app import create_app
+
+    keep_small()
 
     loopback = _is_loopback(host)
     if not loopback and not token:

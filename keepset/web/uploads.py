@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,16 +15,19 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from keepset.predict.intake import Limits, Refused
-from keepset.predict.queueing import Busy
 from keepset.predict.remote import is_url, read
 from keepset.reasons import DownloadReason, ImageReason
+from keepset.web.budget import Budget
 
-__all__ = ["MAX_ITEMS", "BadRequest", "Given", "Intake"]
+__all__ = ["MAX_ITEMS", "BadRequest", "Correction", "Given", "Intake"]
 
 MAX_ITEMS = 50
 MAX_JSON = 200_000
 LONGEST_URL = 4000
 READ_S = 60.0
+BUDGET = 48_000_000
+"""Bytes of bodies in memory: more do not make the decoders any quicker."""
+PATIENCE_S, WAITING = 15.0, 256
 FETCHES = 8
 
 
@@ -46,6 +49,16 @@ class Given:
     trouble: Refused | None = None
 
 
+@dataclass
+class Correction:
+    """A picture once more, and what a person says that it shows."""
+
+    picture: Given
+    label: str
+    who: str
+    consent: bool
+
+
 class _Whole(MultiPartParser):
     """Knows whether the closing boundary came: Starlette silently leaves out a part that was cut off."""
 
@@ -58,8 +71,9 @@ class _Whole(MultiPartParser):
 class Intake:
     """Reads requests; bodies in flight are bounded together, so that many large ones cannot fill the memory."""
 
-    def __init__(self, limits: Limits, allow_private: tuple[str, ...], budget: int = 256_000_000) -> None:
-        self.limits, self.allow_private, self.left = limits, allow_private, budget
+    def __init__(self, limits: Limits, allow_private: tuple[str, ...], budget: int = BUDGET) -> None:
+        self.limits, self.allow_private = limits, allow_private
+        self.budget = Budget(budget, patience=PATIENCE_S, waiting=WAITING)
         self.fetches = asyncio.Semaphore(FETCHES)
 
     @asynccontextmanager
@@ -68,32 +82,43 @@ class Intake:
 
         ``form``: it came from the page, where empty fields mean nothing.
         """
+        async with self._bounded(request, lambda: self._read(request, form)) as found:
+            yield found
+
+    @asynccontextmanager
+    async def correction(self, request: Request) -> AsyncIterator[Correction]:
+        """A multipart form with ``file`` or ``url``, ``label``, ``consent`` and perhaps ``who``. Raises as ``given``."""
+        fields: dict[str, str] = {}
+        async with self._bounded(request, lambda: self._correction(request, fields)) as found:
+            said = {k: fields.get(k, "").strip()[:LONGEST_URL] for k in ("label", "who", "consent")}
+            yield Correction(found[0], said["label"], said["who"], said["consent"] == "yes")
+
+    @asynccontextmanager
+    async def _bounded(
+        self, request: Request, reading: Callable[[], Awaitable[list[Given]]]
+    ) -> AsyncIterator[list[Given]]:
         size = self._size(request)
-        if size > self.left:
-            raise Busy(2)
-        self.left -= size
+        await self.budget.take(size)
         try:
             async with asyncio.timeout(READ_S):
-                found = await self._read(request, form)
+                found = await reading()
             fetched = sum(len(one.data) for one in found if one.url)
-            self.left -= fetched
+            self.budget.add(fetched)
             size += fetched
-            if self.left < 0:
-                raise Busy(2)
             yield found
         except TimeoutError as e:
             raise BadRequest(408, "too_slow", f"The body did not come within {READ_S:g} s.") from e
         except ClientDisconnect as e:  # by the guard, which counts the bytes; or nobody is there to read this
             raise BadRequest(413, "too_large", "The body is too large.") from e
         finally:
-            self.left += size
+            self.budget.give(size)
 
     def _size(self, request: Request) -> int:
         """Announced; a body without a length counts as a large one. The guard refuses more than it takes."""
         return int(request.headers.get("content-length") or self.limits.max_bytes)
 
     async def _read(self, request: Request, form: bool) -> list[Given]:
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        kind = _kind(request)
         if kind == "multipart/form-data":
             found = await self._multipart(request)
         elif form and kind == "application/x-www-form-urlencoded":
@@ -112,6 +137,17 @@ class Intake:
             )
         if len(found) > MAX_ITEMS:
             raise BadRequest(413, "too_many", f"At most {MAX_ITEMS} pictures at once.")
+        return await self._fetched(found)
+
+    async def _correction(self, request: Request, fields: dict[str, str]) -> list[Given]:
+        if _kind(request) != "multipart/form-data":
+            raise BadRequest(415, "unsupported_media_type", "Send multipart/form-data.")
+        found = await self._fetched((await self._multipart(request, fields))[:2])
+        if len(found) > 1:
+            raise BadRequest(400, "too_many", "A correction is about one picture.")
+        return found
+
+    async def _fetched(self, found: list[Given]) -> list[Given]:
         if not found:
             raise BadRequest(400, "nothing_given", "There is no picture and no URL in this request.")
         async with asyncio.TaskGroup() as group:
@@ -127,7 +163,8 @@ class Intake:
         except HTTPException as e:
             raise BadRequest(400, "bad_form", e.detail) from e
 
-    async def _multipart(self, request: Request) -> list[Given]:
+    async def _multipart(self, request: Request, fields: dict[str, str] | None = None) -> list[Given]:
+        """The pictures; ``fields`` is filled with the texts."""
         parser = _Whole(request.headers, request.stream(), max_files=MAX_ITEMS, max_fields=MAX_ITEMS)
         try:
             parts = await parser.parse()
@@ -140,6 +177,8 @@ class Intake:
         try:
             if not parser.ended:
                 raise BadRequest(400, "bad_form", "The form ends too early.")
+            if fields is not None:
+                fields.update((name, value) for name, value in parts.multi_items() if isinstance(value, str))
             return [g for name, value in parts.multi_items() if (g := await self._part(name, value))]
         finally:
             await parts.close()
@@ -167,6 +206,10 @@ class Intake:
             one.trouble = e
         except ValueError as e:  # a host name that no resolver can even be asked for
             one.trouble = Refused(DownloadReason.BAD_URL, f"not fetched: {e}")
+
+
+def _kind(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def _body(request: Request, most: int) -> bytes:

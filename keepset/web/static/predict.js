@@ -59,6 +59,36 @@ if (form) {
 
   const pause = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
 
+  // The server has not kept the picture: it is sent once more, with the correction.
+  const correctable = (li, job) => {
+    const form = li.querySelector("form.correction");
+    if (!form) return;
+    form.querySelector("input[type=file]").remove();
+    const said = document.createElement("p");
+    said.setAttribute("role", "status");
+    form.after(said);
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      const body = new FormData(form);
+      if (job.file) body.append("file", job.file, job.name);
+      else body.append("url", job.url);
+      const button = form.querySelector("button");
+      button.disabled = true;
+      try {
+        const answer = await fetch("/correct", { method: "POST", body, headers: { Accept: "text/html" } });
+        const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+        const words = page.querySelector("#said");
+        said.textContent = words ? words.textContent.trim() : "This was not taken.";
+        said.className = answer.ok ? "" : "trouble";
+        if (answer.ok) form.remove();
+      } catch (e) {
+        said.textContent = "The server does not answer.";
+        said.className = "trouble";
+      }
+      button.disabled = false;
+    });
+  };
+
   const ask = async (job) => {
     const body = new FormData();
     if (job.file) body.append("file", job.file, job.name);
@@ -71,6 +101,7 @@ if (form) {
       }
       const text = await answer.text();
       const found = new DOMParser().parseFromString(text, "text/html").querySelector("li.answer");
+      if (found) correctable(found, job);
       return found || failure(job, text.slice(0, 300));
     }
   };

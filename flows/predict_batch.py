@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+
+from flows.exclusive import exclusive
+from keepset.predict.batch import Job
+from keepset.workspace import Workspace
+from tasks.predict import merge_predictions, plan_predictions, predict_shard
+
+__all__ = ["predict_batch"]
+
+
+@flow(name="predict_batch", flow_run_name="predict {source}", persist_result=True)
+def predict_batch(
+    workspace: str, source: str = "", model: str = "", to: str = "", retry_failed: bool = False
+) -> dict[str, Any]:
+    """Predict many pictures into one Parquet file. Resumable: nothing is predicted twice.
+
+    Args:
+        workspace: Folder of the data set whose model is used.
+        source: Folder, or a Parquet, CSV or text file with a column path or url. Left empty: the data set itself.
+        model: Id of a model, or a model.onnx. Left empty: the model in use.
+        to: Parquet file to write. Left empty: below predictions/ in the workspace.
+        retry_failed: Ask again for what could not be fetched or read.
+    """
+    ws, job = Workspace.open(Path(workspace)), asdict(Job(source, model, to, retry_failed))
+    with exclusive(ws, "predict"):
+        for shard in plan_predictions(workspace, job):
+            predict_shard(workspace, job, shard)
+        return merge_predictions(workspace, job)

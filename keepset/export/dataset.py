@@ -1,0 +1,123 @@
+"""Exporting a revision of the data set: one function, five formats."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from keepset import __version__, manifests
+from keepset.errors import WorkspaceError
+from keepset.export import coco, folders, huggingface, webdataset
+from keepset.export.originals import Originals
+from keepset.export.place import check_ours, finish, place, standing
+from keepset.export.readme import write_readme
+from keepset.export.selection import Selection, Wanted
+from keepset.stages import SILENT, Progress, Stage, StageResult
+from keepset.workspace import Workspace
+
+__all__ = ["Format", "Options", "export_dataset"]
+
+VERSION = 1
+"""Raised when the same pictures would now be written in another way."""
+
+
+class Format(StrEnum):
+    IMAGEFOLDER = "imagefolder"
+    CSV = "csv"
+    WEBDATASET = "webdataset"
+    HUGGINGFACE = "huggingface"
+    COCO = "coco"
+
+
+@dataclass(frozen=True)
+class Options:
+    """``link``: hard links instead of copies, where a picture is a file. ``shard_bytes``: size from which a new tar
+    or Parquet file is begun."""
+
+    wanted: Wanted = field(default_factory=Wanted)
+    link: bool = False
+    shard_bytes: int = 500_000_000
+
+
+Write = Callable[[Path, Selection, Originals, Progress], list[str]]
+
+
+def export_dataset(
+    ws: Workspace, form: Format, to: Path, options: Options | None = None, *, progress: Progress = SILENT
+) -> StageResult:
+    """Put the pictures of a revision into the folder ``to``, whole or not at all; an older export there is replaced.
+
+    Memory does not grow with the data set. ``summary`` holds counts; ``changed`` is false if the folder holds this
+    very export already. Raises ``WorkspaceError`` for a folder that holds anything else, ``WorkspaceBusy``,
+    ``ManifestMissing``, ``ConfigError`` or ``StageError``.
+    """
+    options, to = options or Options(), to.expanduser().resolve()
+    _apart(ws, to)
+    with (
+        tempfile.TemporaryDirectory(prefix="keepset-export-") as scratch,
+        Selection(ws, options.wanted, Path(scratch) / "rows.sqlite") as chosen,
+    ):
+        facts = _facts(ws, form, chosen, options)
+        if there := standing(to, facts["fingerprint"]):
+            return _result(to, there, changed=False)
+        check_ours(to)
+        with place(to) as part:
+            progress.start(f"exporting {form}", chosen.total)
+            notes = _writer(form, options)(part, chosen, Originals(ws, link=options.link), progress)
+            facts["notes"] = notes
+            write_readme(part, form, chosen, notes)
+            finish(part, facts)
+        return _result(to, facts, changed=True)
+
+
+def _apart(ws: Workspace, to: Path) -> None:
+    if to == ws.root or to in ws.root.parents:
+        raise WorkspaceError(f"{to} holds the workspace itself.", "Give another folder with --to.")
+
+
+def _writer(form: Format, options: Options) -> Write:
+    size = options.shard_bytes
+    writers: Mapping[Format, Write] = {
+        Format.IMAGEFOLDER: folders.write_imagefolder,
+        Format.CSV: folders.write_csv,
+        Format.WEBDATASET: functools.partial(webdataset.write_webdataset, shard_bytes=size),
+        Format.HUGGINGFACE: functools.partial(huggingface.write_huggingface, shard_bytes=size),
+        Format.COCO: coco.write_coco,
+    }
+    return writers[form]
+
+
+def _facts(ws: Workspace, form: Format, chosen: Selection, options: Options) -> dict[str, Any]:
+    data = manifests.read_header(ws.dataset(chosen.revision))
+    config = {"format": str(form), "link": options.link, "shard_bytes": options.shard_bytes}
+    return {
+        "format": str(form), "keepset": __version__, "workspace": ws.id, "name": ws.name,
+        "revision": chosen.revision, "dataset_hash": data.content_hash, "classes": list(chosen.labels),
+        "images": chosen.counts, "left_out": chosen.left_out, "notes": [],
+        "fingerprint": manifests.fingerprint("export", {"rows": chosen.digest()}, config, VERSION),
+    }  # fmt: skip
+
+
+def _result(to: Path, facts: Mapping[str, Any], *, changed: bool) -> StageResult:
+    per_split = {s: sum(labels.values()) for s, labels in facts["images"].items()}
+    counts = ", ".join(f"{n} {s}" for s, n in per_split.items())
+    what = f"{sum(per_split.values())} pictures of revision {facts['revision']} ({counts})"
+    left = _left(facts["left_out"])
+    message = f"{what} in {to}" if changed else f"up to date: {what} in {to}"
+    message += f"; left out: {left}" if left else ""
+    message += "".join(f"\n  {note}" for note in facts["notes"])
+    summary = {
+        "revision": facts["revision"], "images": facts["images"], "left_out": facts["left_out"],
+        "files": facts.get("files"), "notes": facts["notes"],
+    }  # fmt: skip
+    return StageResult(Stage.EXPORT, changed, message, summary, {"folder": str(to)})
+
+
+def _left(out: Mapping[str, int]) -> str:
+    names = {"deleted": "deleted", "exact_copies": "exact copies", "other_splits": "of other splits"}
+    return ", ".join(f"{out[k]} {words}" for k, words in names.items() if out[k])

@@ -1,0 +1,58 @@
+"""Taking the model in use, or another one, out of the workspace: one ONNX file with everything inside."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from keepset.errors import ConfigError, ModelError, WorkspaceError
+from keepset.files import write_bytes
+from keepset.models import load_record
+from keepset.stages import Stage, StageResult
+from keepset.workspace import Workspace
+
+__all__ = ["copy_model"]
+
+
+def copy_model(ws: Workspace, to: Path, model_id: str | None = None) -> StageResult:
+    """Write ``model.onnx`` of a model (default: the one in use) to the file ``to``, whole or not at all.
+
+    The file is all that ``keepset.load`` and ``keepset predict --model`` need. A model that was never exported is
+    exported first, which takes torch. Raises ``ModelError``; ``WorkspaceError`` if ``to`` is something else.
+    """
+    to = to.expanduser().resolve()
+    record = load_record(ws, model_id or _promoted(ws))
+    if to.suffix != ".onnx":
+        raise ConfigError(f"{to} does not end in .onnx.", "Name a file with --to, such as bears.onnx.")
+    source = ws.models / record.id / "model.onnx"
+    if not source.is_file():
+        from keepset.export.onnx import export_model
+
+        source = export_model(ws, record.id)
+    data = source.read_bytes()
+    facts = {"model": record.id, "bytes": len(data), "classes": list(record.classes)}
+    what = f"model {record.id[:8]} ({len(record.classes)} classes, {len(data) / 1e6:.1f} MB)"
+    if to.exists():
+        _check_ours(to)
+        if hashlib.sha256(to.read_bytes()).digest() == hashlib.sha256(data).digest():
+            return StageResult(Stage.EXPORT, False, f"up to date: {what} in {to}", facts, {"file": str(to)})
+    write_bytes(to, data)
+    return StageResult(Stage.EXPORT, True, f"{what} in {to}", facts, {"file": str(to)})
+
+
+def _promoted(ws: Workspace) -> str:
+    promoted = ws.promoted()
+    if promoted is None:
+        raise ModelError(f"The workspace {ws.root} has no model in use yet.", "Run `keepset train` first.")
+    return promoted
+
+
+def _check_ours(to: Path) -> None:
+    from keepset.predict.model import Predictor
+
+    try:
+        Predictor(to)
+    except ModelError as e:
+        raise WorkspaceError(
+            f"{to} is there already and is no model that Keepset exported.", "Give another file with --to."
+        ) from e

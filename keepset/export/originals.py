@@ -1,0 +1,76 @@
+"""The pictures themselves, byte for byte as they were downloaded: EXIF, colour profile and all."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from pathlib import Path
+
+from keepset.errors import ConfigError, StageError
+from keepset.export.names import picture_name
+from keepset.export.selection import Item
+from keepset.files import refusals
+from keepset.formats import sniff
+from keepset.workspace import Workspace
+
+__all__ = ["Originals"]
+
+
+class Originals:
+    """Gives the bytes of items, checked against their address, or puts them into files."""
+
+    def __init__(self, ws: Workspace, *, link: bool = False) -> None:
+        self.ws, self.link = ws, link
+
+    def read(self, item: Item) -> tuple[str, bytes]:
+        """File name, with the extension of the content, and bytes. Raises ``StageError`` if they are not there."""
+        try:
+            data = self.ws.blob(item.sha256).read_bytes()
+        except FileNotFoundError as e:
+            raise _gone(item) from e
+        if hashlib.sha256(data).hexdigest() != item.sha256:
+            raise StageError(
+                f"The file of picture {item.sha256} is damaged: its content is another.",
+                f"Delete {self.ws.blob(item.sha256)} and run `keepset download`, which fetches it again.",
+            )
+        return self._name(item, data[:64]), data
+
+    def put(self, item: Item, folder: Path) -> str:
+        """Copy, or link, the file into ``folder``. Returns its name."""
+        if not self.link:
+            name, data = self.read(item)
+            (folder / name).write_bytes(data)
+            return name
+        blob = self.ws.blob(item.sha256)
+        try:
+            with blob.open("rb") as f:
+                name = self._name(item, f.read(64))
+        except FileNotFoundError as e:
+            raise _gone(item) from e
+        with refusals(folder):
+            try:
+                os.link(blob, folder / name)
+            except OSError as e:
+                if e.errno in (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
+                    raise ConfigError(
+                        f"{folder.parent} cannot hold hard links to {self.ws.root}: {e.strerror}.",
+                        "Leave out --link: the files are copied then.",
+                    ) from e
+                raise
+        return name
+
+    def _name(self, item: Item, head: bytes) -> str:
+        kind = sniff(head)
+        if kind is None:
+            raise StageError(
+                f"The file of picture {item.sha256} is damaged: it is no picture.", "Run `keepset validate`."
+            )
+        return picture_name(item.sha256, kind)
+
+
+def _gone(item: Item) -> StageError:
+    return StageError(
+        f"The file of picture {item.sha256} ({item.label}) is gone from the workspace: purged since, or lost.",
+        "Run `keepset download` to fetch it again, or export a revision that does not hold it.",
+    )

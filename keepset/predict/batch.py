@@ -1,0 +1,314 @@
+"""Batch prediction: many pictures to one Parquet file, in shards, resumable at any moment.
+
+What was predicted is in a journal by model and picture, so that a kill, a grown folder or another shard size never
+has anything predicted twice. Pictures are decoded in processes that can be killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from keepset import manifests
+from keepset.config import DownloadConfig
+from keepset.errors import ConfigError, ManifestError, WorkspaceError
+from keepset.journal import Journal
+from keepset.manifests import Header
+from keepset.predict.arriving import arriving
+from keepset.predict.inputs import list_inputs
+from keepset.predict.intake import DEFAULT_LIMITS, FileJob, Prepared, Refused, prepare_file
+from keepset.predict.model import Predictor, find, load
+from keepset.predict.remote import is_url
+from keepset.reasons import DownloadReason, ImageReason, ItemStatus
+from keepset.settings import settings
+from keepset.stages import SILENT, Progress, Shard, Stage, StageResult, shards
+from keepset.workspace import Workspace
+
+__all__ = ["Job", "merge", "plan", "predict_batch", "run_shard"]
+
+VERSION = 1
+SHARD = 2000
+_PIECE = 8192
+_DECODE_S, _DECODE_MB = 15.0, 1024
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is asked. ``source``: folder or table, "" for the data set; ``model``: id or path, "" for the one in use;
+    ``to``: Parquet file to write, "" for one below ``predictions/`` in the workspace."""
+
+    source: str = ""
+    model: str = ""
+    to: str = ""
+    retry_failed: bool = False
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """A job with its model pinned, as the header of its list of inputs tells it."""
+
+    inputs: Path
+    out: Path
+    model: Path
+    model_id: str
+    retry_failed: bool
+
+
+def predict_batch(ws: Workspace, job: Job, *, progress: Progress = SILENT) -> StageResult:
+    """Predict what was not predicted yet, then put everything together into one file.
+
+    Raises ``ModelError``, ``ConfigError``, ``WorkspaceError`` if ``to`` is something else.
+    """
+    with ws.lock(f"predict-{_name(ws, job)}"):
+        for shard in plan(ws, job, progress=progress):
+            run_shard(ws, job, shard, progress)
+        return merge(ws, job)
+
+
+def plan(ws: Workspace, job: Job, *, size: int = SHARD, progress: Progress = SILENT) -> list[Shard]:
+    """List the pictures, pin the model, and return the shards in which something is to be done."""
+    path = find(_model_path(ws, job))
+    model_id = load(path).model_id
+    _check_ours(_out(ws, job))
+    source = Path(job.source).expanduser().absolute() if job.source else None
+    extra = {"source": job.source, "model": str(path), "model_id": model_id}
+    rows = list_inputs(ws, source)
+    progress.start("listing pictures", None)
+    with manifests.writing(_inputs(ws, job), "batch_inputs") as out:
+        while piece := list(islice(rows, _PIECE)):
+            out.add(piece)
+            progress.advance(len(piece))
+        count = out.rows
+        out.commit(Header("batch_inputs", "predict", "", {}, {}, extra))
+    if not count:
+        raise ConfigError(f"There is no picture in {job.source or 'the data set'}.", "Give another source.")
+    planned = _planned(ws, job)
+    if _standing(planned):
+        return []
+    with _journal(ws, planned) as journal:
+        return [s for s in shards(count, size) if any(True for _ in _todo(planned, s, journal))]
+
+
+def run_shard(ws: Workspace, job: Job, shard: Shard, progress: Progress = SILENT) -> dict[str, Any]:
+    """Predict one shard; each picture is in the journal before the next is begun in its place."""
+    planned, done = _planned(ws, job), Counter[str]()
+    predictor = load(planned.model, threads=settings().workers)
+    with _journal(ws, planned) as journal:
+        count = sum(1 for _ in _todo(planned, shard, journal))
+        progress.start("predicting", count)
+        for key, row in _predicted(ws, predictor, list(_todo(planned, shard, journal))):
+            journal.put(key, row | {"model_id": planned.model_id, "predicted_at": _now()})
+            done[row["status"]] += 1
+            progress.advance(failed=done.total() - done[ItemStatus.OK])
+    return {"predicted": done[ItemStatus.OK], "failed": done.total() - done[ItemStatus.OK]}
+
+
+def merge(ws: Workspace, job: Job) -> StageResult:
+    """Put the journal's rows together, in the order of the source."""
+    planned = _planned(ws, job)
+    shown = planned.out.relative_to(ws.root) if planned.out.is_relative_to(ws.root) else planned.out
+    if header := _standing(planned):
+        counts = header.extra["counts"]
+        message = f"up to date: {_words(counts)} in {shown}"
+        return StageResult(Stage.PREDICT, False, message, counts, {"predictions": str(shown)})
+    counts, failed = Counter[str](), 0
+    classes = load(planned.model).classes
+    with _journal(ws, planned) as journal, manifests.writing(planned.out, "batch_predictions") as out:
+        for rows in _pieces(planned.inputs):
+            done = journal.get(_key(r) for r in rows)
+            full = [done[_key(r)] | {"input": r["input"]} for r in rows]
+            counts.update(str(r["reason"] or r["outcome"]) for r in full)
+            failed += sum(r["status"] == ItemStatus.FAILED for r in full)
+            out.add([r | {"predicted_at": datetime.fromisoformat(r["predicted_at"])} for r in full])
+        parents = {"inputs": manifests.read_header(planned.inputs).content_hash}
+        extra = {
+            "model_id": planned.model_id,
+            "classes": list(classes),
+            "counts": dict(counts),
+            "failed": failed,
+        }
+        out.commit(Header("batch_predictions", "predict", _fingerprint(planned), parents, {}, extra))
+    message = f"{_words(counts)} by model {planned.model_id[:8]}, in {shown}"
+    return StageResult(Stage.PREDICT, True, message, dict(counts), {"predictions": str(shown)})
+
+
+def _words(counts: dict[str, int]) -> str:
+    good = {k: n for k, n in counts.items() if k in ("sure", "unsure")}
+    bad = {k: n for k, n in counts.items() if k not in good}
+    words = f"{sum(good.values())} pictures predicted ({good.get('unsure', 0)} unsure)"
+    if bad:
+        words += f", {sum(bad.values())} not: " + ", ".join(f"{k} {n}" for k, n in sorted(bad.items()))
+    return words
+
+
+# -- where things are ------------------------------------------------------------------------------
+
+
+def _model_path(ws: Workspace, job: Job) -> Path:
+    if not job.model:
+        return ws.root
+    inside = ws.models / job.model
+    return inside if inside.is_dir() else Path(job.model).expanduser()
+
+
+def _name(ws: Workspace, job: Job) -> str:
+    source = str(Path(job.source).expanduser().resolve()) if job.source else ""
+    return hashlib.sha256(f"{source}\n{job.model}\n{job.to}".encode()).hexdigest()[:12]
+
+
+def _inputs(ws: Workspace, job: Job) -> Path:
+    return ws.journal / "predict" / _name(ws, job) / "inputs.parquet"
+
+
+def _out(ws: Workspace, job: Job) -> Path:
+    if job.to:
+        return Path(job.to).expanduser().absolute()
+    stem = Path(job.source).resolve().stem if job.source else "dataset"
+    return ws.root / "predictions" / f"{stem}-{_name(ws, job)[:8]}.parquet"
+
+
+def _planned(ws: Workspace, job: Job) -> _Planned:
+    path = _inputs(ws, job)
+    facts = manifests.read_header(path).extra
+    return _Planned(path, _out(ws, job), Path(facts["model"]), facts["model_id"], job.retry_failed)
+
+
+def _journal(ws: Workspace, planned: _Planned) -> Journal:
+    return Journal(ws.journal / "predict" / f"{planned.model_id}.sqlite")
+
+
+def _fingerprint(planned: _Planned) -> str:
+    parents = {"inputs": manifests.read_header(planned.inputs).content_hash}
+    return manifests.fingerprint("predict", parents, {"model": planned.model_id}, VERSION)
+
+
+def _standing(planned: _Planned) -> Header | None:
+    header = manifests.up_to_date(planned.out, _fingerprint(planned))
+    return None if header and planned.retry_failed and header.extra["failed"] else header
+
+
+def _check_ours(out: Path) -> None:
+    if not out.exists():
+        return
+    try:
+        ours = manifests.read_header(out).schema == "batch_predictions"
+    except ManifestError:
+        ours = False
+    if not ours:
+        raise WorkspaceError(
+            f"{out} is there already and holds something else.", "Give another file with --to."
+        )
+
+
+# -- the work --------------------------------------------------------------------------------------
+
+
+def _pieces(inputs: Path, start: int = 0, stop: int | None = None) -> Iterator[list[Row]]:
+    left = stop - start if stop is not None else None
+    for batch in manifests.batches(inputs, "batch_inputs", size=_PIECE, start=start):
+        rows = batch.to_pylist() if left is None else batch.slice(0, left).to_pylist()
+        yield rows
+        if left is not None and not (left := left - len(rows)):
+            return
+
+
+def _key(row: Row) -> str:
+    return f"{row['place']}\n{row['stamp']}"
+
+
+def _todo(planned: _Planned, shard: Shard, journal: Journal) -> Iterator[Row]:
+    seen: set[str] = set()
+    for rows in _pieces(planned.inputs, shard.start, shard.stop):
+        done = journal.get(_key(r) for r in rows)
+        for row in rows:
+            before, key = done.get(_key(row)), _key(row)
+            again = before and before["status"] == ItemStatus.FAILED and planned.retry_failed
+            if key not in seen and (before is None or again):
+                seen.add(key)
+                yield row
+
+
+def _predicted(ws: Workspace, predictor: Predictor, rows: list[Row]) -> Iterator[tuple[str, Row]]:
+    """(key, what became of it), in the order in which they are done."""
+    from keepset.validate.pool import run_jobs
+
+    refused: list[tuple[str, Row]] = []
+    with contextlib.ExitStack() as stack:
+        jobs = _jobs(ws, predictor, rows, refused, stack)
+        for job, answer in run_jobs(
+            prepare_file, jobs, workers=settings().workers, timeout_s=_DECODE_S, memory_mb=_DECODE_MB
+        ):
+            if job.path.suffix == ".part":
+                job.path.unlink(missing_ok=True)
+            yield from _emptied(refused)
+            if isinstance(answer, Prepared):
+                (found,) = predictor.predict_pixels([answer.pixels])
+                probs = [found.probabilities[c] for c in predictor.classes]
+                facts = {k: getattr(found, k) for k in ("label", "probability", "unfamiliar", "distance")}
+                yield job.key, _row(ItemStatus.OK) | facts | {"outcome": str(found.outcome), "probs": probs}
+            else:
+                yield job.key, _refusal(answer)
+    yield from _emptied(refused)
+
+
+def _emptied(waiting: list[tuple[str, Row]]) -> Iterator[tuple[str, Row]]:
+    while waiting:
+        yield waiting.pop(0)
+
+
+def _jobs(
+    ws: Workspace,
+    predictor: Predictor,
+    rows: list[Row],
+    refused: list[tuple[str, Row]],
+    stack: contextlib.ExitStack,
+) -> Iterator[FileJob]:
+    remote = {r["place"]: r for r in rows if is_url(r["place"])}
+    for row in rows:
+        if row["place"] not in remote:
+            yield FileJob(_key(row), Path(row["place"]), predictor.preprocess, DEFAULT_LIMITS)
+    if not remote:
+        return
+    came = stack.enter_context(arriving(remote, _download_config(ws), ws.journal / "predict" / "parts"))
+    for url, file in came:
+        if isinstance(file, Refused):
+            refused.append((_key(remote[url]), _refusal(file)))
+        else:
+            yield FileJob(_key(remote[url]), file, predictor.preprocess, DEFAULT_LIMITS)
+
+
+def _download_config(ws: Workspace) -> DownloadConfig:
+    """Politeness as the run config has it; nothing is tried twice, and not more is read than a picture may have."""
+    try:
+        config = ws.config().download
+    except ConfigError:  # a workspace that only predicts needs none
+        config = DownloadConfig()
+    most = min(config.max_bytes, DEFAULT_LIMITS.max_bytes)
+    return config.model_copy(update={"retries": 0, "max_bytes": most})
+
+
+def _row(status: ItemStatus) -> Row:
+    empty = dict.fromkeys(("reason", "detail", "label", "probability", "outcome", "unfamiliar", "distance"))
+    return {"status": str(status), **empty, "probs": []}
+
+
+def _refusal(answer: Any) -> Row:
+    """``Refused`` by its limits, or ``Lost`` with its process."""
+    if not isinstance(answer, Refused):
+        reason = ImageReason.TIMEOUT if answer.why == "timeout" else ImageReason.CRASHED
+        answer = Refused(reason, answer.detail)
+    failed = isinstance(answer.reason, DownloadReason) or answer.reason == ImageReason.MISSING
+    status = ItemStatus.FAILED if failed else ItemStatus.REJECTED
+    return _row(status) | {"reason": str(answer.reason), "detail": answer.detail}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()

@@ -1,0 +1,145 @@
+"""Corrections on the prediction page and by the API: the picture once more, and what it really shows.
+
+The server predicts it again, so that neither the picture nor what the model said is taken on trust; then the inbox
+keeps it. Other sites are kept out by the gallery's guard; numbers and sizes are bounded by ``[inbox]``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from keepset.config import InboxConfig
+from keepset.errors import ConfigError, ModelError
+from keepset.inbox import Inbox, InboxFull, Kept, TooMany
+from keepset.predict.intake import Refused
+from keepset.predict.queueing import Busy
+from keepset.predict.serving import Service, Serving
+from keepset.web.pages import page
+from keepset.web.refusals import refusal
+from keepset.web.uploads import BadRequest, Correction, Intake
+from keepset.workspace import Workspace
+
+__all__ = ["CorrectionSite", "inbox_config"]
+
+_TROUBLES = (BadRequest, Busy, ModelError, TooMany, InboxFull, Refused)
+
+
+def inbox_config(ws: Workspace) -> InboxConfig:
+    """As the run config has it now; off where there is none, or none in order."""
+    try:
+        return ws.config().inbox
+    except (ConfigError, ValueError):
+        return InboxConfig()
+
+
+@dataclass(frozen=True)
+class _Done:
+    kept: Kept
+    predicted: str
+    label: str
+
+
+class CorrectionSite:
+    def __init__(self, ws: Workspace, service: Service, intake: Intake) -> None:
+        self.ws, self.service, self.intake = ws, service, intake
+        self.inbox = Inbox(ws, inbox_config(ws))
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/correct", self._from_form, methods=["POST"]),
+            Route("/api/corrections", self._from_api, methods=["POST"]),
+        ]
+
+    async def _from_form(self, request: Request) -> Response:
+        try:
+            done, trouble, status = await self._correct(request), None, 200
+        except _TROUBLES as e:
+            done, trouble, status = None, e, _code(e)
+        answer = page("corrected.html", self.ws, status, done=done, trouble=trouble and _words(trouble))
+        return _again(answer, trouble)
+
+    async def _from_api(self, request: Request) -> Response:
+        try:
+            done = await self._correct(request)
+        except _TROUBLES as e:
+            error, message, remedy = _words(e)
+            return _again(refusal(request, _code(e), error, message, remedy), e)
+        found = {"sha256": done.kept.sha256, "known": done.kept.known, "predicted": done.predicted}
+        return JSONResponse(found | {"label": done.label}, 201)
+
+    async def _correct(self, request: Request) -> _Done:
+        self.inbox.config = await run_in_threadpool(inbox_config, self.ws)
+        if not self.inbox.config.enabled:
+            raise BadRequest(403, "inbox_off", "Corrections are not taken here: [inbox] enabled is off.")
+        self.inbox.admit()
+        serving = await run_in_threadpool(self.service.model)
+        self.service.room(1)
+        async with self.intake.correction(request) as given:
+            _check(given, serving)
+            data = given.picture.data
+            predicted = await self._predicted(serving, data)
+            if predicted == given.label:
+                raise BadRequest(409, "no_correction", f"The model says '{predicted}' too.")
+            kept = await run_in_threadpool(
+                lambda: self.inbox.keep(data, predicted=predicted, label=given.label, who=given.who)
+            )
+        return _Done(kept, predicted, given.label)
+
+    async def _predicted(self, serving: Serving, data: bytes) -> str:
+        (future,) = self.service.submit(serving, [data])
+        return (await asyncio.wrap_future(future)).prediction.label
+
+
+def _check(given: Correction, serving: Serving) -> None:
+    if given.picture.trouble is not None:
+        raise given.picture.trouble
+    if given.label not in serving.predictor.classes:
+        words = (
+            f"'{given.label[:100]}' is no class of this model: {', '.join(serving.predictor.classes[:50])}."
+        )
+        raise BadRequest(400, "bad_label", words)
+    if not given.consent:
+        raise BadRequest(
+            400, "no_consent", "Send consent=yes: whoever sends a picture has to agree that it is kept."
+        )
+
+
+def _code(e: Exception) -> int:
+    match e:
+        case BadRequest():
+            return e.status
+        case TooMany():
+            return 429
+        case InboxFull():
+            return 507
+        case Refused():
+            return 422
+    return 503
+
+
+def _words(e: Any) -> tuple[str, str, str]:
+    match e:
+        case BadRequest():
+            return e.error, e.message, ""
+        case Refused():
+            return str(e.reason), e.detail, ""
+        case Busy():
+            return "busy", f"Too much work is waiting. Try again in {e.retry_after} s.", ""
+        case TooMany():
+            return "too_many_corrections", e.message, e.remedy
+        case InboxFull():
+            return "inbox_full", e.message, e.remedy
+    return "ModelError", e.message, e.remedy
+
+
+def _again(answer: Response, e: Exception | None) -> Response:
+    if isinstance(e, Busy | TooMany):
+        answer.headers["retry-after"] = str(e.retry_after)
+    return answer
