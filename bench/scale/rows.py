@@ -102,6 +102,8 @@ STEPS: dict[str, tuple[str, Callable[[Workspace], Any]]] = {
     "split_again": ("split when nothing is new", split_again),
     "review": ("review: find candidates", review),
 }
+NEEDED = {"merge_download", "merge_validate", "split"}
+"""Run in any case: later steps read what they write."""
 
 
 def measure(root: Path, step: str) -> dict[str, Any]:
@@ -135,9 +137,11 @@ def one_size(folder: Path, n: int, only: set[str]) -> None:
             sizes["validate journal"] = made_up.fill_validate_journal(ws, n).stat().st_size
         if step == "review" and step in only:
             made_up.trained(ws)
-        if step not in only:
+        if step not in only | NEEDED:
             continue
         got = measure(root, step)
+        if step not in only:
+            continue
         rest = {k: v for k, v in got.items() if k not in ("cpu_s", "peak_mb")}
         print(f"| {n:,} | {words} | {got['cpu_s']:.1f} | {got['peak_mb']:.0f} | {rest or ''} |", flush=True)
     sizes |= {p.name: p.stat().st_size for p in (ws.downloads, ws.images, ws.dataset(1)) if p.exists()}

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["Evidence", "gather"]
 
 Row = dict[str, Any]
+_OF_IMAGES = (
+    "sha256", "width", "height", "bytes", "format", "brightness", "sharpness", "entropy", "group_id", "dup_of", "dup_kind"
+)  # fmt: skip
+_OF_PREDICTIONS = ("sha256", "cv_predicted", "cv_probs", "ood_distance")
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Evidence:
     """The active images of the current revision, and what a model, people and earlier batches say of them.
 
     ``rows`` are data-set rows in manifest order, with their duplicate groups as they are now; the other maps go by sha256 and may lack an image
-    (``predictions`` lacks exact duplicates and images that were added after training). ``classes`` is the
+    (``images`` and ``predictions`` have the columns ``_OF_IMAGES`` and ``_OF_PREDICTIONS`` only; ``predictions`` lacks exact duplicates and images that were added after training). ``classes`` is the
     model's order of classes; ``labels`` is every class an image may have; ``far`` is
     the distance under which 99 % of held-out images lie;
     ``waiting`` are rows of the inbox, not active before a person has decided about them; ``strangers`` is how many pictures users corrected that the data set does not hold.
@@ -82,8 +86,13 @@ def gather(ws: Workspace, config: RunConfig) -> Evidence:
     """Read the manifests. Raises ``ManifestMissing`` or, if nothing was trained yet, ``ModelError``."""
     data = ws.current_dataset()
     record = _model(ws, data.content_hash)
-    predictions = manifests.read(ws.models / record.id / "predictions.parquet", "predictions")
-    images = {r["sha256"]: r for r in manifests.read(ws.images, "images").rows()}
+    path = ws.models / record.id / "predictions.parquet"
+    said = {
+        r["sha256"]: r for b in manifests.batches(path, "predictions", _OF_PREDICTIONS) for r in b.to_pylist()
+    }
+    images = {
+        r["sha256"]: r for b in manifests.batches(ws.images, "images", _OF_IMAGES) for r in b.to_pylist()
+    }
     rows = [_regrouped(r, images.get(r["sha256"])) for r in data.rows() if r["active"]]
     waiting = [r for r in data.rows() if r["changed_by"] == WAITING and not r["active"]]
     past = memory.recall(ws, data)
@@ -93,13 +102,13 @@ def gather(ws: Workspace, config: RunConfig) -> Evidence:
         revision=int(data.header.extra["revision"]),
         dataset_hash=data.content_hash,
         model_id=record.id,
-        predictions_hash=predictions.content_hash,
+        predictions_hash=manifests.read_header(path).content_hash,
         classes=record.classes,
         labels=tuple(sorted({*config.labels, *record.classes, *(r["label"] for r in rows)})),
         far=float(record.ood.get("quantile99", 0.0)),
         rows=rows,
         images=images,
-        predictions={r["sha256"]: r for r in predictions.rows() if r["sha256"] in active},
+        predictions={sha: r for sha, r in said.items() if sha in active},
         corrections=inbox.pending(ws, active | {r["sha256"]: r for r in waiting}, past),
         past=past,
         strangers=inbox.strangers(ws, {r["sha256"] for r in data.rows()}),

@@ -13,9 +13,9 @@ their plain mean: nothing to tune. Over 0.5 both together think another class li
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +30,8 @@ __all__ = ["LabelScores", "combine", "label_scores", "ridge_out_of_group", "self
 
 PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """Ridge penalties tried, in units of the mean squared length of a centred feature vector."""
+
+_PIECE = 8192  # rows worked on at once
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,9 @@ def label_scores(evidence: Evidence) -> LabelScores | None:
         return None
     shas = [r["sha256"] for r in known]
     probs = np.array([evidence.predictions[s]["cv_probs"] for s in shas], dtype=np.float64)
-    features = matrix[[place[s] for s in shas]].astype(np.float64)
+    places = np.array([place[s] for s in shas])
+    whole = len(places) == len(matrix) and bool((places == np.arange(len(places))).all())
+    features = matrix if whole else matrix[places]  # a copy is as large as all else together
     ridge = ridge_out_of_group(features, y, [r["group_id"] for r in known], len(evidence.classes))
     return combine(shas, y, probs, ridge)
 
@@ -95,37 +99,118 @@ def _margin(y: Ints, fitted: Floats) -> Floats:
     return margin
 
 
-def ridge_out_of_group(features: Floats, y: Ints, groups: Sequence[str], n_classes: int) -> Floats:
+def ridge_out_of_group(
+    features: npt.NDArray[np.floating[Any]], y: Ints, groups: Sequence[str], n_classes: int
+) -> Floats:
     """Leave-group-out fitted one-hot targets, [n, c]: row i from a fit without i's whole group.
 
-    ``features`` is [n, d]. One eigendecomposition of the n x n or d x d Gram matrix serves all penalties.
+    ``features`` is [n, d]. One eigendecomposition of the n x n or d x d Gram matrix serves all penalties; with more
+    rows than columns it takes memory for some thousand rows and d x d besides ``features``.
     """
     import numpy as np
 
-    length = np.linalg.norm(features, axis=1, keepdims=True)
-    x = features / np.maximum(length, 1e-12)
-    x = x - x.mean(axis=0)
     targets = np.eye(n_classes)[y]
     mean = targets.mean(axis=0)
-    basis, strength = _spectrum(x)
-    unit = float((x**2).sum() / len(x))
-    members = _members(groups)
-    tried = (_left_out(basis, strength, targets - mean, p * unit, members) for p in PENALTIES)
-    fitted: Floats = mean + min(tried, key=lambda fit: float(((fit + mean - targets) ** 2).sum()))
-    return fitted
+    fit = _Fit(_UnitRows(features), targets - mean, groups)
+    return mean + fit.without_group(fit.best_penalty())
 
 
-def _spectrum(x: Floats) -> tuple[Floats, Floats]:
-    """Left singular vectors [n, r] and squared singular values [r] of ``x``."""
+class _UnitRows:
+    """Rows of a feature matrix, each of length one, then centred; some thousand at a time."""
+
+    def __init__(self, features: npt.NDArray[np.floating[Any]]) -> None:
+        self.features, self.shape = features, features.shape
+        self.mean = sum(self._unit(rows).sum(axis=0) for rows in self.pieces()) / len(features)
+
+    def pieces(self) -> Iterator[slice]:
+        return (slice(i, i + _PIECE) for i in range(0, len(self.features), _PIECE))
+
+    def __getitem__(self, rows: slice | Ints) -> Floats:
+        return self._unit(rows) - self.mean
+
+    def _unit(self, rows: slice | Ints) -> Floats:
+        import numpy as np
+
+        some = self.features[rows].astype(np.float64)
+        return some / np.maximum(np.linalg.norm(some, axis=1, keepdims=True), 1e-12)
+
+
+class _Fit:
+    """Ridge of centred ``targets`` [n, c] on ``x``, for any penalty, each row without its own group.
+
+    From the hat matrix H: y - (I - H_gg)^-1 (y - Hy). The mean counts as 1/n in H.
+    """
+
+    def __init__(self, x: _UnitRows, targets: Floats, groups: Sequence[str]) -> None:
+        import numpy as np
+
+        self.x, self.targets, self.n = x, targets, len(targets)
+        self.strength, self.right, unit = _spectrum(x)
+        self.weights = self.strength / (self.strength + np.outer(PENALTIES, [unit]))  # [penalties, r]
+        projected: Floats = np.asarray(sum(x[rows].T @ targets[rows] for rows in x.pieces()))
+        self.coefficients = self.right.T @ projected  # [r, c]
+        self.members = _members(groups)
+        alone = np.ones(self.n, bool)
+        alone[[i for rows in self.members for i in rows]] = False
+        self.alone: Ints = np.flatnonzero(alone)
+
+    def best_penalty(self) -> int:
+        """The place in ``PENALTIES`` with the smallest squared error."""
+        import numpy as np
+
+        every = list(range(len(PENALTIES)))
+        error = np.zeros(len(PENALTIES))
+        for rows, fitted in self._fitted(every):
+            error += ((fitted - self.targets[rows][:, None]) ** 2).sum(axis=(0, 2))
+        return int(error.argmin())
+
+    def without_group(self, penalty: int) -> Floats:
+        import numpy as np
+
+        out = np.empty_like(self.targets)
+        for rows, fitted in self._fitted([penalty]):
+            out[rows] = fitted[:, 0]
+        return out
+
+    def _fitted(self, penalties: list[int]) -> Iterator[tuple[Ints, Floats]]:
+        """Row numbers and what is fitted for them, [rows, penalties, c]; every row once."""
+        import numpy as np
+
+        weights = self.weights[penalties]
+        scaled = (weights[:, :, None] * self.coefficients).transpose(1, 0, 2).reshape(len(self.strength), -1)
+        for start in range(0, len(self.alone), _PIECE):
+            rows = self.alone[start : start + _PIECE]
+            basis = self.x[rows] @ self.right
+            own, residual = self.targets[rows][:, None], self._residual(rows, basis, scaled)
+            hat = (basis**2) @ weights.T + 1.0 / self.n
+            yield rows, own - residual / np.maximum(1.0 - hat, 1e-9)[:, :, None]
+        for members in self.members:
+            rows = np.array(members)
+            basis = self.x[rows] @ self.right
+            own, residual = self.targets[rows][:, None], self._residual(rows, basis, scaled)
+            blocks = [np.eye(len(rows)) - (basis * w) @ basis.T - 1.0 / self.n for w in weights]
+            left = [np.linalg.lstsq(b, residual[:, k], rcond=None)[0] for k, b in enumerate(blocks)]
+            yield rows, own - np.stack(left, axis=1)
+
+    def _residual(self, rows: Ints, basis: Floats, scaled: Floats) -> Floats:
+        return self.targets[rows][:, None] - (basis @ scaled).reshape(len(rows), -1, self.targets.shape[1])
+
+
+def _spectrum(x: _UnitRows) -> tuple[Floats, Floats, float]:
+    """Squared singular values [r]; the matrix [d, r] that takes a row of ``x`` to that of its left singular vectors;
+    and the mean squared length of a row."""
     import numpy as np
 
-    if len(x) <= x.shape[1]:
-        values, vectors = np.linalg.eigh(x @ x.T)
+    n, d = x.shape
+    if n <= d:
+        every = x[slice(None)]
+        values, left = np.linalg.eigh(every @ every.T)
         keep = values > values[-1] * 1e-10
-        return vectors[:, keep], values[keep]
-    values, right = np.linalg.eigh(x.T @ x)
+        return values[keep], every.T @ (left[:, keep] / values[keep]), float(values.sum()) / n
+    gram: Floats = np.asarray(sum(x[rows].T @ x[rows] for rows in x.pieces()))
+    values, right = np.linalg.eigh(gram)
     keep = values > values[-1] * 1e-10
-    return (x @ right[:, keep]) / np.sqrt(values[keep]), values[keep]
+    return values[keep], right[:, keep] / np.sqrt(values[keep]), float(np.trace(gram)) / n
 
 
 def _members(groups: Sequence[str]) -> list[list[int]]:
@@ -134,20 +219,3 @@ def _members(groups: Sequence[str]) -> list[list[int]]:
     for i, g in enumerate(groups):
         found.setdefault(g, []).append(i)
     return [rows for rows in found.values() if len(rows) > 1]
-
-
-def _left_out(
-    basis: Floats, strength: Floats, targets: Floats, penalty: float, members: list[list[int]]
-) -> Floats:
-    """Out-of-group fit from the hat matrix H: y - (I - H_gg)^-1 (y - Hy). The mean counts as 1/n in H."""
-    import numpy as np
-
-    scaled = basis * (strength / (strength + penalty))
-    n = len(basis)
-    residual = targets - scaled @ (basis.T @ targets)
-    hat = (scaled * basis).sum(axis=1) + 1.0 / n
-    out: Floats = targets - residual / np.maximum(1.0 - hat, 1e-9)[:, None]
-    for rows in members:
-        block = np.eye(len(rows)) - scaled[rows] @ basis[rows].T - 1.0 / n
-        out[rows] = targets[rows] - np.linalg.lstsq(block, residual[rows], rcond=None)[0]
-    return out
