@@ -46,7 +46,11 @@ def slow_ridge(x: np.ndarray, y: np.ndarray, groups: list[str], classes: int) ->
 
 
 @pytest.mark.parametrize(("n", "d"), [(40, 90), (60, 12)])
-def test_ridge_equals_leaving_each_group_out(n: int, d: int) -> None:
+@pytest.mark.parametrize("piece", [7, 8192])
+def test_ridge_equals_leaving_each_group_out(
+    n: int, d: int, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keepset.review.scores._PIECE", piece)
     x, _, y, _ = blobs(n, d, 3, 0.2)
     groups = [str(i // 3) if i < 15 else f"s{i}" for i in range(n)]
     fast = ridge_out_of_group(x, y, groups, 3)

@@ -112,7 +112,8 @@ def ridge_out_of_group(
     targets = np.eye(n_classes)[y]
     mean = targets.mean(axis=0)
     fit = _Fit(_UnitRows(features), targets - mean, groups)
-    return mean + fit.without_group(fit.best_penalty())
+    fitted: Floats = mean + fit.without_group(fit.best_penalty())
+    return fitted
 
 
 class _UnitRows:
@@ -126,13 +127,15 @@ class _UnitRows:
         return (slice(i, i + _PIECE) for i in range(0, len(self.features), _PIECE))
 
     def __getitem__(self, rows: slice | Ints) -> Floats:
-        return self._unit(rows) - self.mean
+        found: Floats = self._unit(rows) - self.mean
+        return found
 
     def _unit(self, rows: slice | Ints) -> Floats:
         import numpy as np
 
         some = self.features[rows].astype(np.float64)
-        return some / np.maximum(np.linalg.norm(some, axis=1, keepdims=True), 1e-12)
+        unit: Floats = some / np.maximum(np.linalg.norm(some, axis=1, keepdims=True), 1e-12)
+        return unit
 
 
 class _Fit:
