@@ -58,7 +58,9 @@ def split(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> S
         stay = [r | {"fold": folds.get(s, r["fold"])} for s, r in known.items()]
         added = _assign(stay, good, config, before + 1, given)
         table = _stay(old.table, folds) if old else None
-        table = pa.concat_tables([t for t in (table, manifests.table_from_rows("dataset", added)) if t is not None])
+        table = pa.concat_tables(
+            [t for t in (table, manifests.table_from_rows("dataset", added)) if t is not None]
+        )
         parents = {"images": images.content_hash} | ({"dataset": old.content_hash} if old else {})
         fingerprint = manifests.fingerprint("split", parents, config.part("split", "seed"), VERSION)
         extra = {"revision": before + 1, "before": before, "cause": "split", "refolded": len(folds)}

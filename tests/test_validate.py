@@ -13,7 +13,6 @@ from PIL import Image, ImageCms
 
 from keepset import manifests, validate
 from keepset.errors import StageError, WorkspaceNotWritable
-from keepset.validate.distinct import Distinct, addresses, count
 from keepset.validate.worker import memory_limit_gap
 from tests.test_hostile_images import JPEG, PHOTO, rows, saved, workspace
 
@@ -94,17 +93,6 @@ def test_a_script_without_a_main_guard_runs_once(tmp_path: Path) -> None:
 def test_where_memory_cannot_be_limited_that_is_said() -> None:
     assert memory_limit_gap("linux") is None
     assert "no memory limit" in str(memory_limit_gap("darwin"))
-
-
-def test_a_shard_reads_its_own_addresses_only(tmp_path: Path) -> None:
-    ws, _, _ = workspace(tmp_path, {f"{i}": saved(PHOTO.rotate(i), "PNG") for i in range(7)})
-    every = Distinct(ws).sha256.to_pylist()
-    assert count(ws) == len(every) == 7
-    assert [addresses(ws, i, i + 3) for i in (0, 3, 6)] == [every[:3], every[3:6], every[6:]]
-    (listed,) = ws.cache.glob("distinct-*.txt")
-    listed.rename(listed.with_name("distinct-of-earlier-downloads.txt"))
-    assert addresses(ws, 0, 7) == every
-    assert [p.name for p in ws.cache.glob("distinct-*.txt")] == [listed.name]
 
 
 def test_the_thumbnail_is_drawn_again_if_it_was_lost(tmp_path: Path) -> None:
