@@ -7,6 +7,7 @@ from typing import Any
 from prefect import flow
 
 from flows.exclusive import exclusive
+from flows.presence import be_present
 from keepset.predict.batch import Job
 from keepset.workspace import Workspace
 from tasks.predict import merge_predictions, plan_predictions, predict_shard
@@ -28,6 +29,7 @@ def predict_batch(
         retry_failed: Ask again for what could not be fetched or read.
     """
     ws, job = Workspace.open(Path(workspace)), asdict(Job(source, model, to, retry_failed))
+    be_present(ws)
     with exclusive(ws, "predict"):
         for shard in plan_predictions(workspace, job):
             predict_shard(workspace, job, shard)

@@ -29,7 +29,7 @@ def predict_shard(workspace: str, job: dict[str, Any], shard: dict[str, Any]) ->
     from keepset.stages import Shard
 
     ws = Workspace.open(Path(workspace))
-    return run_shard(ws, Job(**job), Shard(**shard), PrefectProgress(ws))
+    return run_shard(ws, Job(**job), Shard(**shard), PrefectProgress(ws, f"shard {shard['number']}: "))
 
 
 @task(name="merge-predictions", task_run_name="merge predictions", persist_result=True)

@@ -1,6 +1,6 @@
 """Keepset's prediction against torch eager and a plain Starlette + torch app, on this machine, in one run.
 
-    python bench/predict/measure.py WORKSPACE [--photos FOLDER] [--seconds 10] [--out bench/out/predict.json]
+    python bench/predict/measure.py WORKSPACE [--photos FOLDER] [--seconds 5] [--repeats 3] [--out bench/out/predict.json]
 
 WORKSPACE has a model in use. Without photos, pictures are drawn. Prints the tables of docs/benchmarks-predict.md.
 CPU time and memory (PSS) are of the server's whole process tree; the load generator is not counted.
@@ -34,7 +34,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("workspace", type=Path)
     parser.add_argument("--photos", type=Path)
-    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each row")
+    parser.add_argument("--repeats", type=int, default=3, help="the two servers take turns")
     parser.add_argument("--out", type=Path, default=HERE.parent / "out" / "predict.json")
     given = parser.parse_args()
     web, phone = _web(given.photos), _phone()
@@ -47,8 +48,11 @@ def main() -> None:
         "keepset": [sys.executable, "-c", KEEPSET],
         "plain": [sys.executable, str(HERE / "plain_app.py")],
     }
-    for name, command in servers.items():
-        found[name] = _server(command, given.workspace, {"web": web, "phone": phone}, given.seconds)
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in servers}
+    for _ in range(given.repeats):
+        for name, command in servers.items():
+            runs[name].append(_server(command, given.workspace, {"web": web, "phone": phone}, given.seconds))
+    found |= runs
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(json.dumps(found, indent=1))
     _print(found)
@@ -66,7 +70,7 @@ def _web(photos: Path | None) -> list[bytes]:
 
 def _phone() -> list[bytes]:
     """12 megapixels, drawn, with noise: a JPEG of about 4 MB."""
-    return [_drawn(i, 4000, 3000) for i in range(16)]
+    return [_drawn(i, 4000, 3000) for i in range(8)]
 
 
 def _drawn(i: int, width: int, height: int) -> bytes:
@@ -135,7 +139,7 @@ def _server(
             for clients in (1, 8, 64):
                 found["load"][f"{name} {clients}"] = _loaded(process.pid, port, payloads, clients, seconds)
             found[f"memory_mb {name}"] = _memory(process.pid)
-        found["overload"] = _loaded(process.pid, port, requests(port, sets["web"]), 400, seconds)
+        found["load"]["web 400"] = _loaded(process.pid, port, requests(port, sets["web"]), 400, seconds)
         found["memory_mb overload"] = _memory(process.pid)
     finally:
         _end(process)
@@ -217,17 +221,37 @@ def _print(found: dict[str, Any]) -> None:
             print(
                 f"| {name} | {kind} | {r['p50_ms']:.1f} | {r['p99_ms']:.1f} | {r['per_s']:.0f} | {r['cpu_ms']:.1f} |"
             )
-    print(
-        "\n| server | pictures, clients | p50 ms | p99 ms | images/s | CPU ms an image | statuses |\n|---|---|---|---|---|---|---|"
-    )
     for server in ("keepset", "plain"):
-        for name, r in [*found[server]["load"].items(), ("web 400", found[server]["overload"])]:
+        print(f"\n{server}, median (lowest to highest) of {len(found[server])} runs")
+        print(
+            "| pictures, clients | p50 ms | p99 ms | images/s | CPU ms an image | statuses |\n|---|---|---|---|---|---|"
+        )
+        for name in found[server][0]["load"]:
+            rows = [run["load"][name] for run in found[server]]
+            cells = [_spread([r[k] for r in rows]) for k in ("p50_ms", "p99_ms", "per_s", "cpu_ms")]
+            print(f"| {name} | {' | '.join(cells)} | {_summed(rows)} |")
+    print("\n| CPU an image, keepset of plain | median | lowest to highest |\n|---|---|---|")
+    for name in found["keepset"][0]["load"]:
+        pairs = zip(found["keepset"], found["plain"], strict=True)
+        ratios = [k["load"][name]["cpu_ms"] / p["load"][name]["cpu_ms"] for k, p in pairs]
+        print(f"| {name} | {statistics.median(ratios):.2f} | {min(ratios):.2f} to {max(ratios):.2f} |")
+    for server in ("keepset", "plain"):
+        for key in ("start_s", *(k for k in found[server][0] if k.startswith("memory"))):
             print(
-                f"| {server} | {name} | {r['p50_ms']:.0f} | {r['p99_ms']:.0f} | {r['per_s']:.1f} | {r['cpu_ms']:.1f} | {r['statuses']} |"
+                f"{server}: {key} {_spread([run[key] for run in found[server]], 2 if key == 'start_s' else 0)}"
             )
-    for server in ("keepset", "plain"):
-        memory = {k: round(v) for k, v in found[server].items() if k.startswith("memory")}
-        print(f"\n{server}: start to first answer {found[server]['start_s']:.2f} s; {memory}")
+
+
+def _spread(values: list[float], digits: int = 1) -> str:
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def _summed(rows: list[dict[str, Any]]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for r in rows:
+        for status, n in r["statuses"].items():
+            found[status] = found.get(status, 0) + n
+    return found
 
 
 if __name__ == "__main__":
