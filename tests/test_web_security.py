@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import html
+import json
+import re
 import stat
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -13,7 +17,7 @@ from keepset.review import Batch
 from keepset.web.security import COOKIE
 from keepset.web.serve import serve
 from tests.review_fixtures import Case, edit_images, make_case
-from tests.web_fixtures import served
+from tests.web_fixtures import large_batch, served
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +57,9 @@ def test_a_token_is_exchanged_once_for_a_strict_cookie(case: Case, batch: Batch)
         assert "httponly" in cookie
         assert "samesite=strict" in cookie
         assert c.get("/").status_code == 200
-        assert c.get("/", headers={"cookie": f"{COOKIE}=ge"}).status_code in (200, 401)
+        for wrong in ("ge", "geheimer", ""):
+            assert httpx.get(url, headers={"cookie": f"{COOKIE}={wrong}"}, trust_env=False).status_code == 401
+        assert httpx.get(url, headers={"cookie": f"{COOKIE}=geheim"}, trust_env=False).status_code == 200
 
 
 def test_a_foreign_host_name_is_refused(client: httpx.Client) -> None:
@@ -136,3 +142,38 @@ def test_hostile_reviewer_names_and_notes_are_escaped(tmp_path: Path) -> None:
 )
 def test_nonsense_is_refused_in_words(client: httpx.Client, batch: Batch, body: bytes) -> None:
     assert client.post(f"/batches/{batch.id}/marks", content=body).status_code == 400
+
+
+EVIL = '"><img src=x onerror=alert(1)>'
+
+
+def test_hostile_class_names_creators_and_licences_are_text_everywhere(tmp_path: Path) -> None:
+    """Class names come from folders and lists, the rest from the web: as attributes, text, JSON and options."""
+    labels = (EVIL, "a'b<script>alert(3)&amp;", "plain", *(f"class {i}" for i in range(8)))
+    case = make_case(tmp_path, labels=labels, per_class=2, flips=2)
+    batch = large_batch(case, 3)
+    one, two = (r["sha256"] for r in batch.candidates().rows()[1:3])
+    strange = {
+        "url": f"https://e.example/{EVIL}",
+        "creator": EVIL,
+        "license": EVIL,
+        "landing_page": "javascript:x()",
+    }
+    edit_images(case, {one: strange, two: strange | {"creator": "<script>alert(2)</script>"}})
+    with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False) as c:
+        form = {"version": "0", f"m:{one}": f"relabel:{EVIL}"}
+        c.post(f"/batches/{batch.id}/form", data=form, headers={"cookie": f"keepset_who={quote(EVIL)}"})
+        pages = [
+            "/",
+            "/log",
+            *(f"/batches/{batch.id}{p}" for p in ("", "/submit", f"/compare/{two}", f"?label={quote(EVIL)}")),
+        ]
+        for path in pages:
+            page = c.get(path).text
+            assert "<img src=x" not in page, path
+            assert "<script>alert" not in page, path
+            assert "javascript:" not in page, path
+        assert "&lt;img src=x" in c.get(f"/batches/{batch.id}").text
+        given = re.search(r'data-labels="([^"]*)"', c.get(f"/batches/{batch.id}").text)
+        assert given is not None
+        assert json.loads(html.unescape(given[1])) == list(batch.record.labels)

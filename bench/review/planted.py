@@ -260,7 +260,7 @@ _LEGEND = """\
 * *rule*: fastai's cleaner's rule (by loss, held-out for validation and in-sample for training images) on our own,
   strongly regularised model. *fastai*: fastai 2 itself, its own training and its own losses.
 * *photos* are scraped and hold real mistakes too, which count as wrong finds here for every ranking. *drawn* pictures
-  are made small and noisy: as they come, every ranking above is perfect on our model (fastai itself not run there).
+  are made small and noisy: as they come, every ranking on our model is perfect, and nothing can be compared.
 """
 
 

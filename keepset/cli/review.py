@@ -67,7 +67,8 @@ def list_(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> Non
     elif not rows:
         print("No batch yet; `keepset review` proposes one.")
     else:
-        output.table("Cleaning batches", list(rows[0]), [list(r.values()) for r in rows])
+        shown = [list((r | {"model": r["model"][:8]}).values()) for r in rows]
+        output.table("Cleaning batches", list(rows[0]), shown)
 
 
 def _summary(batch: Batch) -> dict[str, Any]:
@@ -278,7 +279,8 @@ def purge(
     from keepset.clean import purge as unlink
 
     ws, _ = open_workspace(workspace)
-    output.results([unlink(ws, who=who_or_default(who), dry_run=not yes)], as_json=as_json)
+    name = who_or_default(who) if yes else who
+    output.results([unlink(ws, who=name, dry_run=not yes)], as_json=as_json)
 
 
 def _batch(ws: Workspace, batch_id: str | None) -> Batch:
