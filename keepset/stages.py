@@ -108,3 +108,21 @@ SILENT: Progress = _Silent()
 def facts_line(facts: Mapping[str, Any]) -> str:
     """``loss=0.21 failed=3``: what a stage shows beside its bar."""
     return " ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in facts.items())
+
+
+def pace_line(done: int, total: int | None, seconds: float) -> str:
+    """``41/s, 3 min left``: how fast it goes and, where the end is known, when it will be there."""
+    if not done or seconds <= 0:
+        return ""
+    rate = done / seconds
+    speed = f"{rate:.0f}/s" if rate >= 10 else f"{rate:.2g}/s"
+    left = max(0, (total or 0) - done) / rate
+    if not left:
+        return speed
+    return f"{speed}, " + (
+        f"{left:.0f} s left"
+        if left < 90
+        else f"{left / 60:.0f} min left"
+        if left < 5400
+        else f"{left / 3600:.1f} h left"
+    )

@@ -14,7 +14,7 @@ from prefect.logging import get_run_logger
 
 from keepset.cluster import stop_if_abandoned
 from keepset.config import RunConfig
-from keepset.stages import Progress, StageResult, facts_line
+from keepset.stages import Progress, StageResult, facts_line, pace_line
 from keepset.workspace import Workspace
 from tasks.showing import show
 
@@ -63,11 +63,12 @@ class PrefectProgress(Progress):
     def __init__(self, ws: Workspace, where: str = "") -> None:
         """``where`` stands before what is told, e.g. which shard it is of."""
         self.ws, self.where = ws, where
-        self.what, self.total, self.done, self.last = "", 0, 0, 0.0
+        self.what, self.total, self.done, self.last, self.begin = "", 0, 0, 0.0, 0.0
         self.artifact: UUID | None = None
 
     def start(self, what: str, total: int | None) -> None:
-        self.what, self.total, self.done, self.last = f"{self.where}{what}", total or 0, 0, time.monotonic()
+        self.what, self.total, self.done = f"{self.where}{what}", total or 0, 0
+        self.begin = self.last = time.monotonic()
         get_run_logger().info("%s%s", self.what, f" ({total})" if total else "")
         self.artifact = None
         if total:
@@ -84,7 +85,8 @@ class PrefectProgress(Progress):
             return
         self.last = time.monotonic()
         stop_if_abandoned()
-        words = f"{self.what}: {self.done} of {self.total} {facts_line(facts)}".rstrip()
+        pace = pace_line(self.done, self.total, self.last - self.begin)
+        words = f"{self.what}: {self.done} of {self.total} ({pace}) {facts_line(facts)}".rstrip()
         percent = min(100.0, 100 * self.done / self.total)
         show(update_progress_artifact, self.artifact, percent, description=words)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from keepset.errors import KeepsetError
-from keepset.stages import Progress, Stage, StageResult, facts_line
+from keepset.stages import Progress, Stage, StageResult, facts_line, pace_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -104,12 +104,17 @@ def progress(*, as_json: bool = False) -> Iterator[Progress]:
 def _bars() -> Bars:
     from rich import progress as rp
     from rich.console import Console
+    from rich.text import Text
+
+    class Speed(rp.ProgressColumn):  # rich's own shows it only where the end is unknown
+        def render(self, task: rp.Task) -> Text:
+            return Text(pace_line(int(task.completed), None, task.elapsed or 0.0))
 
     return rp.Progress(
         rp.TextColumn("  {task.description}", markup=False),
         rp.BarColumn(bar_width=28),
         rp.MofNCompleteColumn(),
-        rp.TaskProgressColumn(show_speed=True),
+        Speed(),
         rp.TimeRemainingColumn(compact=True),
         rp.TextColumn("{task.fields[facts]}", markup=False),
         console=Console(stderr=True),
@@ -142,18 +147,20 @@ class _Lines:
     """One line when a piece of work begins, then at most one every five seconds."""
 
     def __init__(self) -> None:
-        self.what, self.done, self.last = "", 0, 0.0
+        self.what, self.done, self.last, self.begin = "", 0, 0.0, 0.0
         self.total: int | None = None
 
     def start(self, what: str, total: int | None) -> None:
-        self.what, self.total, self.done, self.last = what, total, 0, time.monotonic()
+        self.what, self.total, self.done = what, total, 0
+        self.begin = self.last = time.monotonic()
 
     def advance(self, n: int = 1, **facts: Any) -> None:
         self.done += n
         if time.monotonic() - self.last >= 5:
             self.last = time.monotonic()
             of = f"/{self.total}" if self.total is not None else ""
-            say(f"  {self.what}: {self.done}{of} {facts_line(facts)}".rstrip())
+            pace = pace_line(self.done, self.total, self.last - self.begin)
+            say(f"  {self.what}: {self.done}{of} ({pace}) {facts_line(facts)}".rstrip())
 
     def note(self, message: str) -> None:
         say(f"  {message}")
