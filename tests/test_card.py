@@ -12,7 +12,7 @@ import pytest
 from keepset import manifests
 from keepset.card import facts, write_card
 from keepset.card.attribution import plain_cell
-from keepset.card.public import shown_url
+from keepset.card.public import shown_place, shown_url
 from keepset.clean.revising import write_revision
 from keepset.config import parse_config
 from keepset.demo.draw import draw
@@ -73,7 +73,7 @@ def of(rows: list[dict[str, Any]], **wanted: Any) -> dict[str, Any]:
 def test_facts_say_where_everything_came_from_and_what_was_left_out(collected: Workspace) -> None:
     f = facts(collected)
     assert json.loads(json.dumps(f)) == f
-    assert f["images"] == {"active": 16, "deleted": 0, "set_aside": 0, "relabelled": 0}
+    assert f["images"] == {"active": 16, "deleted": 0, "set_aside": 0, "waiting": 0, "relabelled": 0}
     assert [(c["label"], c["images"]) for c in f["classes"]] == [("apple", 8), ("boat", 8)]
     assert sum(f["splits"].values()) == 16
     apples, boats = of(f["sources"], label="apple"), of(f["sources"], label="boat")
@@ -115,7 +115,7 @@ def test_a_revision_has_its_own_card_and_decisions_have_names(collected: Workspa
 
     write_revision(collected, delete, cause="batch:b0001-00000000", who="Ada", why="no boat")
     now = facts(collected)
-    assert now["images"] == {"active": 15, "deleted": 1, "set_aside": 0, "relabelled": 0}
+    assert now["images"] == {"active": 15, "deleted": 1, "set_aside": 0, "waiting": 0, "relabelled": 0}
     assert of(now["sources"], label="boat")["images"] == 7
     first, second = now["revisions"]
     assert (first["who"], first["added"], first["at"]) == ("keepset", 16, None)
@@ -191,6 +191,12 @@ def test_the_command_writes_both_and_says_the_facts(
 )
 def test_published_addresses_hold_no_secrets(url: str | None, shown: str) -> None:
     assert shown_url(url) == shown
+
+
+def test_of_local_places_only_the_name_is_shown() -> None:
+    assert [shown_place(s, "/home/me/bears/x") for s in ("folder", "table")] == ["x", "x"]
+    assert shown_place("page", "https://me:pw@a.example/") == "https://a.example/"
+    assert shown_place("openverse", "brown bear") == "brown bear"
 
 
 def test_cells() -> None:

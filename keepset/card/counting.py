@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from keepset import manifests
 from keepset.card.history import history
 from keepset.card.public import shown_place, web_link
+from keepset.inbox import WAITING
 from keepset.manifests import Manifest
 from keepset.reasons import REMEDIES, ItemStatus, Split
 from keepset.workspace import Workspace
@@ -31,7 +32,7 @@ def facts(ws: Workspace, revision: int | None = None) -> dict[str, Any]:
     """The card's facts of ``revision`` (default: the current one), JSON-ready. Raises ``ManifestMissing``.
 
     ``images``: counts ``active``, ``deleted`` (by approved batches), ``set_aside`` (never used, because they tie two
-    sides together), ``relabelled``. ``classes`` and ``splits``: active images. ``sources``: per class, source and
+    sides together), ``waiting`` (sent in by users, not reviewed yet), ``relabelled``. ``classes`` and ``splits``: active images. ``sources``: per class, source and
     query: ``lines`` found, ``accepted`` URLs, and the active ``images`` they led to (an image that two sources found
     counts for both). ``licenses``: active images by licence and its link, with the number of
     ``creators`` named and the ``names`` of the most frequent. ``creators``: how many images name one and how many do
@@ -84,11 +85,13 @@ def _present(ws: Workspace) -> list[str]:
 
 def _images(table: pa.Table, active: pa.Table) -> dict[str, int]:
     gone = table.filter(pc.invert(table["active"]))
-    aside = pc.sum(pc.is_null(gone["changed_in"])).as_py() or 0
+    waiting = pc.sum(pc.equal(gone["changed_by"], WAITING)).as_py() or 0
+    aside = pc.sum(pc.and_(pc.is_null(gone["changed_in"]), pc.is_null(gone["changed_by"]))).as_py() or 0
     return {
         "active": active.num_rows,
-        "deleted": gone.num_rows - aside,
+        "deleted": gone.num_rows - aside - waiting,
         "set_aside": aside,
+        "waiting": waiting,
         "relabelled": pc.sum(pc.not_equal(active["label"], active["given_label"])).as_py() or 0,
     }
 

@@ -85,6 +85,7 @@ def _head(f: Facts) -> Iterator[str]:
             if i["set_aside"]
             else ""
         )
+        + (f", {i['waiting']} wait for a review" if i["waiting"] else "")
         + "."
     )
     if f["found"]["first"]:

@@ -141,8 +141,8 @@ def _standing(ws: Workspace, config: RunConfig) -> Header | None:
 
 
 def _a_file_changed(ws: Workspace, config: RunConfig) -> bool:
-    """Whether a local folder holds another file than was copied in; nothing is read where there are no folders."""
-    if not any(c.folders for c in config.classes):
+    """Whether a local file is another one than was copied in; nothing is read where there are no folders or tables."""
+    if not any(c.folders or c.tables for c in config.classes):
         return False
     with _journal(ws) as journal:
         pieces = _pieces(ws, Shard(0, 0, manifests.read_header(ws.urls).rows), journal)

@@ -154,7 +154,7 @@ class Run:
         """A failure's row; but a copy that is here already is kept, with a word on what came now."""
         if item.before and item.before["status"] == ItemStatus.OK and self._have(item.before):
             said = f"asked for again: {trouble.reason} ({trouble.detail}); the earlier copy is kept"
-            stamp = {"etag": item.facts.headers.get("etag")} if item.row["source"] == "folder" else {}
+            stamp = {"etag": item.facts.headers.get("etag")} if item.row["source"] in LOCAL else {}
             return self._unchanged(item) | {"detail": said} | stamp
         return _row(item, {"status": "failed", "reason": str(trouble.reason), "detail": trouble.detail})
 
