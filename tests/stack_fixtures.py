@@ -8,9 +8,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,12 @@ class Running:
         user, _, password = login_file(self.ws.root).read_text(encoding="utf-8").strip().partition(":")
         options.setdefault("auth", (user, password))
         return httpx.post(self.state["api_url"] + path, json=body, timeout=60, trust_env=False, **options)
+
+    def python(self, code: str, *args: str) -> None:
+        """Run a program against this server, with the address and login that a person would set."""
+        login = login_file(self.ws.root).read_text(encoding="utf-8").strip()
+        here = os.environ | {"PREFECT_API_URL": self.state["api_url"], "PREFECT_API_AUTH_STRING": login}
+        subprocess.run([sys.executable, "-c", code, *args], check=True, env=here, cwd=CHECKOUT, timeout=120)
 
     def resume(self, run: FlowRun, form: dict[str, Any]) -> None:
         """Fill the approval form as a person in Prefect's UI does, who clicks again if the server was too busy."""
@@ -123,6 +131,29 @@ def plan_kills(folder: Path, *kills: str) -> Path:
     for kill in kills:
         (folder / kill).touch()
     return folder
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """A webhook on loopback: its address, and the JSON bodies that were sent there."""
+    told: list[dict[str, Any]] = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/told", told
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def waiting_workspace(root: Path) -> Workspace:

@@ -1,7 +1,7 @@
 """Corrections by users of the prediction page: rows of ``inbox.jsonl``, offered to the reviewer, never applied.
 
 A row is ``{"at", "sha256", "predicted", "label", "who"}``. Only images of the data set can be candidates; a
-corrected picture that is not in it has to come in the ordinary way first, through a source.
+corrected picture that is not in it comes in with the next run, by way of ``keepset.inbox``.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def review(
         progress.start("looking for likely trouble", None)
         if evidence.strangers:
             progress.note(
-                f"{evidence.strangers} pictures that users corrected are not in the data set: add them to a source"
+                f"{evidence.strangers} pictures that users corrected are not in the data set yet: the next run takes them in"
             )
         rows = find_candidates(evidence, config.review)
         if nothing := _not_worth_it(ws, rows):
