@@ -36,8 +36,10 @@ def revive(ws: Workspace, prefect: Orchestrator) -> list[str]:
     return take_up(prefect, known_workspaces(ws, prefect), at_start=True)
 
 
-def reconcile(ws: Workspace, prefect: Orchestrator) -> list[str]:
-    """Every now and then: dead runs go on, each batch has the run that it needs, cleaned revisions get trained on."""
+def reconcile(ws: Workspace | None, prefect: Orchestrator) -> list[str]:
+    """Every now and then, for ``ws`` and all that runs worked on: dead runs go on, each batch has the run that it
+    needs, cleaned revisions get trained on.
+    """
     spaces = known_workspaces(ws, prefect)
     said = take_up(prefect, spaces)
     for space in dict.fromkeys(spaces.values()):

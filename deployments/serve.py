@@ -36,14 +36,15 @@ def deployments(ws: Workspace, cron: str | None = None) -> list[RunnerDeployment
     )
     return [
         RunnerDeployment.from_flow(
-            pipeline, "pipeline", parameters=here, tags=tags, description="URL lists to a cleaning batch that waits."
+            pipeline, "pipeline", parameters=here, tags=tags,
+            description='URL lists to a cleaning batch that waits. Fill in "dataset" to begin a new data set.',
         ),
         RunnerDeployment.from_flow(
-            build_dataset, "build_dataset", parameters=here, tags=tags, cron=cron, concurrency_limit=_ONE_AT_A_TIME,
+            build_dataset, "build_dataset", parameters=here, tags=tags, cron=cron,
             description="Collect, download, validate, split. Incremental and cheap when nothing changed.",
         ),
         RunnerDeployment.from_flow(
-            train_model, "train_model", parameters=here, tags=tags, concurrency_limit=_ONE_AT_A_TIME,
+            train_model, "train_model", parameters=here, tags=tags,
             description="Train on the current revision and compare with the model in use.",
         ),
         RunnerDeployment.from_flow(

@@ -5,6 +5,7 @@ from typing import Any
 from prefect import flow
 
 from flows.exclusive import exclusive
+from flows.naming import named
 from flows.parameters import DatasetForm, begin
 from flows.presence import be_present
 from flows.shards import run_shards
@@ -19,7 +20,7 @@ from tasks.validate import plan_validate, validate, validate_shard
 __all__ = ["build_dataset"]
 
 
-@flow(name="build_dataset", flow_run_name="build {workspace}", persist_result=True, log_prints=False)
+@flow(name="build_dataset", flow_run_name=named("build"), persist_result=True, log_prints=False)
 def build_dataset(
     workspace: str,
     config: str | None = None,

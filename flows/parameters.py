@@ -15,6 +15,9 @@ from keepset.workspace import Workspace
 __all__ = ["ClassForm", "DatasetForm", "Decision", "begin"]
 
 
+_SEARCHES = ("openverse", "wikimedia", "inaturalist", "gbif")
+
+
 class ClassForm(BaseModel):
     """One class and where its pictures come from."""
 
@@ -26,10 +29,12 @@ class ClassForm(BaseModel):
 
     pages: list[str] = Field([], description="Web pages whose pictures are taken.")
     openverse: str = Field("", title="Openverse search", description="Pictures with open licences.")
-    wikimedia: str = Field("", title="Wikimedia Commons search")
+    wikimedia: str = Field("", title="Wikimedia Commons search", description="Pictures with open licences.")
+    inaturalist: str = Field("", title="iNaturalist species", description="Scientific or common name.")
+    gbif: str = Field("", title="GBIF species", description="Scientific name.")
 
     def as_config(self) -> dict[str, Any]:
-        search = {k: v for k in ("openverse", "wikimedia") if (v := getattr(self, k).strip())}
+        search = {k: v for k in _SEARCHES if (v := getattr(self, k).strip())}
         plain = {"name": self.name, "lists": self.lists, "folders": self.folders, "pages": self.pages}
         return plain | {"search": search}
 
@@ -39,16 +44,23 @@ class DatasetForm(BaseModel):
 
     name: str = Field(min_length=1, title="Name of the data set")
     classes: list[ClassForm] = Field(min_length=2, description="At least two.")
+    max_per_class: int = Field(
+        1000, ge=1, title="Most pictures a class", description="URLs collected, at most."
+    )
     seed: int = Field(42, ge=0, description="Same seed, same split, same model.")
     valid: float = Field(0.2, gt=0, lt=1, description="Share of the validation set.")
     epochs: int = Field(
         3, ge=0, description="Fine-tuning epochs; 0 keeps the linear head: seconds, not minutes."
     )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="Where training runs; auto takes the best there is."
+    )
 
     def as_config(self) -> RunConfig:
         raw = {
             "name": self.name, "seed": self.seed, "classes": [c.as_config() for c in self.classes],
-            "split": {"valid": self.valid}, "train": {"epochs": self.epochs},
+            "scrape": {"max_per_class": self.max_per_class}, "split": {"valid": self.valid},
+            "train": {"epochs": self.epochs, "device": self.device},
         }  # fmt: skip
         return parse_config(raw, base=Path.cwd(), where="the form")
 

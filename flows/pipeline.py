@@ -5,6 +5,7 @@ from typing import Any
 from prefect import flow
 
 from flows.build_dataset import build_dataset
+from flows.naming import named
 from flows.parameters import DatasetForm, begin
 from flows.presence import be_present
 from flows.train_model import train_model
@@ -14,7 +15,7 @@ from tasks.review import ask_for_review
 __all__ = ["pipeline"]
 
 
-@flow(name="pipeline", flow_run_name="pipeline {workspace}", persist_result=True)
+@flow(name="pipeline", flow_run_name=named("pipeline"), persist_result=True)
 def pipeline(
     workspace: str,
     config: str | None = None,

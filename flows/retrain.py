@@ -4,6 +4,7 @@ from typing import Any
 
 from prefect import flow
 
+from flows.naming import named
 from flows.presence import be_present
 from flows.train_model import learn
 from tasks.review import ask_for_review
@@ -12,7 +13,7 @@ from tasks.running import opened
 __all__ = ["retrain"]
 
 
-@flow(name="retrain", flow_run_name="retrain {workspace}", persist_result=True)
+@flow(name="retrain", flow_run_name=named("retrain"), persist_result=True)
 def retrain(workspace: str) -> dict[str, Any]:
     """Train on the newest revision, compare with the old model, and open the next batch if one is worth it.
 

@@ -14,6 +14,7 @@ from prefect.flow_runs import suspend_flow_run
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
 
+from flows.naming import named
 from flows.parameters import Decision
 from flows.presence import be_present
 from keepset.review import Batch, BatchStatus, load_batch
@@ -30,7 +31,7 @@ _PAST_S = 900
 """After this the server itself fails a run that still waits."""
 
 
-@flow(name="review_batch", flow_run_name="review {workspace}", persist_result=True)
+@flow(name="review_batch", flow_run_name=named("review"), persist_result=True)
 def review_batch(workspace: str, batch_id: str | None = None) -> dict[str, Any]:
     """Open a cleaning batch, wait for a person's decision, apply it, and set off the retraining.
 

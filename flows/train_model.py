@@ -5,6 +5,7 @@ from typing import Any
 from prefect import flow
 
 from flows.exclusive import exclusive
+from flows.naming import named
 from flows.presence import be_present
 from keepset.workspace import Workspace
 from tasks.interpret import interpret
@@ -14,7 +15,7 @@ from tasks.train import export, promote, train
 __all__ = ["learn", "train_model"]
 
 
-@flow(name="train_model", flow_run_name="train {workspace}", persist_result=True)
+@flow(name="train_model", flow_run_name=named("train"), persist_result=True)
 def train_model(workspace: str) -> dict[str, Any]:
     """Train on the current revision, export, compare with the model in use, and report.
 

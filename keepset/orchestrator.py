@@ -100,7 +100,8 @@ def connect(ws: Workspace) -> Orchestrator | None:
 class Orchestrator:
     """Calls to one Prefect server. Raises ``OrchestratorError`` if it does not answer or refuses."""
 
-    def __init__(self, api_url: str, ws: Workspace) -> None:
+    def __init__(self, api_url: str, ws: Workspace | None) -> None:
+        """``ws`` is the workspace whose stack runs the server; None: the login comes from the environment."""
         self.api_url, self.ws = api_url.rstrip("/"), ws
 
     # -- runs --------------------------------------------------------------------------------------
@@ -109,12 +110,14 @@ class Orchestrator:
         self, name: str, parameters: dict[str, Any], idempotency_key: str | None = None
     ) -> FlowRun:
         """Start ``flow/deployment``. With an idempotency key, asking again returns the same run."""
-        deployment = self._call("GET", f"/deployments/name/{name}")
         body: dict[str, Any] = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
         if idempotency_key:
             body["idempotency_key"] = idempotency_key
-        run = self._call("POST", f"/deployments/{deployment['id']}/create_flow_run", body)
+        run = self._call("POST", f"/deployments/{self.deployment_id(name)}/create_flow_run", body)
         return FlowRun(run["id"], run["name"])
+
+    def deployment_id(self, name: str) -> str:
+        return str(self._call("GET", f"/deployments/name/{name}")["id"])
 
     def deployments(self) -> list[str]:
         """Names of all deployments the server knows."""
@@ -251,6 +254,8 @@ class Orchestrator:
 
     def _login(self) -> str:
         try:
+            if self.ws is None:
+                raise FileNotFoundError
             return login_file(self.ws.root).read_text(encoding="utf-8").strip()
         except FileNotFoundError:
             return os.environ.get("PREFECT_API_AUTH_STRING", "")

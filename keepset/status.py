@@ -139,7 +139,7 @@ def _runs(ws: Workspace, stack: Mapping[str, Any] | None) -> tuple[list[dict[str
 def _run(run: Mapping[str, Any]) -> dict[str, Any]:
     state = run.get("state") or {}
     return {
-        "run": run["name"].replace(str(run["parameters"]["workspace"]), "").strip() or run["name"],
+        "run": run["name"],
         "state": state.get("name", ""),
         "began": (run.get("start_time") or run.get("expected_start_time") or "")[:19],
         "seconds": round(run.get("total_run_time") or 0.0, 1),

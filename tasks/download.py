@@ -8,13 +8,13 @@ from prefect.artifacts import create_table_artifact
 
 from keepset.failures import failures
 from keepset.stages import Stage
-from tasks.running import PrefectProgress, artifact_key, opened, tell
+from tasks.running import HOUR_S, PrefectProgress, artifact_key, opened, tell
 from tasks.showing import show
 
 __all__ = ["download", "download_shard", "plan_download"]
 
 
-@task(name="plan-download", task_run_name="plan download", persist_result=True)
+@task(name="plan-download", timeout_seconds=HOUR_S, task_run_name="plan download", persist_result=True)
 def plan_download(workspace: str, lanes: int = 0) -> list[dict[str, Any]]:
     """The shards that still have something to do; none if the manifest is up to date. ``lanes``: so many at once."""
     from keepset.download import is_current, plan
@@ -33,7 +33,7 @@ def download_shard(workspace: str, shard: dict[str, Any]) -> dict[str, Any]:
     return run_shard(ws, config, Shard(**shard), PrefectProgress(ws, f"shard {shard['number']}: "))
 
 
-@task(name="download", task_run_name="download", persist_result=True)
+@task(name="download", timeout_seconds=HOUR_S, task_run_name="download", persist_result=True)
 def download(workspace: str) -> dict[str, Any]:
     """Put the shards together into the manifest."""
     from keepset.download import download as stage

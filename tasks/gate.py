@@ -6,13 +6,13 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
 from keepset.errors import GateFailed
-from tasks.running import artifact_key, opened
+from tasks.running import HOUR_S, artifact_key, opened
 from tasks.showing import show
 
 __all__ = ["gate"]
 
 
-@task(name="gate", task_run_name="gate {name}", persist_result=True)
+@task(name="gate", timeout_seconds=HOUR_S, task_run_name="gate {name}", persist_result=True)
 def gate(workspace: str, name: str) -> dict[str, Any]:
     """Check the expectations on a manifest; a failed gate stops the flow and says what to do."""
     from keepset.gates import check

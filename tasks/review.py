@@ -13,7 +13,7 @@ from prefect.logging import get_run_logger
 from keepset.errors import ReviewError
 from keepset.files import read_json
 from keepset.storage import scratch
-from tasks.running import artifact_key, opened, run_stage
+from tasks.running import HOUR_S, artifact_key, opened, run_stage
 from tasks.showing import show
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ LISTED = 20
 """Images that the form names; beyond that a form is of no use, and the gallery is the tool."""
 
 
-@task(name="review", task_run_name="review", persist_result=True)
+@task(name="review", timeout_seconds=HOUR_S, task_run_name="review", persist_result=True)
 def open_batch(workspace: str) -> str | None:
     """Open a batch for the newest model, or find the one that is open. None: nothing is worth a look."""
     from keepset.review import review
@@ -58,7 +58,7 @@ def remember_run(workspace: str, batch_id: str, flow_run_id: str, api_url: str) 
     remember(load_batch(ws, batch_id), flow_run_id, api_url)
 
 
-@task(name="announce", task_run_name="announce {batch_id}", persist_result=True)
+@task(name="announce", timeout_seconds=HOUR_S, task_run_name="announce {batch_id}", persist_result=True)
 def announce(workspace: str, batch_id: str) -> str:
     """Publish what waits, with a link to the gallery; returns the same words for the approval form."""
     from keepset.review import load_batch
@@ -107,7 +107,12 @@ def _link(root: Any, batch_id: str) -> str:
     return f"[Look at it in the gallery]({url}/batches/{batch_id}): pictures, reasons, undo."
 
 
-@task(name="record-decision", task_run_name="record decision on {batch_id}", persist_result=True)
+@task(
+    name="record-decision",
+    timeout_seconds=HOUR_S,
+    task_run_name="record decision on {batch_id}",
+    persist_result=True,
+)
 def record_decision(workspace: str, batch_id: str, form: dict[str, Any]) -> str:
     """Record what the form in Prefect's UI said. Returns why it was refused, or nothing if it stands.
 

@@ -18,8 +18,10 @@ from keepset.stages import Progress, StageResult, facts_line, pace_line
 from keepset.workspace import Workspace
 from tasks.showing import show
 
-__all__ = ["PrefectProgress", "artifact_key", "opened", "run_stage", "tell"]
+__all__ = ["HOUR_S", "PrefectProgress", "artifact_key", "opened", "run_stage", "tell"]
 
+HOUR_S = 3600.0
+"""Time-out of a task that is quick unless something hangs: an hour is enough for a million rows."""
 _EVERY_S = 2.0
 
 

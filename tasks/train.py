@@ -4,7 +4,7 @@ from typing import Any
 
 from prefect import task
 
-from tasks.running import opened, run_stage, tell
+from tasks.running import HOUR_S, opened, run_stage, tell
 
 __all__ = ["export", "promote", "train"]
 
@@ -17,7 +17,7 @@ def train(workspace: str) -> dict[str, Any]:
     return run_stage(stage, workspace)
 
 
-@task(name="export", task_run_name="export {model_id}", persist_result=True)
+@task(name="export", timeout_seconds=HOUR_S, task_run_name="export {model_id}", persist_result=True)
 def export(workspace: str, model_id: str) -> str:
     """Write the model as ONNX, so that predicting needs no torch."""
     from keepset.export.onnx import export_model
@@ -26,7 +26,7 @@ def export(workspace: str, model_id: str) -> str:
     return str(export_model(ws, model_id))
 
 
-@task(name="promote", task_run_name="promote {model_id}", persist_result=True)
+@task(name="promote", timeout_seconds=HOUR_S, task_run_name="promote {model_id}", persist_result=True)
 def promote(workspace: str, model_id: str) -> dict[str, Any]:
     """Put the model in use unless it is worse than the one before by more than chance explains."""
     from keepset.promote import compare_and_promote

@@ -5,12 +5,12 @@ from typing import Any
 
 from prefect import task
 
-from tasks.running import PrefectProgress, opened, tell
+from tasks.running import HOUR_S, PrefectProgress, opened, tell
 
 __all__ = ["plan_validate", "validate", "validate_shard"]
 
 
-@task(name="plan-validate", task_run_name="plan validate", persist_result=True)
+@task(name="plan-validate", timeout_seconds=HOUR_S, task_run_name="plan validate", persist_result=True)
 def plan_validate(workspace: str, lanes: int = 0) -> list[dict[str, Any]]:
     """The shards that still have something to do; none if the manifest is up to date. ``lanes``: so many at once."""
     from keepset.validate import is_current, plan
@@ -29,7 +29,7 @@ def validate_shard(workspace: str, shard: dict[str, Any]) -> dict[str, Any]:
     return run_shard(ws, config, Shard(**shard), PrefectProgress(ws, f"shard {shard['number']}: "))
 
 
-@task(name="validate", task_run_name="validate", persist_result=True)
+@task(name="validate", timeout_seconds=HOUR_S, task_run_name="validate", persist_result=True)
 def validate(workspace: str) -> dict[str, Any]:
     """Put the shards together into the manifest."""
     from keepset.validate import validate as stage
