@@ -21,4 +21,4 @@ def be_present(ws: Workspace) -> None:
         return
     _held[run] = held = contextlib.ExitStack()
     held.enter_context(ws.lock(f"run-{run}"))
-    atexit.register((ws.root / "locks" / f"run-{run}.lock").unlink, missing_ok=True)
+    atexit.register((ws.scratch / "locks" / f"run-{run}.lock").unlink, missing_ok=True)

@@ -16,10 +16,10 @@ from typing import Any
 
 import httpx
 
-from keepset.errors import OrchestratorError, WorkspaceBusy
+from keepset.errors import OrchestratorError, WorkspaceBusy, WorkspaceNotWritable
 from keepset.files import read_json
 from keepset.stages import Progress
-from keepset.storage import scratch
+from keepset.storage import StoredPath, scratch
 from keepset.workspace import Workspace
 
 __all__ = ["FlowRun", "Orchestrator", "RunState", "connect", "login_file"]
@@ -74,12 +74,14 @@ def is_running(root: Path) -> bool:
             return False
     except WorkspaceBusy:
         return True
+    except WorkspaceNotWritable:
+        return False  # a stack would have to write there
 
 
 def is_worked_on(ws: Workspace, run_id: str) -> bool:
     """Whether a living process works on this flow run (it holds the run's lock; ``flows/presence.py``)."""
     path = ws.scratch / "locks" / f"run-{run_id}.lock"
-    if not path.exists():
+    if not isinstance(ws.root, StoredPath) and not path.exists():  # on a bucket it may run on another machine
         return False
     try:
         with ws.lock(f"run-{run_id}", wait=False):

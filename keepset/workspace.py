@@ -40,7 +40,7 @@ from keepset.errors import (
     WorkspaceNotWritable,
     WorkspaceVersionError,
 )
-from keepset.files import append_line, read_json, read_lines, write_json
+from keepset.files import append_line, read_json, read_lines, refusals, write_json
 from keepset.schemas import SCHEMA_VERSION
 from keepset.storage import StoredPath, locate, scratch
 
@@ -246,11 +246,13 @@ class Workspace:
         """Hold the lock ``name`` of this workspace. The kernel frees it when the process dies.
 
         On a bucket a lease is held too, for other machines (``keepset.storage.leases``). Raises ``WorkspaceBusy`` at
-        once if ``wait`` is false and another process holds it.
+        once if ``wait`` is false and another process holds it, or ``WorkspaceNotWritable``.
         """
         path = self.scratch / "locks" / f"{name}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a+") as f:
+        with refusals(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            f = path.open("a+")
+        with f:
             try:
                 fcntl.flock(f, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError as e:
