@@ -6,8 +6,12 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.stack_fixtures import Running
 
 # Before anything imports them: no telemetry, no fights over two cores.
 os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -32,6 +36,17 @@ def chromium() -> str:
         if found := shutil.which(name):
             return found
     pytest.skip("no chromium on this machine; apt-get install chromium")
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A real stack, started once: 15 s. Its own workspace has a batch worth a look; others may be brought along."""
+    from tests.stack_fixtures import start, waiting_workspace
+
+    running = start(waiting_workspace(tmp_path_factory.mktemp("stack")))
+    yield running
+    running.stop()
+    assert not (running.ws.root / "stack.json").exists()
 
 
 @pytest.fixture(autouse=True)

@@ -78,6 +78,15 @@ class Running:
             time.sleep(0.3)
         return state
 
+    def log(self, run: FlowRun) -> str:
+        """What the run and its subflows wrote into Prefect's log."""
+        children = self.post(
+            "/flow_runs/filter", {"flow_runs": {"parent_flow_run_id": {"any_": [run.id]}}}
+        ).json()
+        ids = [run.id, *(r["id"] for r in children)]
+        rows = self.post("/logs/filter", {"logs": {"flow_run_id": {"any_": ids}}, "limit": 200}).json()
+        return "\n".join(r["message"] for r in rows)
+
     def retrainings(self) -> list[dict[str, Any]]:
         """All runs of ``retrain`` that have completed; none has failed."""
         runs = [

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 
 from deployments.reconcile import settle_batches
@@ -42,18 +42,14 @@ YES = {
 }
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    running = start(waiting_workspace(tmp_path_factory.mktemp("stack")))
-    yield running
-    running.stop()
-    assert not (running.ws.root / "stack.json").exists()
-
-
 def test_the_api_keeps_strangers_out(stack: Running) -> None:
     assert stack.post("/flow_runs/filter", {}, auth=None).status_code == 401
     answer = stack.post("/flow_runs/filter", {}, headers={"Origin": "https://elsewhere.example"})
     assert "access-control-allow-origin" not in answer.headers
+    for origin, let_in in (("https://elsewhere.example", False), (stack.state["ui_url"], True)):
+        asks = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+        answer = httpx.options(stack.state["api_url"] + "/flow_runs/filter", headers=asks, trust_env=False)
+        assert (answer.headers.get("access-control-allow-origin") == origin) is let_in
     assert (stack.ws.root / "prefect" / "login").stat().st_mode & 0o077 == 0
 
 
