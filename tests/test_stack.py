@@ -8,14 +8,18 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from deployments.automations import automations
+from deployments.parts import Part, marked
 from deployments.stack import Stack
 from keepset.errors import OrchestratorError, WorkspaceBusy
 from keepset.files import read_json
+from keepset.orchestrator import is_running
+from keepset.status import collect
 from keepset.workspace import Workspace
 from tests.stack_fixtures import CHECKOUT, start, wait_for
 
@@ -80,3 +84,49 @@ def test_a_part_that_is_killed_comes_back_and_down_ends_them_all(tmp_path: Path)
 def _stack(verb: str, ws: Workspace) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "deployments.stack", verb, "--workspace", str(ws.root), "--json"]
     return subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT, timeout=60, check=False)
+
+
+@pytest.mark.prefect
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the stack's processes in /proc")
+def test_ctrl_c_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
+    ws = Workspace.create(tmp_path / "ws", "empty")
+    command = [
+        sys.executable,
+        "-m",
+        "keepset",
+        "up",
+        "-w",
+        str(ws.root),
+        "--prefect-port",
+        "0",
+        "--web-port",
+        "0",
+    ]
+    process = subprocess.Popen(
+        command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    wait_for(lambda: marked(ws.root), "the server to be started", 60)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert (process.returncode, marked(ws.root)) == (0, set())
+    assert "Stopped." in said
+    assert "Traceback" not in said
+    assert not is_running(ws.root)
+
+
+def test_a_stack_that_was_killed_is_no_stack(tmp_path: Path) -> None:
+    ws = Workspace.create(tmp_path / "ws", "empty")
+    (ws.root / "stack.json").write_text(json.dumps({"web_url": "http://127.0.0.1:1", "pid": os.getpid()}))
+    assert collect(ws)["stack"] is None
+    assert json.loads(_stack("down", ws).stdout) == {"ok": True, "changed": False}  # and this process lives
+    assert not (ws.root / "stack.json").exists()
+
+
+def test_a_part_that_lived_long_comes_back_at_once(tmp_path: Path) -> None:
+    part = Part("brief", [sys.executable, "-c", ""], tmp_path / "log")
+    part.launch(dict(os.environ))
+    assert part.process is not None
+    part.process.wait(30)
+    part.ended, part.since = 4, part.since - 1000  # it ended four times before, and then lived for long
+    assert not part.keep_alive(dict(os.environ))
+    assert (part.ended, round(part.again_at - time.monotonic())) == (1, 1)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from keepset.orchestrator import login_file
 from keepset.workspace import Workspace
 from tests.stack_fixtures import CHECKOUT, Running, wait_for
 from tests.test_team import folders
@@ -81,12 +84,21 @@ def test_runs_on_one_data_set_wait_and_those_on_another_do_not(
 
 
 def test_status_tells_of_the_last_runs(stack: Running, built: Workspace) -> None:
-    command = [sys.executable, "-m", "keepset", "status", "-w", str(stack.ws.root), "--json"]
-    found = json.loads(subprocess.run(command, capture_output=True, check=True, cwd=CHECKOUT).stdout)
+    found = status(stack.ws.root)
     assert found["stack"]["web_url"] == stack.state["web_url"]
     assert found["runs_trouble"] == ""
-    run = stack.prefect.start_deployment("build_dataset/build_dataset", {"workspace": str(stack.ws.root)})
-    wait_for(lambda: stack.prefect.state(run).over, "the run to end")
-    found = json.loads(subprocess.run(command, capture_output=True, check=True, cwd=CHECKOUT).stdout)
-    assert found["runs"][0]["run"].startswith("build ")
-    assert found["runs"][0]["id"] == run.id
+    assert status(built.root)["runs"] is None  # no stack of its own, and no server named
+    login = login_file(stack.ws.root).read_text().strip()
+    found = status(built.root, PREFECT_API_URL=stack.state["api_url"], PREFECT_API_AUTH_STRING=login)
+    assert len(found["runs"]) >= 1
+    assert {r["state"] for r in found["runs"]} == {"Completed"}
+    assert all(r["run"].startswith("build runs0/fruit 20") for r in found["runs"])
+
+
+def status(root: Path, **environment: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "keepset", "status", "-w", str(root), "--json"]
+    done = subprocess.run(
+        command, capture_output=True, check=True, cwd=CHECKOUT, env=os.environ | environment
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
