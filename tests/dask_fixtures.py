@@ -27,12 +27,12 @@ class DaskCluster:
     def engine(self) -> Engine:
         return Engine.model_validate({"kind": "dask", "address": self.address})
 
-    def start_worker(self, *path: Path) -> subprocess.Popen[bytes]:
+    def start_worker(self, *path: Path, **environment: str) -> subprocess.Popen[bytes]:
         """One more, with ``path`` before what it imports from. Returns when it has joined."""
         command = [sys.executable, "-m", "dask", "worker", self.address, "--nthreads", "1", "--no-dashboard"]
         command += ["--no-nanny", "--host", "127.0.0.1"]
         where = os.pathsep.join(map(str, [*path, CHECKOUT]))
-        worker = _quietly(command, KEEPSET_WORKERS="1", PYTHONPATH=where)
+        worker = _quietly(command, KEEPSET_WORKERS="1", PYTHONPATH=where, **environment)
         self.workers.append(worker)
         self.wait_for(len(self.workers))
         return worker
