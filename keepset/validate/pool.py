@@ -24,6 +24,10 @@ from keepset.validate.worker import Failed
 __all__ = ["Lost", "StandingWorker", "run_jobs"]
 
 
+_ALONE = {"OPENBLAS_NUM_THREADS": "1"}
+"""A worker has one picture at a time and a core for it: numpy's threads would only be started, never needed."""
+
+
 @dataclass(frozen=True)
 class Lost:
     """A job that its worker did not survive: ``why`` is timeout or crashed."""
@@ -55,7 +59,7 @@ class _Worker:
                 ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+                env=os.environ | _ALONE | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
             )
         with contextlib.suppress(BrokenPipeError):  # a dead worker is seen when its answer is read
             self.pipe.send_bytes(pickle.dumps(self.function))
