@@ -274,3 +274,18 @@ def test_bodies_that_differ_only_in_statistics_or_structure_share_no_features() 
     assert other != before
     network.act1 = torch.nn.GELU()
     assert body_id(network, spec) != other
+
+
+def test_a_tiny_validation_set_makes_nothing_quite_certain() -> None:
+    from keepset.train.results import calibrate
+
+    rng = np.random.default_rng(1)
+    labels = np.arange(2000) % 3
+    logits = rng.normal(0, 1, (2000, 3)) + 2.0 * np.eye(3)[labels]
+    right = np.flatnonzero(logits.argmax(1) == labels)[:16]
+    assert (
+        0.7 < calibrate(logits[right], labels[right]) < 1
+    )  # 0 errors of 16; without a prior 0.25, everything sure
+    assert calibrate(logits * 3, labels) == pytest.approx(
+        3 * calibrate(logits, labels), rel=0.1
+    )  # many images decide

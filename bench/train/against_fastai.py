@@ -118,7 +118,10 @@ as its course does it: `vision_learner`, `aug_transforms`, `fine_tune(4)`; both 
 EfficientNet-Lite0 and see the same files and splits. A run is a process on one thread; CPU seconds are its own, from
 files to a finished model (loading libraries apart: about the same for both). The validation images are what Keepset
 chooses between head and fine-tuned network by; the errors are counted on further test images, which neither has seen.
-The sizes are small so that the whole bench takes an hour of CPU; only *bears* has the default 224 px.
+The sizes are small so that the whole bench takes an hour of CPU; only *bears* has the default 224 px. On the other sets
+fastai's defaults (batches of 32, of which an epoch has 4 to 6) take too few steps to learn much: its errors there say
+that, not that it could not learn them. Other work ran on the machine's two cores meanwhile, which makes CPU seconds
+of all three longer by up to a half.
 
 | set | px | train | validation | test |
 |---|---|---|---|---|"""

@@ -54,7 +54,7 @@ def compute(
         while (at := sum(map(len, found))) < len(mine):
             found.append(
                 chunks.fitting(
-                    lambda i=at: _forward(network, cache.read(mine[i : i + chunks.size]), spec)  # type: ignore[misc]
+                    lambda i=at: _forward(network, cache.read(mine[i : i + chunks.forward]), spec)  # type: ignore[misc]
                 )
             )
             chunks.progress.advance(len(found[-1]))

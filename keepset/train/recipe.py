@@ -23,7 +23,7 @@ from keepset.train import results as rs
 from keepset.train.checkpoints import Checkpoints, Place
 from keepset.train.finder import find_rate
 from keepset.train.fine_tune import fine_tune, phases
-from keepset.train.machine import Chunks, choose_device, facts, machine_for
+from keepset.train.machine import Chunks, choose_device, facts, forward_at_once, machine_for
 from keepset.train.networks import check, set_head
 from keepset.train.pixels_cache import PixelCache
 from keepset.train.steps import Task, predict_logits
@@ -103,7 +103,8 @@ class Recipe:
         self.body = ft.body_id(self.network, self.spec)
         self.cache = PixelCache(self.ws, self.spec)
         self.batch_size = self.cfg.batch_size or _batch_size(int(self.learn.sum()))
-        self.chunks = Chunks(max(32, self.batch_size), self.progress)
+        at_once = forward_at_once(self.device, self.cfg.size)
+        self.chunks = Chunks(max(at_once, self.batch_size), self.progress, forward=at_once)
         self.checkpoints = Checkpoints(self.ws, self._facts())
 
     def _facts(self) -> dict[str, Any]:

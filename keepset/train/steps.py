@@ -113,7 +113,7 @@ def step(task: Task, network: torch.nn.Module, optimizer: Any, batch: Batch, epo
         if parallel.any_rank(bool(short)):  # all take smaller pieces, or none
             loss = None
             optimizer.zero_grad(set_to_none=True)
-            task.chunks.halve(short or "on another process")
+            task.chunks.halve(short or "on another process", min(task.chunks.size, len(batch.chosen)))
     parallel.sum_gradients(network)
     loss = parallel.summed(loss)
     if not math.isfinite(loss):
@@ -181,7 +181,7 @@ def predict_logits(task: Task, network: torch.nn.Module, shas: list[str]) -> npt
     with torch.inference_mode():
         at = 0
         while at < len(mine):
-            found = task.chunks.fitting(lambda i=at: forward(slice(i, i + task.chunks.size)))  # type: ignore[misc]
+            found = task.chunks.fitting(lambda i=at: forward(slice(i, i + task.chunks.forward)))  # type: ignore[misc]
             out.append(found)
             at += len(found)
     classes = int(head_of(network).weight.shape[0])
