@@ -271,7 +271,7 @@ class Workspace:
     def check_writable(self) -> None:
         """Raise ``WorkspaceNotWritable`` now rather than in the middle of a run."""
         if isinstance(self.root, StoredPath):
-            (self.root / "locks" / "probe").write_bytes(b"written to see whether it can be\n")
+            self.root.bucket.probe((self.root / "locks" / "probe").key)
         elif not os.access(self.root, os.W_OK | os.X_OK):
             raise WorkspaceNotWritable(
                 f"{self.root} is not writable.", "Give this user write access, or choose another --workspace."

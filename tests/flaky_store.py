@@ -16,7 +16,7 @@ __all__ = ["Fault", "flaky", "sometimes"]
 
 Fault = str
 """``busy``: 503 SlowDown, nothing done. ``cut``: the line is cut, nothing done. ``lost``: done, but the line is cut
-before the answer. ``half``: done, and half of the answer's body comes. ``denied``: 403 AccessDenied. "": no fault."""
+before the answer. ``half``: done, and half of the answer's body comes. ``denied``: 403 AccessDenied. ``deaf``: done without its conditions. "": no fault."""
 
 
 def sometimes(share: float, seed: int) -> Callable[[str, str], Fault]:
@@ -65,16 +65,21 @@ class _Proxy(BaseHTTPRequestHandler):
         elif fault == "denied":
             self._error(403, "AccessDenied")
         else:
-            self._answer(*self._ask(body), fault)
+            self._answer(*self._ask(body, deaf=fault == "deaf"), fault)
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass_on  # noqa: N815 - the names http.server uses
 
-    def _ask(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+    def _ask(self, body: bytes, *, deaf: bool) -> tuple[int, list[tuple[str, str]], bytes]:
         connection = http.client.HTTPConnection(self.target, timeout=60)
         try:
             connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():
-                if name.lower() not in ("connection", "expect"):
+                if name.lower() not in (
+                    "connection",
+                    "expect",
+                    "if-none-match" if deaf else "",
+                    "if-match" if deaf else "",
+                ):
                     connection.putheader(name, value)
             connection.endheaders(body)
             answer = connection.getresponse()

@@ -137,6 +137,16 @@ def test_no_right_to_write_is_said(s3: str, s3_server: str, monkeypatch: pytest.
             assert "s3:PutObject" in _refusal(work, WorkspaceNotWritable)
 
 
+def test_a_store_that_ignores_conditions_is_refused(
+    s3: str, s3_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ws = Workspace.create(locate(s3), "x")
+    ws.check_writable()
+    with flaky(s3_server, lambda method, _: "deaf" if method == "PUT" else "") as (address, _):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        assert "ignores conditional writes" in _refusal(ws.check_writable, WorkspaceError)
+
+
 def test_a_full_cache_is_no_fault_of_the_store(
     s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -153,6 +153,21 @@ class Bucket:
         """Nothing happens if it is not there."""
         self._call("delete_object", key, writing=True)
 
+    def probe(self, key: str) -> None:
+        """Write there, to see that it can be, and that the store obeys the conditions that everything hangs on.
+
+        Raises ``WorkspaceNotWritable`` or ``WorkspaceError``.
+        """
+        self.put(key, b"written to see whether it can be\n")
+        try:
+            self.swap(key, b"this must be refused\n", expected="")
+        except Conflict:
+            return
+        raise WorkspaceError(
+            f"s3://{self.name} ignores conditional writes: two machines could overwrite each other's work.",
+            "Use a store that obeys If-None-Match and If-Match on PUT (docs/storage.md), or a folder.",
+        )
+
     def _put(self, key: str, data: bytes, more: Mapping[str, Any]) -> dict[str, Any]:
         return self._call("put_object", key, writing=True, Body=data, ContentType=_kind(key), **more)
 
