@@ -141,6 +141,7 @@ def _drawn(folder: Path, per_class: int) -> Path:
 
 def _built(name: str, folder: Path, scratch: Path, args: argparse.Namespace) -> Built:
     """A workspace that the product's own stages have filled from the folders, and its rows without copies."""
+    from keepset.engine import Engine
     from keepset.pipeline import build
 
     source = _drawn(scratch / "drawn", args.per_class) if name == "drawn" else folder
@@ -150,7 +151,7 @@ def _built(name: str, folder: Path, scratch: Path, args: argparse.Namespace) -> 
     )
     ws = Workspace.create(scratch / "ws", name)
     ws.save_config(config)
-    for result in build(ws, config):
+    for result in build(ws, config, engine=Engine.of_this_machine()):
         print(f"{name}: {result.message}", flush=True)
     return ws, config, _without_copies(ws)
 
@@ -220,7 +221,9 @@ def _rankings(ws: Workspace, config: RunConfig) -> tuple[list[str], dict[str, np
     evidence = gather(ws, config)
     ours = label_scores(evidence)
     assert ours is not None
-    loss = np.array([evidence.predictions[s]["loss"] for s in ours.sha256])
+    predicted = manifests.read(ws.models / evidence.model_id / "predictions.parquet", "predictions").rows()
+    losses = {r["sha256"]: r["loss"] for r in predicted}
+    loss = np.array([losses[s] for s in ours.sha256])
     return ours.sha256, {"keepset": ours.score, "cleanlab": ours.cv, "ridge": ours.ridge, "rule": loss}
 
 
