@@ -71,7 +71,7 @@ def export_dataset(
             notes = _writer(form, options)(part, chosen, Originals(ws, link=options.link), progress)
             facts["notes"] = notes
             write_readme(part, form, chosen, notes)
-            finish(part, facts)
+            facts = finish(part, facts)
         return _result(to, facts, changed=True)
 
 

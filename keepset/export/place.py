@@ -85,9 +85,11 @@ def _swap(part: Path, to: Path, old: Path) -> None:
     _remove(old)
 
 
-def finish(part: Path, facts: dict[str, Any]) -> None:
-    """Write the marker, last of all."""
-    write_json(part / MARKER, facts | {"files": _census(part)})
+def finish(part: Path, facts: dict[str, Any]) -> dict[str, Any]:
+    """Write the marker, last of all, and return what it says."""
+    told = facts | {"files": _census(part)}
+    write_json(part / MARKER, told)
+    return told
 
 
 @contextlib.contextmanager

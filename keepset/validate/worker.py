@@ -58,7 +58,7 @@ def _answer(function: Callable[[Any], Any], job: Any) -> Any:
 
 
 def _serve(pipe: Connection, memory_mb: int) -> None:
-    with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
+    with contextlib.suppress(EOFError, ConnectionError, KeyboardInterrupt):
         function = pickle.loads(pipe.recv_bytes())  # noqa: S301 - from the process that started this one
         limit_memory(memory_mb)
         while True:
