@@ -64,6 +64,17 @@ def s3(s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"s3://{name}"
 
 
+def moved(folder: Path, url: str) -> Path:
+    """A workspace on disk, put on the store as it is. Returns its root there."""
+    from keepset.storage import locate
+
+    root = locate(url)
+    for file in sorted(p for p in folder.rglob("*") if p.is_file()):
+        if file.relative_to(folder).parts[0] not in ("journal", "cache", "locks", "logs", "audit.jsonl"):
+            root.joinpath(*file.relative_to(folder).parts).write_bytes(file.read_bytes())
+    return root
+
+
 def another_machine(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     """From here on nothing local is known: what another machine would see."""
     from keepset.settings import settings

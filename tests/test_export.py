@@ -27,7 +27,9 @@ from keepset.export.place import MARKER
 from keepset.export.selection import Wanted
 from keepset.reasons import Split
 from keepset.stages import StageResult
+from keepset.workspace import Workspace
 from tests.export_fixtures import LABELS, Mixed, mixed, write_revision  # noqa: F401 - a fixture
+from tests.storage_fixtures import moved, s3, s3_server  # noqa: F401 - fixtures
 
 FOLDERS = {".hidden": "%2Ehidden", "bär": "bär", "con": "%63on"}
 
@@ -338,7 +340,6 @@ def _peak(root: Path, times: int) -> float:
     import numpy as np
 
     from keepset.manifests import Header
-    from keepset.workspace import Workspace
     from tests.factories import dataset_row, image_row
 
     root.mkdir()
@@ -382,3 +383,10 @@ def test_from_the_command_line(mixed: Mixed, tmp_path: Path, capsys: pytest.Capt
     code, _, err = run(capsys, "export", "coco", *where, "--revision", 7)
     assert (code, "no revision 7" in err) == (2, True)
     assert run(capsys, "export", "tfrecord", *where)[0] == 2
+
+
+def test_a_workspace_on_an_object_store_is_exported_alike(mixed: Mixed, tmp_path: Path, s3: str) -> None:
+    export(mixed, Format.CSV, tmp_path / "disk")
+    ws = Workspace.open(moved(mixed.ws.root, f"{s3}/ws"))
+    export_dataset(ws, Format.CSV, tmp_path / "store")
+    assert _tree(tmp_path / "store") == _tree(tmp_path / "disk")

@@ -21,7 +21,9 @@ from keepset.errors import ConfigError, ModelError, WorkspaceError
 from keepset.journal import Journal
 from keepset.predict import load
 from keepset.predict.batch import Job, merge, plan, predict_batch, run_shard
+from keepset.workspace import Workspace
 from tests.predict_fixtures import Served, model_case, template_case  # noqa: F401 - fixtures
+from tests.storage_fixtures import moved, s3, s3_server  # noqa: F401 - fixtures
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -87,7 +89,7 @@ def test_a_kill_loses_nothing_and_repeats_nothing(model_case: Served, tmp_path: 
     )
     command = [sys.executable, "-c", code, str(ws.root), job.source, job.to]
     process = subprocess.Popen(command, env=os.environ | {"KEEPSET_WORKERS": "1"})
-    journal = ws.journal / "predict" / f"{ws.promoted()}.sqlite"
+    journal = ws.journal / f"predict-{ws.promoted()}.sqlite"
     until = time.monotonic() + 60
     while not (journal.exists() and _count(journal) >= 5):
         assert time.monotonic() < until
@@ -165,6 +167,17 @@ def test_a_table_of_paths_and_one_of_urls(model_case: Served, tmp_path: Path) ->
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_a_workspace_on_an_object_store(model_case: Served, s3: str) -> None:
+    root = moved(model_case.ws.root, f"{s3}/ws")
+    root.joinpath("blobs", min(model_case.truth)[:2], min(model_case.truth)).unlink()
+    ws = Workspace.open(root)
+    done = predict_batch(ws, Job())
+    found = {r["input"]: r for r in rows(ws.root / done.outputs["predictions"])}
+    assert found[min(model_case.truth)]["reason"] == "file_missing"
+    assert found.keys() == model_case.truth.keys()
+    assert [r["status"] for r in found.values()].count("ok") == len(found) - 1
 
 
 def test_what_cannot_be_is_said_before_anything_is_done(model_case: Served, tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from typing import Any
 from keepset import manifests
 from keepset.config import DownloadConfig
 from keepset.errors import ConfigError, ManifestError, WorkspaceError
-from keepset.journal import Journal
+from keepset.files import local
+from keepset.journal import Journal, open_journal
 from keepset.manifests import Header
 from keepset.predict.arriving import arriving
 from keepset.predict.inputs import list_inputs
@@ -29,6 +30,7 @@ from keepset.predict.remote import is_url
 from keepset.reasons import DownloadReason, ImageReason, ItemStatus
 from keepset.settings import settings
 from keepset.stages import SILENT, Progress, Shard, Stage, StageResult, shards
+from keepset.storage import locate
 from keepset.workspace import Workspace
 
 __all__ = ["Job", "merge", "plan", "predict_batch", "run_shard"]
@@ -178,11 +180,11 @@ def _out(ws: Workspace, job: Job) -> Path:
 def _planned(ws: Workspace, job: Job) -> _Planned:
     path = _inputs(ws, job)
     facts = manifests.read_header(path).extra
-    return _Planned(path, _out(ws, job), Path(facts["model"]), facts["model_id"], job.retry_failed)
+    return _Planned(path, _out(ws, job), locate(facts["model"]), facts["model_id"], job.retry_failed)
 
 
 def _journal(ws: Workspace, planned: _Planned) -> Journal:
-    return Journal(ws.journal / "predict" / f"{planned.model_id}.sqlite")
+    return open_journal(ws, f"predict-{planned.model_id}")
 
 
 def _fingerprint(planned: _Planned) -> str:
@@ -273,8 +275,14 @@ def _jobs(
 ) -> Iterator[FileJob]:
     remote = {r["place"]: r for r in rows if is_url(r["place"])}
     for row in rows:
-        if row["place"] not in remote:
-            yield FileJob(_key(row), Path(row["place"]), predictor.preprocess, DEFAULT_LIMITS)
+        if row["place"] in remote:
+            continue
+        try:
+            file = local(locate(row["place"]))
+        except FileNotFoundError as e:  # on an object store
+            refused.append((_key(row), _refusal(Refused(ImageReason.MISSING, str(e)))))
+            continue
+        yield FileJob(_key(row), file, predictor.preprocess, DEFAULT_LIMITS)
     if not remote:
         return
     came = stack.enter_context(arriving(remote, _download_config(ws), ws.journal / "predict" / "parts"))

@@ -19,6 +19,7 @@ from keepset.manifests import Header
 from keepset.reasons import ItemStatus, UrlReason
 from keepset.scrape.local import LOCAL
 from keepset.stages import SILENT, Progress, Stage, StageResult
+from keepset.storage import StoredPath
 from keepset.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -156,7 +157,8 @@ def _sources(c: ClassConfig, web: Web | None, room: Callable[[], bool], told: _T
     for path in c.tables:
         yield from read_table(path, c.name)
         told.known.read_whole(c.name, "table", path)
-    if (told.known.ws.root / "inbox").is_dir():
+    root = told.known.ws.root
+    if not isinstance(root, StoredPath) and (root / "inbox").is_dir():
         from keepset.inbox import read_inbox
 
         yield from read_inbox(told.known.ws, c.name)

@@ -21,6 +21,7 @@ from keepset.inbox import Inbox, InboxFull, Kept, TooMany
 from keepset.predict.intake import Refused
 from keepset.predict.queueing import Busy
 from keepset.predict.serving import Service, Serving
+from keepset.storage import StoredPath
 from keepset.web.pages import page
 from keepset.web.refusals import refusal
 from keepset.web.uploads import BadRequest, Correction, Intake
@@ -32,7 +33,9 @@ _TROUBLES = (BadRequest, Busy, ModelError, TooMany, InboxFull, Refused)
 
 
 def inbox_config(ws: Workspace) -> InboxConfig:
-    """As the run config has it now; off where there is none, or none in order."""
+    """As the run config has it now; off where there is none, or none in order, and on an object store."""
+    if isinstance(ws.root, StoredPath):  # the inbox is a folder of files, which scrape takes in
+        return InboxConfig()
     try:
         return ws.config().inbox
     except (ConfigError, ValueError):
