@@ -8,17 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.predict_fixtures import Served, template_case  # noqa: F401 - fixtures
+from tests.predict_fixtures import Served, model_case, template_case  # noqa: F401 - fixtures
+from tests.test_inbox import switch_on
 from tests.web_fixtures import served
 
 TOOL = Path(sys.executable).with_name("schemathesis")
 
 
 @pytest.mark.parametrize("token", ["", "geheim"], ids=["open", "token"])
-def test_the_api_is_as_described(template_case: Served, tmp_path: Path, token: str) -> None:  # noqa: F811
+def test_the_api_is_as_described(model_case: Served, tmp_path: Path, token: str) -> None:  # noqa: F811
     if not TOOL.exists():
         pytest.skip("schemathesis is not installed: pip install -e '.[dev]'")
-    with served(template_case.ws.root, token) as url:
+    switch_on(model_case, tmp_path, per_minute=10_000)
+    with served(model_case.ws.root, token) as url:
         head = ["-H", f"Authorization: Bearer {token}"] if token else []
         command = [
             str(TOOL), "--config-file", str(Path(__file__).with_name("schemathesis.toml")), "run", f"{url}/openapi.json",
