@@ -278,11 +278,11 @@ def _jobs(
         if row["place"] in remote:
             continue
         try:
-            file = local(locate(row["place"]))
+            here = local(locate(row["place"]))
         except FileNotFoundError as e:  # on an object store
             refused.append((_key(row), _refusal(Refused(ImageReason.MISSING, str(e)))))
             continue
-        yield FileJob(_key(row), file, predictor.preprocess, DEFAULT_LIMITS)
+        yield FileJob(_key(row), here, predictor.preprocess, DEFAULT_LIMITS)
     if not remote:
         return
     came = stack.enter_context(arriving(remote, _download_config(ws), ws.journal / "predict" / "parts"))
