@@ -118,7 +118,7 @@ def _schemas() -> dict[str, ManifestSchema]:
         ),
         ManifestSchema(
             "images",
-            "One row a distinct file (sha256) that was downloaded, in the order first seen.",
+            "One row a distinct file (sha256) that was downloaded, in the order first seen; then those that the data set holds of earlier downloads.",
             ("sha256",),
             pa.schema(
                 [

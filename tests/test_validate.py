@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import subprocess
@@ -11,8 +12,10 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageCms
 
-from keepset import manifests, validate
+from keepset import manifests, split, validate
 from keepset.errors import StageError, WorkspaceNotWritable
+from keepset.files import write_bytes
+from keepset.manifests import Header
 from keepset.validate.worker import memory_limit_gap
 from tests.test_hostile_images import JPEG, PHOTO, rows, saved, workspace
 
@@ -28,6 +31,29 @@ def test_what_may_be_the_machines_fault_is_tried_again_by_the_next_run(tmp_path:
     away.rename(ws.blob(sha))
     assert validate.validate(ws, cfg).changed
     assert rows(ws, names)["jpeg"]["status"] == "ok"
+    assert not validate.validate(ws, cfg).changed
+
+
+def test_what_the_data_set_holds_is_compared_with_what_takes_its_place(tmp_path: Path) -> None:
+    again = saved(PHOTO, "JPEG", quality=60)  # the same picture, saved anew at the same address
+    ws, cfg, names = workspace(
+        tmp_path, {"before": JPEG, "other": saved(PHOTO.transpose(Image.Transpose.ROTATE_90), "PNG")}
+    )
+    validate.validate(ws, cfg)
+    split.split(ws, cfg)
+    before = next(s for s, n in names.items() if n == "before")
+    old = manifests.read(ws.downloads, "downloads")
+    write_bytes(ws.blob(new := hashlib.sha256(again).hexdigest()), again)
+    fresh = [r | ({"sha256": new} if r["sha256"] == before else {}) for r in old.rows()]
+    manifests.write(ws.downloads, fresh, Header("downloads", "download", "later"))
+    assert validate.validate(ws, cfg).changed
+    seen = {r["sha256"]: r for r in manifests.read(ws.images, "images").rows()}
+    assert set(seen) == {*names, new}
+    assert seen[before]["group_id"] == seen[new]["group_id"]
+    assert seen[before]["url"] == seen[new]["url"]
+    split.split(ws, cfg)
+    placed = {r["sha256"]: r for r in ws.current_dataset().rows()}
+    assert (placed[new]["split"], placed[new]["fold"]) == (placed[before]["split"], placed[before]["fold"])
     assert not validate.validate(ws, cfg).changed
 
 

@@ -1,4 +1,8 @@
-"""The distinct files among the downloads, as Arrow columns: a list of dicts of 100,000 images takes a quarter GB."""
+"""The distinct files to look at, as Arrow columns: a list of dicts of 100,000 images takes a quarter GB.
+
+Those are the downloads', and what the data set holds of earlier ones: when an address has another picture by now, the
+one it had before stays in the data set, and must still be compared with what comes.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from keepset import manifests
+from keepset.errors import ManifestMissing
 from keepset.files import write_bytes
 from keepset.reasons import ItemStatus
 from keepset.schemas import SCHEMAS
@@ -18,14 +23,17 @@ __all__ = ["Distinct", "addresses"]
 
 _COLUMNS = ["url_id", "url", "label", "sha256", "status"]
 _PROVENANCE = ["source", "title", "creator", "license", "license_url", "landing_page"]
+_FACTS = ["sha256", "label", "other_labels", "url", "copies", *_PROVENANCE]
 
 
 def addresses(ws: Workspace, start: int, stop: int) -> list[str]:
     """The addresses of the files from number ``start`` up to ``stop``, as ``Distinct`` has them.
 
-    They are written down once a downloads manifest, at 32 bytes each, so that a shard reads its own and no others.
+    They are written down once a downloads manifest and revision, at 32 bytes each, so that a shard reads its own and
+    no others.
     """
-    name = f"distinct-{manifests.read_header(ws.downloads).content_hash[:16]}"
+    revision = (ws.revisions() or [0])[-1]
+    name = f"distinct-{manifests.read_header(ws.downloads).content_hash[:16]}-{revision}"
     path = ws.journal / name
     if not path.exists():
         write_bytes(path, b"".join(bytes.fromhex(s) for s in Distinct(ws).sha256.to_pylist()))
@@ -39,7 +47,8 @@ def addresses(ws: Workspace, start: int, stop: int) -> list[str]:
 
 
 class Distinct:
-    """Each file that was downloaded, once, in the order first seen; ``sha256`` holds their addresses."""
+    """Each file that was downloaded, once, in the order first seen, then what the data set holds of earlier
+    downloads; ``sha256`` holds their addresses."""
 
     def __init__(self, ws: Workspace) -> None:
         self.ws = ws
@@ -47,10 +56,14 @@ class Distinct:
         table = pa.Table.from_batches(manifests.batches(ws.downloads, "downloads", schema.names), schema)
         self._downloads = table.filter(pc.equal(table["status"], str(ItemStatus.OK))).combine_chunks()
         encoded = self._downloads["sha256"].combine_chunks().dictionary_encode()
-        self.sha256: pa.Array = encoded.dictionary
+        self._there: pa.Array = encoded.dictionary
         self._which = encoded.indices.to_numpy()
-        self._first = np.empty(len(self), np.int64)
+        self._first = np.empty(len(self._there), np.int64)
         self._first[self._which[::-1]] = np.arange(len(self._which))[::-1]
+        self._kept = _kept(ws, self._there)
+        self.sha256: pa.ChunkedArray = pa.chunked_array(
+            [self._there, *self._kept["sha256"].chunks], pa.string()
+        )
 
     def __len__(self) -> int:
         return len(self.sha256)
@@ -61,10 +74,11 @@ class Distinct:
         urls = manifests.read(self.ws.urls, "urls").table.select(["url_id", *_PROVENANCE])
         found = urls.take(pc.index_in(first["url_id"], urls["url_id"])).drop_columns("url_id")
         source = pc.fill_null(found["source"], "unknown")
-        copies = np.bincount(self._which, minlength=len(self)).astype(np.int32)
-        mine = {"sha256": self.sha256, "label": first["label"], "other_labels": self._other_labels(first["label"]),
+        copies = np.bincount(self._which, minlength=len(self._there)).astype(np.int32)
+        mine = {"sha256": self._there, "label": first["label"], "other_labels": self._other_labels(first["label"]),
                 "url": first["url"], "copies": copies}  # fmt: skip
-        return pa.table(mine | {c: source if c == "source" else found[c] for c in _PROVENANCE})
+        there = pa.table(mine | {c: source if c == "source" else found[c] for c in _PROVENANCE})
+        return pa.concat_tables([there.cast(self._kept.schema), self._kept])
 
     def _other_labels(self, label: pa.ChunkedArray) -> pa.Array:
         """Further classes of each, in the order found."""
@@ -74,3 +88,27 @@ class Distinct:
         for at in np.flatnonzero(number != number[self._first][self._which]).tolist():
             others[int(self._which[at])][codes.dictionary[int(number[at])].as_py()] = None
         return pa.array([list(others.get(i, ())) for i in range(len(label))], pa.list_(pa.string()))
+
+
+def _kept(ws: Workspace, there: pa.Array) -> pa.Table:
+    """Facts of the images that the data set holds and no download has any more, as they were last known.
+
+    A purged one is gone for good.
+    """
+    schema = pa.schema([SCHEMAS["images"].arrow.field(c) for c in _FACTS])
+    kept = [schema.empty_table()]
+    if (wanted := _held_without(ws, there)) and ws.images.exists():
+        for batch in manifests.batches(ws.images, "images", _FACTS):
+            kept.append(pa.Table.from_batches([batch.filter(pc.is_in(batch["sha256"], pa.array(wanted)))]))
+    return pa.concat_tables(kept)
+
+
+def _held_without(ws: Workspace, there: pa.Array) -> list[str]:
+    """Addresses that the data set has and ``there`` has not."""
+    try:
+        held = ws.current_dataset().table.select(["sha256", "active"])
+    except ManifestMissing:
+        return []
+    gone = held.filter(pc.invert(pc.is_in(held["sha256"], there)))
+    blobs = ws.held_blobs()
+    return [r["sha256"] for r in gone.to_pylist() if r["active"] or blobs.size(r["sha256"])]
