@@ -49,7 +49,7 @@ def reconcile(ws: Workspace | None, prefect: Orchestrator) -> list[str]:
 
 def known_workspaces(ws: Workspace | None, prefect: Orchestrator) -> dict[str, Workspace]:
     """The workspaces that recent runs worked on, by the name the runs use, and ``ws`` itself."""
-    names = [str(ws.root)] if ws else []
+    names = [str(ws.root)] if ws else prefect.default_workspaces()
     names += [str((r.get("parameters") or {}).get("workspace") or "") for r in prefect.recent_runs(LOOK_BACK)]
     found = {}
     for name in dict.fromkeys(n for n in names if n):

@@ -125,6 +125,11 @@ class Orchestrator:
         """Names of all deployments the server knows."""
         return [d["name"] for d in self._call("POST", "/deployments/filter", {"limit": 200})]
 
+    def default_workspaces(self) -> list[str]:
+        """The workspaces that deployments work on where nobody says otherwise."""
+        found = self._call("POST", "/deployments/filter", {"limit": 200})
+        return sorted({str(w) for d in found if (w := (d.get("parameters") or {}).get("workspace"))})
+
     def state(self, run: FlowRun) -> RunState:
         """Where the run is; ``FORGOTTEN`` if the server does not know it (its database was made anew)."""
         found = self._call("GET", f"/flow_runs/{run.id}", missing=_FORGOTTEN).get("state") or {}
@@ -141,9 +146,12 @@ class Orchestrator:
         return found
 
     def recent_runs(self, limit: int = 50) -> list[dict[str, Any]]:
-        """Flow runs that have begun or are due, in any state, the newest first."""
+        """Runs of Keepset's deployments that have begun or are due, in any state, the newest first.
+
+        The look for work left lying carries another tag: many as they are, its runs push none of these out.
+        """
         body = {
-            "flow_runs": {"expected_start_time": {"before_": _soon()}},
+            "flow_runs": {"expected_start_time": {"before_": _soon()}, "tags": {"all_": ["keepset"]}},
             "sort": "EXPECTED_START_TIME_DESC", "limit": limit,
         }  # fmt: skip
         found: list[dict[str, Any]] = self._call("POST", "/flow_runs/filter", body)

