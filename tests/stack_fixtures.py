@@ -111,10 +111,10 @@ class Running:
         self.process.communicate(timeout=60)
 
 
-def start(ws: Workspace, kills: Path | None = None) -> Running:
+def start(ws: Workspace, kills: Path | None = None, *, cron: str = "") -> Running:
     """A stack of its own; ``kills`` is a folder of deaths to come (``tests/kill_hook/sitecustomize.py``)."""
     command = [sys.executable, "-m", "deployments.stack", "up", "--workspace", str(ws.root), "--json"]
-    command += ["--prefect-port", "0", "--web-port", "0"]
+    command += ["--prefect-port", "0", "--web-port", "0", *(["--cron", cron] if cron else [])]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=CHECKOUT,
         env=os.environ | {"OMP_NUM_THREADS": "1"} | (_deaths(kills) if kills else {}),

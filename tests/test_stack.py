@@ -64,9 +64,10 @@ def test_automations_are_three_and_template_no_words_of_others() -> None:
 
 
 @pytest.mark.prefect
-def test_a_part_that_is_killed_comes_back_and_down_ends_them_all(tmp_path: Path) -> None:
-    running = start(Workspace.create(tmp_path / "ws", "empty"))
+def test_nightly_runs_are_planned_a_killed_part_comes_back_and_down_ends_all(tmp_path: Path) -> None:
+    running = start(Workspace.create(tmp_path / "ws", "empty"), cron="0 3 * * *")
     try:
+        wait_for(lambda: running.prefect.runs(["SCHEDULED"]), "the nightly runs to be planned", 60)
         path = running.ws.root / "stack.json"
         old = read_json(path)["pids"]
         os.kill(old["web"], signal.SIGKILL)
