@@ -63,7 +63,7 @@ def _hashes(ws: Workspace) -> dict[str, str]:
 def test_the_whole_way_equals_the_one_on_disk(
     s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    planted = plant(seed=5, per_class=9)
+    planted = plant(seed=5, per_class=12)
     with serve(planted) as base:
         config = _config(tmp_path, planted, base)
         disk = Workspace.create(tmp_path / "disk", config.name)
