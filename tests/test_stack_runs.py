@@ -1,0 +1,104 @@
+"""Runs through the real stack: a data set from the form alone, again without news, and several at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keepset.orchestrator import login_file
+from keepset.workspace import Workspace
+from tests.stack_fixtures import CHECKOUT, Running, wait_for
+from tests.test_team import folders
+
+pytestmark = [
+    pytest.mark.prefect,
+    pytest.mark.skipif(sys.platform != "linux", reason="finds the stack's processes in /proc"),
+]
+
+
+@pytest.fixture(scope="module")
+def built(stack: Running, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A data set that the form of `build_dataset` began; no file was written for it but the pictures."""
+    base = tmp_path_factory.mktemp("runs")
+    form = {"name": "fruit", "classes": folders(base / "pictures"), "epochs": 0}
+    parameters = {"workspace": str(base / "fruit"), "dataset": form}
+    run = stack.prefect.start_deployment("build_dataset/build_dataset", parameters)
+    assert stack.until(run, lambda s: s.over).type == "COMPLETED"
+    return Workspace.open(base / "fruit")
+
+
+def test_a_new_data_set_begins_from_the_form_alone(built: Workspace) -> None:
+    assert (built.name, built.revisions()) == ("fruit", [1])
+    assert built.current_dataset().header.rows == 36
+
+
+def test_a_form_that_says_too_little_starts_nothing(stack: Running, tmp_path: Path) -> None:
+    deployment = stack.prefect.deployment_id("pipeline/pipeline")
+    parameters = {"workspace": str(tmp_path / "ws"), "dataset": {"name": "one", "classes": [{"name": "a"}]}}
+    answer = stack.post(f"/deployments/{deployment}/create_flow_run", {"parameters": parameters})
+    assert answer.status_code == 409 or answer.status_code == 422, answer.text
+    assert "classes" in answer.text
+    assert not (tmp_path / "ws").exists()
+
+
+def test_the_form_explains_itself(stack: Running) -> None:
+    schemas = stack.post("/deployments/filter", {"limit": 50}).json()
+    form = next(d["parameter_openapi_schema"] for d in schemas if d["name"] == "pipeline")
+    assert all(p.get("description") for p in form["properties"].values())
+    fields = form["definitions"]["DatasetForm"]["properties"]
+    assert fields["device"]["enum"] == ["auto", "cpu", "cuda", "mps"]
+    assert (fields["epochs"]["default"], fields["valid"]["default"]) == (3, 0.2)
+
+
+def test_without_news_a_run_does_nothing_and_says_why(stack: Running, built: Workspace) -> None:
+    before = {p: p.stat().st_mtime_ns for p in built.stage_manifests.values()}
+    run = stack.prefect.start_deployment("build_dataset/build_dataset", {"workspace": str(built.root)})
+    assert stack.until(run, lambda s: s.over).type == "COMPLETED"
+    said = stack.log(run)
+    for stage in ("scrape", "download", "validate", "split"):
+        assert f"{stage}: up to date" in said
+    assert before == {p: p.stat().st_mtime_ns for p in built.stage_manifests.values()}
+    assert built.revisions() == [1]
+
+
+def test_runs_on_one_data_set_wait_and_those_on_another_do_not(
+    stack: Running, built: Workspace, tmp_path: Path
+) -> None:
+    other = shutil.copytree(built.root, tmp_path / "other")
+    with built.lock("flow-build"):  # as a run of long duration holds it
+        waiting = stack.prefect.start_deployment(
+            "build_dataset/build_dataset", {"workspace": str(built.root)}
+        )
+        passing = stack.prefect.start_deployment("build_dataset/build_dataset", {"workspace": str(other)})
+        assert stack.until(passing, lambda s: s.over).type == "COMPLETED"
+        wait_for(lambda: "waiting for it to end" in stack.log(waiting), "the run to say that it waits")
+        assert not stack.prefect.state(waiting).over
+    assert stack.until(waiting, lambda s: s.over).type == "COMPLETED"
+
+
+def test_status_tells_of_the_last_runs(stack: Running, built: Workspace) -> None:
+    found = status(stack.ws.root)
+    assert found["stack"]["web_url"] == stack.state["web_url"]
+    assert found["runs_trouble"] == ""
+    assert status(built.root)["runs"] is None  # no stack of its own, and no server named
+    login = login_file(stack.ws.root).read_text().strip()
+    found = status(built.root, PREFECT_API_URL=stack.state["api_url"], PREFECT_API_AUTH_STRING=login)
+    assert len(found["runs"]) >= 1
+    assert {r["state"] for r in found["runs"]} == {"Completed"}
+    assert all(r["run"].startswith("build runs0/fruit 20") for r in found["runs"])
+
+
+def status(root: Path, **environment: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "keepset", "status", "-w", str(root), "--json"]
+    done = subprocess.run(
+        command, capture_output=True, check=True, cwd=CHECKOUT, env=os.environ | environment
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
