@@ -8,7 +8,7 @@ from flows.exclusive import exclusive
 from flows.naming import named
 from flows.presence import be_present
 from keepset.workspace import Workspace
-from tasks.interpret import interpret
+from tasks.interpret import interpret, show_verdict
 from tasks.running import opened
 from tasks.train import export, promote, train
 
@@ -35,4 +35,5 @@ def learn(ws: Workspace) -> dict[str, Any]:
         export(workspace, model_id)
         compared = promote(workspace, model_id)
         interpret(workspace, model_id)
+        show_verdict(workspace, model_id)
     return compared

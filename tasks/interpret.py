@@ -1,15 +1,23 @@
+"""The report under Prefect: the stage, its verdict as an artifact, and contact sheets."""
+
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from typing import Any
 
 from prefect import task
-from prefect.artifacts import create_image_artifact
+from prefect.artifacts import create_image_artifact, create_markdown_artifact
 
+from keepset.files import read_json
+from keepset.storage import scratch
+from keepset.workspace import Workspace
 from tasks.running import HOUR_S, artifact_key, opened, run_stage
 from tasks.showing import show
 
-__all__ = ["interpret", "show_contact_sheet"]
+__all__ = ["interpret", "show_contact_sheet", "show_verdict"]
+
+_SHOWN = 24
 
 
 @task(name="interpret", timeout_seconds=HOUR_S, task_run_name="interpret {model_id}", persist_result=True)
@@ -20,12 +28,43 @@ def interpret(workspace: str, model_id: str) -> dict[str, Any]:
     return run_stage(stage, workspace, model_id=model_id)
 
 
-@task(name="contact-sheet", timeout_seconds=HOUR_S, task_run_name="contact sheet {name}", persist_result=True)
-def show_contact_sheet(workspace: str, name: str, shas: list[str], words: str) -> None:
-    """A picture of some images in Prefect's UI: a data: URI needs no other server."""
-    from keepset.interpret import contact_sheet
+@task(name="show-verdict", timeout_seconds=HOUR_S, task_run_name="verdict on {model_id}", persist_result=True)
+def show_verdict(workspace: str, model_id: str) -> None:
+    """Two artifacts: the verdict in words and figures, and the pictures that the model is most wrong about."""
+    from keepset.interpret.telling import as_markdown, captions
 
     ws, _ = opened(workspace)
-    encoded = base64.b64encode(contact_sheet(ws, shas)).decode()
+    facts = read_json(ws.reports / model_id / "report.json")
+    words = f"Verdict on model {model_id[:8]} of '{ws.name}'"
+    markdown = as_markdown(facts, _link(ws, model_id))
+    show(create_markdown_artifact, markdown, key=artifact_key(ws, "verdict"), description=words)
+    worst = facts["top_losses"][:_SHOWN]
+    if worst:
+        told = f"The {len(worst)} validation images with the highest loss: given > predicted, and how sure"
+        _show_sheet(ws, "top-losses", [r["sha256"] for r in worst], told, captions(worst))
+
+
+def _link(ws: Workspace, model_id: str) -> str:
+    try:
+        url = read_json(scratch(ws.root) / "stack.json")["web_url"]
+    except (FileNotFoundError, KeyError):
+        return f"The report: `reports/{model_id}/report.html` in the workspace."
+    return f"[The whole report]({url}/reports/{model_id})"
+
+
+@task(name="contact-sheet", timeout_seconds=HOUR_S, task_run_name="contact sheet {name}", persist_result=True)
+def show_contact_sheet(workspace: str, name: str, shas: list[str], words: str) -> None:
+    """A picture of some images in Prefect's UI."""
+    ws, _ = opened(workspace)
+    _show_sheet(ws, name, shas, words)
+
+
+def _show_sheet(
+    ws: Workspace, name: str, shas: Sequence[str], words: str, captions: Sequence[str] = ()
+) -> None:
+    """As a data: URI, which needs no other server."""
+    from keepset.interpret import contact_sheet
+
+    encoded = base64.b64encode(contact_sheet(ws, shas, captions)).decode()
     picture = f"data:image/webp;base64,{encoded}"
     show(create_image_artifact, picture, key=artifact_key(ws, name), description=words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Callable
@@ -16,7 +17,8 @@ from keepset import manifests
 from keepset.config import RunConfig
 from keepset.errors import ModelError
 from keepset.files import read_json, write_bytes, write_json
-from keepset.interpret import interpret
+from keepset.interpret import contact_sheet, interpret
+from keepset.interpret.telling import as_markdown, captions
 from keepset.manifests import Header
 from keepset.workspace import Workspace
 from tests.factories import add_model, config, dataset_workspace
@@ -348,3 +350,20 @@ def test_the_test_set_leads_the_verdict_if_there_is_one(tmp_path: Path) -> None:
     assert facts["metrics"]["test"]["n"] == 12
     assert "of 12 test images are wrong" in facts["verdict"]
     assert "which nothing was learned from or chosen by" in html
+
+
+def test_the_verdict_as_markdown_and_a_contact_sheet(tmp_path: Path) -> None:
+    ws, cfg = finished(tmp_path, per_class=20, flips=5)
+    facts, _ = report(ws, cfg)
+    facts["per_class"][0]["label"] = "a|b <img> [x](http://y)"
+    text = as_markdown(facts, "[The whole report](http://127.0.0.1:1/reports/x)")
+    assert text.startswith("### ")
+    assert "the validation images, which the kept model did not learn from" in text
+    assert "| a\\|b \\<img\\> \\[x\\](http://y) |" in text
+    worst = facts["top_losses"]
+    ws.thumb(worst[1]["sha256"]).write_bytes(b"broken")
+    with Image.open(io.BytesIO(contact_sheet(ws, [r["sha256"] for r in worst], captions(worst)))) as sheet:
+        assert sheet.size == (6 * 128, -(-len(worst) // 6) * 144)
+        assert sheet.convert("RGB").crop((0, 0, 128, 128)).entropy() > 4  # a picture
+        dark = np.asarray(sheet.convert("L").crop((128, 0, 256, 128))) < 48
+        assert dark.mean() > 0.85  # a crossed-out cell: two lines on dark ground
