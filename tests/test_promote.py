@@ -30,12 +30,13 @@ def space(tmp_path: Path) -> Space:
 def model(space: Space, model_id: str, wrong: range, **record: Any) -> None:
     """A finished model that is wrong on the validation images whose number is in ``wrong``; not promoted."""
     ws, cfg, truth = space
-    promoted = ws.models / "promoted.json"
-    before = promoted.read_bytes() if promoted.exists() else None
+    said = [ws.models / "promoted.json", ws.root / "audit.jsonl"]  # add_model promotes: taken back
+    before = [path.read_bytes() if path.exists() else None for path in said]
     add_model(ws, cfg, truth, model_id=model_id)
-    promoted.unlink()
-    if before is not None:
-        write_bytes(promoted, before)
+    for path, content in zip(said, before, strict=True):
+        path.unlink()
+        if content is not None:
+            write_bytes(path, content)
     path = ws.models / model_id / "predictions.parquet"
     rows = manifests.read(path, "predictions").rows()
     for i, row in enumerate(r for r in rows if r["split"] == "valid"):
