@@ -79,6 +79,7 @@ def test_files_are_written_read_listed_and_removed(s3: str) -> None:
     write_json(root / "one.json", {"a": 2})
     again = (root / "one.json").stat()
     assert again.st_ino != facts.st_ino
+    assert again.st_mtime_ns != facts.st_mtime_ns
     assert read_json(root / "one.json") == {"a": 2}
     (root / "one.json").rename(root / "three.json")
     assert read_json(root / "three.json") == {"a": 2}

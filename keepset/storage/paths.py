@@ -117,7 +117,9 @@ class StoredPath(PosixPath):
         if facts is None:
             raise FileNotFoundError(2, "No such object", str(self))
         when, inode = facts.modified.timestamp(), int.from_bytes(facts.etag.encode()[:7], "big")
-        return os.stat_result((0o100644, inode, 0, 1, 0, 0, facts.size, int(when), int(when), int(when)))
+        plain = (0o100644, inode, 0, 1, 0, 0, facts.size, int(when), int(when), int(when))
+        # The store's clock ticks in seconds; what is kept under a time of change must see two changes within one.
+        return os.stat_result(plain, {"st_mtime": when, "st_mtime_ns": int(when) * 10**9 + inode % 10**9})
 
     def iterdir(self) -> Generator[Self, None, None]:
         prefix = f"{self.key}/" if self.key else ""
