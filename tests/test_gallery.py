@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -15,6 +16,7 @@ from keepset.files import write_bytes
 from keepset.reasons import Action
 from keepset.review import Batch, Mark, load_batch, mark
 from keepset.web.cards import PAGE
+from keepset.web.pictures import holds
 from tests.review_fixtures import edit_images, make_case
 from tests.web_fixtures import large_batch, served
 
@@ -168,3 +170,11 @@ def test_a_damaged_picture_shows_its_thumbnail(tmp_path: Path) -> None:
     with served(case.ws.root) as url:
         answer = httpx.get(f"{url}/pictures/{sha}.jpg", trust_env=False)
         assert answer.content == case.ws.thumb(sha).read_bytes()
+
+
+def test_a_hash_that_ends_in_zeros_is_found_like_any_other() -> None:
+    shas = ["ab" * 31 + "00", "ab" * 30 + "0000", "ab" * 32, "00" * 32]
+    known = np.sort(np.frombuffer(bytes.fromhex("".join(shas)), dtype="S32"))
+    assert all(holds(known, s) for s in shas)
+    assert not any(holds(known, s) for s in ("ab" * 29 + "000000", "ff" * 32, "ab" * 31 + "01"))
+    assert not holds(known[:0], "00" * 32)

@@ -113,7 +113,8 @@ def _rate_too_low(c: _Course) -> dict[str, str] | None:
     highest = c.highest_rate
     far = bool(c.suggested and highest and highest < c.suggested / 20)
     unmoved = len(losses) >= 2 and abs(fell) < HARDLY and far
-    stuck = len(losses) >= 3 and losses[-1] > 0.8 * c.guess and fell < 0.15
+    above = bool(c.suggested and highest and highest > c.suggested)  # then lowness is not what is wrong
+    stuck = len(losses) >= 3 and losses[-1] > 0.8 * c.guess and fell < 0.15 and not above
     if not (unmoved or stuck):
         return None
     at = f" at a rate of {highest:.1e}" if highest else ""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["LARGEST", "picture", "thumb"]
+__all__ = ["LARGEST", "holds", "picture", "thumb"]
 
 LARGEST = 1400
 """Longer side of a picture to zoom into, px; smaller ones come as they are."""
@@ -77,11 +77,16 @@ def _known(ws: Workspace, request: Request) -> str | None:
         known = _hashes(ws.images, ws.images.stat().st_mtime_ns)
     except (FileNotFoundError, ManifestError):
         return None
+    return sha if holds(known, sha) else None
+
+
+def holds(known: npt.NDArray[np.bytes_], sha256: str) -> bool:
+    """Whether a hash is among the sorted ones. numpy drops zero bytes at the end of one when it hands it out."""
     import numpy as np
 
-    wanted = np.bytes_(bytes.fromhex(sha))
-    place = int(np.searchsorted(known, wanted))
-    return sha if place < len(known) and known[place] == wanted else None
+    wanted = bytes.fromhex(sha256)
+    place = int(np.searchsorted(known, np.bytes_(wanted)))
+    return known[place : place + 1].tobytes() == wanted
 
 
 @functools.lru_cache(maxsize=2)
