@@ -38,7 +38,7 @@ types: setup
 	$(BIN)/mypy
 
 unit: setup
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 format: setup ## Mend what can be mended by itself
 	$(BIN)/ruff check --fix .
