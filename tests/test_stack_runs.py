@@ -61,9 +61,9 @@ def test_without_news_a_run_does_nothing_and_says_why(stack: Running, built: Wor
     before = {p: p.stat().st_mtime_ns for p in built.stage_manifests.values()}
     run = stack.prefect.start_deployment("build_dataset/build_dataset", {"workspace": str(built.root)})
     assert stack.until(run, lambda s: s.over).type == "COMPLETED"
-    said = stack.log(run)
-    for stage in ("scrape", "download", "validate", "split"):
-        assert f"{stage}: up to date" in said
+    wanted = [f"{stage}: up to date" for stage in ("scrape", "download", "validate", "split")]
+    # logs arrive some seconds after their run has ended
+    wait_for(lambda: all(w in stack.log(run) for w in wanted), "each stage to say that it is up to date")
     assert before == {p: p.stat().st_mtime_ns for p in built.stage_manifests.values()}
     assert built.revisions() == [1]
 
