@@ -83,7 +83,8 @@ def test_a_form_without_a_name_is_refused_and_a_run_that_goes_on_waiting_is_told
         stack.python(_AUTOMATIONS, url)
         run, batch = stack.review(ws)
         _refuse_nameless(stack, run, batch)
-        wait_for(lambda: any(str(ws.root) in t["body"] for t in told), "the webhook to be told")
+        name = f"review {ws.root.parent.name}/{ws.root.name}"
+        wait_for(lambda: any(name in t["body"] for t in told), "the webhook to be told")
     assert {t["subject"] for t in told} == {"Keepset: a batch waits too long"}
     assert "Suspended" in told[-1]["body"]
     assert stack.prefect.state(run).waits
