@@ -59,6 +59,6 @@ def test_stars_and_ends(pattern: str, path: str, matches: bool) -> None:
 
 def test_a_hostile_pattern_costs_nothing() -> None:
     rules = parse("User-agent: *\n" + f"Disallow: {'*a' * 200}*b$\n" * 50, "keepset")
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert rules.allow("/" + "a" * 2000)
-    assert time.perf_counter() - begin < 0.5
+    assert time.process_time() - begin < 0.5
