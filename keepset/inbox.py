@@ -15,17 +15,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from keepset.config import InboxConfig
 from keepset.errors import ReviewError
 from keepset.export.names import picture_name
 from keepset.files import append_line, write_bytes
 from keepset.formats import sniff
+from keepset.scrape.found import Found
 from keepset.workspace import Workspace
-
-if TYPE_CHECKING:
-    from keepset.scrape import Found
 
 __all__ = ["WAITING", "Inbox", "InboxFull", "Kept", "TooMany", "read_inbox"]
 
@@ -135,7 +132,6 @@ def _files(ws: Workspace) -> Iterator[Path]:
 def read_inbox(ws: Workspace, label: str) -> Iterator[Found]:
     """Pictures of the inbox that the model took for ``label``, as ``scrape`` takes a folder's."""
     from keepset.review.inbox import read
-    from keepset.scrape import Found
 
     said = {c.sha256: c for c in read(ws)}
     mine = (p for p in _files(ws) if p.stem in said and said[p.stem].predicted == label)

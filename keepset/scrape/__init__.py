@@ -17,6 +17,7 @@ from keepset.config import ClassConfig, RunConfig
 from keepset.errors import SourceError
 from keepset.manifests import Header
 from keepset.reasons import ItemStatus, UrlReason
+from keepset.scrape.found import Found
 from keepset.scrape.local import LOCAL
 from keepset.stages import SILENT, Progress, Stage, StageResult
 from keepset.storage import StoredPath
@@ -26,29 +27,11 @@ if TYPE_CHECKING:
     from keepset.scrape.known import Known
     from keepset.scrape.web import Web
 
-__all__ = ["SEARCHES", "Found", "scrape"]
+__all__ = ["SEARCHES", "scrape"]
 
 VERSION = 1
 _PIECE = 4096  # rows that are tables of dicts at one time
 SEARCHES = ("openverse", "wikimedia", "inaturalist", "gbif", "duckduckgo")
-
-
-@dataclass(frozen=True)
-class Found:
-    """One line of a source, before it is checked. ``url`` is the raw text; ``query`` says where it stood."""
-
-    url: str
-    source: str
-    query: str | None
-    rank: int
-    title: str | None = None
-    creator: str | None = None
-    license: str | None = None
-    license_url: str | None = None
-    landing_page: str | None = None
-    width: int | None = None
-    height: int | None = None
-    sha1: str | None = None
 
 
 def scrape(

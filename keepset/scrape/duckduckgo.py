@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from keepset.errors import SourceError
-from keepset.scrape import Found
+from keepset.scrape.found import Found
 from keepset.scrape.web import Web
 
 __all__ = ["search"]

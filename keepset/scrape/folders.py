@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from keepset.scrape import Found
+from keepset.scrape.found import Found
 
 __all__ = ["read_folder"]
 
 
 def read_folder(path: str) -> Iterator[Found]:
     """Every regular file below the folder, in name order; hidden files are left out."""
-    from keepset.scrape import Found
-
     root = Path(path)
     files = (p for p in sorted(root.rglob("*")) if p.is_file() and not p.name.startswith("."))
     for rank, file in enumerate(files):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from keepset.scrape import Found
+from keepset.scrape.found import Found
 from keepset.scrape.license import code
 from keepset.scrape.web import Web
 

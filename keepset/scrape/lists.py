@@ -6,12 +6,10 @@ import csv
 import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keepset.errors import SourceError
-
-if TYPE_CHECKING:
-    from keepset.scrape import Found
+from keepset.scrape.found import Found
 
 __all__ = ["read_list"]
 
@@ -71,8 +69,6 @@ def _parquet(file: Path) -> Iterator[Found]:
 
 
 def _found(url: str, file: Path, rank: int, row: dict[str, Any]) -> Found:
-    from keepset.scrape import Found
-
     facts = {k: str(row[k]).strip() or None for k in _FIELDS if row.get(k)}
     sizes = {k: int(row[k]) for k in ("width", "height") if str(row.get(k) or "").isdigit()}
     return Found(url, "list", file.name, rank, **facts, **sizes)  # type: ignore[arg-type]

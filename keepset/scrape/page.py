@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from urllib.parse import urljoin, urlsplit
 
 from keepset.errors import SourceError
-from keepset.scrape import Found
+from keepset.scrape.found import Found
 from keepset.scrape.web import Web
 
 __all__ = ["read_page"]

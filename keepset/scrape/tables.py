@@ -5,13 +5,10 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from keepset.errors import SourceError
 from keepset.reasons import Split
-
-if TYPE_CHECKING:
-    from keepset.scrape import Found
+from keepset.scrape.found import Found
 
 __all__ = ["read_rows", "read_table"]
 
@@ -30,8 +27,6 @@ def read_table(path: str, label: str) -> Iterator[Found]:
 
     Raises ``SourceError``.
     """
-    from keepset.scrape import Found
-
     root = Path(path).resolve().parent
     for rank, (row, _) in enumerate(read_rows(Path(path))):
         if row["label"].strip() != label:

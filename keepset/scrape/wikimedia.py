@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from keepset.errors import SourceError
-from keepset.scrape import Found
+from keepset.scrape.found import Found
 from keepset.scrape.license import code
 from keepset.scrape.web import Web
 
