@@ -43,6 +43,8 @@ def collect(ws: Workspace) -> dict[str, Any]:
 
 
 def _stage(name: str, path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {"manifest": name, "rows": None, "ok": None, "trouble": "not written yet"}
     try:
         header = manifests.read_header(path)
     except ManifestError as e:

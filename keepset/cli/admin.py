@@ -133,7 +133,7 @@ def status(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> No
                 f"\n{_TITLES[title]}", [c.replace("_", " ") for c in columns],
                 [[_cell(r.get(c)) for c in columns] for r in rows],
             )  # fmt: skip
-    print(f"\nModel in use: {found['promoted'] or 'none yet'}")
+    print(f"\nModel in use: {found['promoted'] or 'none yet: `keepset run CONFIG` leads to one'}")
     for batch in found["batches"]:
         if batch["status"] == "open":
             print(
