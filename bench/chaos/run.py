@@ -1,9 +1,10 @@
 """Kill a random part at a random moment, over many runs of a small pipeline, and count what went wrong.
 
-    python -m bench.chaos.run --folder DIR --runs 100 --database sqlite|postgresql [--seconds 420] [--at-once 4]
+    python -m bench.chaos.run --folder DIR --runs 100 --database sqlite|postgresql [--seconds 420] [--at-once 8]
 
-Some runs go at once through one stack; each of them brings one kill, so each suffers several. What is finished is
-kept in DIR/results-DATABASE.jsonl: started again, it goes on; when the runs are complete it only prints the table.
+Some runs go at once through one stack, and as many kills are drawn within the time that they take; so each suffers
+several. Only runs that did are counted. What is finished is kept in DIR/results-DATABASE.jsonl: started again, it goes
+on; when the runs are complete it only prints the table. On Linux.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import os
 import random
 import shutil
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -21,90 +23,47 @@ from pathlib import Path
 from typing import Any
 
 from bench.chaos.postgres import postgres
-from bench.chaos.stack import PARTS, StackProgram
-from bench.chaos.story import Story
-from bench.chaos.web import Web, serving
-from keepset.errors import OrchestratorError
-
-PATIENCE_S = 900.0
-WINDOW_S = 60.0
-
-
-def wave(
-    stack: StackProgram, stories: list[Story], dice: random.Random, window_s: float
-) -> list[dict[str, Any]]:
-    """Run the stories at once, one kill for each, at random moments within ``window_s`` seconds."""
-    begin = time.monotonic()
-    for story in stories:
-        story.begin(stack.prefect)
-    due = sorted((dice.uniform(1, window_s), dice.choice(PARTS)) for _ in stories)
-    while time.monotonic() - begin < PATIENCE_S:
-        if due and time.monotonic() - begin >= due[0][0]:
-            kill(stack, stories, due.pop(0)[1], dice)
-        for story in stories:
-            with contextlib.suppress(OSError):
-                story.approve()
-                story.note()
-        if not due and all(s.ended() for s in stories) and _quiet(stack, stories):
-            break
-        time.sleep(0.5)
-    return [report(s, time.monotonic() - begin, stack) for s in stories]
-
-
-def kill(stack: StackProgram, stories: list[Story], part: str, dice: random.Random) -> None:
-    """Kill the part; where it does not live just now, whatever flow run does, or the server."""
-    done = next((k for p in (part, "flow run", "prefect-server") if (k := stack.kill(p, dice))), "")
-    for story in stories:
-        if not story.ended():
-            story.note(done)
-
-
-def _quiet(stack: StackProgram, stories: list[Story]) -> bool:
-    try:
-        return all(s.quiet(stack.prefect) for s in stories)
-    except OrchestratorError:
-        return False
-
-
-def report(story: Story, seconds: float, stack: StackProgram) -> dict[str, Any]:
-    try:
-        quiet = story.quiet(stack.prefect)
-    except OrchestratorError:
-        quiet = False
-    faults = story.faults() + ([] if quiet else ["Prefect still had something to do"])
-    return {
-        "run": story.number, "kills": story.kills, "seconds": round(seconds), "faults": faults,
-        "finished_downloads": len(story.finished), "requests": sum(story.web.counts(story.prefix + "/").values()),
-        "pages": len(story.web.counts(story.prefix + "/")),
-    }  # fmt: skip
+from bench.chaos.stack import StackProgram
+from bench.chaos.story import Plot, Story
+from bench.chaos.wave import Wave
+from bench.chaos.web import serving
+from deployments.parts import CHECKOUT
 
 
 def chaos(options: argparse.Namespace, out: Path) -> None:
     """Waves until the runs are complete or the time is up; each wave's results are kept at once."""
-    stop = time.monotonic() + options.seconds
-    with serving() as web, _database(options) as url, StackProgram(options.folder / "stack", url) as stack:
-        while (done := len(_results(out))) < options.runs and time.monotonic() < stop:
-            numbers = range(done, min(options.runs, done + options.at_once))
-            found = _one_wave(options, web, stack, numbers)
-            with out.open("a", encoding="utf-8") as f:
-                f.writelines(json.dumps(r) + "\n" for r in found)
-            for r in found:
-                print(json.dumps(r), flush=True)
+    stop, window, commit = time.monotonic() + options.seconds, options.window, _commit()
+    with serving() as web, _database(options) as url:
+        plots = [
+            Plot(i, options.folder / f"plots-{options.database}" / str(i), web)
+            for i in range(options.at_once)
+        ]
+        with StackProgram(options.folder / f"stack-{options.database}", url, forked=options.forked) as stack:
+            while time.monotonic() < stop and counted(found := results(out)) < options.runs:
+                wave = _wave(options, stack, plots, len(found), window)
+                done = [r | {"commit": commit, "forked": options.forked} for r in wave.run(options.kills)]
+                window = 0.9 * wave.lasted_s or window  # on a busy machine all takes longer
+                _keep(out, done)
+                for story, r in zip(wave.stories, done, strict=True):
+                    if not r["faults"]:
+                        shutil.rmtree(story.root)
 
 
-def _one_wave(
-    options: argparse.Namespace, web: Web, stack: StackProgram, numbers: range
-) -> list[dict[str, Any]]:
-    dice = random.Random(f"{options.seed}-{options.database}-{numbers.start}")
-    folders = [options.folder / "runs" / f"{options.database}-{n}" for n in numbers]
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
-    stories = [Story(n, folder, web) for n, folder in zip(numbers, folders, strict=True)]
-    found = wave(stack, stories, dice, options.window)
-    for folder, r in zip(folders, found, strict=True):
-        if not r["faults"]:
-            shutil.rmtree(folder)
-    return found
+def _wave(
+    options: argparse.Namespace, stack: StackProgram, plots: list[Plot], first: int, window: float
+) -> Wave:
+    folder = options.folder / "runs"
+    stories = [Story(n, folder / f"{options.database}-{n}", p) for n, p in enumerate(plots, first)]
+    for story in stories:
+        shutil.rmtree(story.root, ignore_errors=True)
+    return Wave(stack, stories, random.Random(f"{options.seed}-{options.database}-{first}"), window)
+
+
+def _keep(out: Path, found: list[dict[str, Any]]) -> None:
+    with out.open("a", encoding="utf-8") as f:
+        f.writelines(json.dumps(r) + "\n" for r in found)
+    for r in found:
+        print(json.dumps(r), flush=True)
 
 
 @contextlib.contextmanager
@@ -116,23 +75,40 @@ def _database(options: argparse.Namespace) -> Iterator[str]:
         yield server.url
 
 
-def _results(path: Path) -> list[dict[str, Any]]:
+def _commit() -> str:
+    command = ["git", "-C", str(CHECKOUT), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def results(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+def counted(found: list[dict[str, Any]]) -> int:
+    """Runs that suffered a kill; one that went undisturbed proves nothing."""
+    return sum(bool(r["kills"]) for r in found)
+
+
 def table(found: list[dict[str, Any]], database: str) -> str:
+    """What was found, as lines to read."""
     kills = Counter(k for r in found for k in r["kills"])
     bad = [r for r in found if r["faults"]]
-    lines = [f"{database}: {len(found)} runs, {len(bad)} with faults"]
-    lines += [
-        f"  kills suffered: {sum(kills.values())} ("
-        + ", ".join(f"{k} {n}" for k, n in kills.most_common())
-        + ")"
+    lines = [
+        f"{database}: {counted(found)} runs that suffered kills, {len(found) - counted(found)} that did not, "
+        f"{len(bad)} with faults; commits {', '.join(dict.fromkeys(r['commit'] for r in found))}",
+        f"  kills suffered: {sum(kills.values())}; by part: {_sums(kills, 0)}",
+        f"  by phase: {_sums(kills, 1)}",
+        f"  pages {sum(r['pages'] for r in found)}, requests {sum(r['requests'] for r in found)}, "
+        f"finished downloads {sum(r['finished_downloads'] for r in found)}",
     ]
-    lines += [f"  runs without any kill: {sum(not r['kills'] for r in found)}"]
-    lines += [f"  pages {sum(r['pages'] for r in found)}, requests {sum(r['requests'] for r in found)}"]
-    lines += [f"  run {r['run']}: {r['faults']}" for r in bad]
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"  run {r['run']}: {r['faults']}" for r in bad)])
+
+
+def _sums(kills: Counter[str], which: int) -> str:
+    sums: Counter[str] = Counter()
+    for kill, n in kills.items():
+        sums[kill.split(" @ ")[which]] += n
+    return ", ".join(f"{name} {n}" for name, n in sums.most_common())
 
 
 def main() -> None:
@@ -141,16 +117,22 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after the wave at hand")
-    parser.add_argument("--at-once", type=int, default=4)
-    parser.add_argument("--window", type=float, default=WINDOW_S, help="kills come within this many seconds")
+    parser.add_argument("--at-once", type=int, default=8)
+    parser.add_argument("--kills", type=int, default=8, help="drawn for each wave")
+    parser.add_argument(
+        "--window", type=float, default=150, help="the first wave's kills come within so many seconds"
+    )
+    parser.add_argument(
+        "--forked", action="store_true", help="fork flow runs from a process that has all imports"
+    )
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     options.folder = options.folder.resolve()
     out = options.folder / f"results-{options.database}.jsonl"
-    if len(_results(out)) < options.runs:
+    if counted(results(out)) < options.runs:
         chaos(options, out)
-    print(table(_results(out), options.database))
+    print(table(results(out), options.database))
 
 
 if __name__ == "__main__":

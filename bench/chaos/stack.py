@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,28 @@ from keepset.files import read_json
 from keepset.orchestrator import Orchestrator
 from keepset.workspace import Workspace
 
-__all__ = ["PARTS", "StackProgram"]
+__all__ = ["PARTS", "Killed", "StackProgram"]
 
 PARTS = ("prefect-server", "runner", "flow run", "web", "everything")
 
 
-class StackProgram:
-    """``keepset up`` in a process of its own; a context manager that stops it."""
+@dataclass(frozen=True)
+class Killed:
+    """What was killed; of a flow run, the workspace that it worked on."""
 
-    def __init__(self, root: Path, database: str = "") -> None:
+    part: str
+    workspace: Path | None = None
+
+
+class StackProgram:
+    """``keepset up`` in a process of its own; a context manager that stops it.
+
+    ``forked``: flow runs are forked from a process that has imported everything (``bench/chaos/forked``).
+    """
+
+    def __init__(self, root: Path, database: str = "", *, forked: bool = False) -> None:
         self.ws = Workspace.create(root, root.name)
-        self.database, self.starts = database, 0
+        self.database, self.forked, self.starts = database, forked, 0
         self.ports = (0, 0)
         self.process: subprocess.Popen[str] | None = None
 
@@ -55,7 +67,7 @@ class StackProgram:
         command += ["--prefect-port", str(self.ports[0]), "--web-port", str(self.ports[1])]
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=CHECKOUT,
-            env=os.environ | {"OMP_NUM_THREADS": "1", "KEEPSET_DATABASE": self.database},
+            env=os.environ | {"OMP_NUM_THREADS": "1", "KEEPSET_DATABASE": self.database} | self._python_path(),
         )  # fmt: skip
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
@@ -67,28 +79,35 @@ class StackProgram:
         )
         self.starts += 1
 
+    def _python_path(self) -> dict[str, str]:
+        if not self.forked:
+            return {}
+        paths = [str(CHECKOUT / "bench" / "chaos" / "forked"), os.environ.get("PYTHONPATH", "")]
+        return {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
     @property
     def prefect(self) -> Orchestrator:
         return Orchestrator(f"http://127.0.0.1:{self.ports[0]}/api", self.ws)
 
-    def kill(self, part: str, dice: random.Random) -> str:
+    def kill(self, part: str, dice: random.Random) -> Killed | None:
         """SIGKILL a part, if it lives just now. Returns what was killed, or nothing."""
         if part == "everything":
             return self._kill_everything()
         if part == "flow run":
-            runs = self._flow_runs()
-            return _killed("flow run", dice.choice(sorted(runs))) if runs else ""
-        return _killed(part, self._pids().get(part, 0))
+            runs = self.flow_runs()
+            pid = dice.choice(sorted(runs)) if runs else 0
+            return Killed(part, runs[pid]) if runs and _killed(pid) else None
+        return Killed(part) if _killed(self._pids().get(part, 0)) else None
 
-    def _kill_everything(self) -> str:
+    def _kill_everything(self) -> Killed:
         assert self.process is not None
         for pid in [self.process.pid, *marked(self.ws.root)]:
-            _killed("", pid)
+            _killed(pid)
         self.process.communicate()
         while marked(self.ws.root):
             time.sleep(0.1)
         self.start()
-        return "everything"
+        return Killed("everything")
 
     def _pids(self) -> dict[str, int]:
         with contextlib.suppress(OSError, ValueError, KeyError):
@@ -96,22 +115,23 @@ class StackProgram:
             return found
         return {}
 
-    def _flow_runs(self) -> set[int]:
-        """Processes of flow runs: spawned by the runner, not its helper that tracks resources."""
-        found = set()
+    def flow_runs(self) -> dict[int, Path]:
+        """Processes of flow runs, and the workspaces they work on: each holds its run's lock open."""
+        found = {}
         for pid in marked(self.ws.root):
             with contextlib.suppress(OSError):
-                words = Path(f"/proc/{pid}/cmdline").read_bytes()
-                if b"spawn_main" in words and b"resource_tracker" not in words:
-                    found.add(pid)
+                for fd in Path(f"/proc/{pid}/fd").iterdir():
+                    held = fd.readlink()
+                    if held.name.startswith("run-") and held.parent.name == "locks":
+                        found[pid] = held.parent.parent
         return found
 
 
-def _killed(part: str, pid: int) -> str:
+def _killed(pid: int) -> bool:
     if pid <= 0:
-        return ""
+        return False
     try:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
-        return ""
-    return part
+        return False
+    return True

@@ -7,11 +7,11 @@ are killed. What both leave in their workspaces must be the same.
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from bench.chaos.stack import Killed
 from bench.chaos.web import Web
 from keepset.clean import clean
 from keepset.config import load_config
@@ -23,34 +23,28 @@ from keepset.pipeline import retrain, run
 from keepset.review import BatchStatus, list_batches, submit
 from keepset.workspace import Workspace
 
-__all__ = ["Story"]
+__all__ = ["Plot", "Story"]
 
 WHO = "chaos"
 
 
-class Story:
-    """Run number ``number``: its own pictures, its own undisturbed end, its own workspace."""
+class Plot:
+    """Pictures of their own under ``/<number>``, a run config for them, and how a run undisturbed leaves its workspace."""
 
     def __init__(self, number: int, folder: Path, web: Web, per_class: int = 10) -> None:
         self.number, self.folder, self.web = number, folder, web
-        self.prefix = f"/{number}"
+        self.prefix = f"/{number}/"
         self.config = self._write_config(per_class)
         self.wanted = self._undisturbed()
-        web.forget(self.prefix + "/")
-        self.root = folder / "disturbed"
-        self.kills: list[str] = []
-        self.finished: dict[str, int] = {}  # URL path: how often it had been asked for when it was finished
-        self.models: dict[str, int] = {}  # finished model: when its record was written (ns)
-        self.since = time.monotonic()
 
     def _write_config(self, per_class: int) -> Path:
         planted = plant(self.number + 1, per_class)
-        self.web.add(self.prefix, planted)
+        self.web.add(self.prefix.rstrip("/"), planted)
         self.folder.mkdir(parents=True, exist_ok=True)
         host = self.web.base.removeprefix("http://")
         lines = ['name = "chaos"', f"seed = {self.number}"]
         for label in dict.fromkeys(p.label for p in planted):
-            urls = [self.web.base + self.prefix + p.path for p in planted if p.label == label]
+            urls = [self.web.base + self.prefix.rstrip("/") + p.path for p in planted if p.label == label]
             (self.folder / f"{label}.txt").write_text("\n".join(urls) + "\n", encoding="utf-8")
             lines += [f"[classes.{label}]", f'lists = ["{label}.txt"]']
         lines += ["[download]", f'allow_private = ["{host}"]', "per_host_rate = 500.0", "shard_size = 24"]
@@ -69,12 +63,20 @@ class Story:
         list(retrain(ws, config))
         return look(ws)
 
-    # -- the disturbed run -------------------------------------------------------------------------
+
+class Story:
+    """Run number ``number`` of a plot, in a workspace of its own, through Prefect."""
+
+    def __init__(self, number: int, root: Path, plot: Plot) -> None:
+        self.number, self.root, self.plot, self.web = number, root, plot, plot.web
+        self.web.forget(plot.prefix)
+        self.kills: list[str] = []
+        self.finished: dict[str, int] = {}  # URL path: how often it had been asked for when it was finished
+        self.models: dict[str, int] = {}  # finished model: when its record was written (ns)
 
     def begin(self, prefect: Orchestrator) -> None:
         """Ask for the pipeline; asked again after a kill, it is the same run."""
-        self.since = time.monotonic()
-        parameters = {"workspace": str(self.root), "config": str(self.config)}
+        parameters = {"workspace": str(self.root), "config": str(self.plot.config)}
         prefect.start_deployment("pipeline/pipeline", parameters, f"chaos-{self.root}")
 
     @property
@@ -92,22 +94,52 @@ class Story:
                 submit(batch, "approve", who=WHO, undecided="suggested", confirm=True)
                 # The gallery tells Prefect; here nobody does, so that the stack must find the decision itself.
 
-    def note(self, kill: str | None = None) -> None:
+    def note(self) -> None:
         """Write down what is finished now: it must not be done again."""
-        if kill:
-            self.kills.append(kill)
         if (ws := self.ws) is None:
             return
-        asked = self.web.counts(self.prefix + "/")
-        for url in _journalled(ws):
-            self.finished.setdefault(url.removeprefix(self.web.base), asked[url.removeprefix(self.web.base)])
-        for path in ws.models.glob("*/model.json"):
-            self.models.setdefault(path.parent.name, path.stat().st_mtime_ns)
+        journalled = [url.removeprefix(self.web.base) for url in _journalled(ws)]
+        asked = self.web.counts(
+            self.plot.prefix
+        )  # counted after the journal was read: each of it has been asked for
+        for path in journalled:
+            self.finished.setdefault(path, asked[path])
+        for record in ws.models.glob("*/model.json"):
+            self.models.setdefault(record.parent.name, record.stat().st_mtime_ns)
+
+    def suffer(self, killed: Killed, phase: str) -> None:
+        """Write down a kill, if this run was on its way and the kill was none of another run's process."""
+        if phase not in ("queue", "over") and killed.workspace in (None, self.root):
+            self.kills.append(f"{killed.part} @ {phase}")
+
+    def phase(self) -> str:
+        """How far it is: the stage whose result is still missing; "queue" before it began, "over" at its end."""
+        ws = self.ws
+        if ws is None:
+            return "queue"
+        steps = [
+            ("scrape", ws.urls),
+            ("download", ws.downloads),
+            ("validate", ws.images),
+            ("split", ws.dataset(1)),
+        ]
+        for stage, manifest in steps:
+            if not manifest.exists():
+                return stage
+        if not list(ws.models.glob("*/model.json")):
+            return "train"
+        if not (batches := list_batches(ws)):
+            return "report and review"
+        if batches[0].status == BatchStatus.OPEN:
+            return "wait"
+        if batches[0].status != BatchStatus.APPLIED:
+            return "clean"
+        return "over" if self.ended() else "retrain"
 
     def ended(self) -> bool:
         """Whether all is there that should be; whether nothing more comes, ``quiet`` tells."""
         ws = self.ws
-        return ws is not None and look(ws) == self.wanted
+        return ws is not None and look(ws) == self.plot.wanted
 
     def quiet(self, prefect: Orchestrator) -> bool:
         """Whether Prefect has nothing more to do for this workspace."""
@@ -120,8 +152,10 @@ class Story:
         if ws is None:
             return ["there is no workspace"]
         found = look(ws)
-        wrong = [f"{k} differs: {found[k]} instead of {v}" for k, v in self.wanted.items() if found[k] != v]
-        asked = self.web.counts(self.prefix + "/")
+        wrong = [
+            f"{k} differs: {found[k]} instead of {v}" for k, v in self.plot.wanted.items() if found[k] != v
+        ]
+        asked = self.web.counts(self.plot.prefix)
         again = {p for p, n in self.finished.items() if asked[p] > n}
         wrong += [f"{len(again)} finished downloads were fetched again: {sorted(again)[:3]}"] if again else []
         trained = [
