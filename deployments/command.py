@@ -1,4 +1,7 @@
-"""``keepset up`` and ``down``: the stack as a command, in front or in the background."""
+"""``keepset up`` and ``down``: the stack as a command, in front or in the background.
+
+python -m deployments.command up|down --workspace DIR
+"""
 
 from __future__ import annotations
 
@@ -93,7 +96,7 @@ def _listen_once() -> None:
 def _detach(root: Path, options: argparse.Namespace) -> None:
     with hold_stack(Workspace.open(root)):
         pass  # nobody runs one: the one started below will hold it
-    command = [sys.executable, "-m", "deployments.stack", "up", "--workspace", str(root)]
+    command = [sys.executable, "-m", "deployments.command", "up", "--workspace", str(root)]
     command += ["--prefect-port", str(options.prefect_port), "--web-port", str(options.web_port)]
     command += ["--cron", options.cron] if options.cron else []
     command += ["--database", options.database] if options.database else []

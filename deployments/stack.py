@@ -1,6 +1,6 @@
 """The embedded stack: Prefect server, flow runner and gallery on loopback, as one supervised group.
 
-    python -m deployments.stack up|down --workspace DIR      (or: keepset up|down)
+``deployments/command.py`` starts it as a program: ``keepset up|down``.
 
 Prefect's database, logs and login stay in the workspace. Parts that crash are started again; Ctrl-C, ``down`` or the
 death of the supervisor ends them all. What a kill left lying is taken up at the next start.
@@ -238,9 +238,3 @@ def answers(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
     return False
-
-
-if __name__ == "__main__":
-    from deployments.command import main
-
-    main()

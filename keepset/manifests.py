@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from keepset.errors import ManifestError, ManifestMissing, WorkspaceVersionError
+from keepset.errors import ManifestError, ManifestMissing
 from keepset.files import atomic_path, local
-from keepset.schemas import SCHEMA_VERSION, SCHEMAS, ManifestSchema
+from keepset.schemas import SCHEMA_VERSION, SCHEMAS, ManifestSchema, check_version
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -271,11 +271,7 @@ def _header(path: Path, file: Path) -> Header:
             "Move it out of the workspace and run the stage that writes it again.",
         )
     raw = json.loads(meta[_KEY])
-    if raw["version"] != SCHEMA_VERSION:
-        raise WorkspaceVersionError(
-            f"{path} was written with schema version {raw['version']}; this Keepset reads {SCHEMA_VERSION}.",
-            "Use the Keepset that wrote it, or a new workspace.",
-        )
+    check_version(f"The manifest {path}", raw["version"])
     return Header(**raw)
 
 

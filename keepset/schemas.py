@@ -12,10 +12,28 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-__all__ = ["SCHEMAS", "SCHEMA_VERSION", "ManifestSchema"]
+from keepset.errors import WorkspaceVersionError
+
+__all__ = ["SCHEMAS", "SCHEMA_VERSION", "ManifestSchema", "check_version"]
 
 SCHEMA_VERSION = 1
 """Version of the workspace and of all manifests; raised when an old reader could not read the new."""
+
+
+def check_version(what: str, found: object) -> None:
+    """Raise ``WorkspaceVersionError`` unless ``found``, the schema version of ``what``, is this Keepset's."""
+    if found == SCHEMA_VERSION:
+        return
+    newer = isinstance(found, int) and found > SCHEMA_VERSION
+    raise WorkspaceVersionError(
+        f"{what} has schema version {found}, of {'a newer' if newer else 'another'} Keepset; this one works with "
+        f"version {SCHEMA_VERSION}. Nothing was touched.",
+        "Upgrade Keepset."
+        if newer
+        else "Use the Keepset that wrote it; to move to this one, `keepset export` the data set there and "
+        "`keepset import` it here into a new workspace.",
+    )
+
 
 _TIME = pa.timestamp("us", tz="UTC")
 _STRINGS = pa.list_(pa.string())

@@ -38,10 +38,9 @@ from keepset.errors import (
     WorkspaceBusy,
     WorkspaceError,
     WorkspaceNotWritable,
-    WorkspaceVersionError,
 )
 from keepset.files import append_line, read_json, read_lines, refusals, write_json
-from keepset.schemas import SCHEMA_VERSION
+from keepset.schemas import SCHEMA_VERSION, check_version
 from keepset.storage import StoredPath, locate, scratch
 
 if TYPE_CHECKING:
@@ -103,11 +102,7 @@ class Workspace:
             ) from e
         except PermissionError as e:
             raise WorkspaceNotWritable(f"{root} cannot be read.", "Give this user access to it.") from e
-        if version != SCHEMA_VERSION:
-            raise WorkspaceVersionError(
-                f"The workspace {root} has schema version {version}; this Keepset works with {SCHEMA_VERSION}.",
-                "Use the Keepset that made it, or start a new workspace.",
-            )
+        check_version(f"The workspace {root}", version)
         if isinstance(root, StoredPath):
             from keepset.storage.copies import forget_all_of_another
 

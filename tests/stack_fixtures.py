@@ -113,7 +113,7 @@ class Running:
 
 def start(ws: Workspace, kills: Path | None = None, *, cron: str = "") -> Running:
     """A stack of its own; ``kills`` is a folder of deaths to come (``tests/kill_hook/sitecustomize.py``)."""
-    command = [sys.executable, "-m", "deployments.stack", "up", "--workspace", str(ws.root), "--json"]
+    command = [sys.executable, "-m", "deployments.command", "up", "--workspace", str(ws.root), "--json"]
     command += ["--prefect-port", "0", "--web-port", "0", *(["--cron", cron] if cron else [])]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=CHECKOUT,

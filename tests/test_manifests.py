@@ -93,13 +93,15 @@ def test_missing_damaged_foreign_and_other_manifests_are_told_apart(tmp_path: Pa
         manifests.read(tmp_path / "urls.parquet", "images")
 
 
-def test_another_schema_version_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("version", "remedy"), [(0, "keepset export"), (99, "Upgrade")])
+def test_another_schema_version_is_refused(tmp_path: Path, version: int, remedy: str) -> None:
     manifests.write(tmp_path / "urls.parquet", [], header())
     table = pq.read_table(tmp_path / "urls.parquet")
-    old = table.schema.metadata[b"keepset"].replace(b'"version": 1', b'"version": 99')
+    old = table.schema.metadata[b"keepset"].replace(b'"version": 1', f'"version": {version}'.encode())
     pq.write_table(table.replace_schema_metadata({b"keepset": old}), tmp_path / "urls.parquet")
-    with pytest.raises(WorkspaceVersionError, match="99"):
+    with pytest.raises(WorkspaceVersionError, match=f"version {version}, of") as e:
         manifests.read(tmp_path / "urls.parquet", "urls")
+    assert remedy in e.value.remedy
 
 
 def test_of_two_exclusive_writers_one_wins(tmp_path: Path) -> None:

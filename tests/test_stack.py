@@ -83,7 +83,7 @@ def test_nightly_runs_are_planned_a_killed_part_comes_back_and_down_ends_all(tmp
 
 
 def _stack(verb: str, ws: Workspace) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "deployments.stack", verb, "--workspace", str(ws.root), "--json"]
+    command = [sys.executable, "-m", "deployments.command", verb, "--workspace", str(ws.root), "--json"]
     return subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT, timeout=60, check=False)
 
 

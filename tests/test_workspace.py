@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.parameters import begin
 from keepset import errors
 from keepset.errors import ConfigError, WorkspaceBusy, WorkspaceError, WorkspaceVersionError
 from keepset.files import append_line, atomic_path, read_json, write_json
@@ -31,12 +32,30 @@ def test_a_foreign_folder_or_file_is_left_alone(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "letters") == ["aunt.txt"]  # noqa: PTH208
 
 
-def test_another_schema_version_is_refused(tmp_path: Path) -> None:
-    ws = Workspace.create(tmp_path / "ws", "bears")
+@pytest.mark.parametrize(
+    ("version", "words", "remedy"),
+    [
+        (0, "another Keepset", "keepset export"),
+        (99, "a newer Keepset", "Upgrade"),
+        ("1", "another", "export"),
+    ],
+)
+def test_another_schema_version_is_refused_and_nothing_is_touched(
+    tmp_path: Path, version: object, words: str, remedy: str
+) -> None:
+    ws, config, _ = dataset_workspace(tmp_path, per_class=2)
     marker = read_json(ws.root / "keepset.json")
-    write_json(ws.root / "keepset.json", marker | {"schema_version": 99})
-    with pytest.raises(WorkspaceVersionError, match="99"):
-        Workspace.create(tmp_path / "ws", "bears")
+    write_json(ws.root / "keepset.json", marker | {"schema_version": version})
+    before = {p: p.stat().st_mtime_ns for p in ws.root.rglob("*")}
+    for use in (
+        lambda: Workspace.create(ws.root, config.name),
+        lambda: Workspace.open(ws.root),
+        lambda: begin(str(ws.root), None, None),
+    ):
+        with pytest.raises(WorkspaceVersionError, match=f"version {version}, of {words}") as e:
+            use()
+        assert remedy in e.value.remedy
+    assert before == {p: p.stat().st_mtime_ns for p in ws.root.rglob("*")}
 
 
 def test_a_workspace_without_config_says_what_to_do(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ class StackProgram:
         command = [
             sys.executable,
             "-m",
-            "deployments.stack",
+            "deployments.command",
             "up",
             "--workspace",
             str(self.ws.root),

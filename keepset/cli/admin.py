@@ -82,7 +82,7 @@ def _stack(
     from keepset.settings import settings
 
     root = workspace or settings().workspace
-    command = [sys.executable, "-m", "deployments.stack", verb, "--workspace", str(root), *options]
+    command = [sys.executable, "-m", "deployments.command", verb, "--workspace", str(root), *options]
     command += ["--json"] if as_json else []
     os.execve(sys.executable, command, os.environ | dict(environment or {}))  # noqa: S606
 
