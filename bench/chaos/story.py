@@ -23,9 +23,23 @@ from keepset.pipeline import retrain, run
 from keepset.review import BatchStatus, list_batches, submit
 from keepset.workspace import Workspace
 
-__all__ = ["Plot", "Story"]
+__all__ = ["PHASES", "Plot", "Story"]
 
 WHO = "chaos"
+PHASES = (
+    "queue",
+    "scrape",
+    "download",
+    "validate",
+    "split",
+    "train",
+    "report and review",
+    "wait",
+    "clean",
+    "retrain",
+    "over",
+)
+"""In their order: how far a run is (``Story.phase``)."""
 
 
 class Plot:
