@@ -19,7 +19,6 @@ from keepset.waiting import wait_for as wait_for_decision
 from tests.stack_fixtures import (
     Running,
     ended_right,
-    listening,
     models,
     plan_kills,
     start,
@@ -61,40 +60,6 @@ def test_rejecting_changes_nothing(stack: Running, tmp_path: Path) -> None:
     stack.until(run, lambda s: s.over)
     assert load_batch(ws, batch.id).status == BatchStatus.REJECTED
     assert (ws.revisions(), ws.current_dataset().content_hash, len(models(ws))) == ([1], before, 1)
-
-
-_AUTOMATIONS = """
-import sys
-from prefect.blocks.notifications import CustomWebhookNotificationBlock
-from deployments.automations import main
-
-words = {"subject": "{{subject}}", "body": "{{body}}"}
-block = CustomWebhookNotificationBlock(name="loopback", url=sys.argv[1], json_data=words).save("loopback")
-main([str(block), "--hours", str(11 / 3600)])
-"""
-
-
-def test_a_form_without_a_name_is_refused_and_a_run_that_goes_on_waiting_is_told_of(
-    stack: Running, tmp_path: Path
-) -> None:
-    """The automation of a batch that waits too long really sends: to a webhook on loopback, after eleven seconds."""
-    ws = waiting_workspace(tmp_path)
-    with listening() as (url, told):
-        stack.python(_AUTOMATIONS, url)
-        run, batch = stack.review(ws)
-        _refuse_nameless(stack, run, batch)
-        name = f"review {ws.root.parent.name}/{ws.root.name}"
-        wait_for(lambda: any(name in t["body"] for t in told), "the webhook to be told")
-    assert {t["subject"] for t in told} == {"Keepset: a batch waits too long"}
-    assert "Suspended" in told[-1]["body"]
-    assert stack.prefect.state(run).waits
-
-
-def _refuse_nameless(stack: Running, run: FlowRun, batch: Batch) -> None:
-    answer = stack.post(f"/flow_runs/{run.id}/resume", {"run_input": {**YES, "reviewer": ""}})
-    assert answer.json()["status"] == "REJECT"
-    assert stack.prefect.state(run).waits
-    assert load_batch(batch.ws, batch.id).status == BatchStatus.OPEN
 
 
 def test_of_four_simultaneous_approvals_one_is_applied(stack: Running, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from keepset.files import read_json
 from keepset.orchestrator import Orchestrator
 from keepset.workspace import Workspace
 
-__all__ = ["PARTS", "Killed", "StackProgram"]
+__all__ = ["PARTS", "Killed", "StackProgram", "flow_runs"]
 
 PARTS = ("prefect-server", "runner", "flow run", "web", "everything")
 
@@ -94,7 +94,7 @@ class StackProgram:
         if part == "everything":
             return self._kill_everything()
         if part == "flow run":
-            runs = self.flow_runs()
+            runs = flow_runs(self.ws.root)
             pid = dice.choice(sorted(runs)) if runs else 0
             return Killed(part, runs[pid]) if runs and _killed(pid) else None
         return Killed(part) if _killed(self._pids().get(part, 0)) else None
@@ -115,16 +115,17 @@ class StackProgram:
             return found
         return {}
 
-    def flow_runs(self) -> dict[int, Path]:
-        """Processes of flow runs, and the workspaces they work on: each holds its run's lock open."""
-        found = {}
-        for pid in marked(self.ws.root):
-            with contextlib.suppress(OSError):
-                for fd in Path(f"/proc/{pid}/fd").iterdir():
-                    held = fd.readlink()
-                    if held.name.startswith("run-") and held.parent.name == "locks":
-                        found[pid] = held.parent.parent
-        return found
+
+def flow_runs(root: Path) -> dict[int, Path]:
+    """Processes of flow runs of the stack at ``root``, and the workspaces they work on: each holds its run's lock open."""
+    found = {}
+    for pid in marked(root):
+        with contextlib.suppress(OSError):
+            for fd in Path(f"/proc/{pid}/fd").iterdir():
+                held = fd.readlink()
+                if held.name.startswith("run-") and held.parent.name == "locks":
+                    found[pid] = held.parent.parent
+    return found
 
 
 def _killed(pid: int) -> bool:
