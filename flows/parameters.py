@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from prefect.input import RunInput
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from keepset.config import RunConfig, load_config, parse_config
 from keepset.errors import ConfigError
@@ -22,25 +22,28 @@ class ClassForm(BaseModel):
     """One class and where its pictures come from."""
 
     name: str = Field(min_length=1, title="Class", description="As predictions will show it.")
-    lists: list[str] = Field(
-        [], title="URL lists", description="Paths of files with one URL a line, or csv/parquet."
-    )
-    folders: list[str] = Field([], description="Folders of pictures on the worker's disk.")
-
-    pages: list[str] = Field([], description="Web pages whose pictures are taken.")
+    urls: str = Field("", title="Picture URLs", description="Addresses of pictures, one a line.")
     openverse: str = Field("", title="Openverse search", description="Pictures with open licences.")
     wikimedia: str = Field("", title="Wikimedia Commons search", description="Pictures with open licences.")
     inaturalist: str = Field("", title="iNaturalist species", description="Scientific or common name.")
     gbif: str = Field("", title="GBIF species", description="Scientific name.")
+    pages: list[str] = Field([], title="Web pages", description="Pages whose pictures are taken.")
+    lists: list[str] = Field(
+        [], title="URL lists", description="Files on the worker's disk: one URL a line, or csv/parquet."
+    )
+    folders: list[str] = Field([], title="Folders", description="Folders of pictures on the worker's disk.")
 
     def as_config(self) -> dict[str, Any]:
         search = {k: v for k in _SEARCHES if (v := getattr(self, k).strip())}
+        urls = [url for line in self.urls.splitlines() if (url := line.strip())]
         plain = {"name": self.name, "lists": self.lists, "folders": self.folders, "pages": self.pages}
-        return plain | {"search": search}
+        return plain | {"urls": urls, "search": search}
 
 
 class DatasetForm(BaseModel):
-    """A new data set, told in the form: no file needs to be edited."""
+    """No file needs to be edited. Give "workspace" above a folder that is not there yet."""
+
+    model_config = ConfigDict(title="New data set")
 
     name: str = Field(min_length=1, title="Name of the data set")
     classes: list[ClassForm] = Field(min_length=2, description="At least two.")
@@ -48,7 +51,9 @@ class DatasetForm(BaseModel):
         1000, ge=1, title="Most pictures a class", description="URLs collected, at most."
     )
     seed: int = Field(42, ge=0, description="Same seed, same split, same model.")
-    valid: float = Field(0.2, gt=0, lt=1, description="Share of the validation set.")
+    valid: float = Field(
+        0.2, gt=0, lt=1, title="Validation share", description="Of all pictures, set apart for measuring."
+    )
     epochs: int = Field(
         3, ge=0, description="Fine-tuning epochs; 0 keeps the linear head: seconds, not minutes."
     )

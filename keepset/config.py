@@ -33,6 +33,7 @@ class ClassConfig(_Section):
     lists: tuple[str, ...] = Field(
         (), description="URL-list files (txt, csv or parquet), relative to the config file."
     )
+    urls: tuple[str, ...] = Field((), description="URLs of pictures, here instead of in a file.")
     pages: tuple[str, ...] = Field((), description="Web pages whose pictures are taken.")
     folders: tuple[str, ...] = Field(
         (), description="Local folders of pictures, relative to the config file."
@@ -57,8 +58,10 @@ class ClassConfig(_Section):
 
     @model_validator(mode="after")
     def _has_source(self) -> ClassConfig:
-        if not (self.lists or self.pages or self.folders or self.tables or self.search):
-            raise ValueError(f"class '{self.name}' is empty: give it lists, pages, folders, tables or search")
+        if not (self.lists or self.urls or self.pages or self.folders or self.tables or self.search):
+            raise ValueError(
+                f"class '{self.name}' is empty: give it lists, urls, pages, folders, tables or search"
+            )
         return self
 
 

@@ -134,6 +134,9 @@ def _sources(c: ClassConfig, web: Web | None, room: Callable[[], bool], told: _T
     for path in c.lists:
         yield from read_list(path)
         told.known.read_whole(c.name, "list", Path(path).name)
+    if c.urls:
+        yield from (Found(url, "list", "run config", rank) for rank, url in enumerate(c.urls))
+        told.known.read_whole(c.name, "list", "run config")
     for path in c.folders:
         yield from read_folder(path)
         told.known.read_whole(c.name, "folder", path)
