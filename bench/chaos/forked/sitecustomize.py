@@ -7,9 +7,12 @@ objects. What is killed stays what it was: a process for each flow run, that out
 
 from __future__ import annotations
 
+import copyreg
+import importlib
 import multiprocessing
 import os
 import sys
+from types import ModuleType
 from typing import Any
 
 _LOADED = [
@@ -21,6 +24,7 @@ _LOADED = [
 
 
 def _fork_instead() -> None:
+    from prefect import Flow
     from prefect.runner._deployment_registry import DeploymentRegistry
 
     real = multiprocessing.get_context
@@ -31,13 +35,16 @@ def _fork_instead() -> None:
     multiprocessing.get_context = get_context  # type: ignore[assignment]
     multiprocessing.set_forkserver_preload(_LOADED)
     DeploymentRegistry.get_flow = _flow  # type: ignore[method-assign]
+    copyreg.pickle(Flow, lambda flow: (getattr, (_module(flow.name), flow.name)))  # by name, not by value
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"flows.{name}")
 
 
 def _flow(registry: Any, deployment_id: Any) -> Any:
-    from importlib import import_module
-
     name = str(registry.get_deployment_name(deployment_id)).rpartition("/")[2]
-    return getattr(import_module(f"flows.{name}"), name)
+    return getattr(_module(name), name)
 
 
 if os.environ.get("PREFECT_HOME") and "deployments.serve" in sys.orig_argv:
