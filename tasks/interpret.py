@@ -54,9 +54,9 @@ def _link(ws: Workspace, model_id: str) -> str:
 
 @task(name="contact-sheet", timeout_seconds=HOUR_S, task_run_name="contact sheet {name}", persist_result=True)
 def show_contact_sheet(workspace: str, name: str, shas: list[str], words: str) -> None:
-    """A picture of some images in Prefect's UI."""
+    """A picture of some images in Prefect's UI, with their ids."""
     ws, _ = opened(workspace)
-    _show_sheet(ws, name, shas, words)
+    _show_sheet(ws, name, shas, words, [sha[:12] for sha in shas])  # the ids that the form takes
 
 
 def _show_sheet(

@@ -1,0 +1,112 @@
+"""A person who knows Prefect's UI only: begins a data set there, and decides on batches there, in a real Chromium."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from keepset.orchestrator import FlowRun
+from keepset.review import BatchStatus, list_batches, load_batch, reopen
+from keepset.waiting import wait_for as wait_for_decision
+from keepset.workspace import Workspace
+from tests.prefect_ui import PrefectUi
+from tests.stack_fixtures import Running, ended_right, models, wait_for, waiting_workspace
+from tests.test_team import folders
+
+pytestmark = [
+    pytest.mark.prefect,
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="finds the stack's processes in /proc"),
+]
+
+
+@pytest.fixture
+def ui(chromium: str, stack: Running) -> Iterator[PrefectUi]:
+    from playwright.sync_api import sync_playwright
+
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=chromium, args=arguments)
+        yield PrefectUi(browser.new_page(viewport={"width": 1280, "height": 1000}), stack)
+        browser.close()
+
+
+def test_a_new_data_set_from_the_form_of_the_pipeline_to_a_model_and_a_batch(
+    ui: PrefectUi, stack: Running, tmp_path: Path
+) -> None:
+    root = tmp_path / "fruit"
+    ui.open_form(stack.prefect.deployment_id("pipeline/pipeline"))
+    ui.fill("workspace", str(root))
+    ui.page.get_by_role("tab", name="New data set").click()
+    ui.fill("Name of the data set", "fruit")
+    for n, told in enumerate(folders(tmp_path / "pictures")):
+        ui.add_item("Classes")
+        ui.fill("Class", told["name"], n)
+        ui.add_item("Folders (Optional)", n)
+        ui.fill("Folders (Optional)", told["folders"][0], n)
+    ui.fill("Epochs (Optional)", "0")
+    ui.page.get_by_role("button", name="Submit").click()
+    ui.page.get_by_role("button", name="View run").click()
+
+    ui.page.get_by_text(f"pipeline {tmp_path.name}/fruit 20").first.wait_for()  # its name, once it has begun
+    ui.page.get_by_text("Completed", exact=True).first.wait_for()
+    ws = Workspace.open(root)
+    assert (ws.name, ws.revisions(), len(models(ws))) == ("fruit", [1], 1)
+    assert ws.config().train.epochs == 0
+    wait_for(lambda: list_batches(ws), "a batch that waits")
+    ui.page.get_by_text("train_model / train").wait_for()
+
+
+def decide(ui: PrefectUi, run: FlowRun, decision: str, **fields: str) -> None:
+    dialog = ui.open_resume(run.id)
+    ui.choose("Decision (Optional)", decision)
+    ui.fill("Reviewer", "Ada")
+    for label, option in fields.items():
+        ui.choose(f"{label} (Optional)", option)
+    dialog.get_by_role("button", name="Resume").click()
+    dialog.wait_for(state="hidden")
+
+
+def test_rejecting_there_needs_a_name_and_changes_nothing(
+    ui: PrefectUi, stack: Running, tmp_path: Path
+) -> None:
+    ws = waiting_workspace(tmp_path / "rejected")
+    before = ws.current_dataset().content_hash
+    run, batch = stack.review(ws)
+    dialog = ui.open_resume(run.id)
+    assert batch.candidates().rows()[0]["sha256"][:12] in dialog.inner_text()
+    dialog.get_by_role("button", name="Resume").click()
+    ui.page.get_by_text("'reviewer' is a required property").wait_for()
+    assert load_batch(ws, batch.id).status == BatchStatus.OPEN
+    assert stack.prefect.state(run).waits
+
+    decide(ui, run, "reject")
+    stack.until(run, lambda s: s.over)
+    assert load_batch(ws, batch.id).status == BatchStatus.REJECTED
+    assert (ws.revisions(), ws.current_dataset().content_hash, len(models(ws))) == ([1], before, 1)
+    (said,) = [r for r in ws.audit_log() if r["action"] == "review"]
+    assert (said["who"], said["what"]["decision"], said["what"]["via"]) == ("Ada", "reject", "prefect")
+
+
+def test_what_is_sent_back_there_is_opened_again_and_approved_there(
+    ui: PrefectUi, stack: Running, tmp_path: Path
+) -> None:
+    ws = waiting_workspace(tmp_path / "approved")
+    run, batch = stack.review(ws)
+    decide(ui, run, "send_back")
+    stack.until(run, lambda s: s.over)
+    assert load_batch(ws, batch.id).status == BatchStatus.SENT_BACK
+    assert ws.revisions() == [1]
+
+    reopen(load_batch(ws, batch.id), who="ada")
+    again = wait_for_decision(stack.prefect, batch)  # as `keepset review reopen` and the gallery ask for it
+    assert again is not None
+    stack.until(again, lambda s: s.waits)
+    decide(ui, again, "approve", Undecided="suggested")
+    wait_for(lambda: ended_right(ws, batch.id), "the approval and the retraining")
+    assert (ws.revisions(), len(models(ws))) == ([1, 2], 2)
+    stack.until(again, lambda s: s.over)
