@@ -37,8 +37,8 @@ class Wave:
         due = sorted(self.dice.uniform(1, self.window_s) for _ in range(kills))
         while time.monotonic() - begin < PATIENCE_S:
             if due and time.monotonic() - begin >= due[0] and self._on_the_way():
-                del due[0]
-                self._kill()
+                took = self._kill()
+                due = [moment + took for moment in due[1:]]
             self._watch()
             if all(s.ended() for s in self.stories):
                 due.clear()
@@ -57,15 +57,19 @@ class Wave:
                 story.approve()
                 story.note()
 
-    def _kill(self) -> None:
-        """Kill a part; where it does not live just now, whatever flow run does, or the server."""
-        wanted = self.dice.choice(PARTS)
+    def _kill(self) -> float:
+        """Kill a part; where it does not live just now, whatever flow run does, or the server. Seconds that it took:
+        after everything was killed, the stack starts before the next kill.
+        """
+        begin = time.monotonic()
+        (wanted,) = self.dice.choices(list(PARTS), list(PARTS.values()))
         for part in (wanted, "flow run", "prefect-server"):
             phases = [s.phase() for s in self.stories]
             if killed := self.stack.kill(part, self.dice):
                 for story, phase in zip(self.stories, phases, strict=True):
                     story.suffer(killed, phase)
-                return
+                break
+        return time.monotonic() - begin
 
     def _quiet(self) -> bool:
         try:
