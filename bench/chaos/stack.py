@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,17 @@ class StackProgram:
     ``forked``: flow runs are forked from a process that has imported everything (``bench/chaos/forked``).
     """
 
-    def __init__(self, root: Path, database: str = "", *, forked: bool = False) -> None:
+    def __init__(
+        self,
+        root: Path,
+        database: str = "",
+        *,
+        forked: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.ws = Workspace.create(root, root.name)
-        self.database, self.forked, self.starts = database, forked, 0
+        self.forked, self.starts = forked, 0
+        self.environment = {"OMP_NUM_THREADS": "1", "KEEPSET_DATABASE": database, **(environment or {})}
         self.ports = (0, 0)
         self.process: subprocess.Popen[str] | None = None
 
@@ -68,7 +77,7 @@ class StackProgram:
         command += ["--prefect-port", str(self.ports[0]), "--web-port", str(self.ports[1])]
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=CHECKOUT,
-            env=os.environ | {"OMP_NUM_THREADS": "1", "KEEPSET_DATABASE": self.database} | self._python_path(),
+            env=os.environ | self.environment | self._python_path(),
         )  # fmt: skip
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
