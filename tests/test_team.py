@@ -24,11 +24,12 @@ import yaml
 from bench.chaos.postgres import postgres, programs
 from keepset.demo.draw import CLASSES, draw
 from keepset.orchestrator import Orchestrator
-from keepset.review import BatchStatus, list_batches, submit
+from keepset.review import Batch, BatchStatus, list_batches, load_batch
 from keepset.workspace import Workspace
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 AUTH = "team:a long secret"
+TOKEN = "another long secret"
 PATIENCE_S = 240.0
 
 
@@ -161,17 +162,50 @@ def test_a_worker_on_postgresql_runs_the_whole_pipeline(
         wait_for(lambda: _batches(root), "a batch that waits")
         batch = _batches(root)[0]
         assert batch.status == BatchStatus.OPEN
-        submit(batch, "approve", who="ada", undecided="suggested", confirm=True)
-        prefect.start_deployment(
-            "reconcile/reconcile", {}
-        )  # nobody told Prefect: the look finds the decision
+        alone = {k: v for k, v in here.items() if k != "PREFECT_API_URL"}  # it cannot tell Prefect
+        web = (
+            "keepset",
+            "web",
+            "-w",
+            str(root),
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(web_port := free_port()),
+        )
+        with program(tmp_path / "web.log", alone | {"KEEPSET_TOKEN": TOKEN}, *web):
+            _approve_on_the_web(f"http://127.0.0.1:{web_port}", batch)
+        prefect.start_deployment("reconcile/reconcile", {})  # so the look must find the decision
         models = root / "models"
         wait_for(lambda: len(list(models.glob("*/comparison.json"))) == 2, "the retrained model")
         assert Workspace.open(root).revisions() == [1, 2]
         assert [r["state"]["message"] for r in prefect.runs(["FAILED", "CRASHED"])] == []
 
 
-def _batches(root: Path) -> list[Any]:
+def _approve_on_the_web(url: str, batch: Batch) -> None:
+    """As a reviewer with the token does; without it nothing is shown and nothing taken."""
+    page = f"{url}/batches/{batch.id}"
+    form = {"who": "ada", "decision": "approve", "undecided": "suggested", "confirm": "yes"}
+    wait_for(lambda: _answers(f"{url}/healthz"), "the web app")
+    with httpx.Client(trust_env=False, timeout=60) as stranger:
+        assert stranger.get(page).status_code == 401
+        assert stranger.post(f"{page}/submit", data=form).status_code == 401
+        assert stranger.get(f"{page}?token=guess").status_code == 401
+    assert load_batch(batch.ws, batch.id).status == BatchStatus.OPEN
+    with httpx.Client(trust_env=False, timeout=60, follow_redirects=True) as reviewer:
+        assert batch.id in reviewer.get(f"{page}?token={TOKEN}").text
+        answer = reviewer.post(f"{page}/submit", data=form)
+        assert answer.is_success, answer.text
+    assert load_batch(batch.ws, batch.id).status == BatchStatus.APPROVED
+
+
+def _answers(url: str) -> bool:
+    with contextlib.suppress(httpx.HTTPError):
+        return httpx.get(url, trust_env=False).is_success
+    return False
+
+
+def _batches(root: Path) -> list[Batch]:
     with contextlib.suppress(Exception):
         return list_batches(Workspace.open(root))
     return []
