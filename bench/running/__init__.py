@@ -1,0 +1,1 @@
+"""What running under Prefect costs."""
