@@ -17,7 +17,7 @@ from keepset import manifests
 from keepset.errors import KeepsetError
 from keepset.manifests import Header
 from keepset.models import list_models
-from keepset.orchestrator import FlowRun, Orchestrator
+from keepset.orchestrator import FlowRun, Orchestrator, is_of
 from keepset.review import BatchStatus, list_batches
 from keepset.waiting import apply_decision, expire, run_id_of, wait_for, wake
 from keepset.workspace import Workspace
@@ -106,4 +106,4 @@ def _is_learnt(ws: Workspace, header: Header) -> bool:
 
 def _is_of(ws: Workspace, flow: str, run: Mapping[str, Any]) -> bool:
     """Whether it is a run of this flow on this data set; before it has begun, its name says nothing yet."""
-    return str(run["name"]).startswith(f"{flow} ") and run["parameters"].get("workspace") == str(ws.root)
+    return str(run["name"]).startswith(f"{flow} ") and is_of(ws, run)

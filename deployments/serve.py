@@ -27,7 +27,7 @@ _ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyL
 def deployments(ws: Workspace, cron: str | None = None) -> list[RunnerDeployment]:
     """The six deployments, bound to ``ws``. With ``cron``, the data set is built on that schedule."""
     here = {"workspace": str(ws.root)}
-    tags = ["keepset", f"dataset:{ws.name}"]
+    tags = ["keepset"]  # none of the data set: its runs may be of any
     cleaned = DeploymentEventTrigger(
         name="retrain the data set that was cleaned",
         expect={CLEANED},

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,13 +16,13 @@ from typing import Any
 
 import httpx
 
-from keepset.errors import OrchestratorError, WorkspaceBusy, WorkspaceNotWritable
+from keepset.errors import KeepsetError, OrchestratorError, WorkspaceBusy, WorkspaceNotWritable
 from keepset.files import read_json
 from keepset.stages import Progress
-from keepset.storage import StoredPath, scratch
+from keepset.storage import StoredPath, locate, scratch
 from keepset.workspace import Workspace
 
-__all__ = ["FlowRun", "Orchestrator", "RunState", "connect", "login_file"]
+__all__ = ["FlowRun", "Orchestrator", "RunState", "connect", "is_of", "login_file"]
 
 _TIMEOUT_S = 30.0
 _OVER = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED", "FORGOTTEN"}
@@ -88,6 +88,15 @@ def is_worked_on(ws: Workspace, run_id: str) -> bool:
             return False
     except WorkspaceBusy:
         return True
+
+
+def is_of(ws: Workspace, run: Mapping[str, Any]) -> bool:
+    """Whether a flow run, as Prefect tells of it, is on this workspace, however its folder was written."""
+    name = str((run.get("parameters") or {}).get("workspace") or "")
+    try:
+        return bool(name) and locate(name) == ws.root
+    except KeepsetError:
+        return False
 
 
 def connect(ws: Workspace) -> Orchestrator | None:

@@ -122,7 +122,7 @@ def _stack(ws: Workspace) -> dict[str, Any] | None:
 
 def _runs(ws: Workspace, stack: Mapping[str, Any] | None) -> tuple[list[dict[str, Any]] | None, str]:
     """The last flow runs on this workspace, newest first; or None and the reason."""
-    from keepset.orchestrator import Orchestrator
+    from keepset.orchestrator import Orchestrator, is_of
 
     url = stack["api_url"] if stack else os.environ.get("PREFECT_API_URL", "")
     if not url:
@@ -134,8 +134,7 @@ def _runs(ws: Workspace, stack: Mapping[str, Any] | None) -> tuple[list[dict[str
         found = prefect.recent_runs(200)
     except OrchestratorError as e:
         return None, e.message
-    mine = [r for r in found if (r.get("parameters") or {}).get("workspace") == str(ws.root)]
-    return [_run(r) for r in mine[:LAST_RUNS]], ""
+    return [_run(r) for r in found if is_of(ws, r)][:LAST_RUNS], ""
 
 
 def _run(run: Mapping[str, Any]) -> dict[str, Any]:

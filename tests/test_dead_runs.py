@@ -9,8 +9,13 @@ from typing import Any, cast
 import pytest
 
 from deployments.dead import MOST_STARTS, take_up
-from keepset.orchestrator import Orchestrator
+from deployments.reconcile import known_workspaces
+from keepset.orchestrator import Orchestrator, is_of
+from keepset.storage import locate
 from keepset.workspace import Workspace
+from tests.storage_fixtures import s3, s3_server
+
+__all__ = ["s3", "s3_server"]
 
 
 class Answers:
@@ -21,6 +26,12 @@ class Answers:
 
     def runs(self, states: list[str], limit: int = 50) -> list[dict[str, Any]]:
         return [r for r in self.found if r["state_type"] in states]
+
+    def recent_runs(self, limit: int = 50) -> list[dict[str, Any]]:
+        return list(self.found)
+
+    def default_workspaces(self) -> list[str]:
+        return []
 
     def schedule_again(self, run: str, why: str) -> None:
         self.done.append((run, "again"))
@@ -74,3 +85,21 @@ def test_a_run_whose_process_lives_is_left_alone(tmp_path: Path, state: str) -> 
     with ws.lock("run-r1"):
         assert take_up(cast("Orchestrator", prefect), {str(ws.root): ws}) == []
     assert prefect.done == []
+
+
+def test_a_dead_run_on_a_bucket_is_taken_up_and_one_that_lives_is_not(
+    s3: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("deployments.dead.SECOND_LOOK_S", 0)
+    ws = Workspace.create(locate(f"{s3}/bears"), "bears")
+    for name in (f"{s3}/bears", f"{s3}/bears/"):
+        run = a_run(ws, "RUNNING", parameters={"workspace": name})
+        prefect = Answers(run, a_run(ws, "RUNNING", id="r2", parameters={"workspace": f"{s3}/others"}))
+        spaces = known_workspaces(None, cast("Orchestrator", prefect))
+        assert spaces == {name: ws}
+        assert is_of(ws, run)
+        with ws.lock("run-r1"):
+            assert take_up(cast("Orchestrator", prefect), spaces) == []
+        assert take_up(cast("Orchestrator", prefect), spaces) == ["took up the run build ws again"]
+        assert prefect.done == [("r1", "again")]
