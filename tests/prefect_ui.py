@@ -26,9 +26,24 @@ class PrefectUi:
         self.page.goto(f"{self.url}/deployments/deployment/{deployment_id}/run")
         self.page.get_by_role("heading", name="Parameters").wait_for()
 
+    def submitted(self) -> str:
+        """The id of the run that the form has just asked for, from *View run*."""
+        self.page.get_by_role("button", name="View run").click()
+        self.page.wait_for_url("**/runs/flow-run/**")
+        found = str(self.page.url).rpartition("/flow-run/")[2].partition("?")[0]
+        self.leave()
+        return found
+
+    def open_run(self, run_id: str) -> None:
+        self.page.goto(f"{self.url}/runs/flow-run/{run_id}")
+
+    def leave(self) -> None:
+        """A run's page draws its timeline all the while, half a core of it without a GPU."""
+        self.page.goto("about:blank")
+
     def open_resume(self, run_id: str) -> Any:
         """*Runs → ... → ⋮ → Resume*: the dialog."""
-        self.page.goto(f"{self.url}/runs/flow-run/{run_id}")
+        self.open_run(run_id)
         self.page.get_by_text("Suspended").first.wait_for()
         self.page.get_by_role("button", name="Open menu").first.click()
         self.page.get_by_role("menuitem", name="Resume").click()

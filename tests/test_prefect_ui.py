@@ -50,15 +50,24 @@ def test_a_new_data_set_from_the_form_of_the_pipeline_to_a_model_and_a_batch(
         ui.fill("Folders (Optional)", told["folders"][0], n)
     ui.fill("Epochs (Optional)", "0")
     ui.page.get_by_role("button", name="Submit").click()
-    ui.page.get_by_role("button", name="View run").click()
-
-    ui.page.get_by_text(f"pipeline {tmp_path.name}/fruit 20").first.wait_for()  # its name, once it has begun
-    ui.page.get_by_text("Completed", exact=True).first.wait_for()
+    run = FlowRun(ui.submitted(), "")
+    stack.until(run, lambda s: s.over)
     ws = Workspace.open(root)
     assert (ws.name, ws.revisions(), len(models(ws))) == ("fruit", [1], 1)
     assert ws.config().train.epochs == 0
     wait_for(lambda: list_batches(ws), "a batch that waits")
-    ui.page.get_by_text("train_model / train").wait_for()
+
+    ui.open_run(run.id)
+    ui.page.get_by_text(f"pipeline {tmp_path.name}/fruit 20").first.wait_for()
+    ui.page.get_by_text("Completed", exact=True).first.wait_for()
+    trained = next(
+        r for r in stack.prefect.recent_runs() if r["name"].startswith(f"train {tmp_path.name}/fruit")
+    )
+    ui.open_run(trained["id"])
+    ui.page.get_by_role("tab", name="Artifacts").click()
+    ui.page.get_by_text("Verdict on model").wait_for()
+    ui.page.get_by_text("validation images with the highest loss").wait_for()
+    ui.leave()
 
 
 def decide(ui: PrefectUi, run: FlowRun, decision: str, **fields: str) -> None:
@@ -69,6 +78,7 @@ def decide(ui: PrefectUi, run: FlowRun, decision: str, **fields: str) -> None:
         ui.choose(f"{label} (Optional)", option)
     dialog.get_by_role("button", name="Resume").click()
     dialog.wait_for(state="hidden")
+    ui.leave()
 
 
 def test_rejecting_there_needs_a_name_and_changes_nothing(

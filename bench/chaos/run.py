@@ -26,14 +26,14 @@ from bench.chaos.postgres import postgres
 from bench.chaos.stack import StackProgram
 from bench.chaos.story import Plot, Story
 from bench.chaos.wave import Wave
-from bench.chaos.web import serving
+from bench.chaos.web import Web, serving
 from deployments.parts import CHECKOUT
 
 
 def chaos(options: argparse.Namespace, out: Path) -> None:
     """Waves until the runs are complete or the time is up; each wave's results are kept at once."""
     stop, window, commit = time.monotonic() + options.seconds, options.window, _commit()
-    with serving() as web, _database(options) as url:
+    with _web(options) as web, _database(options) as url:
         plots = [
             Plot(i, options.folder / f"plots-{options.database}" / str(i), web)
             for i in range(options.at_once)
@@ -64,6 +64,16 @@ def _keep(out: Path, found: list[dict[str, Any]]) -> None:
         f.writelines(json.dumps(r) + "\n" for r in found)
     for r in found:
         print(json.dumps(r), flush=True)
+
+
+@contextlib.contextmanager
+def _web(options: argparse.Namespace) -> Iterator[Web]:
+    """On the port that it had before: the URLs stand in the manifests, and what was undisturbed stays as it was."""
+    options.folder.mkdir(parents=True, exist_ok=True)
+    path = options.folder / f"port-{options.database}"
+    with serving(port=int(path.read_text()) if path.exists() else 0) as web:
+        path.write_text(web.base.rpartition(":")[2])
+        yield web
 
 
 @contextlib.contextmanager

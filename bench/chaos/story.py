@@ -71,8 +71,9 @@ class Plot:
         config = load_config(self.config)
         ws = Workspace.create(self.folder / "undisturbed", config.name)
         list(run(ws, config))
-        for batch in list_batches(ws):
-            submit(batch, "approve", who=WHO, undecided="suggested", confirm=True)
+        for batch in list_batches(ws)[:1]:
+            if batch.status == BatchStatus.OPEN:
+                submit(batch, "approve", who=WHO, undecided="suggested", confirm=True)
         clean(ws, config)
         list(retrain(ws, config))
         return look(ws)
@@ -87,6 +88,7 @@ class Story:
         self.kills: list[str] = []
         self.finished: dict[str, int] = {}  # URL path: how often it had been asked for when it was finished
         self.models: dict[str, int] = {}  # finished model: when its record was written (ns)
+        self._approved = self._downloaded = self._ended = False  # what need not be looked at again and again
 
     def begin(self, prefect: Orchestrator) -> None:
         """Ask for the pipeline; asked again after a kill, it is the same run."""
@@ -102,11 +104,13 @@ class Story:
 
     def approve(self) -> None:
         """What a person does: approve the first batch as suggested, once it is there."""
-        ws = self.ws
-        for batch in list_batches(ws)[:1] if ws else []:
+        if self._approved or (ws := self.ws) is None:
+            return
+        for batch in list_batches(ws)[:1]:
             if batch.status == BatchStatus.OPEN:
                 submit(batch, "approve", who=WHO, undecided="suggested", confirm=True)
                 # The gallery tells Prefect; here nobody does, so that the stack must find the decision itself.
+            self._approved = True
 
     def note(self) -> None:
         """Write down what is finished now: it must not be done again."""
@@ -152,8 +156,11 @@ class Story:
 
     def ended(self) -> bool:
         """Whether all is there that should be; whether nothing more comes, ``quiet`` tells."""
-        ws = self.ws
-        return ws is not None and look(ws) == self.plot.wanted
+        if self._ended or (ws := self.ws) is None:
+            return self._ended
+        reports = len(list(ws.reports.glob("*/report.html")))  # they come last, and counting costs little
+        self._ended = reports >= len(self.plot.wanted["reports"]) and look(ws) == self.plot.wanted
+        return self._ended
 
     def quiet(self, prefect: Orchestrator) -> bool:
         """Whether Prefect has nothing more to do for this workspace."""

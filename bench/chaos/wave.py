@@ -15,7 +15,7 @@ from keepset.errors import OrchestratorError
 __all__ = ["Wave"]
 
 PATIENCE_S = 2400.0
-POLL_S = 1.0
+POLL_S = 2.0
 
 
 @dataclass

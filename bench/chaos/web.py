@@ -64,9 +64,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def serving(delay_s: float = 0.1) -> Iterator[Web]:
+def serving(delay_s: float = 0.1, port: int = 0) -> Iterator[Web]:
+    """Port 0 takes a free one."""
     web = Web(delay_s)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"web": web}))
+    server = ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (_Handler,), {"web": web}))
     web.base = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
