@@ -116,12 +116,14 @@ class Story:
         """Write down what is finished now: it must not be done again."""
         if (ws := self.ws) is None:
             return
-        journalled = [url.removeprefix(self.web.base) for url in _journalled(ws)]
-        asked = self.web.counts(
-            self.plot.prefix
-        )  # counted after the journal was read: each of it has been asked for
-        for path in journalled:
-            self.finished.setdefault(path, asked[path])
+        if not self._downloaded:
+            self._downloaded = ws.downloads.exists()  # asked first: then the journal holds all
+            journalled = [url.removeprefix(self.web.base) for url in _journalled(ws)]
+            asked = self.web.counts(
+                self.plot.prefix
+            )  # counted after the journal was read: each of it is in there
+            for path in journalled:
+                self.finished.setdefault(path, asked[path])
         for record in ws.models.glob("*/model.json"):
             self.models.setdefault(record.parent.name, record.stat().st_mtime_ns)
 
