@@ -79,7 +79,7 @@ def _set(clock: Path, seconds: float) -> None:
 
 
 def _faketime(clock: Path) -> dict[str, str]:
-    """Every process of the stack reads its clock through libfaketime; what lasts (monotonic) is left alone."""
+    """Every process of the stack reads its clock through libfaketime; the monotonic one is left alone."""
     (library,) = Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")
     return {
         "LD_PRELOAD": str(library), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_CACHE_DURATION": "1",

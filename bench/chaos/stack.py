@@ -37,7 +37,7 @@ class Killed:
 class StackProgram:
     """``keepset up`` in a process of its own; a context manager that stops it.
 
-    ``forked``: flow runs are forked from a process that has imported everything (``bench/chaos/forked``).
+    ``forked``: flow runs are forked from a process that has imported everything (``bench/chaos/hooks``).
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class StackProgram:
         command += ["--prefect-port", str(self.ports[0]), "--web-port", str(self.ports[1])]
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=CHECKOUT,
-            env=os.environ | self.environment | self._python_path(),
+            env=os.environ | self.environment | self._hooks(),
         )  # fmt: skip
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
@@ -89,11 +89,10 @@ class StackProgram:
         )
         self.starts += 1
 
-    def _python_path(self) -> dict[str, str]:
-        if not self.forked:
-            return {}
-        paths = [str(CHECKOUT / "bench" / "chaos" / "forked"), os.environ.get("PYTHONPATH", "")]
-        return {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    def _hooks(self) -> dict[str, str]:
+        paths = [str(CHECKOUT / "bench" / "chaos" / "hooks"), os.environ.get("PYTHONPATH", "")]
+        forked = {"KEEPSET_BENCH_FORKED": "1"} if self.forked else {}
+        return {"PYTHONPATH": os.pathsep.join(filter(None, paths))} | forked
 
     @property
     def prefect(self) -> Orchestrator:
