@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from keepset.errors import KeepsetError
 from keepset.orchestrator import Orchestrator, is_worked_on
+from keepset.storage import locate
 from keepset.workspace import Workspace
 
 __all__ = ["take_up"]
@@ -47,7 +49,7 @@ def _dead(
 
 def _is_dead(run: Mapping[str, Any], spaces: Mapping[str, Workspace], at_start: bool) -> bool:
     ws = spaces.get(str(run["parameters"].get("workspace")))
-    if ws is None or is_worked_on(ws, run["id"]):
+    if is_worked_on(ws, run["id"]) if ws else not _never_began(run):
         return False
     age = (datetime.now(UTC) - datetime.fromisoformat(run["state"]["timestamp"])).total_seconds()
     match run["state_type"]:
@@ -59,7 +61,21 @@ def _is_dead(run: Mapping[str, Any], spaces: Mapping[str, Workspace], at_start: 
         case "PENDING":
             return at_start or age > START_S
         case _:
-            return True
+            return ws is not None or at_start
+
+
+def _never_began(run: Mapping[str, Any]) -> bool:
+    """Whether it is one of ours that was to begin a data set and has not come so far as to make its workspace.
+
+    On a team's server there are runs of others too, and a store may be away just now: neither counts.
+    """
+    name = str(run["parameters"].get("workspace") or "")
+    if not name or "keepset" not in run.get("tags", ()) or run.get("parent_task_run_id"):
+        return False
+    try:
+        return not (locate(name) / "keepset.json").exists()
+    except (KeepsetError, OSError):
+        return False
 
 
 def _settle(prefect: Orchestrator, run: Mapping[str, Any]) -> str:

@@ -78,6 +78,31 @@ def test_what_becomes_of_a_run_without_a_process(
     assert prefect.done == ([("r1", done)] if done else [])
 
 
+@pytest.mark.parametrize(
+    ("facts", "at_start", "done"),
+    [
+        ({"state": "CRASHED"}, False, "again"),
+        ({"state": "CRASHED", "tags": ["of somebody else"]}, False, None),
+        ({"state": "CRASHED", "parent_task_run_id": "p"}, False, None),
+        ({"state": "CRASHED", "parameters": {}}, False, None),
+        ({"state": "PENDING"}, False, "again"),
+        ({"state": "PENDING", "age_s": 5}, False, None),
+        ({"state": "PENDING", "age_s": 5}, True, "again"),
+        ({"state": "RUNNING"}, False, None),  # it may run where this folder is not seen
+        ({"state": "RUNNING"}, True, "again"),
+    ],
+)
+def test_a_run_that_died_before_it_made_its_workspace_is_taken_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, facts: dict[str, Any], at_start: bool, done: str | None
+) -> None:
+    monkeypatch.setattr("deployments.dead.SECOND_LOOK_S", 0)
+    to_be = Workspace(tmp_path / "to be", "", "")
+    prefect = Answers(a_run(to_be, **{"tags": ["keepset"], **facts}))
+    assert known_workspaces(None, cast("Orchestrator", prefect)) == {}
+    take_up(cast("Orchestrator", prefect), {}, at_start=at_start)
+    assert prefect.done == ([("r1", done)] if done else [])
+
+
 @pytest.mark.parametrize("state", ["RUNNING", "PENDING", "CRASHED"])
 def test_a_run_whose_process_lives_is_left_alone(tmp_path: Path, state: str) -> None:
     ws = Workspace.create(tmp_path / "ws", "w")
