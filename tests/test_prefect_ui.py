@@ -60,9 +60,8 @@ def test_a_new_data_set_from_the_form_of_the_pipeline_to_a_model_and_a_batch(
     ui.open_run(run.id)
     ui.page.get_by_text(f"pipeline {tmp_path.name}/fruit 20").first.wait_for()
     ui.page.get_by_text("Completed", exact=True).first.wait_for()
-    trained = next(
-        r for r in stack.prefect.recent_runs() if r["name"].startswith(f"train {tmp_path.name}/fruit")
-    )
+    name = f"train {tmp_path.name}/fruit"
+    trained = next(r for r in stack.prefect.runs(["COMPLETED"]) if r["name"].startswith(name))
     ui.open_run(trained["id"])
     ui.page.get_by_role("tab", name="Artifacts").click()
     ui.page.get_by_text("Verdict on model").wait_for()

@@ -81,8 +81,9 @@ class StackProgram:
         )  # fmt: skip
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"the stack did not start; look into {self.ws.root / 'logs'}")
+        if '"ok": true' not in line:
+            said = line + self.process.communicate()[0]
+            raise RuntimeError(f"the stack did not start: {said}; look into {self.ws.root / 'logs'}")
         state = json.loads(line)
         self.ports = tuple(
             int(state[k].rsplit(":", 1)[1].removesuffix("/api")) for k in ("ui_url", "web_url")
