@@ -32,14 +32,14 @@ TUNED = {"arch": "test_resnet", "weights": "none", "size": 64, "epochs": 1, "bat
 def hungry(most: int) -> Callable[..., torch.nn.Module]:
     """Networks that really ask for a petabyte when more than ``most`` images go through at once.
 
-    The first call is let through: it only looks whether the network fits.
+    One that stands alone is let through until the network is known to fit: the first looks at it send one through.
     """
-    calls = 0
+    looks = 0
 
     def ask(_: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
-        nonlocal calls
-        calls += 1
-        if calls > 1 and len(given[0]) > most:
+        nonlocal looks
+        looks += len(given[0]) == 1
+        if len(given[0]) > most and (len(given[0]) > 1 or looks > 12):
             torch.empty(2**50, dtype=torch.uint8)
 
     def made(arch: str, classes: int, weights: str) -> torch.nn.Module:
@@ -47,6 +47,7 @@ def hungry(most: int) -> Callable[..., torch.nn.Module]:
 
         network = create_network(arch, classes, weights)
         network.register_forward_pre_hook(ask)
+        network.conv1[0].register_forward_pre_hook(ask)  # type: ignore[index,union-attr,operator]  # its copies too
         return network
 
     return made
@@ -126,7 +127,7 @@ def test_layers_learn_slower_the_deeper_they_lie() -> None:
     learns = [p for p in network.parameters() if p.requires_grad]
     found = groups(network)
     assert sum(len(ps) for ps, _ in found) == len(learns)
-    assert 0.6 < found[0][1] < found[1][1] < found[2][1] == 1.0
+    assert 0.5 < found[0][1] < found[1][1] < found[2][1] == 1.0
 
 
 def test_precision_is_what_was_asked_for_and_what_pays(

@@ -21,7 +21,6 @@ from tests.factories import dataset_workspace
 
 TUNED = {
     "arch": "test_resnet",
-    "weights": "none",
     "size": 64,
     "epochs": 2,
     "batch_size": 8,
@@ -74,9 +73,23 @@ def kill_while_training(ws: Workspace, writes: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def cut_off(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, RunConfig]:
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The section ``[train]``, with weights of a file: their front stays frozen, and is trained behind."""
+    import torch
+    from safetensors.torch import save_file
+
+    from keepset.train.networks import build
+
+    torch.manual_seed(2)
+    path = tmp_path_factory.mktemp("weights") / "w.safetensors"
+    save_file(build("test_resnet", 3).state_dict(), path)
+    return {**TUNED, "weights": str(path)}
+
+
+@pytest.fixture(scope="module")
+def cut_off(tmp_path_factory: pytest.TempPathFactory, tuned: dict[str, Any]) -> tuple[Workspace, RunConfig]:
     """A workspace whose training was killed in the second epoch of fine-tuning (3 steps an epoch, a head epoch first)."""
-    ws, cfg, _ = dataset_workspace(tmp_path_factory.mktemp("cut"), per_class=10, train=TUNED)
+    ws, cfg, _ = dataset_workspace(tmp_path_factory.mktemp("cut"), per_class=10, train=tuned)
     kill_while_training(ws, 7)
     return ws, cfg
 
@@ -87,9 +100,9 @@ def copied(cut_off: tuple[Workspace, RunConfig], tmp_path: Path) -> Workspace:
 
 
 def test_a_killed_training_ends_as_an_undisturbed_one(
-    cut_off: tuple[Workspace, RunConfig], tmp_path: Path
+    cut_off: tuple[Workspace, RunConfig], tuned: dict[str, Any], tmp_path: Path
 ) -> None:
-    ws, cfg, _ = dataset_workspace(tmp_path / "whole", per_class=10, train=TUNED)
+    ws, cfg, _ = dataset_workspace(tmp_path / "whole", per_class=10, train=tuned)
     whole = load_record(ws, train(ws, cfg).outputs["model_id"])
     again = copied(cut_off, tmp_path)
     assert (again.cache / "checkpoint.safetensors").exists()
@@ -115,12 +128,13 @@ def test_a_killed_training_ends_as_an_undisturbed_one(
     ],
 )  # fmt: skip
 def test_a_checkpoint_of_another_training_is_never_used(
-    cut_off: tuple[Workspace, RunConfig], tmp_path: Path, labels: Any, section: dict[str, Any], says: str
-) -> None:
+    cut_off: tuple[Workspace, RunConfig], tuned: dict[str, Any], tmp_path: Path, labels: Any, section: dict[str, Any],
+    says: str,
+) -> None:  # fmt: skip
     from tests.test_train import relabel
 
     ws = copied(cut_off, tmp_path)
-    cfg = drawn_config(tmp_path, labels or cut_off[1].labels, train={**TUNED, "epochs": 1, **section})
+    cfg = drawn_config(tmp_path, labels or cut_off[1].labels, train={**tuned, "epochs": 1, **section})
     if labels:
         relabel(ws, lambda r: r.update(label="car" if r["label"] == "house" else r["label"]))
     told = Told()

@@ -26,7 +26,7 @@ from keepset.workspace import Workspace
 def main(rows: Path, px: int, seed: int, epochs: int, scratch: Path, out: Path) -> None:
     with rows.open(newline="") as f:
         table = list(csv.DictReader(f))
-    ws, config = _workspace(table, px, seed, epochs, scratch)
+    ws, config = make_workspace(table, px, seed, epochs, scratch)
     imports = _imports()
     begin = time.process_time()
     from keepset.train import train
@@ -47,18 +47,20 @@ def main(rows: Path, px: int, seed: int, epochs: int, scratch: Path, out: Path) 
 
 
 def _imports() -> float:
-    """CPU seconds of what any training here has to load."""
+    """CPU seconds of what any training here has to load, Keepset's own modules with it, as fastai's are on its side."""
     begin = time.process_time()
     import safetensors.torch  # noqa: F401
     import sklearn.linear_model  # noqa: F401
     import timm
     import torch  # noqa: F401
 
+    import keepset.train.recipe  # noqa: F401
+
     timm.list_models()
     return time.process_time() - begin
 
 
-def _workspace(
+def make_workspace(
     table: list[dict[str, str]], px: int, seed: int, epochs: int, root: Path
 ) -> tuple[Workspace, RunConfig]:
     labels = sorted({r["label"] for r in table})

@@ -3,7 +3,7 @@
 A regularised linear head on the frozen body stands in seconds. Fine-tuning starts from it, and is kept only if it
 has the lower loss on the validation set. The choice and the temperature are made on the same images that
 ``metrics["valid"]`` reports, so it is slightly flattering. ``metrics["cv"]`` is of the linear head alone, over all
-images; its strength is the best of five on those folds. The error rate of a later revision is compared on the same
+images; its strength is the best of five on the folds of the training images. The error rate of a later revision is compared on the same
 images (``keepset.promote``), which is what decides.
 """
 
@@ -21,7 +21,7 @@ from keepset.workspace import Workspace
 
 __all__ = ["train"]
 
-VERSION = 3
+VERSION = 4
 """Of the recipe: a model of another version is trained again, a checkpoint of another is not used."""
 
 
@@ -31,8 +31,9 @@ def train(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> S
     Started by ``torchrun``, all processes call it alike: one leads, holds the lock and writes, the others help.
     """
     from keepset.train import parallel
+    from keepset.train.machine import choose_device
 
-    with parallel.group(config.train):
+    with parallel.group(lambda: choose_device(config.train)):
         if parallel.leads():
             with ws.lock("train"):
                 return _train(ws, config, progress)

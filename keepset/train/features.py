@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,8 @@ import numpy as np
 from keepset.errors import ModelError
 from keepset.pixels import Preprocess
 from keepset.train import parallel
+from keepset.train.chain import Chain
+from keepset.train.kept import Kept
 from keepset.train.machine import Chunks
 from keepset.train.networks import features_and_logits, head_of
 from keepset.train.pixels_cache import PixelCache
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float32]
 
-__all__ = ["body_id", "compute", "load", "save"]
+__all__ = ["Body", "body_id", "compute", "keep", "load", "save"]
 
 
 def load(ws: Workspace, model_id: str) -> tuple[list[str], Floats]:
@@ -34,28 +37,35 @@ def save(ws: Workspace, model_id: str, shas: Sequence[str], features: Floats) ->
     _write(ws.models / model_id / "features.safetensors", shas, features)
 
 
+@dataclass(frozen=True)
+class Body:
+    """A pretrained body: its network, that as a chain if it is one, its name, and what it takes."""
+
+    network: torch.nn.Module
+    chain: Chain | None
+    id: str
+    spec: Preprocess
+
+
 def compute(
-    cache: PixelCache,
-    network: torch.nn.Module,
-    body: str,
-    shas: Sequence[str],
-    spec: Preprocess,
-    chunks: Chunks,
+    cache: PixelCache, body: Body, shas: Sequence[str], chunks: Chunks, kept: Kept | None = None
 ) -> Floats:
-    """float32 [n, d] in the order of ``shas``; only what this body has not seen yet is computed."""
-    path = cache.ws.cache / "features" / f"{body}.safetensors"
+    """float32 [n, d] in the order of ``shas``; only what this body has not seen yet is computed.
+
+    If nothing has been seen, what the front makes of the images on the way is put into ``kept``.
+    """
+    path = cache.ws.cache / "features" / f"{body.id}.safetensors"
     known = dict(zip(*_read(path), strict=True)) if path.exists() else {}
     missing = [s for s in dict.fromkeys(shas) if s not in known]
     if missing:
         mine = parallel.share(missing)
         cache.fill(mine, chunks.progress)
         chunks.progress.start("features of the pretrained body", len(mine))
+        kept = kept if kept and len(missing) == len(kept.rows) else None
         found: list[Floats] = []
         while (at := sum(map(len, found))) < len(mine):
             found.append(
-                chunks.fitting(
-                    lambda i=at: _forward(network, cache.read(mine[i : i + chunks.forward]), spec)  # type: ignore[misc]
-                )
+                chunks.fitting(lambda i=at: _forward(body, cache.read(mine[i : i + chunks.forward]), kept))  # type: ignore[misc]
             )
             chunks.progress.advance(len(found[-1]))
         width = found[0].shape[1] if found else 0
@@ -80,16 +90,43 @@ def body_id(network: torch.nn.Module, spec: Preprocess) -> str:
     return digest.hexdigest()[:16]
 
 
-def _forward(network: Any, squares: npt.NDArray[np.uint8], spec: Preprocess) -> Floats:
+def keep(
+    cache: PixelCache, chain: Chain, body: Body, shas: Sequence[str], chunks: Chunks, kept: Kept
+) -> None:
+    """Fill ``kept`` as ``compute`` would have, in the same pieces: to the last bit the same."""
+    kept.filled = 0
+
+    def more() -> None:
+        squares = cache.read(shas[kept.filled : kept.filled + chunks.forward])
+        kept.add(chain.run(_pixels(body, squares), 0, kept.count))
+
+    while not kept.whole:
+        chunks.fitting(more)
+
+
+def _forward(body: Body, squares: npt.NDArray[np.uint8], kept: Kept | None) -> Floats:
+    import torch
+
+    network: Any = body.network.eval()
+    with torch.inference_mode():
+        x = _pixels(body, squares)
+        if body.chain is None:
+            features = features_and_logits(network, x)[0].float()
+        else:
+            front = body.chain.run(x, 0, kept.count if kept else 0)
+            features = body.chain.features(network, front, kept.count if kept else 0)
+            if kept:
+                kept.add(front)
+    out: Floats = features.cpu().numpy()
+    return out
+
+
+def _pixels(body: Body, squares: npt.NDArray[np.uint8]) -> torch.Tensor:
     import torch
 
     from keepset.train.batches import to_input
 
-    network.eval()
-    with torch.inference_mode():
-        x = to_input(torch.from_numpy(squares), spec, next(network.parameters()).device)
-        features: Floats = features_and_logits(network, x)[0].float().cpu().numpy()
-    return features
+    return to_input(torch.from_numpy(squares), body.spec, next(body.network.parameters()).device)
 
 
 def _read(path: Any) -> tuple[list[str], Floats]:

@@ -6,13 +6,16 @@ L. Smith, Cyclical Learning Rates, arXiv:1506.01186; the valley is that of fasta
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keepset.errors import TrainingError
-from keepset.train.layers import freeze, front_in_bf16, train_mode
-from keepset.train.steps import Task, batches, optimizer_for, step
+from keepset.train.fine_tune import learning
+from keepset.train.layers import freeze, train_mode
+from keepset.train.passes import pass_of
+from keepset.train.steps import Task, optimizer_for, read, step
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -22,8 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["advice", "find_rate"]
 
-STEPS, BATCH = 24, 8
-LOW, HIGH = 1e-5, 1.0
+STEPS, BATCH, AT_LEAST = 16, 8, 8
+LOW, HIGH = 1e-4, 1.0
 DEFAULT = 2e-3
 """Taken where the curve says nothing."""
 SANE = (6e-4, 3e-3)
@@ -43,13 +46,13 @@ def find_rate(task: Task, network: torch.nn.Module, share: float) -> dict[str, A
     lrs = np.geomspace(LOW, HIGH, STEPS)
     rng = np.random.default_rng([task.seed, 99])
     n = len(task.train_shas)
-    chosen = [rng.choice(n, min(BATCH, n), replace=False)] * STEPS
-    seeds = [int(rng.integers(2**31))] * STEPS
+    chosen = rng.choice(n, min(BATCH, n), replace=False)
+    batch = replace(read(task, pass_of(task, 0), chosen, int(rng.integers(2**31))), ready={})
     task.progress.start("learning-rate finder", STEPS)
     losses: list[float] = []
-    train_mode(trial)
-    with front_in_bf16(trial, task.machine.front):
-        for i, batch in enumerate(batches(task, chosen, seeds)):
+    with learning(task, trial):
+        train_mode(trial)
+        for i in range(STEPS):
             for group, by in zip(optimizer.param_groups, scale, strict=True):
                 group["lr"] = float(lrs[i]) * by
             try:
@@ -58,7 +61,7 @@ def find_rate(task: Task, network: torch.nn.Module, share: float) -> dict[str, A
                 break
             losses.append(loss)
             task.progress.advance(loss=loss, lr=float(lrs[i]))
-            if losses[-1] > 4 * min(losses) and i > 10:
+            if losses[-1] > 4 * min(losses) and i >= AT_LEAST:
                 break
     return advice(lrs[: len(losses)], np.array(losses))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Iterator
@@ -11,18 +12,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keepset.config import TrainConfig
+from keepset.train.chain import front_of
 from keepset.train.checkpoints import Checkpoints, Place
 from keepset.train.layers import freeze, front_in_bf16, train_mode
+from keepset.train.passes import Pass, pass_of
 from keepset.train.steps import Batch, Task, batches, optimizer_for, order, predict_logits, step
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import torch
 
-__all__ = ["Phase", "fine_tune", "phases"]
+__all__ = ["Phase", "fine_tune", "learning", "phases"]
 
-PLAIN_SAMPLE = 64
-"""Training images whose plain loss is measured after each epoch: enough to diagnose by, about a second."""
+PLAIN_SAMPLE = 48
+"""Training images whose plain loss is measured after each epoch: enough to diagnose by."""
 RATES_KEPT = 24
 
 
@@ -69,9 +72,20 @@ def _run(task: Task, network: torch.nn.Module, phase: Phase, checkpoints: Checkp
     if done:
         checkpoints.restore_optimizer(optimizer)
         schedule.load_state_dict({"last_epoch": done, "_step_count": done + 1})
-    with front_in_bf16(network, task.machine.front):
+    with learning(task, network):
         while place.epoch < phase.epochs:
             _epoch(task, network, phase, (optimizer, schedule), checkpoints, place)
+
+
+@contextlib.contextmanager
+def learning(task: Task, network: torch.nn.Module) -> Iterator[None]:
+    """Within, the frozen front is cut off and computed apart, or at least computes in its own number format."""
+    with front_of(network, task.chain, task.machine.front) as task.front:
+        try:
+            with front_in_bf16(network, task.machine.front and task.front is None):
+                yield
+        finally:
+            task.front = None
 
 
 def _epoch(
@@ -79,11 +93,13 @@ def _epoch(
     place: Place,
 ) -> None:  # fmt: skip
     optimizer, schedule = learning
-    begin, waited = time.perf_counter(), task.waited
+    begin = time.perf_counter()
+    images = pass_of(task, len(place.history))
+    waited = task.waited
     train_mode(network)
     task.progress.start(f"{phase.name}, epoch {place.epoch + 1} of {phase.epochs}", len(task.train_shas))
     task.progress.advance(min(place.step * task.batch_size, len(task.train_shas)))
-    for batch in _rest_of_epoch(task, phase, place):
+    for batch in _rest_of_epoch(task, images, phase, place):
         place.rates.append(float(optimizer.param_groups[-1]["lr"]))
         place.losses.append(step(task, network, optimizer, batch, place.epoch))
         schedule.step()
@@ -105,14 +121,14 @@ def _epoch(
     place.epoch, place.step, place.losses, place.rates = place.epoch + 1, 0, [], []
 
 
-def _rest_of_epoch(task: Task, phase: Phase, place: Place) -> Iterator[Batch]:
+def _rest_of_epoch(task: Task, of: Pass, phase: Phase, place: Place) -> Iterator[Batch]:
     """The batches of this epoch that are still to be learnt from, each with the seed of its place."""
     images = order(task, place.epoch, phase.name)
     starts = range(place.step * task.batch_size, len(images), task.batch_size)
     chosen = [images[i : i + task.batch_size] for i in starts]
     key = [task.seed, len(phase.name), place.epoch]
     seeds = [int(np.random.default_rng([*key, i]).integers(2**31)) for i in starts]
-    return batches(task, chosen, seeds)
+    return batches(task, of, chosen, seeds)
 
 
 def _last_error(place: Place) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,11 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
 
-__all__ = ["LinearHead", "cross_validate", "fit_head", "nll", "softmax"]
+__all__ = ["LinearHead", "choose_strength", "cross_validate", "fit_head", "fit_heads", "nll", "softmax"]
 
-STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1)
+STRENGTHS: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1)
 """Inverse regularisation strengths tried, from strong to weak, for standardised features."""
+TINY = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True)
@@ -33,42 +35,86 @@ class LinearHead:
 
 def fit_head(features: npt.NDArray[Any], labels: Ints, n_classes: int, strength: float) -> LinearHead:
     """Multinomial logistic regression by L-BFGS. A class without an image gets a very low bias."""
+    return fit_heads(features, labels, n_classes, (strength,))[0]
+
+
+def fit_heads(
+    features: npt.NDArray[Any], labels: Ints, n_classes: int, strengths: Sequence[float]
+) -> list[LinearHead]:
+    """One head a strength, each fit beginning where the one before ended.
+
+    Fewer images than features span a space of fewer dimensions, which holds the solution (the representer theorem of
+    Kimeldorf and Wahba, 1971): it is sought there.
+    """
     from sklearn.linear_model import LogisticRegression
 
-    mean, std = features.mean(0), features.std(0) + 1e-6
-    model = LogisticRegression(C=strength, max_iter=300, tol=1e-4)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # not converged to the last digit is good enough, and said nowhere
-        model.fit((features - mean) / std, labels)
-    weight, bias = np.zeros((n_classes, features.shape[1])), np.full(n_classes, -20.0)
-    found, coef, intercept = model.classes_, model.coef_, model.intercept_
-    if len(found) == 2:  # scikit-learn keeps one row for two classes
-        coef, intercept = np.vstack([-coef / 2, coef / 2]), np.concatenate([-intercept / 2, intercept / 2])
-    weight[found], bias[found] = coef / std, intercept - coef @ (mean / std)
-    return LinearHead(weight, bias)
+    if len(only := np.unique(labels)) == 1:
+        bias = np.where(np.arange(n_classes) == only[0], 0.0, -20.0)
+        return [LinearHead(np.zeros((n_classes, features.shape[1])), bias) for _ in strengths]
+    mean, std = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64) + 1e-6
+    rows, basis = _spanned((features - mean) / std)
+    model = LogisticRegression(max_iter=300, tol=1e-4, warm_start=True)
+    heads = []
+    for strength in strengths:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # not converged to the last digit is good enough, and said nowhere
+            model.set_params(C=strength).fit(rows, labels)
+        weight, bias = np.zeros((n_classes, features.shape[1])), np.full(n_classes, -20.0)
+        found, coef, intercept = model.classes_, model.coef_, model.intercept_
+        if len(found) == 2:  # scikit-learn keeps one row for two classes
+            coef, intercept = (
+                np.vstack([-coef / 2, coef / 2]),
+                np.concatenate([-intercept / 2, intercept / 2]),
+            )
+        coef = coef if basis is None else coef @ basis
+        weight[found], bias[found] = coef / std, intercept - coef @ (mean / std)
+        heads.append(LinearHead(weight, bias))
+    return heads
+
+
+def _spanned(rows: Floats) -> tuple[Floats, Floats | None]:
+    """``rows`` [n, d] within the space that they span, [n, r], and its orthonormal basis [r, d]; no basis if n >= d."""
+    if len(rows) >= rows.shape[1]:
+        return rows, None
+    values, vectors = np.linalg.eigh(rows @ rows.T)
+    real = values > 1e-10 * values[-1]
+    lengths, vectors = np.sqrt(values[real]), vectors[:, real]
+    return vectors * lengths, (vectors / lengths).T @ rows
+
+
+def choose_strength(features: npt.NDArray[Any], labels: Ints, folds: Ints, n_classes: int) -> float:
+    """The strength whose heads have the lowest loss on the folds that they have not seen."""
+    if len(STRENGTHS) == 1:
+        return STRENGTHS[0]
+    probs = cross_validate(features, labels, folds, n_classes, STRENGTHS)
+    return min(zip(STRENGTHS, probs, strict=True), key=lambda s: nll(s[1], labels))[0]
 
 
 def cross_validate(
-    features: npt.NDArray[Any], labels: Ints, folds: Ints, n_classes: int
-) -> tuple[Floats, float]:
-    """Out-of-sample probabilities [n, classes] for every row, and the strength with the lowest loss."""
-    scored = []
-    for strength in STRENGTHS:
-        probs = np.zeros((len(labels), n_classes))
-        for fold in np.unique(folds):
-            rest = folds != fold
-            head = fit_head(features[rest], labels[rest], n_classes, strength)
-            probs[~rest] = softmax(head.logits(features[~rest]))
-        scored.append((nll(probs, labels), strength, probs))
-    _, strength, probs = min(scored, key=lambda s: s[0])
-    return probs, strength
+    features: npt.NDArray[Any], labels: Ints, folds: Ints, n_classes: int, strengths: Sequence[float]
+) -> list[Floats]:
+    """Out-of-sample probabilities [n, classes] for every row, one array a strength."""
+    probs = [np.zeros((len(labels), n_classes)) for _ in strengths]
+    for fold in np.unique(folds):
+        rest = np.asarray(folds != fold)
+        if not rest.any():  # all are of one fold: nothing to learn from
+            for out in probs:
+                out[~rest] = 1 / n_classes
+            continue
+        for out, head in zip(
+            probs, fit_heads(features[rest], labels[rest], n_classes, strengths), strict=True
+        ):
+            out[~rest] = softmax(head.logits(features[~rest]))
+    return probs
 
 
 def softmax(logits: npt.NDArray[Any]) -> Floats:
-    e = np.exp(logits - logits.max(1, keepdims=True))
+    e = np.exp((logits - logits.max(1, keepdims=True)).astype(np.float64))
     return np.asarray(e / e.sum(1, keepdims=True), dtype=np.float64)
 
 
 def nll(probs: npt.NDArray[Any], labels: Ints) -> float:
     """Mean cross-entropy, nats."""
-    return float(-np.log(np.clip(probs[np.arange(len(labels)), labels], 1e-12, 1)).mean())
+    return float(-np.log(np.maximum(probs[np.arange(len(labels)), labels], TINY)).mean())

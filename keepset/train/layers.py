@@ -6,6 +6,7 @@ The order is that of the parameters, which is the order of the forward pass in t
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from keepset.train.networks import head_of
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Group", "freeze", "front_in_bf16", "groups", "train_mode"]
+__all__ = ["Group", "blocks", "freeze", "front_in_bf16", "groups", "train_mode"]
 
 Group = tuple[list[Any], float]
 """Parameters, and the depth in the body at which they begin: 0 is the first layer, 1 the head."""
@@ -25,10 +26,36 @@ def _body(network: Any) -> list[Any]:
     return [p for p in network.parameters() if id(p) not in head]
 
 
+def blocks(network: Any) -> list[Any]:
+    """The modules of the body in a row, ``Sequential`` ones opened, up to the one that the head is in."""
+    head = head_of(network)
+    return list(itertools.takewhile(lambda b: all(m is not head for m in b.modules()), _flat(network)))
+
+
+def _flat(module: Any) -> Iterator[Any]:
+    import torch
+
+    for child in module.children():
+        if isinstance(child, torch.nn.Sequential):
+            yield from _flat(child)
+        else:
+            yield child
+
+
 def freeze(network: Any, share: float) -> None:
-    """Let the front ``share`` of the body's parameters (by number of tensors) keep their values; 1: all of it."""
+    """Let the front of the body keep its values: ``share`` of it by number of tensors, to the nearest end of a block,
+    behind which it can be cut off (``keepset.train.chain``). 1: all of it.
+    """
     body = _body(network)
-    kept = {id(p) for p in body[: round(share * len(body))]}
+    place = {id(p): i for i, p in enumerate(body)}
+    firsts = [next(iter(b.parameters()), None) for b in blocks(network)]
+    ends = {0, len(body)} | {place[id(p)] for p in firsts if p is not None and id(p) in place}
+    end = (
+        min(sorted(ends), key=lambda i: abs(i - share * len(body)))
+        if 0 < share < 1
+        else round(share) * len(body)
+    )
+    kept = {id(p) for p in body[:end]}
     for p in network.parameters():
         p.requires_grad_(id(p) not in kept)
 

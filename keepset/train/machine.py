@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from keepset.config import TrainConfig
 from keepset.errors import ModelError
 from keepset.stages import Progress
+from keepset.train import parallel
 from keepset.train.shortage import cause, out_of_memory, too_large
 
 if TYPE_CHECKING:
@@ -52,8 +53,6 @@ class Machine:
 def choose_device(cfg: TrainConfig) -> torch.device:
     """The device asked for, or the best there is. Raises ``ModelError`` for one that is not here."""
     import torch
-
-    from keepset.train import parallel
 
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if (cfg.device == "cuda" and not cuda) or (cfg.device == "mps" and not mps):

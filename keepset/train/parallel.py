@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-
-from keepset.config import TrainConfig
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -60,17 +58,18 @@ def leads() -> bool:
 
 
 @contextlib.contextmanager
-def group(config: TrainConfig) -> Iterator[None]:
-    """Join the other processes within this block; NCCL between CUDA devices, gloo otherwise."""
+def group(choose: Callable[[], torch.device]) -> Iterator[None]:
+    """Join the other processes within this block; NCCL between CUDA devices, gloo otherwise.
+
+    ``choose`` says which device this process is to use; it is asked only if there are others.
+    """
     if world() == 1:
         yield
         return
     import torch
     import torch.distributed as dist
 
-    from keepset.train.machine import choose_device
-
-    device = choose_device(config)
+    device = choose()
     cuda = device.type == "cuda"
     if cuda:
         torch.cuda.set_device(device)

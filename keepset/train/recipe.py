@@ -20,9 +20,12 @@ from keepset.train import features as ft
 from keepset.train import head as hd
 from keepset.train import parallel
 from keepset.train import results as rs
+from keepset.train.chain import chain_of, frozen
 from keepset.train.checkpoints import Checkpoints, Place
 from keepset.train.finder import find_rate
-from keepset.train.fine_tune import fine_tune, phases
+from keepset.train.fine_tune import fine_tune, learning, phases
+from keepset.train.kept import Kept
+from keepset.train.layers import freeze
 from keepset.train.machine import Chunks, choose_device, facts, forward_at_once, machine_for
 from keepset.train.networks import check, set_head
 from keepset.train.pixels_cache import PixelCache
@@ -65,12 +68,12 @@ class Recipe:
     def run(self) -> ModelRecord:
         begin = time.perf_counter()
         self._prepare()
-        features = ft.compute(self.cache, self.network, self.body, self.shas, self.spec, self.chunks)
+        features = ft.compute(self.cache, self.body, self.shas, self.chunks, self.kept)
         cv_probs, head = parallel.shared(self._cross_validated(features) if parallel.leads() else _THEIRS)
         contenders = [self._linear_head(features, head)]
         history, found = list[dict[str, Any]](), dict[str, Any]()
         if self.cfg.epochs:
-            history, found, tuned = self._fine_tuned()
+            history, found, tuned = self._fine_tuned(features)
             contenders.append(tuned)
         winner = min(contenders, key=lambda c: float(c.held_out["nll"]))
         temperature = rs.calibrate(winner.logits[self.valid], self.labels[self.valid])
@@ -100,12 +103,26 @@ class Recipe:
         check(network, self.cfg.arch, self.cfg.size)
         self.network: Any = network.to(self.device, memory_format=torch.channels_last)
         self.machine = machine_for(self.cfg, network)
-        self.body = ft.body_id(self.network, self.spec)
+        self.chain = chain_of(self.network, self.cfg.size)
+        self.body = ft.Body(self.network, self.chain, ft.body_id(self.network, self.spec), self.spec)
+        self.frozen = self.cfg.freeze if self.cfg.weights != "none" else 0.0
+        freeze(self.network, self.frozen)
+        self.apart = frozen(self.network) if self.chain and self.cfg.epochs else 0
+        if self.chain and not self.chain.fits(self.network, self.apart):
+            self.apart = 0
+        self.kept = self._kept()
         self.cache = PixelCache(self.ws, self.spec)
         self.batch_size = self.cfg.batch_size or _batch_size(int(self.learn.sum()))
         at_once = forward_at_once(self.device, self.cfg.size)
         self.chunks = Chunks(max(at_once, self.batch_size), self.progress, forward=at_once)
         self.checkpoints = Checkpoints(self.ws, self._facts())
+
+    def _kept(self) -> Kept | None:
+        """Room for what the front that fine-tuning leaves frozen makes of every image, where that pays."""
+        if self.chain is None or not self.apart:
+            return None
+        like = self.chain.run(self.chain.example, 0, self.apart)
+        return Kept(self.apart, self.shas, like) if Kept.fits(len(self.shas), like) else None
 
     def _facts(self) -> dict[str, Any]:
         """What a checkpoint must agree with."""
@@ -116,11 +133,14 @@ class Recipe:
         }  # fmt: skip
 
     def _cross_validated(self, features: Any) -> tuple[Any, hd.LinearHead]:
-        """Out-of-sample scores for all images, and the training images' head at the strength that was best."""
+        """Out-of-sample scores for all images, and the training images' head at the strength that was best for them:
+        the images that the model is judged by have no part in that choice.
+        """
         self.progress.start("linear head, cross-validated", None)
-        cv_probs, strength = hd.cross_validate(features, self.labels, self.folds, len(self.classes))
-        learn = self.learn
-        return cv_probs, hd.fit_head(features[learn], self.labels[learn], len(self.classes), strength)
+        learn, k = self.learn, len(self.classes)
+        strength = hd.choose_strength(features[learn], self.labels[learn], self.folds[learn], k)
+        cv_probs = hd.cross_validate(features, self.labels, self.folds, k, (strength,))[0]
+        return cv_probs, hd.fit_head(features[learn], self.labels[learn], k, strength)
 
     def _linear_head(self, features: Any, head: hd.LinearHead) -> _Contender:
         """The head fitted on the training images, put into the network."""
@@ -133,27 +153,40 @@ class Recipe:
         )
         return found
 
-    def _fine_tuned(self) -> tuple[list[dict[str, Any]], dict[str, Any], _Contender]:
+    def _fine_tuned(self, features: Any) -> tuple[list[dict[str, Any]], dict[str, Any], _Contender]:
         self.cache.fill(parallel.share(self.shas), self.progress)
         parallel.shared(None)  # until all have filled their share
         task = Task(
             self.cache, self.spec, self.cfg, self.machine, self.config.seed,
             [s for s, k in zip(self.shas, self.learn, strict=True) if k], self.labels[self.learn],
             [s for s, k in zip(self.shas, self.valid, strict=True) if k], self.labels[self.valid],
-            self.progress, self.batch_size, self.chunks,
+            self.progress, self.batch_size, self.chunks, chain=self.chain, apart=self.apart,
+            kept=self._all_kept(features),
         )  # fmt: skip
-        frozen = self.cfg.freeze if self.cfg.weights != "none" else 0.0
         place, words = self.checkpoints.find()
         if words:
             self._remember(words)
         if place is None:
-            place = Place(found=find_rate(task, self.network, frozen))
+            place = Place(found=find_rate(task, self.network, self.frozen))
         else:
             self.checkpoints.restore_network(self.network)
-        plan = phases(self.cfg, self.cfg.lr or place.found["chosen"], frozen)
+        plan = phases(self.cfg, self.cfg.lr or place.found["chosen"], self.frozen)
         history = fine_tune(task, self.network, plan, self.checkpoints, place)
-        logits = predict_logits(task, self.network, self.shas)
+        with learning(task, self.network):
+            logits = predict_logits(task, self.network, self.shas)
         return history, place.found, self._contender("fine_tuned", logits, self.network.state_dict())
+
+    def _all_kept(self, features: Any) -> dict[int, Kept]:
+        """By number of blocks: what the frozen front makes of every image, and what the whole chain does."""
+        if self.kept is None or self.chain is None:
+            return {}
+        if not self.kept.whole:
+            ft.keep(self.cache, self.chain, self.body, self.shas, self.chunks, self.kept)
+        like = self.chain.run(self.chain.example)
+        body = Kept(len(self.chain.copies), self.shas, like)
+        if like.numel() == features.shape[1]:
+            body.add(torch.from_numpy(features).reshape(len(features), *like.shape[1:]))
+        return {self.kept.count: self.kept, body.count: body}
 
     def _remember(self, words: str) -> None:
         """Tell it now, and keep it with the model."""

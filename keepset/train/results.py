@@ -12,7 +12,7 @@ from keepset import manifests
 from keepset.files import atomic_path
 from keepset.manifests import Header
 from keepset.review.stopping import wilson
-from keepset.train.head import nll, softmax
+from keepset.train.head import TINY, nll, softmax
 from keepset.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def write_predictions(
 
 
 def _loss(probs: Floats, label: int) -> float:
-    return float(-np.log(max(float(probs[label]), 1e-12)))
+    return float(-np.log(max(float(probs[label]), TINY)))
 
 
 def save_weights(ws: Workspace, model_id: str, state: Mapping[str, Any]) -> None:

@@ -16,9 +16,12 @@ from keepset.errors import TrainingError
 from keepset.pixels import Preprocess
 from keepset.stages import Progress
 from keepset.train import parallel
-from keepset.train.batches import augment, draw, to_input
+from keepset.train.batches import Draws, to_input
+from keepset.train.chain import Chain, Front
+from keepset.train.kept import Kept
 from keepset.train.layers import groups
 from keepset.train.machine import Chunks, Machine
+from keepset.train.passes import Pass, augmented
 from keepset.train.pixels_cache import PixelCache
 from keepset.train.shortage import cause, out_of_memory
 
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 
     Ints = npt.NDArray[np.int64]
 
-__all__ = ["Batch", "Task", "batches", "optimizer_for", "order", "predict_logits", "step"]
+__all__ = ["Batch", "Task", "batches", "optimizer_for", "order", "predict_logits", "read", "step"]
 
 
 @dataclass
@@ -49,20 +52,33 @@ class Task:
     chunks: Chunks
     waited: float = field(default=0.0)
     """Seconds spent waiting for images so far."""
+    chain: Chain | None = field(default=None)
+    front: Front | None = field(default=None)
+    """What computes the frozen blocks, if the network starts behind them just now."""
+    apart: int = field(default=0)
+    """How many of the chain's blocks stay frozen all through the training."""
+    passes: list[Pass] = field(default_factory=list)
+    kept: dict[int, Kept] = field(default_factory=dict)
+    """By number of blocks: what they make of the images as they are."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """``chosen``: training images of the whole batch; ``squares`` and ``labels``: this process's share of it.
+    """``chosen``: training images of the whole batch; the rest: this process's share of it.
 
-    ``seed`` decides augmentation and dropout, by the batch's place in the training: a training that goes on from a
-    checkpoint draws what it would have drawn.
+    ``images``: squares to be augmented by ``draws``, or, with a ``start``, what the blocks before that one made of them.
+    ``seed`` decides dropout, by the batch's place in the training: a training that goes on from a checkpoint draws
+    what it would have drawn. ``ready``, of a batch that is learnt from again and again, keeps its pieces as the
+    network takes them.
     """
 
     chosen: Ints
-    squares: torch.Tensor
+    images: torch.Tensor
     labels: torch.Tensor
     seed: int
+    draws: Draws | None = None
+    start: int = 0
+    ready: dict[tuple[int, int], torch.Tensor] | None = None
 
 
 def order(task: Task, epoch: int, phase: str) -> Ints:
@@ -75,27 +91,31 @@ def order(task: Task, epoch: int, phase: str) -> Ints:
     return rng.choice(n, n, p=weights / weights.sum())
 
 
-def batches(task: Task, chosen: list[Ints], seeds: list[int]) -> Iterator[Batch]:
-    """The batches, each read from the pixel cache by a thread while the one before is being learnt from."""
+def batches(task: Task, of: Pass, places: list[Ints], seeds: list[int]) -> Iterator[Batch]:
+    """The batches of a pass, each read by a thread while the one before is being learnt from."""
     with ThreadPoolExecutor(1) as pool:
         coming: Future[Batch] | None = None
-        for i in range(len(chosen)):
+        for i in range(len(places)):
             begin = perf_counter()
-            batch = coming.result() if coming else _read(task, chosen[i], seeds[i])
+            batch = coming.result() if coming else read(task, of, places[i], seeds[i])
             task.waited += perf_counter() - begin
-            last = i + 1 == len(chosen)
-            coming = None if last else pool.submit(_read, task, chosen[i + 1], seeds[i + 1])
+            last = i + 1 == len(places)
+            coming = None if last else pool.submit(read, task, of, places[i + 1], seeds[i + 1])
             yield batch
 
 
-def _read(task: Task, chosen: Ints, seed: int) -> Batch:
+def read(task: Task, of: Pass, chosen: Ints, seed: int) -> Batch:
+    """This process's share of a batch: from the pass, or from the pixel cache."""
     import torch
 
     mine = np.asarray(parallel.share(chosen.tolist()), dtype=np.int64)
+    labels = torch.from_numpy(task.train_labels[mine])
+    if of.rows is not None:
+        return Batch(chosen, of.rows[mine], labels, seed, start=of.count)
     squares = torch.from_numpy(task.cache.read([task.train_shas[j] for j in mine]))
     if task.machine.device.type == "cuda":
         squares = squares.pin_memory()
-    return Batch(chosen, squares, torch.from_numpy(task.train_labels[mine]), seed)
+    return Batch(chosen, squares, labels, seed, of.draws.of(mine) if of.draws else None)
 
 
 def step(task: Task, network: torch.nn.Module, optimizer: Any, batch: Batch, epoch: int) -> float:
@@ -130,23 +150,32 @@ def _gradients(task: Task, network: torch.nn.Module, batch: Batch) -> float:
     import torch
     import torch.nn.functional as F
 
-    n, side, device = len(batch.chosen), batch.squares.shape[1], task.machine.device
-    draws = draw(n, side, task.spec, torch.Generator().manual_seed(batch.seed))
-    draws = draws.of(slice(parallel.rank(), None, parallel.world()))
+    n, device = len(batch.chosen), task.machine.device
     torch.manual_seed(batch.seed)
     total = torch.zeros((), device=device)
     for piece in task.chunks.ranges(len(batch.labels)):
-        squares, labels = batch.squares[piece], batch.labels[piece].to(device, non_blocking=True)
-        if task.config.augment:
-            x = augment(squares, draws.of(piece), task.spec, device)
-        else:
-            x = to_input(squares, task.spec, device)
+        labels = batch.labels[piece].to(device, non_blocking=True)
+        x = _taken(task, batch, piece)
         with task.machine.autocast():
             logits = network(x).float()
         loss = F.cross_entropy(logits, labels, label_smoothing=task.config.label_smoothing, reduction="sum")
         (loss / n).backward()  # type: ignore[no-untyped-call]
         total += loss.detach() / n
     return float(total)
+
+
+def _taken(task: Task, batch: Batch, piece: slice) -> torch.Tensor:
+    """A piece of the batch as the network takes it: augmented, and through the frozen front if that is cut off."""
+    key = (piece.start, piece.stop)
+    if batch.ready and key in batch.ready:
+        return batch.ready[key]
+    x = batch.images[piece]
+    if not batch.start:
+        x = augmented(task, x, batch.draws.of(piece) if batch.draws else None)
+    x = task.front.learning(x, batch.start) if task.front else x
+    if batch.ready is not None:
+        batch.ready[key] = x
+    return x
 
 
 def optimizer_for(task: Task, network: torch.nn.Module, rate: float) -> Any:
@@ -173,10 +202,16 @@ def predict_logits(task: Task, network: torch.nn.Module, shas: list[str]) -> npt
 
     network.eval()
     mine, out = parallel.share(shas), []
+    kept = task.kept.get(task.front.count) if task.front else None
 
     def forward(part: slice) -> Any:
-        squares = torch.from_numpy(task.cache.read(mine[part]))
-        return network(to_input(squares, task.spec, task.machine.device)).float().cpu().numpy()
+        if kept and kept.whole:
+            x = kept.of(mine[part])
+        else:
+            squares = torch.from_numpy(task.cache.read(mine[part]))
+            x = to_input(squares, task.spec, task.machine.device)
+            x = task.front.judging(x) if task.front else x
+        return network(x).float().cpu().numpy()
 
     with torch.inference_mode():
         at = 0

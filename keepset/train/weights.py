@@ -89,7 +89,8 @@ def _from_torch(path: Path) -> dict[str, torch.Tensor]:
 def _load(network: torch.nn.Module, state: dict[str, torch.Tensor], what: str) -> None:
     """Load the body; the head stays fresh where the number of classes differs."""
     own = network.state_dict()
-    head = {k for k in own if k.startswith(_head_names(network))}
+    head_names = _head_names(network)
+    head = {k for k in own if k.startswith(head_names)}
     side = {k for k in state if k.split(".")[0] in ("AuxLogits", "aux1", "aux2") and k not in own}
     body = {k: v for k, v in state.items() if k not in head | side}
     fitting = {k: v for k, v in state.items() if k in head and v.shape == own[k].shape}

@@ -1,0 +1,133 @@
+"""A network as a chain: its frozen front apart, and the augmented passes that are learnt from in turn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from keepset.models import load_record
+from keepset.train import train
+from keepset.train.chain import chain_of, front_of
+from keepset.train.layers import freeze, front_in_bf16, groups, train_mode
+from keepset.train.networks import build, features_and_logits
+from tests.factories import dataset_workspace
+
+CHAINS = ["tf_efficientnet_lite0", "torchvision.resnet18", "torchvision.mobilenet_v3_small", "convnext_atto"]
+OTHERS = [("test_vit", 160), ("hrnet_w18_small", 64), ("pit_ti_224", 224)]
+
+
+def network_of(arch: str) -> Any:
+    torch.manual_seed(0)
+    network = build(arch, 3).eval()
+    for module in network.modules():  # as after pretraining: not the zeros and ones of fresh statistics
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.uniform_(-0.2, 0.2)  # type: ignore[union-attr]
+            module.running_var.uniform_(0.5, 1.5)  # type: ignore[union-attr]
+    return network
+
+
+@pytest.mark.parametrize("arch", CHAINS)
+def test_front_and_rest_are_the_network(arch: str) -> None:
+    network = network_of(arch)
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    x = torch.randn(2, 3, 64, 64)
+    chain = chain_of(network, 64)
+    assert chain is not None
+    with torch.no_grad():
+        features, logits = features_and_logits(network, x)
+        near = 1e-3 * float(features.abs().max())
+        assert torch.allclose(chain.features(network, x), features, rtol=0, atol=near)
+        freeze(network, 0.65)
+        with front_of(network, chain, narrow=False) as front:
+            assert front is not None
+            assert 0 < front.count < len(chain.copies)
+            assert torch.allclose(
+                network(front.judging(x)), logits, rtol=0, atol=1e-3 * float(logits.abs().max()) + 1e-4
+            )
+            halfway = chain.run(x, 0, 2)
+            assert torch.equal(front.learning(halfway, 2), front.judging(x))
+        assert torch.equal(network(x), logits)
+    assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
+    assert not any("forward" in vars(m) for m in network.modules())
+
+
+@pytest.mark.parametrize(("arch", "side"), [(CHAINS[0], 64), ("maxvit_rmlp_pico_rw_256", 256), *OTHERS])
+def test_any_network_learns_behind_its_front_in_bfloat16(arch: str, side: int) -> None:
+    """Cut off where it is a chain, and otherwise whole: one step changes what learns, and nothing else."""
+    network = network_of(arch)
+    chain = chain_of(network, side)
+    assert (chain is None) == (arch in dict(OTHERS))
+    freeze(network, 0.65)
+    assert [depth for _, depth in groups(network)] == sorted(depth for _, depth in groups(network))
+    learns = {k: p.requires_grad for k, p in network.named_parameters()}
+    assert set(learns.values()) == {True, False}
+    x = torch.randn(2, 3, side, side)
+    with torch.no_grad():
+        want = network(x)
+    with front_of(network, chain, narrow=True) as front, front_in_bf16(network, front is None):
+        train_mode(network)
+        got = network(front.learning(x) if front else x)
+        torch.nn.functional.cross_entropy(got.float(), torch.tensor([0, 1])).backward()
+        network.eval()
+        near = network(front.learning(x) if front else x)
+    assert torch.allclose(near, want, rtol=0.1, atol=0.1 * float(want.abs().max()))
+    assert not any(p.grad is not None for k, p in network.named_parameters() if not learns[k])
+    assert any(float(p.grad.abs().sum()) > 0 for p in network.parameters() if p.grad is not None)
+
+
+def test_kept_passes_learn_what_fresh_ones_learn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two epochs see two passes, whether those are kept behind the frozen front or made batch by batch."""
+    from safetensors.torch import load_file, save_file
+
+    torch.manual_seed(1)
+    weights = tmp_path / "w.safetensors"
+    save_file(build("test_resnet", 3).state_dict(), weights)
+    section = {
+        "arch": "test_resnet",
+        "weights": str(weights),
+        "size": 64,
+        "epochs": 1,
+        "threads": 1,
+        "precision": "fp32",
+    }
+    found = []
+    for name, most in (("kept", 2**30), ("fresh", 0)):
+        monkeypatch.setattr("keepset.train.passes.MOST", most)
+        monkeypatch.setattr("keepset.train.kept.MOST", most)
+        (tmp_path / name).mkdir()
+        ws, cfg, _ = dataset_workspace(tmp_path / name, per_class=8, train=section)
+        monkeypatch.setattr("keepset.train.head.STRENGTHS", (1e-8,))  # so weak that fine-tuning wins
+        record = load_record(ws, train(ws, cfg).outputs["model_id"])
+        assert record.winner == "fine_tuned"
+        found.append((record, load_file(ws.models / record.id / "weights.safetensors")))
+    (kept, a), (fresh, b) = found
+    for one, other in zip(kept.history, fresh.history, strict=True):
+        for key in ("train_loss", "train_plain_loss", "valid_loss"):
+            assert one[key] == pytest.approx(other[key], rel=1e-3)
+    assert max(float((a[k].float() - b[k].float()).abs().max()) for k in a) < 1e-3
+    start = load_file(weights)
+    moved = {k for k in a if k in start and a[k].shape == start[k].shape and not torch.equal(a[k], start[k])}
+    assert moved
+    assert not any(k.startswith(("conv1", "bn1", "layer1")) for k in moved)  # the frozen front
+
+
+def test_what_the_model_is_judged_by_has_no_part_in_choosing_it(tmp_path: Path) -> None:
+    """Other labels on validation and test images leave the linear head, its strength with it, as it is."""
+    from tests.test_train import relabel
+
+    ws, cfg, _ = dataset_workspace(tmp_path, per_class=10, train={"epochs": 0, "threads": 1, "size": 64})
+    held_out = [r["sha256"] for r in ws.current_dataset().rows() if r["split"] != "train"]
+    weights = [(ws.models / train(ws, cfg).outputs["model_id"] / "weights.safetensors").read_bytes()]
+    others = dict(zip(cfg.labels, np.roll(cfg.labels, 1).tolist(), strict=True))
+
+    def change(r: dict[str, Any]) -> None:
+        if r["sha256"] in held_out:
+            r.update(label=others[r["label"]], split="test" if r["sha256"] == held_out[0] else r["split"])
+
+    relabel(ws, change)
+    weights.append((ws.models / train(ws, cfg).outputs["model_id"] / "weights.safetensors").read_bytes())
+    assert len(set(weights)) == 1
