@@ -111,8 +111,11 @@ def lr_find(found: Mapping[str, Any], used: float | None = None) -> str:
     classes = {"steep": "s3", "valley": "s3", "chosen": "s2", "used": "s4"}
     if used and found.get("chosen") and abs(math.log(used / found["chosen"])) > 0.01:
         marks.append(("used", used))
-    for row, (key, rate) in enumerate(sorted(marks, key=lambda m: m[0] == "chosen")):
-        panel.parts += _mark(panel, key, rate, classes[key], row)
+    drawn = [
+        _mark(panel, key, rate, classes[key], row)
+        for row, (key, rate) in enumerate(sorted(marks, key=lambda m: m[0] == "chosen"))
+    ]
+    panel.parts += [line for line, _ in drawn] + [name for _, name in drawn]  # no line through a name
     decades = range(math.ceil(math.log10(ends[0]) - 0.01), math.floor(math.log10(ends[1]) + 0.01) + 1)
     panel.below(
         [10.0**d for d in decades],
@@ -122,18 +125,11 @@ def lr_find(found: Mapping[str, Any], used: float | None = None) -> str:
     return svg(panel.bottom + 38, "Learning-rate finder: loss over learning rate", panel.parts)
 
 
-def _mark(panel: Panel, key: str, rate: float, cls: str, row: int) -> list[str]:
+def _mark(panel: Panel, key: str, rate: float, cls: str, row: int) -> tuple[str, str]:
     """An upright with its name above, each in a line of its own, so that near ones do not cover one another."""
     outside = "" if panel.xs[0] <= rate <= panel.xs[1] else " (off the scale)"
     x, y = panel.x(rate), panel.top - 6 - 15 * row
     right = x > 240
-    return [
-        f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{y - 8:.1f}" y2="{panel.bottom}" class="{cls}"/>',
-        text(
-            x + (-5 if right else 5),
-            y,
-            f"{key} {rate:.1e}{outside}",
-            "end" if right else "start",
-            f"says {cls}",
-        ),
-    ]
+    line = f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{y - 8:.1f}" y2="{panel.bottom}" class="{cls}"/>'
+    words, side = f"{key} {rate:.1e}{outside}", "end" if right else "start"
+    return line, text(x + (-5 if right else 5), y, words, side, f"says {cls}")
