@@ -116,13 +116,17 @@ _TOP = """\
 Written by `bench/train/against_fastai.py`, whose top says how to run it. fastai 2.8.12 in an environment of its own,
 as its course does it: `vision_learner`, `aug_transforms`, `fine_tune(4)`; both start from the packaged weights of
 EfficientNet-Lite0 and see the same files and splits. A run is a process on one thread; CPU seconds are its own, from
-files to a finished model (loading libraries apart: about the same for both). The validation images are what Keepset
+files to a finished model (loading libraries apart, and on both sides their own modules too). The validation images are what Keepset
 chooses between head and fine-tuned network by; the errors are counted on further test images, which neither has seen.
 The sizes are small so that the whole bench takes an hour of CPU; only *bears* has the default 224 px. On the other sets
 fastai's defaults (batches of 32, of which an epoch has 4 to 6) take too few steps to learn much: its errors there say
 that, not that it could not learn them. What the recipe freezes, its batch sizes and the limits of its rates were chosen on
-*digits*, *drawn* and *polygons* with seed 0: those rows flatter it; *bears* and the other seeds had no part in that.
-Other work ran on the machine's two cores meanwhile, so that CPU seconds are rough.
+*digits*, *drawn* and *polygons* with seed 0: those rows flatter it; *bears* and the other seeds had no part in that. What
+was done for its speed later (the frozen front apart, two passes in turn, a shorter rate finder) was settled before any
+of these runs of Keepset, on none of these pictures. Keepset's rows are all of one version and one evening. Of fastai's,
+the ones marked `earlier` in `bench/out/train.jsonl` (seeds 1 to 3, and *digits* 4) were run some hours before by the same
+script on the same machine; the errors of what was run again came out the same to the image. Other work kept the
+machine's two cores busy all the time, Keepset's runs more than fastai's, so that CPU seconds are rough.
 
 | set | px | train | validation | test |
 |---|---|---|---|---|"""

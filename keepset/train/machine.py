@@ -10,6 +10,7 @@ for all. What a model is judged by (features, final logits) is always float32, a
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -80,10 +81,10 @@ def machine_for(cfg: TrainConfig, network: torch.nn.Module) -> Machine:
 
 
 def forward_at_once(device: torch.device, side: int) -> int:
-    """Images a forward pass takes at once: on a CPU as many as its caches hold (at 224 px 4 take half the time that 32
-    take, each), elsewhere enough to keep the device busy.
+    """Images a forward pass takes at once: on a CPU as many as its caches hold (4 at 224 px, which take half the time
+    that 32 take, each; 16 at 128 px), elsewhere enough to keep the device busy.
     """
-    return min(32, max(2, 200_000 // side**2)) if device.type == "cpu" else 64
+    return min(32, max(2, 1 << round(math.log2(max(1, 200_000 / side**2))))) if device.type == "cpu" else 64
 
 
 def cpu_has_bf16() -> bool:
