@@ -167,6 +167,37 @@ def test_networks_of_other_families_train_and_serve_too(tmp_path: Path, arch: st
     assert export_model(ws, record.id).is_file()  # which compares it with torch
 
 
+@pytest.mark.parametrize("arch", ["resnet18", "mobilenet_v3_small"])
+def test_networks_of_torchvision_fine_tune_from_a_file_and_show_where_they_looked(
+    tmp_path: Path, arch: str
+) -> None:
+    """The file is as torchvision saves one: a thousand classes, under its own names."""
+    import torch
+    import torchvision
+    from safetensors.torch import load_file
+
+    from keepset.files import read_json
+    from keepset.interpret import interpret
+
+    torch.manual_seed(0)
+    start = getattr(torchvision.models, arch)().state_dict()
+    torch.save(start, tmp_path / "w.pth")
+    section = {
+        "arch": f"torchvision.{arch}", "weights": str(tmp_path / "w.pth"), "size": 64, "epochs": 1, "head_epochs": 0,
+        "batch_size": 8, "threads": 1,
+    }  # fmt: skip
+    ws, cfg, _ = dataset_workspace(tmp_path, per_class=6, flips=1, train=section)
+    record = load_record(ws, train(ws, cfg).outputs["model_id"])
+    assert set(record.candidates) == {"linear_head", "fine_tuned", "why"}
+    held = load_file(ws.models / record.id / "weights.safetensors")
+    first = next(iter(held))
+    assert torch.equal(held[first], start[first])  # the frozen front is the file's
+    interpret(ws, cfg, grad_cam=True)
+    looks = read_json(ws.reports / record.id / "report.json")["looks"]
+    assert looks
+    assert all(r["readable"] and 0 < r["spread"] <= 1 for r in looks)
+
+
 def test_weights_come_from_files_and_belong_to_the_model_id(tmp_path: Path) -> None:
     import torch
     from safetensors.torch import save_file
