@@ -88,7 +88,7 @@ def _config() -> str:
         "written; an unknown key is an error that guesses what was meant. `keepset init` writes one to start from.", "",
         "```toml", 'name = "bears"', "seed = 42", "", '[classes.black]', 'lists = ["urls_black.txt"]', "",
         "[classes.teddy]", 'lists = ["urls_teddy.csv"]', "",
-        "[train]", "epochs = 3", "```", "",
+        "[train]", "epochs = 2", "```", "",
     ]  # fmt: skip
     top = {
         n: f for n, f in RunConfig.model_fields.items() if not _is_section(f.annotation) and n != "classes"

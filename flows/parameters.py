@@ -55,7 +55,7 @@ class DatasetForm(BaseModel):
         0.2, gt=0, lt=1, title="Validation share", description="Of all pictures, set apart for measuring."
     )
     epochs: int = Field(
-        3, ge=0, description="Fine-tuning epochs; 0 keeps the linear head: seconds, not minutes."
+        2, ge=0, description="Fine-tuning epochs; 0 keeps the linear head: seconds, not minutes."
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="Where training runs; auto takes the best there is."

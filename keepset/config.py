@@ -147,7 +147,7 @@ class TrainConfig(_Section):
     size: int = Field(224, ge=32, le=1024, description="Side of the square the model sees, pixels.")
     head_epochs: int = Field(1, ge=0, description="Epochs on the head with the body frozen (one-cycle).")
     epochs: int = Field(
-        3, ge=0, description="Fine-tuning epochs; 0 keeps the linear head on frozen features."
+        2, ge=0, description="Fine-tuning epochs; 0 keeps the linear head on frozen features."
     )
     freeze: Fraction = Field(
         0.65, description="Front share of the body's layers that keeps its pretrained weights; 0 trains all."

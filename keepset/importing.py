@@ -157,7 +157,7 @@ def _lines(found: Found, base: Path) -> Iterator[str]:
         "",
         "[train]",
         'arch = "tf_efficientnet_lite0"            # any timm classifier',
-        "epochs = 3",
+        "epochs = 2",
     )
 
 

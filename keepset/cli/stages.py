@@ -37,7 +37,7 @@ valid = 0.2
 
 [train]
 arch = "tf_efficientnet_lite0"            # any timm classifier
-epochs = 3                                # 0 keeps the linear head on frozen features: seconds, not minutes
+epochs = 2                                # 0 keeps the linear head on frozen features: seconds, not minutes
 """
 _CLASS = '[classes."{name}"]\nlists = ["{file}"]                # one URL a line\n'
 
