@@ -54,6 +54,7 @@ def compute(
 
     If nothing has been seen, what the front makes of the images on the way is put into ``kept``.
     """
+    body.network.eval()
     path = cache.ws.cache / "features" / f"{body.id}.safetensors"
     known = dict(zip(*_read(path), strict=True)) if path.exists() else {}
     missing = [s for s in dict.fromkeys(shas) if s not in known]
@@ -107,7 +108,7 @@ def keep(
 def _forward(body: Body, squares: npt.NDArray[np.uint8], kept: Kept | None) -> Floats:
     import torch
 
-    network: Any = body.network.eval()
+    network: Any = body.network
     with torch.inference_mode():
         x = _pixels(body, squares)
         if body.chain is None:

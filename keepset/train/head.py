@@ -53,7 +53,7 @@ def fit_heads(
         return [LinearHead(np.zeros((n_classes, features.shape[1])), bias) for _ in strengths]
     mean, std = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64) + 1e-6
     rows, basis = _spanned((features - mean) / std)
-    model = LogisticRegression(max_iter=300, tol=1e-4, warm_start=True)
+    model = LogisticRegression(max_iter=300, tol=1e-3, warm_start=True)
     heads = []
     for strength in strengths:
         with warnings.catch_warnings():
