@@ -73,7 +73,10 @@ def advice(lrs: Floats, losses: Floats) -> dict[str, Any]:
         return found | {"valley": None, "steep": None, "chosen": DEFAULT}
     start, end = _longest_fall(losses)
     valley = float(lrs[(start + end) // 2]) if end - start >= 3 else None
-    slope = np.gradient(losses, np.log(lrs))
+    before = slice(
+        0, max(2, int(losses.argmin()) + 1)
+    )  # behind the lowest point it may fall again from an explosion
+    slope = np.gradient(losses[before], np.log(lrs[before]))
     steep = float(lrs[int(slope.argmin())]) if slope.min() < 0 else None
     chosen = DEFAULT if valley is None else float(np.clip(valley, *SANE))
     return found | {"valley": valley, "steep": steep, "chosen": chosen}
