@@ -16,12 +16,11 @@ __all__ = ["Draws", "augment", "draw", "to_input"]
 
 def to_input(squares: torch.Tensor, spec: Preprocess, device: torch.device) -> torch.Tensor:
     """uint8 [n, h, w, 3] to float32 [n, 3, crop, crop], centre crop, normalised, channels_last."""
-    import torch
 
     rim = (squares.shape[1] - spec.crop) // 2
     x = squares[:, rim : rim + spec.crop, rim : rim + spec.crop]
     x = x.to(device, non_blocking=True).permute(0, 3, 1, 2).float()
-    return _normalised(x, spec).to(memory_format=torch.channels_last)
+    return _normalised(x.div_(255), spec)
 
 
 @dataclass(frozen=True)
@@ -59,18 +58,19 @@ def draw(n: int, side: int, spec: Preprocess, rng: torch.Generator) -> Draws:
 
 def augment(squares: torch.Tensor, draws: Draws, spec: Preprocess, device: torch.device) -> torch.Tensor:
     """Like ``to_input``, with what was drawn: one affine grid a batch, on the device."""
-    import torch
     import torch.nn.functional as F
 
     x = squares.to(device, non_blocking=True).permute(0, 3, 1, 2).float()
     grid = F.affine_grid(draws.theta.to(device), [len(x), 3, spec.crop, spec.crop], align_corners=False)
     x = F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
-    x = ((x / 255 - 0.5) * draws.contrast.to(device) + 0.5 + draws.light.to(device)).clamp(0, 1) * 255
-    return _normalised(x, spec).to(memory_format=torch.channels_last)
+    contrast = draws.contrast.to(device)  # (x / 255 - 0.5) * contrast + 0.5 + light, in place
+    x.mul_(contrast / 255).add_(0.5 - 0.5 * contrast + draws.light.to(device)).clamp_(0, 1)
+    return _normalised(x, spec)
 
 
 def _normalised(x: torch.Tensor, spec: Preprocess) -> torch.Tensor:
+    """``x``, 0 to 1, with the mean taken off and divided by the standard deviation, in place; channels_last."""
     import torch
 
     mean, std = (torch.tensor(v, device=x.device).view(1, 3, 1, 1) for v in (spec.mean, spec.std))
-    return (x / 255 - mean) / std
+    return x.sub_(mean).div_(std).to(memory_format=torch.channels_last)
