@@ -121,12 +121,12 @@ chooses between head and fine-tuned network by; the errors are counted on furthe
 The sizes are small so that the whole bench takes an hour of CPU; only *bears* has the default 224 px. On the other sets
 fastai's defaults (batches of 32, of which an epoch has 4 to 6) take too few steps to learn much: its errors there say
 that, not that it could not learn them. What the recipe freezes, its batch sizes and the limits of its rates were chosen on
-*digits*, *drawn* and *polygons* with seed 0: those rows flatter it; *bears* and the other seeds had no part in that. What
-was done for its speed later (the frozen front apart, two passes in turn, a shorter rate finder) was settled before any
-of these runs of Keepset, on none of these pictures. Keepset's rows are all of one version and one evening. Of fastai's,
-the ones marked `earlier` in `bench/out/train.jsonl` (seeds 1 to 3, and *digits* 4) were run some hours before by the same
-script on the same machine; the errors of what was run again came out the same to the image. Other work kept the
-machine's two cores busy all the time, Keepset's runs more than fastai's, so that CPU seconds are rough.
+*digits*, *drawn* and *polygons* with seed 0: those rows flatter it; *bears* and the other seeds had no part in that.
+What was done for speed later (the frozen front apart, two passes in turn, a shorter rate finder, two epochs instead of
+three) was settled before these runs, on other pictures ([training.md](training.md)). Keepset's rows are of one version
+and one evening. Of fastai's, 12 were run some hours before, by the same script on the same machine; five more of those
+were run again, and their errors came out the same to the image. Other work kept the machine's two cores more than busy
+all the time, during Keepset's runs no less than during fastai's, so that CPU seconds are rough and rather too high.
 
 | set | px | train | validation | test |
 |---|---|---|---|---|"""

@@ -75,7 +75,7 @@ def _features(folder: Path, px: int) -> tuple[Any, Any]:
     with torch.inference_mode():
         for p in paths:
             square = model_input(decode(p.read_bytes(), shortest=spec.resize), spec)
-            x = to_input(torch.from_numpy(square[None]), spec, torch.device("cpu"))
+            x = to_input(torch.from_numpy(square[None].copy()), spec, torch.device("cpu"))
             out.append(features_and_logits(network, x)[0].numpy())
     return np.concatenate(out), np.array([labels.index(p.parent.name) for p in paths])
 
