@@ -19,31 +19,16 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from keepset.errors import WorkspaceBusy, WorkspaceNotWritable
-from keepset.storage import StoredPath
 
-if TYPE_CHECKING:
-    from keepset.workspace import Workspace
-
-__all__ = ["Journal", "open_journal"]
+__all__ = ["Journal", "Row"]
 
 Row = dict[str, Any]
 _AT_ONCE = 500  # bound parameters of one SELECT
 _PATIENCE_S = 60.0
 _TABLE = "CREATE TABLE IF NOT EXISTS main.done (key TEXT PRIMARY KEY, row TEXT) WITHOUT ROWID"
-
-
-def open_journal(ws: Workspace, name: str, part: str = "") -> Journal:
-    """The journal of that name, or a part of it; of a workspace on an object store, one that other machines can go on
-    from, which needs no parts: each machine has a file of its own anyhow."""
-    path = ws.journal / f"{name}.sqlite"
-    if not isinstance(ws.root, StoredPath):
-        return Journal(path, part)
-    from keepset.storage.journals import SharedJournal
-
-    return SharedJournal(path, ws.root / "journal" / name)
 
 
 class Journal:

@@ -9,12 +9,10 @@ from __future__ import annotations
 import functools
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
-
-from keepset.storage import locate
 
 __all__ = ["Settings", "settings"]
 
@@ -22,7 +20,7 @@ __all__ = ["Settings", "settings"]
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="KEEPSET_", frozen=True, extra="ignore")
 
-    workspace: Annotated[Path, AfterValidator(locate)] = Field(
+    workspace: Path = Field(
         Path("data/workspace"), description="Default workspace: a folder, or s3://BUCKET/PREFIX."
     )
     cache: Path = Field(

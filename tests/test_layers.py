@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,56 @@ def test_the_walker_sees_imports_inside_functions(tmp_path: Path) -> None:
     source = tmp_path / "m.py"
     source.write_text("def f():\n    from prefect.client import x\n    import tasks.train\n")
     assert _imports(source) == {"prefect", "tasks"}
+
+
+def _modules(root: Path) -> dict[str, Path]:
+    """All modules of our layers by dotted name, without the package ``keepset`` itself: it only opens doors (``load``)."""
+    paths = [p for layer in (*FORBIDDEN, "deployments") for p in (root / layer).rglob("*.py")]
+    names = {".".join(p.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): p for p in paths}
+    return {name: p for name, p in names.items() if name != "keepset"}
+
+
+def _needed(node: ast.AST) -> Iterator[str]:
+    """Names imported when the code runs, in functions too; not what only the types, or ``python -m``, need."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and {"TYPE_CHECKING", "__name__"} & {
+            n.id for n in ast.walk(child.test) if isinstance(n, ast.Name)
+        }:
+            continue
+        if isinstance(child, ast.Import):
+            yield from (a.name for a in child.names)
+        elif isinstance(child, ast.ImportFrom) and child.module and not child.level:
+            yield from (f"{child.module}.{a.name}" for a in child.names)
+        else:
+            yield from _needed(child)
+
+
+def _graph(root: Path) -> dict[str, set[str]]:
+    modules = _modules(root)
+    graph = {}
+    for name, path in modules.items():
+        found = _needed(ast.parse(path.read_text(encoding="utf-8")))
+        named = {n if n in modules else n.rpartition(".")[0] for n in found}
+        graph[name] = (named & modules.keys()) - {name}
+    return graph
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    """Not even within functions: of two modules that need each other, neither can be understood, or used, alone."""
+    graph = _graph(ROOT)
+    assert sum(map(len, graph.values())) > 500
+    graphlib.TopologicalSorter(graph).prepare()  # CycleError names the circle
+
+
+def test_a_circle_through_a_function_is_seen(tmp_path: Path) -> None:
+    package = tmp_path / "keepset"
+    package.mkdir()
+    (package / "one.py").write_text("from keepset import two\n")
+    (package / "two.py").write_text("def f():\n    from keepset.one import g\n")
+    with pytest.raises(graphlib.CycleError):
+        graphlib.TopologicalSorter(_graph(tmp_path)).prepare()
+    (package / "two.py").write_text("if TYPE_CHECKING:\n    from keepset.one import g\n")
+    graphlib.TopologicalSorter(_graph(tmp_path)).prepare()
 
 
 def test_importing_keepset_loads_nothing_heavy() -> None:

@@ -176,7 +176,7 @@ def _killed_half_way(ws: Workspace, cache: Path) -> set[str]:
     """Paths whose rows another machine can see, after a download was killed with some of them sent."""
     from urllib.parse import urlsplit
 
-    from keepset.journal import open_journal
+    from keepset.storage.journals import open_journal
 
     process = subprocess.Popen(
         [sys.executable, "-c", _DOWNLOAD, str(ws.root)], env=os.environ | {"KEEPSET_CACHE": str(cache)}

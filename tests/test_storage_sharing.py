@@ -14,9 +14,9 @@ import pytest
 
 from keepset.errors import WorkspaceBusy
 from keepset.files import read_json, read_lines, write_bytes
-from keepset.journal import open_journal
 from keepset.storage import StoredPath, leases, locate, scratch
 from keepset.storage.carrying import AT_ONCE, bring, delivered, landing
+from keepset.storage.journals import open_journal
 from keepset.workspace import Workspace
 from tests.storage_fixtures import another_machine, s3, s3_server
 
@@ -169,7 +169,7 @@ def test_rows_are_sent_while_the_work_goes_on(
     ws = Workspace.create(locate(s3), "x")
     monkeypatch.setattr("keepset.storage.journals.SEND_AFTER_ROWS", 10)
     code = (
-        "import os, sys\nfrom keepset.journal import open_journal\nfrom keepset.storage import locate, journals\n"
+        "import os, sys\nfrom keepset.storage.journals import open_journal\nfrom keepset.storage import locate, journals\n"
         "from keepset.workspace import Workspace\njournals.SEND_AFTER_ROWS = 10\n"
         "with open_journal(Workspace.open(locate(sys.argv[1])), 'download') as j:\n"
         "    for n in range(25): j.put(f'k{n}', {'n': n})\n"

@@ -18,6 +18,7 @@ from keepset.cli.options import (
     WorkspaceOption,
     engine_or_default,
     open_workspace,
+    workspace_or_default,
 )
 from keepset.stages import Stage
 
@@ -79,9 +80,8 @@ def _stack(
 ) -> None:
     # The stack is the layer above: it is started as a program, never imported. It takes this process's place, so
     # that Ctrl-C and `kill` reach it, and nothing stands between it and its end.
-    from keepset.settings import settings
 
-    root = workspace or settings().workspace
+    root = workspace_or_default(workspace)
     command = [sys.executable, "-m", "deployments.command", verb, "--workspace", str(root), *options]
     command += ["--json"] if as_json else []
     os.execve(sys.executable, command, os.environ | dict(environment or {}))  # noqa: S606
@@ -116,11 +116,10 @@ def failures(
 
 def status(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """Where the workspace stands: stages, revisions, models, cleaning batches, the stack and its last runs."""
-    from keepset.settings import settings
     from keepset.status import collect
     from keepset.workspace import Workspace
 
-    found = collect(Workspace.open(workspace or settings().workspace))
+    found = collect(Workspace.open(workspace_or_default(workspace)))
     if as_json:
         output.document({"ok": True, **found})
         return
@@ -181,9 +180,8 @@ def web(
 def doctor(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """Tell what this machine has (device, threads, torch, Prefect, weights, disk) and what to do about gaps."""
     from keepset.doctor import Verdict, diagnose
-    from keepset.settings import settings
 
-    checks = list(diagnose(workspace or settings().workspace))
+    checks = list(diagnose(workspace_or_default(workspace)))
     failed = any(c.verdict == Verdict.FAIL for c in checks)
     if as_json:
         output.document({"ok": not failed, "checks": [c.as_dict() for c in checks]})

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from keepset.cli import output
-from keepset.cli.options import JsonOption, WorkspaceOption
+from keepset.cli.options import JsonOption, WorkspaceOption, workspace_or_default
 
 __all__ = ["register"]
 
@@ -38,10 +38,9 @@ def card(
     are printed as well.
     """
     from keepset.card import write_card
-    from keepset.settings import settings
     from keepset.workspace import Workspace
 
-    ws = Workspace.open(workspace or settings().workspace)
+    ws = Workspace.open(workspace_or_default(workspace))
     done = write_card(ws, out or ws.root / "card", revision=revision)
     if as_json:
         paths = {"card": str(done.page), "attribution": str(done.attribution)}

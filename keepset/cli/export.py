@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from keepset.cli import output
-from keepset.cli.options import JsonOption, WorkspaceOption
+from keepset.cli.options import JsonOption, WorkspaceOption, workspace_or_default
 from keepset.reasons import Split
 
 if TYPE_CHECKING:
@@ -130,7 +130,6 @@ def _export(form: str, to: Path, workspace: Path | None, options: Options, as_js
 
 
 def _workspace(folder: Path | None) -> Workspace:
-    from keepset.settings import settings
     from keepset.workspace import Workspace
 
-    return Workspace.open(folder or settings().workspace)
+    return Workspace.open(workspace_or_default(folder))

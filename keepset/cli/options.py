@@ -25,6 +25,7 @@ __all__ = [
     "engine_or_default",
     "open_workspace",
     "who_or_default",
+    "workspace_or_default",
 ]
 
 WorkspaceOption = Annotated[
@@ -68,13 +69,19 @@ WhoOption = Annotated[
 ]
 
 
+def workspace_or_default(folder: Path | None) -> Path:
+    """The place that was named, or this machine's own. Raises ``WorkspaceError`` for no place at all."""
+    from keepset.settings import settings
+
+    return folder or locate(settings().workspace)
+
+
 def open_workspace(folder: Path | None, config_file: Path | None = None) -> tuple[Workspace, RunConfig]:
     """The workspace and the run config in force; a given config file is checked, then becomes that one."""
     from keepset.config import load_config
-    from keepset.settings import settings
     from keepset.workspace import Workspace
 
-    root = folder or settings().workspace
+    root = workspace_or_default(folder)
     if config_file is None:
         ws = Workspace.open(root)
         return ws, ws.config()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from keepset.cli import output
-from keepset.cli.options import JsonOption, WorkspaceOption
+from keepset.cli.options import JsonOption, WorkspaceOption, workspace_or_default
 
 if TYPE_CHECKING:
     from keepset.predict import Row
@@ -51,9 +51,8 @@ def predict(
 
     A picture that cannot be read is a row with its reason; the exit code is 1 if no row could be predicted.
     """
-    from keepset.settings import settings
 
-    where = model or workspace or settings().workspace
+    where = model or workspace_or_default(workspace)
     with output.progress(as_json=as_json) as progress:
         rows = _counted(_rows(where, inputs, progress))
         if as_json:
@@ -91,10 +90,9 @@ def predict_batch(
     """
     from keepset.predict.batch import Job
     from keepset.predict.batch import predict_batch as run
-    from keepset.settings import settings
     from keepset.workspace import Workspace
 
-    ws = Workspace.open(workspace or settings().workspace)
+    ws = Workspace.open(workspace_or_default(workspace))
     job = Job(source, model, str(to or ""), retry_failed)
     with output.progress(as_json=as_json) as progress:
         output.results([run(ws, job, progress=progress)], as_json=as_json)

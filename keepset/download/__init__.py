@@ -15,11 +15,12 @@ from keepset import manifests
 from keepset.config import RunConfig
 from keepset.download.lanes import in_lane, split_in_lanes
 from keepset.download.local import changed
-from keepset.journal import Journal, open_journal
+from keepset.journal import Journal
 from keepset.manifests import Header
 from keepset.reasons import ItemStatus
 from keepset.stages import SILENT, Progress, Shard, Stage, StageResult, shards
 from keepset.storage.carrying import Held
+from keepset.storage.journals import open_journal
 from keepset.workspace import Workspace
 
 __all__ = ["Shard", "download", "is_current", "merge", "plan", "run_shard"]

@@ -14,6 +14,7 @@ from keepset import manifests
 from keepset.config import RunConfig
 from keepset.errors import GateFailed
 from keepset.files import read_json, write_json
+from keepset.gates.outcome import Outcome
 from keepset.manifests import Manifest
 from keepset.workspace import Workspace
 
@@ -23,16 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["GateResult", "Outcome", "check"]
 
 VERSION = 2
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One expectation: what was asked, what was observed, and what to do if it failed."""
-
-    expectation: str
-    passed: bool
-    observed: str
-    remedy: str
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from keepset.config import RunConfig
-from keepset.gates import Outcome
+from keepset.gates.outcome import Outcome
 from keepset.schemas import SCHEMAS
 
 if TYPE_CHECKING:

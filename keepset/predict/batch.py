@@ -20,7 +20,7 @@ from keepset import manifests
 from keepset.config import DownloadConfig
 from keepset.errors import ConfigError, ManifestError, WorkspaceError
 from keepset.files import local
-from keepset.journal import Journal, open_journal
+from keepset.journal import Journal
 from keepset.manifests import Header
 from keepset.predict.arriving import arriving
 from keepset.predict.inputs import list_inputs
@@ -31,6 +31,7 @@ from keepset.reasons import DownloadReason, ImageReason, ItemStatus
 from keepset.settings import settings
 from keepset.stages import SILENT, Progress, Shard, Stage, StageResult, shards
 from keepset.storage import locate
+from keepset.storage.journals import open_journal
 from keepset.workspace import Workspace
 
 __all__ = ["Job", "merge", "plan", "predict_batch", "run_shard"]

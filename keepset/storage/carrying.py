@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
-from keepset.storage.copies import copy_of, local, staged
+from keepset.storage.copies import copy_of, local, staged, uploading
 from keepset.storage.paths import StoredPath
 
 __all__ = ["Held", "bring", "delivered", "landing"]
@@ -70,7 +70,7 @@ def delivered(work: Iterable[T], cargo: Callable[[T], tuple[Path, Path] | None])
             sent = None
             if load is not None and isinstance(load[1], StoredPath):
                 pool = pool or stack.enter_context(ThreadPoolExecutor(AT_ONCE, "deliver"))
-                sent = pool.submit(move_in, *load)
+                sent = pool.submit(_send, *load)
             going.append((item, sent))
             while going and (len(going) > 2 * AT_ONCE or _arrived(going[0][1])):
                 yield _settled(*going.popleft())
@@ -78,11 +78,10 @@ def delivered(work: Iterable[T], cargo: Callable[[T], tuple[Path, Path] | None])
             yield _settled(*going.popleft())
 
 
-def move_in(part: Path, path: Path) -> None:
-    """Make the finished file ``part`` be ``path``, whatever was there."""
-    from keepset.files import move_in as move
-
-    move(part, path)
+def _send(part: Path, path: Path) -> None:
+    assert isinstance(path, StoredPath)
+    with uploading(path) as fresh:
+        part.replace(fresh)
 
 
 def _arrived(sent: Future[None] | None) -> bool:

@@ -13,17 +13,30 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from keepset.errors import WorkspaceError
 from keepset.journal import Journal, Row
 from keepset.storage.carrying import bring
 from keepset.storage.paths import StoredPath
 
-__all__ = ["SharedJournal"]
+if TYPE_CHECKING:
+    from keepset.workspace import Workspace
+
+__all__ = ["SharedJournal", "open_journal"]
 
 SEND_AFTER_S = 20.0
 SEND_AFTER_ROWS = 2000
 """What a machine that dies has not sent yet is done again by another one: so much at most."""
+
+
+def open_journal(ws: Workspace, name: str, part: str = "") -> Journal:
+    """The journal of that name, or a part of it; of a workspace on an object store, one that other machines can go on
+    from, which needs no parts: each machine has a file of its own anyhow."""
+    path = ws.journal / f"{name}.sqlite"
+    if not isinstance(ws.root, StoredPath):
+        return Journal(path, part)
+    return SharedJournal(path, ws.root / "journal" / name)
 
 
 class SharedJournal(Journal):
