@@ -34,6 +34,7 @@ __all__ = [
     "batches",
     "content_hash",
     "fingerprint",
+    "picked",
     "read",
     "read_header",
     "table_from_rows",
@@ -320,6 +321,18 @@ def batches(
                 start = 0
     except (pa.ArrowInvalid, OSError) as e:
         raise _damaged(path, e) from e
+
+
+def picked(
+    path: Path, schema: str, columns: Sequence[str] | None, wanted: Iterable[str]
+) -> Iterator[dict[str, Any]]:
+    """The rows of the images in ``wanted`` (sha256s), out of a manifest of any length, in its order.
+
+    Raises as ``read`` does.
+    """
+    names = pa.array(sorted(wanted), pa.string())
+    for piece in batches(path, schema, columns) if len(names) else ():
+        yield from piece.filter(pc.is_in(piece.column("sha256"), value_set=names)).to_pylist()
 
 
 def fingerprint(stage: str, parents: Mapping[str, str], config: Mapping[str, Any], version: int = 1) -> str:

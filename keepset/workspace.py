@@ -200,9 +200,13 @@ class Workspace:
         names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
         return sorted(int(m[1]) for n in names if (m := _REVISION.fullmatch(n)))
 
+    def newest(self) -> Path:
+        """The file of the current revision; before the first, where that will be."""
+        return self.dataset((self.revisions() or [1])[-1])
+
     def current_dataset(self) -> manifests.Manifest:
         """The current revision; its number is ``header.extra['revision']``. Raises ``ManifestMissing``."""
-        return manifests.read(self.dataset((self.revisions() or [1])[-1]), "dataset")
+        return manifests.read(self.newest(), "dataset")
 
     # -- the model in use --------------------------------------------------------------------------
 

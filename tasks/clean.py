@@ -6,6 +6,7 @@ from prefect import task
 from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
+from keepset.manifests import read_header
 from tasks.running import HOUR_S, opened, run_stage
 
 __all__ = ["CLEANED", "clean", "tell_cleaned"]
@@ -34,8 +35,8 @@ def tell_cleaned(workspace: str) -> None:
     template puts the folder into the parameters of ``retrain``, so that each data set retrains itself.
     """
     ws, _ = opened(workspace)
-    data = ws.current_dataset()
-    revision = int(data.header.extra["revision"])
+    data = read_header(ws.newest())
+    revision = int(data.extra["revision"])
     emit_event(
         CLEANED,
         resource={"prefect.resource.id": f"keepset.dataset.{ws.id}", "keepset.workspace": workspace},

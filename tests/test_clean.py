@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from keepset import manifests
 from keepset.clean import clean, purge, restore
-from keepset.clean.revising import Row, write_revision
+from keepset.clean.revising import Change, write_revision
 from keepset.errors import ReviewError
 from keepset.files import write_bytes
-from keepset.manifests import Manifest
+from keepset.manifests import Header
 from keepset.reasons import Action
 from keepset.review import Batch, BatchStatus, Mark, mark, submit
 from tests.review_fixtures import Case, case, delete, say, top_up
@@ -104,15 +105,38 @@ def test_a_writer_that_comes_in_between_is_built_upon(case: Case) -> None:
     """The split stage takes the next number after clean has read the current revision."""
     new, seen = "ab" * 32, []
 
-    def edit(data: Manifest, number: int) -> tuple[list[Row], dict[str, Any]]:
+    def edit(data: Path) -> tuple[dict[str, Change], dict[str, Any]]:
         if not seen:
             top_up(case, new, "apple")
-        seen.append(number)
-        return [r | {"active": r["sha256"] == new} for r in data.rows()], {}
+        seen.append(data.name)
+        others = (r for r in manifests.read(data, "dataset").rows() if r["sha256"] != new)
+        return {r["sha256"]: Change(r["label"], False, "batch:x") for r in others}, {}
 
     assert write_revision(case.ws, edit, cause="batch:x", who="ann", why="") == 3
-    assert seen == [2, 3]
+    assert seen == ["000001.parquet", "000002.parquet"]
     assert [r["sha256"] for r in case.active()] == [new]
+
+
+def test_a_data_set_of_several_row_groups_is_edited_in_place(case: Case) -> None:
+    """It passes through in pieces; what stands afterwards is what editing all rows at once would give."""
+    one, *rest = case.ws.current_dataset().rows()
+    many = [one | {"sha256": f"{i:064x}", "group_id": f"{i:064x}"} for i in range(70_000)]
+    extra = {"revision": 2, "before": 1, "cause": "split"}
+    header = Header("dataset", "split", "many", extra=extra)
+    manifests.write(case.ws.dataset(2), [one, *many, *rest], header, exclusive=True)
+    changes = {
+        many[3]["sha256"]: Change("boat", True, "batch:x"),
+        many[-1]["sha256"]: Change(one["label"], False, "batch:x"),
+        rest[-1]["sha256"]: Change(rest[-1]["label"], False, "batch:x"),
+    }
+    assert write_revision(case.ws, lambda _: (changes, {}), cause="batch:x", who="ann", why="") == 3
+    wanted = [
+        r | vars(changes[r["sha256"]]) | {"changed_in": 3} if r["sha256"] in changes else r
+        for r in [one, *many, *rest]
+    ]
+    now = case.ws.current_dataset()
+    assert now.rows() == wanted
+    assert now.content_hash == manifests.content_hash("dataset", manifests.table_from_rows("dataset", wanted))
 
 
 def test_two_batches_one_after_the_other(case: Case) -> None:

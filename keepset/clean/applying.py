@@ -7,15 +7,15 @@ cause; whoever comes second, or comes again after a kill, finds it there.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from keepset import manifests
-from keepset.clean.revising import Row, current_number, settle_revisions, write_revision
+from keepset.clean.revising import COLUMNS, Change, current_number, settle_revisions, write_revision
 from keepset.config import RunConfig
 from keepset.errors import ReviewError
 from keepset.files import write_json
 from keepset.inbox import WAITING
-from keepset.manifests import Manifest
 from keepset.reasons import Action
 from keepset.review.auditing import audit_once, settle
 from keepset.review.batch import Approval, Batch, BatchStatus, find_revision, list_batches, load_batch
@@ -74,7 +74,7 @@ def _apply(batch: Batch, approval: Approval) -> dict[str, Any]:
     revision = find_revision(ws, cause, after=batch.record.revision)
     if revision is None:
         revision = write_revision(
-            ws, lambda data, n: _edited(data, n, approval), cause=cause, who=approval.who, why=approval.note
+            ws, lambda data: _edited(data, approval), cause=cause, who=approval.who, why=approval.note
         )
     if revision is None:
         return _finish_without_change(batch, approval)
@@ -97,23 +97,21 @@ def _finish_without_change(batch: Batch, approval: Approval) -> dict[str, Any]:
     return done | {"message": f"{batch.id} changes nothing."}
 
 
-def _edited(data: Manifest, number: int, approval: Approval) -> tuple[list[Row], dict[str, Any]] | None:
-    """The rows after the decisions; images that are gone, or have the label already, are left alone.
+def _edited(data: Path, approval: Approval) -> tuple[dict[str, Change], dict[str, Any]] | None:
+    """What the decisions change; images that are gone, or have the label already, are left alone.
 
     An image of the inbox comes into use by being relabelled to what its sender said.
     """
-    rows, wanted = data.rows(), approval.changes()
+    wanted, changes = approval.changes(), {}
     counts = {"deleted": 0, "relabelled": 0, "skipped": len(wanted)}
-    for row in rows:
-        decision = wanted.get(row["sha256"])
+    for row in manifests.picked(data, "dataset", COLUMNS, wanted):
+        decision = wanted[row["sha256"]]
         waits = row["changed_by"] == WAITING and not row["active"]
-        if decision is None or not (row["active"] or waits) or decision["label"] == row["label"]:
+        if not (row["active"] or waits) or decision["label"] == row["label"]:
             continue
-        row.update(changed_in=number, changed_by=approval.batch_id)
         deletes = decision["action"] == Action.DELETE
-        row["active"] = not deletes
-        row["label"] = row["label"] if deletes else decision["label"]
+        label = row["label"] if deletes else decision["label"]
+        changes[row["sha256"]] = Change(label, not deletes, approval.batch_id)
         counts["deleted" if deletes else "relabelled"] += 1
         counts["skipped"] -= 1
-    changed = counts["skipped"] < len(wanted)
-    return (rows, {"batch": approval.batch_id, **counts}) if changed else None
+    return (changes, {"batch": approval.batch_id, **counts}) if changes else None

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 from typing import Any
 
+from keepset import manifests
+from keepset.clean.revising import current_number
 from keepset.inbox import WAITING
 from keepset.review.naming import needs_name
 from keepset.stages import Stage, StageResult
@@ -24,20 +27,27 @@ def purge(ws: Workspace, *, who: str, dry_run: bool = True) -> StageResult:
     if not dry_run:
         needs_name(who)
     with ws.lock("clean"):
-        data = ws.current_dataset()
-        gone = [r["sha256"] for r in data.rows() if not r["active"] and r["changed_by"] != WAITING]
+        gone = _deleted(ws.newest())
         there = [s for s in gone if ws.blob(s).exists() or ws.thumb(s).exists()]
         summary = {"images": len(there), "bytes": sum(_size(ws, s) for s in there)}
         words = f"{len(there)} deleted image{'s' * (len(there) != 1)}, {summary['bytes'] / 1e6:.1f} MB"
         if dry_run or not there:
             what = f"Would purge {words}; nothing was touched." if there else "up to date: nothing to purge"
             return StageResult(Stage.CLEAN, False, what, summary)
-        facts: dict[str, Any] = {"revision": data.header.extra["revision"], **summary, "sha256": there}
+        facts: dict[str, Any] = {"revision": current_number(ws), **summary, "sha256": there}
         ws.audit("purge", who=who.strip(), what=facts)
         for sha in there:
             ws.blob(sha).unlink(missing_ok=True)
             ws.thumb(sha).unlink(missing_ok=True)
     return StageResult(Stage.CLEAN, True, f"Purged {words}.", summary)
+
+
+def _deleted(data: Path) -> list[str]:
+    """Images that are out of use by decision, of a data set of any length; not those of the inbox, which wait."""
+    pieces = manifests.batches(data, "dataset", ["sha256", "active", "changed_by"])
+    return [
+        r["sha256"] for p in pieces for r in p.to_pylist() if not r["active"] and r["changed_by"] != WAITING
+    ]
 
 
 def _size(ws: Workspace, sha: str) -> int:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from keepset import manifests
-from keepset.clean.revising import Row, current_number, settle_revisions, state, write_revision
+from keepset.clean.revising import (
+    COLUMNS,
+    Change,
+    Row,
+    current_number,
+    settle_revisions,
+    state,
+    write_revision,
+)
 from keepset.errors import ReviewError
-from keepset.manifests import Manifest
 from keepset.review.batch import Batch, load_batch
 from keepset.review.naming import needs_name, whole
 from keepset.stages import Stage, StageResult
@@ -34,7 +42,7 @@ def restore(ws: Workspace, what: str | Sequence[str], *, who: str, why: str = ""
             wanted, cause = _before_last_change(ws, images), "restore:images"
         _must_have_blobs(ws, wanted)
         revision = write_revision(
-            ws, lambda data, number: _set_back(data, number, wanted), cause=cause, who=who.strip(), why=why
+            ws, lambda data: _set_back(data, wanted), cause=cause, who=who.strip(), why=why
         )
     if revision is None:
         now = {"revision": str(current_number(ws))}
@@ -46,45 +54,56 @@ def restore(ws: Workspace, what: str | Sequence[str], *, who: str, why: str = ""
 
 def _before_batch(ws: Workspace, batch: Batch) -> dict[str, Row]:
     """The rows from before the batch, of its images that are still as it left them."""
-    revision = batch.applied_revision()
-    if revision is None:
+    revision, approval = batch.applied_revision(), batch.approval()
+    if revision is None or approval is None:
         raise ReviewError(f"{batch.id} is {batch.status}: there is nothing to restore.")
     extra = manifests.read_header(ws.dataset(revision)).extra
     if extra["cause"] != f"batch:{batch.id}":
         return {}  # it was applied and changed nothing
-    after = {s: r for s, r in _rows(ws, revision).items() if r["changed_in"] == revision}
-    before, now = _rows(ws, extra["before"]), {r["sha256"]: r for r in ws.current_dataset().rows()}
+    after = _rows(ws.dataset(revision), approval.changes())
+    after = {s: r for s, r in after.items() if r["changed_in"] == revision}
+    before, now = _rows(ws.dataset(extra["before"]), after), _rows(ws.newest(), after)
     return {s: before[s] for s in after if state(now[s]) == state(after[s])}
 
 
 def _before_last_change(ws: Workspace, images: Sequence[str]) -> dict[str, Row]:
     """For each image the row from before the batch that changed it last; those never changed are left out."""
-    now = {r["sha256"]: r for r in ws.current_dataset().rows()}
-    wanted = {}
-    for sha in whole(images, now, "the data set"):
-        row = now[sha]
-        if row["changed_by"] is not None and not row["changed_by"].startswith("restore:"):
-            before = manifests.read_header(ws.dataset(row["changed_in"])).extra["before"]
-            wanted[sha] = _rows(ws, before)[sha]
+    now = _rows(ws.newest(), whole(images, _beginning_like(ws.newest(), images), "the data set"))
+    wanted: dict[str, Row] = {}
+    for revision in {r["changed_in"] for r in now.values() if _was_cleaned(r)}:
+        before = manifests.read_header(ws.dataset(revision)).extra["before"]
+        mine = [s for s, r in now.items() if _was_cleaned(r) and r["changed_in"] == revision]
+        wanted |= _rows(ws.dataset(before), mine)
     return wanted
 
 
-def _rows(ws: Workspace, revision: int) -> dict[str, Row]:
-    return {r["sha256"]: r for r in manifests.read(ws.dataset(revision), "dataset").rows()}
+def _was_cleaned(row: Row) -> bool:
+    return row["changed_by"] is not None and not row["changed_by"].startswith("restore:")
 
 
-def _set_back(
-    data: Manifest, number: int, wanted: Mapping[str, Row]
-) -> tuple[list[Row], dict[str, Any]] | None:
-    rows, images = data.rows(), []
-    for row in rows:
-        old = wanted.get(row["sha256"])
-        if old is None or state(row) == state(old):
-            continue
-        images.append(row["sha256"])
-        undone = f"restore:{(row['changed_by'] or '').removeprefix('restore:')}"
-        row.update(active=old["active"], label=old["label"], changed_in=number, changed_by=undone)
-    return (rows, {"restored": len(images), "images": sorted(images)}) if images else None
+def _beginning_like(data: Path, names: Sequence[str]) -> Iterator[str]:
+    """The sha256s in a data set of any length that any of these names may mean."""
+    import pyarrow.compute as pc
+
+    starts = [n.strip().lower() for n in names]
+    for piece in manifests.batches(data, "dataset", ["sha256"]):
+        shas = piece.column("sha256")
+        for start in starts:
+            yield from shas.filter(pc.starts_with(shas, start)).to_pylist()
+
+
+def _rows(data: Path, wanted: Iterable[str]) -> dict[str, Row]:
+    return {r["sha256"]: r for r in manifests.picked(data, "dataset", COLUMNS, wanted)}
+
+
+def _set_back(data: Path, wanted: Mapping[str, Row]) -> tuple[dict[str, Change], dict[str, Any]] | None:
+    changes = {}
+    for sha, row in _rows(data, wanted).items():
+        old = wanted[sha]
+        if state(row) != state(old):
+            undone = f"restore:{(row['changed_by'] or '').removeprefix('restore:')}"
+            changes[sha] = Change(old["label"], old["active"], undone)
+    return (changes, {"restored": len(changes), "images": sorted(changes)}) if changes else None
 
 
 def _must_have_blobs(ws: Workspace, wanted: Mapping[str, Row]) -> None:

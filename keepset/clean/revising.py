@@ -3,43 +3,90 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from keepset import manifests
-from keepset.manifests import Header, Manifest
+from keepset.manifests import Header
 from keepset.review.auditing import audit_once
 from keepset.workspace import Workspace
 
-__all__ = ["Edit", "Row", "audit_revision", "current_number", "settle_revisions", "state", "write_revision"]
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = [
+    "COLUMNS", "Change", "Edit", "Row", "audit_revision", "current_number", "settle_revisions", "state",
+    "write_revision",
+]  # fmt: skip
 
 Row = dict[str, Any]
-Edit = Callable[[Manifest, int], tuple[list[Row], dict[str, Any]] | None]
-"""From the current revision and the new number to the new rows and their counts; None: no change."""
+COLUMNS = ("sha256", "label", "active", "changed_in", "changed_by")
+"""What a decision looks at, and may change, of a row."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What an image is in the new revision; everything else of its row stays."""
+
+    label: str
+    active: bool
+    changed_by: str
+
+
+Edit = Callable[[Path], tuple[Mapping[str, Change], dict[str, Any]] | None]
+"""From the file of the current revision to the changes by sha256 and their counts; None: no change."""
 
 
 def write_revision(ws: Workspace, edit: Edit, *, cause: str, who: str, why: str) -> int | None:
     """Write revision N+1 by editing revision N; if somebody takes its number, start again from theirs.
 
     The header names the cause, so that the same cause is never applied twice, and holds all that the audit
-    row needs, so that a kill before that row loses nothing. Returns None if nothing would change.
+    row needs, so that a kill before that row loses nothing. Returns None if nothing would change. Rows pass through
+    in pieces: memory does not grow with the data set.
     """
     while True:
-        data = ws.current_dataset()
-        before = int(data.header.extra["revision"])
-        edited = edit(data, before + 1)
+        data = ws.newest()
+        old = manifests.read_header(data)
+        before = int(old.extra["revision"])
+        edited = edit(data)
         if edited is None:
             return None
-        rows, counts = edited
+        changes, counts = edited
         facts = {"revision": before + 1, "before": before, "cause": cause, "who": who, "why": why, **counts}
-        parents = {"dataset": data.content_hash}
+        parents = {"dataset": old.content_hash}
         fingerprint = manifests.fingerprint("clean", parents, {"cause": cause})
-        header = Header("dataset", "clean", fingerprint, parents, data.header.config, facts)
+        header = Header("dataset", "clean", fingerprint, parents, old.config, facts)
         try:
-            manifests.write(ws.dataset(before + 1), rows, header, exclusive=True)
+            _write(ws.dataset(before + 1), data, changes, header)
         except FileExistsError:
             continue
         audit_revision(ws, before + 1)
         return before + 1
+
+
+def _write(path: Path, data: Path, changes: Mapping[str, Change], header: Header) -> None:
+    import pyarrow as pa
+
+    number = int(header.extra["revision"])
+    rows = [{"sha256": s, "changed_in": number, **vars(c)} for s, c in changes.items()]
+    with manifests.writing(path, "dataset", exclusive=True) as out:
+        for piece in manifests.batches(data, "dataset"):
+            out.add(_replaced(pa.Table.from_batches([piece]), rows))
+        out.commit(header)
+
+
+def _replaced(piece: pa.Table, rows: list[Row]) -> pa.Table:
+    """The piece with the columns of those of its images that are among ``rows``."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    new = pa.Table.from_pylist(rows, schema=pa.schema([piece.schema.field(c) for c in COLUMNS]))
+    place = pc.index_in(piece.column("sha256"), value_set=new.column("sha256"))
+    for column in COLUMNS[1:]:
+        values = pc.if_else(pc.is_valid(place), new.column(column).take(place), piece.column(column))
+        piece = piece.set_column(piece.schema.get_field_index(column), piece.schema.field(column), values)
+    return piece
 
 
 def audit_revision(ws: Workspace, revision: int) -> None:

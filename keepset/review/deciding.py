@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+from keepset import manifests
 from keepset.errors import NeedsConfirmation, ReviewError, StaleBatch
 from keepset.files import write_json
 from keepset.reasons import Action, Split
@@ -72,10 +75,11 @@ def guards(batch: Batch, *, undecided: str = "keep", keep: Sequence[str] = ()) -
 def preview(batch: Batch, *, undecided: str = "keep", keep: Sequence[str] = ()) -> Preview:
     """What an approval would do now, counted on the current revision."""
     plan = planned(batch, undecided=undecided, keep=keep)
-    rows = [r for r in batch.ws.current_dataset().rows() if r["active"]]
-    gone = [r for r in rows if _action(plan, r) == Action.DELETE]
-    by_class = _by_class(plan, rows)
-    valid = sum(r["split"] == Split.VALID for r in rows)
+    data = batch.ws.newest()
+    before, valid = _counted(data)
+    touched = [r for r in manifests.picked(data, "dataset", _COLUMNS, plan) if r["active"]]
+    gone = [r for r in touched if plan[r["sha256"]]["action"] == Action.DELETE]
+    by_class = _by_class(plan, before, touched)
     gone_valid = sum(r["split"] == Split.VALID for r in gone)
     count = {a: sum(d["action"] == a for d in plan.values()) for a in Action}
     return Preview(
@@ -89,22 +93,35 @@ def preview(batch: Batch, *, undecided: str = "keep", keep: Sequence[str] = ()) 
     )
 
 
-def _action(plan: Mapping[str, Mapping[str, Any]], row: Mapping[str, Any]) -> str:
-    return str(plan[row["sha256"]]["action"]) if row["sha256"] in plan else str(Action.KEEP)
+_COLUMNS = ("sha256", "label", "split", "active")
+
+
+def _counted(data: Path) -> tuple[Counter[str], int]:
+    """Active images by class, and how many of all are in the validation set; a data set of any length."""
+    import pyarrow.compute as pc
+
+    by_class: Counter[str] = Counter()
+    valid = 0
+    for piece in manifests.batches(data, "dataset", _COLUMNS[1:]):
+        active = piece.filter(piece.column("active"))
+        by_class.update({c["values"]: c["counts"] for c in active.column("label").value_counts().to_pylist()})
+        valid += pc.sum(pc.equal(active.column("split"), Split.VALID.value)).as_py() or 0
+    return by_class, valid
 
 
 def _by_class(
-    plan: Mapping[str, Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]
+    plan: Mapping[str, Mapping[str, Any]], before: Mapping[str, int], touched: Sequence[Mapping[str, Any]]
 ) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
-    for row in rows:
-        action = _action(plan, row)
-        target = plan[row["sha256"]]["label"] if action == Action.RELABEL else row["label"]
-        for label in (row["label"], target):
-            found.setdefault(label, {"before": 0, "after": 0, "deleted": 0})
-        found[row["label"]]["before"] += 1
-        found[row["label"]]["deleted"] += action == Action.DELETE
-        found[target]["after"] += action != Action.DELETE
+    found = {label: {"before": n, "after": n, "deleted": 0} for label, n in before.items()}
+    for row in touched:
+        decision = plan[row["sha256"]]
+        if decision["action"] == Action.KEEP:
+            continue
+        found[row["label"]]["after"] -= 1
+        if decision["action"] == Action.DELETE:
+            found[row["label"]]["deleted"] += 1
+        else:
+            found.setdefault(decision["label"], {"before": 0, "after": 0, "deleted": 0})["after"] += 1
     return dict(sorted(found.items()))
 
 

@@ -121,22 +121,11 @@ def _read_facts(
             (ws.images, "images", _IMAGE),
             (ws.dataset(revision), "dataset", _ROW),
         ):
-            for row in _picked(path, schema, columns, wanted):
+            for row in manifests.picked(path, schema, columns, wanted):
                 found.setdefault(row["sha256"], {}).update(row)
     except ManifestError:
         return {}
     return found
-
-
-def _picked(path: Path, schema: str, columns: Sequence[str], wanted: frozenset[str]) -> Iterator[Row]:
-    """The wanted rows of a manifest of any length, read in pieces."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    names = pa.array(sorted(wanted), pa.string())
-    for piece in manifests.batches(path, schema, columns):
-        hits = pc.is_in(piece.column("sha256").cast(pa.string()), value_set=names)
-        yield from piece.filter(hits).to_pylist()
 
 
 def group_of(batch: Batch, sha: str) -> list[str]:
