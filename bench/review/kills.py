@@ -9,6 +9,7 @@ It prints how many kills there were, and what stands afterwards against what sho
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 import time
@@ -24,7 +25,8 @@ BEFORE = ("candidates.parquet", "batch.json")
 AFTER = ("000002.parquet", "applied.json")
 RETRAINING = ("weights.safetensors", "model.json", "model.onnx", "comparison.json", "report.html")
 VICTIMS = ("self", "runner", "prefect-server", "web")
-PATIENCE_S = 900.0
+OUT = Path(__file__).resolve().parents[1] / "out"
+PATIENCE_S = 420.0
 
 
 def main() -> None:
@@ -32,7 +34,11 @@ def main() -> None:
     for victim in sys.argv[1:] or VICTIMS:
         begin = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="kills-") as scratch:
-            found, wanted = _pass(victim, Path(scratch))
+            try:
+                found, wanted = _pass(victim, Path(scratch))
+            except BaseException:
+                shutil.copytree(scratch, OUT / f"kills-{victim}", dirs_exist_ok=True)  # what stood then
+                raise
         wrong += found != wanted
         verdict = "right" if found == wanted else f"WRONG, should be {wanted}"
         print(f"{victim}: {found} {verdict}, {time.monotonic() - begin:.0f} s", flush=True)
