@@ -19,8 +19,10 @@ from keepset.errors import ModelError
 from keepset.export.onnx import export_model, load_network
 from keepset.models import load_record
 from keepset.predict import Predictor, load, predict_files
+from keepset.predict.files import Row
 from keepset.predict.intake import Limits, Refused
 from keepset.predict.writers import write_csv, write_json_lines, write_parquet
+from keepset.reasons import ImageReason, ItemStatus
 from keepset.stages import SILENT
 from keepset.train.pixels_cache import PixelCache
 from keepset.workspace import Workspace
@@ -133,6 +135,15 @@ def test_writers_hold_every_row(served: tuple[Workspace, Predictor, list[str]], 
     table = pq.read_table(tmp_path / "out.parquet").to_pylist()
     assert dict(table[0]["probabilities"]) == rows[0].as_dict()["probabilities"]
     assert table[1]["probabilities"] is None
+
+
+def test_no_cell_of_the_table_runs_as_a_formula() -> None:
+    names = ["=1+1.jpg", "+a.jpg", "-a.jpg", "@a.jpg", " =a.jpg", "a  b.jpg"]
+    sheet = io.StringIO()
+    write_csv([Row(n, ItemStatus.FAILED, reason=ImageReason.NOT_AN_IMAGE, detail=n) for n in names], sheet)
+    read = list(csv.DictReader(io.StringIO(sheet.getvalue())))
+    assert [r["input"] for r in read] == [*(f"'{n}" for n in names[:-1]), names[-1]]
+    assert [r["detail"] for r in read] == [r["input"] for r in read]
 
 
 def test_the_distance_is_that_of_cleaning_and_noise_is_unfamiliar(tmp_path: Path) -> None:

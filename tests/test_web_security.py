@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import hmac
 import html
 import json
 import re
 import stat
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import quote
 
 import httpx
 import pytest
+from starlette.routing import Route
 
 from keepset.errors import WorkspaceError
 from keepset.review import Batch
+from keepset.web import pages, security
+from keepset.web.app import create_app
 from keepset.web.security import COOKIE
 from keepset.web.serve import serve
 from tests.review_fixtures import Case, edit_images, make_case
@@ -42,6 +49,51 @@ def test_another_bind_is_refused_without_a_token_and_the_token_file_is_private(c
     file = case.ws.root / "web-token"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert len(file.read_text()) > 24
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="asks Linux which address is listened on")
+def test_without_being_told_it_listens_on_loopback_alone_and_says_where(case: Case) -> None:
+    command = [sys.executable, "-m", "keepset", "web", "-w", str(case.ws.root), "--port", "0"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        said = re.search(r"Gallery: (http://127\.0\.0\.1:(\d+)) ", process.stderr.readline())
+        assert said is not None
+        assert httpx.get(said[1], trust_env=False).status_code == 200
+        rows = [r.split() for n in ("tcp", "tcp6") for r in Path(f"/proc/net/{n}").read_text().splitlines()]
+        port = f":{int(said[2]):04X}"
+        assert [r[1] for r in rows if r[1].endswith(port) and r[3] == "0A"] == [f"0100007F{port}"]
+        taken = [*command[:-1], said[2]]
+        second = subprocess.run(taken, capture_output=True, text=True, timeout=60, check=False)
+        assert (second.returncode, "--port" in second.stderr) == (2, True), second.stderr
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+def test_tokens_are_compared_in_constant_time(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever brings one, and however: every comparison is ``hmac.compare_digest`` of bytes."""
+    compared: list[tuple[bytes, bytes]] = []
+
+    def recorded(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return hmac.compare_digest(one, other)
+
+    monkeypatch.setattr(security, "hmac", SimpleNamespace(compare_digest=recorded))
+    with served(case.ws.root, "geheim") as url:
+        for given in (
+            {"params": {"token": "gehe\u00efm"}},
+            {"headers": {"cookie": f"{COOKIE}=wrong"}},
+            {"headers": {"authorization": "Bearer wrong"}},
+        ):
+            compared.clear()
+            assert httpx.get(url, trust_env=False, **given).status_code == 401  # type: ignore[arg-type]
+            assert compared
+            assert {other for _, other in compared} == {b"geheim"}
+        compared.clear()
+        right = {"authorization": "Bearer geheim"}
+        assert httpx.get(url, trust_env=False, headers=right).status_code == 200
+        assert (b"geheim", b"geheim") in compared
 
 
 def test_a_token_is_exchanged_once_for_a_strict_cookie(case: Case, batch: Batch) -> None:
@@ -83,6 +135,20 @@ def test_a_write_from_another_site_is_refused(
     assert batch.version == before
 
 
+def test_no_address_that_writes_takes_a_request_from_another_site(client: httpx.Client, case: Case) -> None:
+    """Of all routes there are, also of those that somebody adds."""
+    writes = [
+        (method, re.sub(r"{\w+(:\w+)?}", "x", route.path))
+        for route in create_app(case.ws.root).routes
+        if isinstance(route, Route)
+        for method in (route.methods or ()) - {"GET", "HEAD", "OPTIONS"}
+    ]
+    assert len(writes) >= 8
+    for method, path in writes:
+        for headers in ({"sec-fetch-site": "cross-site"}, {"origin": "http://evil.example"}):
+            assert client.request(method, path, headers=headers).status_code == 403, path
+
+
 def test_thumbs_come_by_hash_from_the_manifest_only(client: httpx.Client, case: Case, batch: Batch) -> None:
     sha = batch.candidates().rows()[0]["sha256"]
     answer = client.get(f"/thumbs/{sha}.jpg")
@@ -105,6 +171,44 @@ def test_every_answer_has_a_policy_without_inline_script(client: httpx.Client, b
     assert "<script>" not in page
     assert "onclick" not in page
     assert "style=" not in page
+
+
+def test_every_answer_is_hardened_refusals_too(client: httpx.Client, case: Case, batch: Batch) -> None:
+    sha = batch.candidates().rows()[0]["sha256"]
+    paths = [
+        "/",
+        "/static/gallery.js",
+        f"/thumbs/{sha}.jpg",
+        f"/pictures/{sha}.jpg",
+        "/thumbs/x.jpg",
+        "/api/x",
+    ]
+    answers = [client.get(p) for p in paths]
+    answers += [
+        client.get("/", headers={"host": "evil.example"}),
+        client.put("/"),
+        client.post("/x", content=b"y"),
+    ]
+    answers += [client.post("/", headers={"sec-fetch-site": "cross-site"}, content=b"x" * 5_000_000)]
+    assert {a.status_code for a in answers} >= {200, 403, 404, 405, 421}
+    for answer in answers:
+        assert answer.headers["x-content-type-options"] == "nosniff", answer.url
+        assert answer.headers["x-frame-options"] == "DENY"
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert "access-control-allow-origin" not in answer.headers
+
+
+def test_every_template_is_html_and_escapes() -> None:
+    environment = pages._templates()
+    names = environment.list_templates()
+    assert "batch.html" in names
+    assert [n for n in names if not n.endswith(".html")] == []
+    assert environment.autoescape is True
+    for name in names:
+        source, _, _ = environment.loader.get_source(environment, name)
+        assert "|safe" not in source.replace(" ", ""), name
+        assert "autoescape" not in source, name
 
 
 def test_bodies_are_capped_with_and_without_a_length(client: httpx.Client, batch: Batch) -> None:

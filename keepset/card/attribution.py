@@ -15,7 +15,7 @@ from keepset.files import atomic_path
 from keepset.manifests import Manifest
 from keepset.workspace import Workspace
 
-__all__ = ["COLUMNS", "plain_cell", "rows", "write"]
+__all__ = ["COLUMNS", "no_formula", "plain_cell", "rows", "write"]
 
 COLUMNS = (
     "sha256", "label", "split", "title", "creator", "license", "license_url", "landing_page", "source", "source_url",
@@ -56,5 +56,9 @@ def write(path: Path, found: Iterator[Mapping[str, Any]]) -> int:
 
 def plain_cell(text: str) -> str:
     """One line, which no spreadsheet takes for a formula (https://owasp.org/www-community/attacks/CSV_Injection)."""
-    line = " ".join(text.split())
-    return f"'{line}" if line.startswith(_FORMULA) else line
+    return no_formula(" ".join(text.split()))
+
+
+def no_formula(text: str) -> str:
+    """The text, behind an apostrophe if a spreadsheet would run it."""
+    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text

@@ -173,7 +173,7 @@ def web(
     from keepset.workspace import Workspace
 
     s = settings()
-    root = Workspace.open(workspace or s.workspace).root
+    root = Workspace.open(workspace_or_default(workspace)).root
     serve(root, host or s.host, s.web_port if port is None else port, s.token)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from keepset.card.attribution import no_formula
 from keepset.files import atomic_path
 from keepset.predict.files import Row
 
@@ -29,11 +30,11 @@ def write_json_lines(rows: Iterable[Row], out: TextIO) -> None:
 
 
 def write_csv(rows: Iterable[Row], out: TextIO) -> None:
-    """The flat columns, and ``probabilities`` as JSON."""
+    """The flat columns, and ``probabilities`` as JSON. A name that a spreadsheet would run is behind an apostrophe."""
     table = csv.DictWriter(out, [*_FLAT, "probabilities"], lineterminator="\n")
     table.writeheader()
     for row in rows:
-        flat = row.as_dict()
+        flat = {k: no_formula(v) if isinstance(v, str) else v for k, v in row.as_dict().items()}
         table.writerow(flat | {"probabilities": json.dumps(flat["probabilities"], ensure_ascii=False)})
 
 

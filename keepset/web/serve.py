@@ -5,17 +5,19 @@ from __future__ import annotations
 import ipaddress
 import os
 import secrets
+import socket
 from pathlib import Path
 
 from keepset.cli import output
-from keepset.errors import WorkspaceError
+from keepset.errors import ConfigError, WorkspaceError
 from keepset.storage import scratch
 
 __all__ = ["serve"]
 
 
 def serve(workspace: Path, host: str, port: int, token: str = "") -> None:
-    """Serve until interrupted. Raises ``WorkspaceError`` for a bind beyond loopback without a token."""
+    """Serve until interrupted; port 0 takes a free one. Raises ``WorkspaceError`` for a bind beyond loopback without
+    a token, and ``ConfigError`` for an address or port that cannot be had."""
     import uvicorn
 
     from keepset.predict.heap import keep_small
@@ -34,10 +36,22 @@ def serve(workspace: Path, host: str, port: int, token: str = "") -> None:
         if loopback
         else create_app(workspace, token=token, hosts=frozenset())
     )
-    server = uvicorn.Server(uvicorn.Config(app, host=host, port=port, log_level="warning", access_log=False))
-    shown = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104 - only compared
+    bound = _bound(host, port)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+    name = "127.0.0.1" if host == "0.0.0.0" else f"[{host}]" if ":" in host else host  # noqa: S104 - only compared
+    shown = f"http://{name}:{bound.getsockname()[1]}"
     output.say(f"Gallery: {shown}{'/?token=...' if token else ''}   (Ctrl-C stops it)")
-    server.run()
+    server.run(sockets=[bound])
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except (OSError, OverflowError) as e:
+        raise ConfigError(
+            f"The gallery cannot have {host}, port {port}: {e}.",
+            "Choose another with --port (0 takes a free one), or look whether a gallery runs there already.",
+        ) from e
 
 
 def _is_loopback(host: str) -> bool:
