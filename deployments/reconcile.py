@@ -22,7 +22,7 @@ from keepset.review import BatchStatus, list_batches
 from keepset.waiting import apply_decision, expire, run_id_of, wait_for, wake
 from keepset.workspace import Workspace
 
-__all__ = ["known_workspaces", "reconcile", "revive", "settle_batches"]
+__all__ = ["GRACE_S", "known_workspaces", "reconcile", "revive", "settle_batches"]
 
 GRACE_S = 60.0
 """What is younger than this is left to the run that made it, and to the event that it emits."""
@@ -81,12 +81,13 @@ def _started(prefect: Orchestrator, run: FlowRun | None, what_for: str) -> Itera
 
 
 def _retraining(ws: Workspace, prefect: Orchestrator) -> Iterator[str]:
-    """A revision that an approval made is trained on, compared with the model in use, and reported."""
+    """A revision that an approval, or a restoration, made is trained on, compared with the model in use, and reported."""
     revision = (ws.revisions() or [0])[-1]
     if not revision:
         return
     header = manifests.read_header(ws.dataset(revision))
-    if not str(header.extra.get("cause", "")).startswith("batch:") or _is_learnt(ws, header):
+    cause = str(header.extra.get("cause", ""))
+    if not cause.startswith(("batch:", "restore:")) or _is_learnt(ws, header):
         return
     age = time.time() - ws.dataset(revision).stat().st_mtime
     if 0 <= age < GRACE_S or any(_is_of(ws, "retrain", r) for r in prefect.runs(GOING)):

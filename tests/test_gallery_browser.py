@@ -72,6 +72,8 @@ def test_a_batch_by_keyboard(browser: Any, case: Case) -> None:  # noqa: F811
         page.keyboard.press("Control+Enter")
         page.wait_for_url("**/submit")
         page.fill("input[name=who]", "Ada")
+        page.keyboard.press("Enter")  # approves nothing
+        assert load_batch(case.ws, batch.id).approval() is None
         if page.locator("input[name=confirm]").count():
             page.check("input[name=confirm]")
         page.click("button[value=approve]")
@@ -206,7 +208,9 @@ def test_zoom_compare_and_typing_a_class(browser: Any, tmp_path: Path) -> None:
         assert page.locator("#zoom").is_visible()
         page.keyboard.press("l")
         assert shas[2] in page.locator("#zoom img").get_attribute("src")
+        assert "Not marked; suggested" in page.inner_text("#zoom-mark")
         _press(page, "x")
+        assert page.inner_text("#zoom-mark") == "Marked: delete"
         page.keyboard.press(" ")
         assert page.locator("#zoom").is_hidden()
         assert batch.marks()[shas[2]].action == Action.DELETE

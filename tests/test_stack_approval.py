@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
 
-from deployments.reconcile import settle_batches
+from deployments.reconcile import GRACE_S, settle_batches
+from keepset.clean import restore
 from keepset.errors import ReviewError
+from keepset.models import list_models
 from keepset.orchestrator import FlowRun
 from keepset.review import Batch, BatchStatus, load_batch, reopen, submit
 from keepset.waiting import notify_decision, run_id_of, wake
@@ -118,6 +122,13 @@ def test_approving_on_the_command_line_retrains_once_though_the_event_comes_twic
     assert stack.ws.revisions() == [1, 2]
     assert len(models(stack.ws)) == 2  # the first one, and one retrained
 
+    restore(
+        stack.ws, batch.id, who="bob"
+    )  # undone after its retraining: what stands then is trained on by itself
+    _age(stack.ws.dataset(3))
+    wait_for(lambda: len(models(stack.ws)) == 3, "the retraining on what was restored")
+    assert {m.dataset_revision for m in list_models(stack.ws)} == {1, 2, 3}
+
 
 @pytest.mark.parametrize("decided", ["while nothing runs", "after the restart"])
 def test_kill_9_of_everything_while_a_batch_waits(tmp_path: Path, decided: str) -> None:
@@ -193,6 +204,11 @@ def test_a_reopened_batch_has_a_run_that_waits_for_it(stack: Running, tmp_path: 
     assert (
         len([r for r in runs if r["name"].startswith("review ")]) == 3
     )  # asked again and again, one an opening
+
+
+def _age(path: Path) -> None:
+    """As if it had been written before the time that the stack leaves to the event."""
+    os.utime(path, (time.time() - 2 * GRACE_S,) * 2)
 
 
 def _let_expire(batch: Batch) -> None:

@@ -22,7 +22,10 @@ BatchArgument = Annotated[
 NoteOption = Annotated[str, typer.Option("--note", help="Why; goes into the audit log.")]
 
 group = typer.Typer(
-    help="Cleaning batches: propose (no subcommand), list, show, approve, reject, undo ...",
+    help="Cleaning batches: propose (no subcommand), list, show, approve, reject, undo ...\n\n"
+    "`keepset review` opens a batch of what is likely wrong; look at it in the gallery "
+    "(`keepset web`) or with `review show`, then approve, reject or send it back. Only an approval "
+    "changes the data set; `keepset restore --batch` undoes it.",
     invoke_without_command=True,
 )
 
@@ -135,7 +138,10 @@ def approve(
         ),
     ] = False,
     keep: Annotated[
-        list[str] | None, typer.Option("--keep", help="Image (sha256) to keep in any case.")
+        list[str] | None,
+        typer.Option(
+            "--keep", help="Image to keep in any case: 8 digits of its sha256, or more. Repeatable."
+        ),
     ] = None,
     confirm: Annotated[bool, typer.Option("--confirm", help="Tick the guards on large deletions.")] = False,
     retrain: Annotated[
@@ -145,7 +151,11 @@ def approve(
     note: NoteOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Approve a batch: a new data-set revision follows, then a retrained model is compared with the old one."""
+    """Approve a batch: a new data-set revision follows, then a retrained model is compared with the old one.
+
+    What was marked in the gallery is done; what was not stays, or is done as suggested with --suggested. Where a stack
+    runs (`keepset up`), the Prefect run that waits for the batch goes on; else it is done here and now.
+    """
     ws, cfg = open_workspace(workspace)
     undecided = "suggested" if suggested else "keep"
     options = {"undecided": undecided, "keep": tuple(keep or ()), "confirm": confirm}
@@ -255,11 +265,18 @@ def clean(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> Non
 
 
 def restore(
-    images: Annotated[list[str] | None, typer.Argument(help="Images (sha256) to bring back.")] = None,
+    images: Annotated[
+        list[str] | None,
+        typer.Argument(help="Images to bring back: 8 digits of the sha256, or more.", show_default=False),
+    ] = None,
     batch: Annotated[str, typer.Option("--batch", help="Undo everything this applied batch changed.")] = "",
     workspace: WorkspaceOption = None, who: WhoOption = "", note: NoteOption = "", as_json: JsonOption = False,
 ) -> None:  # fmt: skip
-    """Undo deletions and relabellings by a new revision; nothing was ever removed from disk."""
+    """Undo deletions and relabellings by a new revision: of images by name, or of a whole batch.
+
+    What a later decision changed again is left alone, and a purged picture cannot come back. The model in use stays
+    until a model of the restored revision is trained, and is not worse.
+    """
     from keepset.clean import restore as bring_back
     from keepset.errors import ReviewError
 
@@ -267,7 +284,10 @@ def restore(
         raise ReviewError("Nothing to restore was named.", "Give images (sha256), or --batch ID.")
     ws, _ = open_workspace(workspace)
     what: Any = batch or list(images or ())
-    output.results([bring_back(ws, what, who=who_or_default(who), why=note)], as_json=as_json)
+    done = bring_back(ws, what, who=who_or_default(who), why=note)
+    output.results([done], as_json=as_json)
+    if done.changed and not as_json:
+        print(f"A running stack trains on it within minutes; without one: keepset train -w {ws.root}")
 
 
 def purge(
@@ -275,12 +295,18 @@ def purge(
     yes: Annotated[bool, typer.Option("--yes", help="Really delete; without it this is a dry run.")] = False,
     who: WhoOption = "", as_json: JsonOption = False,
 ) -> None:  # fmt: skip
-    """Delete the files of images that approved batches took out. The only command that deletes pictures."""
+    """Delete the files of images that approved batches took out. The only command that deletes pictures.
+
+    Without --yes it only counts them. Their rows stay, with their sources; the pictures cannot be restored afterwards.
+    """
     from keepset.clean import purge as unlink
 
     ws, _ = open_workspace(workspace)
     name = who_or_default(who) if yes else who
-    output.results([unlink(ws, who=name, dry_run=not yes)], as_json=as_json)
+    done = unlink(ws, who=name, dry_run=not yes)
+    output.results([done], as_json=as_json)
+    if not yes and done.summary["images"] and not as_json:
+        print("With --yes they are deleted, for good.")
 
 
 def _batch(ws: Workspace, batch_id: str | None) -> Batch:
@@ -313,9 +339,17 @@ def _notify(ws: Workspace, batch: Batch) -> bool:
 
 
 def _report(batch: Batch, taken_up: bool, as_json: bool) -> None:
+    from keepset.review import BatchStatus
+
     if as_json:
         output.document(
             {"ok": True, "batch": batch.id, "status": str(batch.status), "flow_run_resumed": taken_up}
         )
         return
-    print(f"{batch.id} is {batch.status}." + (" The waiting Prefect run goes on." if taken_up else ""))
+    next_step = {
+        BatchStatus.APPROVED: "`keepset clean` applies it.",
+        BatchStatus.SENT_BACK: f"`keepset review reopen {batch.id}` takes it up again.",
+        BatchStatus.REJECTED: "Nothing changes.",
+    }.get(batch.status, "")
+    words = "The waiting Prefect run goes on." if taken_up else next_step
+    print(f"{batch.id} is {str(batch.status).replace('_', ' ')}. {words}".rstrip())

@@ -64,7 +64,7 @@ def oddities(evidence: Evidence) -> Iterator[Finding]:
     for check in CHECKS:
         found = [(sha, image) for sha, image in images if check.fails(image)]
         for sha, image in _unless_common(found, len(images)):
-            words = check.words.format(value=image[check.column])
+            words = check.words.format(value=image[check.column] + 0.0)  # older manifests hold -0.0
             yield from _fresh(evidence, Finding(sha, check.reason, check.score, Action.DELETE, None, words))
     yield from _odd_sizes(evidence, images)
 

@@ -18,7 +18,7 @@ def quality(grey: Image.Image) -> dict[str, float]:
         "brightness": mean / 255,
         "contrast": float(np.sqrt(share @ (_LEVELS - mean) ** 2)) / 255,
         "sharpness": _sharpness(np.asarray(grey, dtype=np.int16)),
-        "entropy": float(-(used * np.log2(used)).sum()),
+        "entropy": 0.0 - float((used * np.log2(used)).sum()),
     }
 
 

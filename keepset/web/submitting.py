@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from keepset.errors import NeedsConfirmation, ReviewError
 from keepset.reasons import Action
-from keepset.review import BatchStatus, guards, load_batch, preview, reopen, submit
+from keepset.review import BatchStatus, load_batch, preview, reopen, submit
 from keepset.settings import settings
 from keepset.web.cards import rows
 from keepset.web.marking import reviewer
@@ -28,12 +28,12 @@ def show(ws: Workspace, request: Request, trouble: str = "", status: int = 200) 
     counts = {str(a): sum(m.action == a for m in marks.values()) for a in Action}
     rest = [r for r in rows(batch) if r["sha256"] not in marks]
     suggested = {str(a): sum(r["suggestion"] == a for r in rest) for a in Action}
-    both = {u: guards(batch, undecided=u) for u in ("keep", "suggested")}
-    found = both.get(undecided, both["keep"])
+    marked, all_done = (preview(batch, undecided=u) for u in ("keep", "suggested"))
+    found = all_done.guards if undecided == "suggested" else marked.guards
     return page(
         "submit.html", ws, status, batch=batch, counts=counts, rest=len(rest), suggested=suggested, guards=found,
-        all_guards=list(dict.fromkeys([*found, *both["suggested"]])), undecided=undecided, trouble=trouble,
-        preview=preview(batch), open=batch.status == BatchStatus.OPEN, version=batch.version,
+        all_guards=list(dict.fromkeys([*found, *all_done.guards])), undecided=undecided, trouble=trouble,
+        preview=marked, all_done=all_done, open=batch.status == BatchStatus.OPEN, version=batch.version,
         who=unquote(request.cookies.get("keepset_who", "")) or settings().reviewer,
     )  # fmt: skip
 

@@ -66,6 +66,7 @@
       other.checked = !!typed;
       card.querySelector(".to").value = typed ? m.label : "";
     }
+    if ($("zoom").open && card === cards[at]) zoomMark(card);
   }
   function told(found) {
     version = found.version;
@@ -161,8 +162,16 @@
     const dialog = $("zoom"), img = dialog.querySelector("img");
     img.src = card.querySelector(".pic").href;
     img.alt = card.querySelector("img").alt;
-    $("zoom-words").textContent = `${card.querySelector(".labels").innerText} · ${card.querySelector(".why").innerText}`;
+    $("zoom-words").textContent = `${Number(card.dataset.rank) + 1}: ${card.querySelector(".labels").innerText} · ${card.querySelector(".why").innerText}`;
+    zoomMark(card);
     if (!dialog.open) dialog.showModal();
+  }
+  function zoomMark(card) {
+    const { action, relabel, suggestion, suggestedLabel } = card.dataset;
+    $("zoom-mark").dataset.action = action;
+    $("zoom-mark").textContent = action
+      ? `Marked: ${action}${relabel ? ` to ${relabel}` : ""}`
+      : `Not marked; suggested: ${suggestion}${suggestedLabel ? ` to ${suggestedLabel}` : ""}`;
   }
   function compare() {
     const link = at >= 0 && cards[at].querySelector("a.compare");
