@@ -33,13 +33,13 @@ import shutil
 import subprocess
 import tempfile
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
 from bench.review.repair import Repair, repaired
-from bench.review.sets import CHECKOUT, Built, Condition, built, conditions, pictures, planted, write
+from bench.review.sets import CHECKOUT, Built, Condition, Rows, built, conditions, pictures, planted, write
 from bench.review.tables import Result, line, page
 from keepset import manifests
 from keepset.config import RunConfig
@@ -54,15 +54,15 @@ def main() -> None:
     results = _known(file)
     places = {name: b for name in args.sets.split(",") if (b := _built(name, args)) is not None}
     begin = time.monotonic()
-    for condition in conditions(list(places), args.seeds):
-        fastai = args.fastai if condition.seed == 0 else ""
-        there = results.get(condition)
-        if there and ("fastai" in there.looks or not fastai):
-            continue  # measured before
+    for condition, by_fastai in _to_do(results, list(places), args):
         if time.monotonic() - begin > args.minutes * 60:
             print("time is up; run it again to go on")
             break
-        results[condition] = _measured(places[condition.data], condition, fastai)
+        place = places[condition.data]
+        if by_fastai:
+            results[condition] = _with_fastai(place, results[condition], args.fastai)
+        else:
+            results[condition] = _measured(place, condition)
         _append(file, results[condition])
         print(line([results[condition]]), flush=True)
     text = page(list(results.values()), args.epochs)
@@ -83,6 +83,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=1e9, help="end after the result that reaches this")
     parser.add_argument("--out", default="")
     return parser.parse_args()
+
+
+def _to_do(
+    results: dict[Condition, Result], sets: list[str], args: argparse.Namespace
+) -> list[tuple[Condition, bool]]:
+    """What was not measured before: all of ours first (a minute each), then fastai's (some minutes each)."""
+    every = list(conditions(sets, args.seeds))
+    ours = [(c, False) for c in every if c not in results]
+    known = {c for c, r in results.items() if "fastai" in r.looks}
+    return ours + [(c, True) for c in every if args.fastai and c.seed == 0 and c not in known]
 
 
 def _known(file: Path) -> dict[Condition, Result]:
@@ -107,7 +117,7 @@ def _built(name: str, args: argparse.Namespace) -> Built | None:
     return built(name, source, base / "workspace", args.epochs) if source else None
 
 
-def _measured(place: Built, condition: Condition, fastai: str) -> Result:
+def _measured(place: Built, condition: Condition) -> Result:
     """On a copy of the set's workspace: wrong labels, a model, the rankings, and the repair."""
     from sklearn.metrics import average_precision_score
 
@@ -121,8 +131,6 @@ def _measured(place: Built, condition: Condition, fastai: str) -> Result:
         write(ws, rows)
         train(ws, place.config)
         shas, scores = _rankings(ws, place.config)
-        if fastai:
-            scores["fastai"] = _by_fastai(ws, shas, fastai, scratch)
         repair = repaired(Built(ws, place.config, place.clean), wrong, scratch)
     bad = np.array([s in wrong for s in shas])
     return Result(
@@ -131,6 +139,25 @@ def _measured(place: Built, condition: Condition, fastai: str) -> Result:
         looks={k: _looks(bad, v) for k, v in scores.items()}, repair=repair,
         seconds=time.monotonic() - begin,
     )  # fmt: skip
+
+
+def _with_fastai(place: Built, result: Result, python: str) -> Result:
+    """The same wrong labels, the same images, ranked by fastai."""
+    from sklearn.metrics import average_precision_score
+
+    begin = time.monotonic()
+    rows, wrong = planted(place.clean, place.config.labels, result.condition)
+    active = [r for r in rows if r["active"]]
+    with tempfile.TemporaryDirectory(prefix="planted-") as folder:
+        score = _by_fastai(place.ws, active, python, Path(folder))
+    bad = np.array([r["sha256"] in wrong for r in active])
+    assert (len(bad), int(bad.sum())) == (result.images, result.errors)
+    return replace(
+        result,
+        precision=result.precision | {"fastai": float(average_precision_score(bad, score))},
+        looks=result.looks | {"fastai": _looks(bad, score)},
+        seconds=result.seconds + time.monotonic() - begin,
+    )
 
 
 def _rankings(ws: Workspace, config: RunConfig) -> tuple[list[str], dict[str, np.ndarray]]:
@@ -147,25 +174,24 @@ def _rankings(ws: Workspace, config: RunConfig) -> tuple[list[str], dict[str, np
     return ours.sha256, {"keepset": ours.score, "cleanlab": ours.cv, "ridge": ours.ridge, "rule": loss}
 
 
-def _by_fastai(ws: Workspace, shas: list[str], python: str, scratch: Path) -> np.ndarray:
-    """The losses that fastai's own cleaner sorts by, after its own training, in the order of ``shas``."""
+def _by_fastai(ws: Workspace, rows: Rows, python: str, scratch: Path) -> np.ndarray:
+    """The losses that fastai's own cleaner sorts by, after its own training, in the order of ``rows``."""
     import torch
 
     from keepset.train.weights import create_network
 
-    rows = {r["sha256"]: r for r in ws.current_dataset().rows()}
     table, weights, out = (scratch / n for n in ("rows.csv", "weights.pt", "losses.csv"))
     with table.open("w", newline="") as f:
         writer = csv.writer(f)
         writer.writerow(["path", "label", "valid"])
-        writer.writerows([ws.blob(s), rows[s]["label"], int(rows[s]["split"] == "valid")] for s in shas)
+        writer.writerows([ws.blob(r["sha256"]), r["label"], int(r["split"] == "valid")] for r in rows)
     state = create_network("tf_efficientnet_lite0", 2, "packaged").state_dict()
     torch.save({k: v for k, v in state.items() if not k.startswith("classifier")}, weights)
     script = Path(__file__).with_name("fastai_cleaner.py")
     subprocess.run([python, script, table, weights, out], check=True)
     with out.open(newline="") as f:
         loss = {Path(r["path"]).name: float(r["loss"]) for r in csv.DictReader(f)}
-    return np.array([loss[s] for s in shas])
+    return np.array([loss[r["sha256"]] for r in rows])
 
 
 def _looks(bad: np.ndarray, score: np.ndarray, share: float = 0.9) -> int:

@@ -85,6 +85,7 @@ def built(name: str, source: Path, root: Path, epochs: int) -> Built:
     """Fill ``root`` by the product's own stages; what stands there already is not done again."""
     from keepset.engine import Engine
     from keepset.pipeline import build
+    from keepset.train import train
 
     classes = {d.name: {"folders": [str(d)]} for d in sorted(source.iterdir()) if d.is_dir()}
     facts = {"name": name, "seed": 1, "classes": classes, "train": {"epochs": epochs}}
@@ -93,6 +94,7 @@ def built(name: str, source: Path, root: Path, epochs: int) -> Built:
     ws.save_config(config)
     for result in build(ws, config, engine=Engine.of_this_machine()):
         print(f"{name}: {result.message}", flush=True)
+    train(ws, config)  # fills the cache of features, which every condition then copies
     rows = manifests.read(ws.dataset(1), "dataset").rows()
     return Built(ws, config, [r | {"active": r["dup_of"] is None and not r["other_labels"]} for r in rows])
 
