@@ -282,7 +282,11 @@ def test_a_kill_leaves_nothing_that_looks_finished(mixed: Mixed, tmp_path: Path)
         "from keepset.export.dataset import *\n"
         "export_dataset(Workspace.open(Path(sys.argv[1])), Format.CSV, Path(sys.argv[2]))"
     )
-    process = subprocess.Popen([sys.executable, "-c", code, str(mixed.ws.root), str(tmp_path / "out")])
+    (temp := tmp_path / "temp").mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(mixed.ws.root), str(tmp_path / "out")],
+        env=os.environ | {"TMPDIR": str(temp)},
+    )
     part = tmp_path / ".out.keepset-part" / "images"
     until = time.monotonic() + 60
     while not (part.is_dir() and any(part.iterdir())):
@@ -293,10 +297,11 @@ def test_a_kill_leaves_nothing_that_looks_finished(mixed: Mixed, tmp_path: Path)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert _tree(tmp_path / "out") == before
+    assert list(temp.iterdir()) == []
     blob.unlink()
     blob.write_bytes(mixed.files[one])
     assert export(mixed, Format.CSV, tmp_path / "out").changed
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "ws"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "temp", "ws"]
 
 
 def test_killed_between_the_two_renames(mixed: Mixed, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -58,10 +57,7 @@ def export_dataset(
     """
     options, to = options or Options(), to.expanduser().resolve()
     _apart(ws, to)
-    with (
-        tempfile.TemporaryDirectory(prefix="keepset-export-") as scratch,
-        Selection(ws, options.wanted, Path(scratch) / "rows.sqlite") as chosen,
-    ):
+    with Selection(ws, options.wanted) as chosen:
         facts = _facts(ws, form, chosen, options)
         if there := standing(to, facts["fingerprint"]):
             return _result(to, there, changed=False)

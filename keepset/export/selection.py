@@ -1,7 +1,7 @@
 """Which pictures an export holds, in which order, and what is left out of it.
 
-The data set and the facts of its images are joined in a temporary SQLite file, so that memory does not grow with
-their number. The order is that of the sha256: the same every time, and as good as shuffled for who reads in order.
+The data set and the facts of its images are joined in a temporary SQLite database, so that memory does not grow with
+their number; its file has no name, so that a kill leaves none behind. The order is that of the sha256: the same every time, and as good as shuffled for who reads in order.
 """
 
 from __future__ import annotations
@@ -65,16 +65,16 @@ _IS_COPY = "d.dup_kind = 'exact' AND EXISTS (SELECT 1 FROM d AS o WHERE o.sha256
 
 
 class Selection:
-    """``with Selection(ws, wanted, file) as chosen``; ``file`` is where the join is kept meanwhile.
+    """``with Selection(ws, wanted) as chosen``.
 
     Raises ``ManifestMissing`` if there is no data set, ``ConfigError`` if there is no such revision, ``StageError``
     if nothing is left to export.
     """
 
-    def __init__(self, ws: Workspace, wanted: Wanted, file: Path) -> None:
+    def __init__(self, ws: Workspace, wanted: Wanted) -> None:
         self.ws, self.wanted = ws, wanted
         self.revision = find_revision(ws, wanted.revision)
-        self.db = sqlite3.connect(file, isolation_level=None)
+        self.db = sqlite3.connect("", isolation_level=None)  # on disk, and unlinked once it is open
         try:
             self._join()
         except BaseException:
