@@ -40,7 +40,8 @@ def test_a_model_of_spoilt_labels_is_refused_and_the_old_one_stays_in_use(tmp_pa
     first, _ = _learn(ws, config)
     assert ws.promoted() == first
 
-    _relabel(ws, lambda r: "boat" if r["label"] == "apple" else r["label"], "batch:spoilt")
+    swapped = {"apple": "boat", "boat": "apple"}
+    _relabel(ws, lambda r: swapped.get(r["label"], r["label"]), "batch:spoilt")
     spoilt, compared = _learn(ws, config)
     assert (compared["before"], compared["promote"]) == (first, False)
     assert compared["broken"] > compared["fixed"]
