@@ -14,7 +14,7 @@ from PIL import Image
 
 from keepset.files import write_bytes
 from keepset.reasons import Action
-from keepset.review import Batch, Mark, load_batch, mark
+from keepset.review import Batch, Mark, load_batch, mark, submit
 from keepset.web.cards import PAGE
 from keepset.web.pictures import holds
 from tests.review_fixtures import edit_images, make_case
@@ -138,6 +138,19 @@ def test_copies_stand_side_by_side_with_what_differs(tmp_path: Path) -> None:
         assert {s: str(m.action) for s, m in batch.marks().items()} == {one: "keep", two: "delete"}
         assert c.get(f"{HERE}/compare/{'f' * 64}").status_code == 404
         assert c.get(HERE + "/compare/..%2f..%2fetc").status_code == 404
+
+
+def test_a_decided_batch_shows_what_was_done_to_each_picture(tmp_path: Path) -> None:
+    case = make_case(tmp_path)
+    batch = case.open_batch()
+    first, second, *_ = batch.candidates().rows()
+    mark(batch, [Mark(first["sha256"], Action.DELETE)], who="ann")
+    submit(batch, "approve", who="ann", undecided="suggested", confirm=True)
+    with served(case.ws.root) as url:
+        page = httpx.get(f"{url}/batches/{batch.id}", trust_env=False).text
+    assert "delete · ann" in page
+    assert f"relabel to {second['suggested_label']} · as suggested" in page
+    assert "left as it was" not in page
 
 
 def test_a_picture_to_zoom_is_large_upright_and_new(tmp_path: Path) -> None:

@@ -93,35 +93,33 @@ def show(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Rows to show.")] = 30,
     as_json: JsonOption = False,
 ) -> None:
-    """A batch's candidates with the reason for each, and what is marked so far."""
+    """A batch's candidates with the reason for each, and what is marked so far, or was decided."""
+    from keepset.review import BatchStatus, guards
+
     ws, _ = open_workspace(workspace)
     found = _batch(ws, batch)
-    rows, marks = found.candidates().rows(), found.marks()
+    rows, marks, approval = found.candidates().rows(), found.marks(), found.approval()
     if as_json:
         marked = {sha: {"action": str(m.action), "label": m.label} for sha, m in marks.items()}
         output.document({"ok": True, **_summary(found), "rows": rows, "marks": marked})
         return
+    decided = {s: (d["action"], d["label"]) for s, d in approval.decisions.items()} if approval else {}
+    done = decided or {s: (str(m.action), m.label) for s, m in marks.items()}
     shown = [
         (r["rank"] + 1, r["sha256"][:12], f"{r['label']} → {r['predicted']}", f"{r['probability']:.2f}",
          _suggestion(r["suggestion"], r["suggested_label"]),
-         _suggestion(str(m.action), m.label) if (m := marks.get(r["sha256"])) else "", r["explanation"])
+         _suggestion(*done[r["sha256"]]) if r["sha256"] in done else "", r["explanation"])
         for r in rows[:limit]
     ]  # fmt: skip
     output.table(
         f"{found.id}: {found.status}, {len(rows)} candidates, {len(marks)} marked",
-        ["#", "image", "given → predicted", "prob.", "suggested", "marked", "why"],
+        ["#", "image", "given → predicted", "prob.", "suggested", "decided" if decided else "marked", "why"],
         shown,
     )
     if len(rows) > limit:
         print(f"... and {len(rows) - limit} more (--limit, or the gallery: keepset web)")
-    for guard in found_guards(found):
+    for guard in guards(found) if found.status == BatchStatus.OPEN else ():
         print(f"Needs a tick (--confirm): {guard}")
-
-
-def found_guards(batch: Batch) -> list[str]:
-    from keepset.review import guards
-
-    return guards(batch)
 
 
 def _suggestion(action: str, label: str | None) -> str:

@@ -62,14 +62,15 @@ def _batch(ws: Workspace, request: Request) -> Response:
     batch = load_batch(ws, request.path_params["batch_id"])
     marks = batch.marks()
     shown = page_of(batch, request.query_params, marks)
-    status = batch.status
+    status, approval = batch.status, batch.approval()
     back = urlencode({**shown.filters, "page": shown.number})
     found: dict[str, Any] = {
         "batch": batch, "status": str(status), "open": status == BatchStatus.OPEN, "marks": marks, "shown": shown,
         "back": back, "filters": urlencode(shown.filters), "total": len(rows(batch)), "images": facts(batch),
         "labels": batch.record.labels, "few": FEW, "reasons": sorted(batch.record.counts),
         "splits": sorted({r["split"] for r in rows(batch)}), "advice": stop_rule(ws),
-        "notice": request.query_params.get("notice", ""), "approval": batch.approval(),
+        "notice": request.query_params.get("notice", ""), "approval": approval,
+        "decided": approval.decisions if approval else {},
         "progress": batch.progress(), "version": batch.version, "events": batch.events()[-200:][::-1],
     }  # fmt: skip
     return page("batch.html", ws, **found)
