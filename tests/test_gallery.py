@@ -151,6 +151,20 @@ def test_a_decided_batch_shows_what_was_done_to_each_picture(tmp_path: Path) -> 
     assert "delete · ann" in page
     assert f"relabel to {second['suggested_label']} · as suggested" in page
     assert "left as it was" not in page
+    assert "to go" not in page
+
+
+def test_a_submit_from_a_stale_tab_is_shown_the_difference(tmp_path: Path) -> None:
+    case = make_case(tmp_path)
+    batch = case.open_batch()
+    sha = batch.candidates().rows()[0]["sha256"]
+    form = {"decision": "approve", "who": "ann", "version": str(batch.version)}
+    mark(batch, [Mark(sha, Action.DELETE)], who="bob")
+    with served(case.ws.root) as url:
+        answer = httpx.post(f"{url}/batches/{batch.id}/submit", data=form, trust_env=False)
+    assert answer.status_code == 409
+    assert f"{sha[:8]}</a>: bob delete" in answer.text
+    assert batch.approval() is None
 
 
 def test_a_picture_to_zoom_is_large_upright_and_new(tmp_path: Path) -> None:

@@ -191,7 +191,7 @@ def _refuse_stale(batch: Batch, version: int) -> None:
     changed = changes_since(batch, version)
     if changed:
         raise StaleBatch(
-            f"{len(changed)} marks in {batch.id} changed since you looked; nothing was decided.",
+            f"{len(changed)} mark{'s' * (len(changed) != 1)} in {batch.id} changed since you looked; nothing was decided.",
             "Look at the difference, then submit again.",
             difference(batch.events(), changed, {}),
         )

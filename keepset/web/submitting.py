@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
 from urllib.parse import quote, unquote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from keepset.errors import NeedsConfirmation, ReviewError
+from keepset.errors import NeedsConfirmation, ReviewError, StaleBatch
 from keepset.reasons import Action
 from keepset.review import BatchStatus, load_batch, preview, reopen, submit
 from keepset.settings import settings
@@ -20,8 +22,10 @@ from keepset.workspace import Workspace
 __all__ = ["decide", "open_again", "show"]
 
 
-def show(ws: Workspace, request: Request, trouble: str = "", status: int = 200) -> Response:
-    """What an approval would do now, and what needs a tick."""
+def show(
+    ws: Workspace, request: Request, trouble: str = "", status: int = 200, difference: Sequence[Any] = ()
+) -> Response:
+    """What an approval would do now, and what needs a tick; ``difference``: what changed since somebody looked."""
     batch = load_batch(ws, request.path_params["batch_id"])
     undecided = request.query_params.get("undecided", "keep")
     marks = batch.marks()
@@ -33,6 +37,7 @@ def show(ws: Workspace, request: Request, trouble: str = "", status: int = 200) 
     return page(
         "submit.html", ws, status, batch=batch, counts=counts, rest=len(rest), suggested=suggested, guards=found,
         all_guards=list(dict.fromkeys([*found, *all_done.guards])), undecided=undecided, trouble=trouble,
+        difference=difference,
         preview=marked, all_done=all_done, open=batch.status == BatchStatus.OPEN, version=batch.version,
         who=unquote(request.cookies.get("keepset_who", "")) or settings().reviewer,
     )  # fmt: skip
@@ -55,6 +60,8 @@ def _decide(ws: Workspace, request: Request, form: dict[str, str]) -> Response:
         )  # fmt: skip
     except NeedsConfirmation as e:
         return show(ws, request, str(e), 400)
+    except StaleBatch as e:
+        return show(ws, request, str(e), 409, e.difference)
     except ReviewError as e:
         return show(ws, request, str(e), 409)
     woken = notify_decision(ws, load_batch(ws, batch.id))
