@@ -95,6 +95,8 @@ def test_what_counts_as_out_of_memory() -> None:
     assert out_of_memory(real.value)
     assert out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."))
     assert out_of_memory(RuntimeError("MPS backend out of memory (MPS allocated: 8 GB)"))
+    assert out_of_memory(RuntimeError("could not create a primitive"))  # seen under a limit of 2 GB
+    assert not out_of_memory(RuntimeError("could not create a primitive descriptor for a convolution"))
     assert not out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     with pytest.raises(RuntimeError, match="shapes"):
         Chunks(8, Told()).fitting(lambda: torch.ones(2, 3) @ torch.ones(2, 3))  # not taken for short memory

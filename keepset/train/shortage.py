@@ -8,13 +8,19 @@ __all__ = ["cause", "out_of_memory", "too_large"]
 
 
 def out_of_memory(e: BaseException) -> bool:
-    """Whether ``e`` is what torch (CUDA, MPS or CPU), numpy or Python raise when memory is used up."""
+    """Whether ``e`` is what torch (CUDA, MPS or CPU), numpy or Python raise when memory is used up.
+
+    oneDNN, which computes on CPUs, then only says that it could not create a primitive; what it does not support it
+    calls a primitive descriptor.
+    """
     import torch
 
     if isinstance(e, torch.OutOfMemoryError | MemoryError):
         return True
     signs = ("can't allocate memory", "out of memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
-    return isinstance(e, RuntimeError) and any(s in str(e) for s in signs)
+    words = str(e)
+    one_dnn = "could not create a primitive" in words and "descriptor" not in words
+    return isinstance(e, RuntimeError) and (one_dnn or any(s in words for s in signs))
 
 
 def cause(e: BaseException) -> str:
