@@ -124,8 +124,8 @@ that, not that it could not learn them. What the recipe freezes, its batch sizes
 *digits*, *drawn* and *polygons* with seed 0: those rows flatter it; *bears* and the other seeds had no part in that.
 What was done for speed later (the frozen front apart, two passes in turn, a shorter rate finder, two epochs instead of
 three) was settled before these runs, on other pictures ([training.md](training.md)). Keepset's rows are of one version
-and one evening. Of fastai's, 12 were run some hours before, by the same script on the same machine; five more of those
-were run again, and their errors came out the same to the image. Other work kept the machine's two cores more than busy
+and one evening. Of fastai's, 11 were run some hours before, by the same script on the same machine; six others were run
+both then and now, and made the same errors to the image. Other work kept the machine's two cores more than busy
 all the time, during Keepset's runs no less than during fastai's, so that CPU seconds are rough and rather too high.
 
 | set | px | train | validation | test |
