@@ -14,6 +14,7 @@ import pytest
 from bench.chaos.stack import flow_runs
 from keepset.orchestrator import FlowRun
 from keepset.review import Batch, BatchStatus, load_batch
+from keepset.workspace import Workspace
 from tests.stack_fixtures import Running, listening, wait_for, waiting_workspace
 from tests.test_team import folders
 
@@ -79,27 +80,21 @@ def _refuse_nameless(stack: Running, run: FlowRun, batch: Batch) -> None:
     assert load_batch(batch.ws, batch.id).status == BatchStatus.OPEN
 
 
-def test_a_gate_that_fails_is_told_of(stack: Running, told: list[dict[str, Any]], tmp_path: Path) -> None:
-    form = {"name": "few", "classes": folders(tmp_path / "pictures", per_class=3), "epochs": 0}
-    parameters = {"workspace": str(tmp_path / "few"), "dataset": form}
-    run = stack.prefect.start_deployment("build_dataset/build_dataset", parameters)
-    wait_for(lambda: stack.prefect.state(run).over, "the build to end")
-    state = stack.prefect.state(run)
-    assert state.type == "FAILED"
-    assert "min_images_per_class" in state.message
-    assert "prefect.task-run.Failed" in heard(told, "a gate failed", "gate downloads")
-
-
-def test_a_run_whose_process_is_killed_is_told_of_and_ends_all_the_same(
+def test_a_killed_run_and_then_a_failed_gate_are_told_of(
     stack: Running, told: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    ws = waiting_workspace(tmp_path)
-    with ws.lock("flow-train"):  # as a run of long duration holds it
-        run = stack.prefect.start_deployment("train_model/train_model", {"workspace": str(ws.root)})
+    """Killed while it waits for the data set; taken up again, its gate fails, for there are too few pictures."""
+    ws = Workspace.create(tmp_path / "few", "few")
+    form = {"name": "few", "classes": folders(tmp_path / "pictures", per_class=3), "epochs": 0}
+    with ws.lock("flow-build"):  # as a run of long duration holds it
+        parameters = {"workspace": str(ws.root), "dataset": form}
+        run = stack.prefect.start_deployment("build_dataset/build_dataset", parameters)
         wait_for(lambda: ws.root in flow_runs(stack.ws.root).values(), "the run's process")
         for pid, root in flow_runs(stack.ws.root).items():
             if root == ws.root:
                 os.kill(pid, signal.SIGKILL)
-        name = f"train {ws.root.parent.name}/{ws.root.name}"
+        name = f"build {ws.root.parent.name}/{ws.root.name}"
         assert "Crashed" in heard(told, "a run crashed", name)
-    wait_for(lambda: stack.prefect.state(run).type == "COMPLETED", "the run to be taken up again")
+    wait_for(lambda: stack.prefect.state(run).type == "FAILED", "the run to be taken up again and to fail")
+    assert "min_images_per_class" in stack.prefect.state(run).message
+    assert "prefect.task-run.Failed" in heard(told, "a gate failed", "gate downloads")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from keepset.orchestrator import FlowRun
 from keepset.review import BatchStatus, list_batches, load_batch, reopen
+from keepset.waiting import run_id_of
 from keepset.waiting import wait_for as wait_for_decision
 from keepset.workspace import Workspace
 from tests.prefect_ui import PrefectUi
@@ -24,49 +26,16 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def ui(chromium: str, stack: Running) -> Iterator[PrefectUi]:
     from playwright.sync_api import sync_playwright
 
-    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    # the timeline of a run, drawn without a GPU, would take a core
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-3d-apis", "--disable-background-networking"]
     with sync_playwright() as p:
         browser = p.chromium.launch(executable_path=chromium, args=arguments)
         yield PrefectUi(browser.new_page(viewport={"width": 1280, "height": 1000}), stack)
         browser.close()
-
-
-def test_a_new_data_set_from_the_form_of_the_pipeline_to_a_model_and_a_batch(
-    ui: PrefectUi, stack: Running, tmp_path: Path
-) -> None:
-    root = tmp_path / "fruit"
-    ui.open_form(stack.prefect.deployment_id("pipeline/pipeline"))
-    ui.fill("workspace", str(root))
-    ui.page.get_by_role("tab", name="New data set").click()
-    ui.fill("Name of the data set", "fruit")
-    for n, told in enumerate(folders(tmp_path / "pictures")):
-        ui.add_item("Classes")
-        ui.fill("Class", told["name"], n)
-        ui.add_item("Folders (Optional)", n)
-        ui.fill("Folders (Optional)", told["folders"][0], n)
-    ui.fill("Epochs (Optional)", "0")
-    ui.page.get_by_role("button", name="Submit").click()
-    run = FlowRun(ui.submitted(), "")
-    stack.until(run, lambda s: s.over)
-    ws = Workspace.open(root)
-    assert (ws.name, ws.revisions(), len(models(ws))) == ("fruit", [1], 1)
-    assert ws.config().train.epochs == 0
-    wait_for(lambda: list_batches(ws), "a batch that waits")
-
-    ui.open_run(run.id)
-    ui.page.get_by_text(f"pipeline {tmp_path.name}/fruit 20").first.wait_for()
-    ui.page.get_by_text("Completed", exact=True).first.wait_for()
-    name = f"train {tmp_path.name}/fruit"
-    trained = next(r for r in stack.prefect.runs(["COMPLETED"]) if r["name"].startswith(name))
-    ui.open_run(trained["id"])
-    ui.page.get_by_role("tab", name="Artifacts").click()
-    ui.page.get_by_text("Verdict on model").wait_for()
-    ui.page.get_by_text("validation images with the highest loss").wait_for()
-    ui.leave()
 
 
 def decide(ui: PrefectUi, run: FlowRun, decision: str, **fields: str) -> None:
@@ -80,10 +49,58 @@ def decide(ui: PrefectUi, run: FlowRun, decision: str, **fields: str) -> None:
     ui.leave()
 
 
-def test_rejecting_there_needs_a_name_and_changes_nothing(
+def test_a_new_data_set_from_the_form_to_a_model_a_batch_its_approval_and_the_retraining(
     ui: PrefectUi, stack: Running, tmp_path: Path
 ) -> None:
-    ws = waiting_workspace(tmp_path / "rejected")
+    root = tmp_path / "fruit"
+    run = _fill_in(ui, stack, root, folders(tmp_path / "pictures"))
+    stack.until(run, lambda s: s.over)
+    ws = Workspace.open(root)
+    assert (ws.name, ws.revisions(), len(models(ws))) == ("fruit", [1], 1)
+    assert ws.config().train.epochs == 0
+    _look_at_the_run(ui, stack, run, f"{tmp_path.name}/fruit")
+
+    wait_for(lambda: list_batches(ws) and run_id_of(list_batches(ws)[0]), "a batch that waits")
+    batch = list_batches(ws)[0]
+    review = FlowRun(str(run_id_of(batch)), "")
+    stack.until(review, lambda s: s.waits)
+    decide(ui, review, "approve", Undecided="suggested")
+    wait_for(lambda: ended_right(ws, batch.id), "the approval and the retraining")
+    assert (ws.revisions(), len(models(ws))) == ([1, 2], 2)
+    stack.until(review, lambda s: s.over)
+
+
+def _fill_in(ui: PrefectUi, stack: Running, root: Path, classes: list[dict[str, Any]]) -> FlowRun:
+    ui.open_form(stack.prefect.deployment_id("pipeline/pipeline"))
+    ui.fill("workspace", str(root))
+    ui.page.get_by_role("tab", name="New data set").click()
+    ui.fill("Name of the data set", root.name)
+    for n, told in enumerate(classes):
+        ui.add_item("Classes")
+        ui.fill("Class", told["name"], n)
+        ui.add_item("Folders (Optional)", n)
+        ui.fill("Folders (Optional)", told["folders"][0], n)
+    ui.fill("Epochs (Optional)", "0")
+    ui.page.get_by_role("button", name="Submit").click()
+    return FlowRun(ui.submitted(), "")
+
+
+def _look_at_the_run(ui: PrefectUi, stack: Running, run: FlowRun, data_set: str) -> None:
+    ui.open_run(run.id)
+    ui.page.get_by_text(f"pipeline {data_set} 20").first.wait_for()
+    ui.page.get_by_text("Completed", exact=True).first.wait_for()
+    trained = next(r for r in stack.prefect.runs(["COMPLETED"]) if r["name"].startswith(f"train {data_set}"))
+    ui.open_run(trained["id"])
+    ui.page.get_by_role("tab", name="Artifacts").click()
+    ui.page.get_by_text("Verdict on model").wait_for()
+    ui.page.get_by_text("validation images with the highest loss").wait_for()
+    ui.leave()
+
+
+def test_what_is_sent_back_there_is_opened_again_and_rejected_there_which_changes_nothing(
+    ui: PrefectUi, stack: Running, tmp_path: Path
+) -> None:
+    ws = waiting_workspace(tmp_path)
     before = ws.current_dataset().content_hash
     run, batch = stack.review(ws)
     dialog = ui.open_resume(run.id)
@@ -93,29 +110,18 @@ def test_rejecting_there_needs_a_name_and_changes_nothing(
     assert load_batch(ws, batch.id).status == BatchStatus.OPEN
     assert stack.prefect.state(run).waits
 
-    decide(ui, run, "reject")
-    stack.until(run, lambda s: s.over)
-    assert load_batch(ws, batch.id).status == BatchStatus.REJECTED
-    assert (ws.revisions(), ws.current_dataset().content_hash, len(models(ws))) == ([1], before, 1)
-    (said,) = [r for r in ws.audit_log() if r["action"] == "review"]
-    assert (said["who"], said["what"]["decision"], said["what"]["via"]) == ("Ada", "reject", "prefect")
-
-
-def test_what_is_sent_back_there_is_opened_again_and_approved_there(
-    ui: PrefectUi, stack: Running, tmp_path: Path
-) -> None:
-    ws = waiting_workspace(tmp_path / "approved")
-    run, batch = stack.review(ws)
     decide(ui, run, "send_back")
     stack.until(run, lambda s: s.over)
     assert load_batch(ws, batch.id).status == BatchStatus.SENT_BACK
-    assert ws.revisions() == [1]
-
     reopen(load_batch(ws, batch.id), who="ada")
     again = wait_for_decision(stack.prefect, batch)  # as `keepset review reopen` and the gallery ask for it
     assert again is not None
     stack.until(again, lambda s: s.waits)
-    decide(ui, again, "approve", Undecided="suggested")
-    wait_for(lambda: ended_right(ws, batch.id), "the approval and the retraining")
-    assert (ws.revisions(), len(models(ws))) == ([1, 2], 2)
+    decide(ui, again, "reject")
     stack.until(again, lambda s: s.over)
+    assert load_batch(ws, batch.id).status == BatchStatus.REJECTED
+    assert (ws.revisions(), ws.current_dataset().content_hash, len(models(ws))) == ([1], before, 1)
+    said = [
+        (r["who"], r["what"]["decision"], r["what"]["via"]) for r in ws.audit_log() if r["action"] == "review"
+    ]
+    assert said == [("Ada", "send_back", "prefect"), ("Ada", "reject", "prefect")]
