@@ -63,6 +63,9 @@ class PrefectUi:
         self.box(label).locator("fieldset button").first.click()
         self.page.get_by_role("option", name=option, exact=True).click()
 
+    def tick(self, label: str) -> None:
+        self.box(label).locator("fieldset button").first.click()
+
     def add_item(self, label: str, nth: int = 0) -> None:
         """*Add item* of the list of that label."""
         self.box(label, nth).get_by_role("button", name="Add item").last.click()

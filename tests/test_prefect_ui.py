@@ -44,6 +44,7 @@ def decide(ui: PrefectUi, run: FlowRun, decision: str, **fields: str) -> None:
     ui.fill("Reviewer", "Ada")
     for label, option in fields.items():
         ui.choose(f"{label} (Optional)", option)
+    ui.tick("Confirm (Optional)")
     dialog.get_by_role("button", name="Resume").click()
     dialog.wait_for(state="hidden")
     ui.leave()
