@@ -4,8 +4,8 @@
     python -m bench.chaos.faults clock --folder DIR [--seconds 3600]
 
 ``server-away`` keeps the Prefect server dead for so long while the run downloads. ``clock`` sets the clock of the whole
-stack forward by so many seconds while the run downloads, and back again by twice as many while it trains
-(libfaketime). Both compare what the run leaves with one that nobody disturbed. On Linux.
+stack forward by so many seconds while the run downloads, and back by twice as many while it trains (``clock.c``, which
+needs a C compiler). Both compare what the run leaves with one that nobody disturbed. On Linux.
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ import argparse
 import json
 import os
 import random
+import struct
+import subprocess
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from bench.chaos.stack import StackProgram
@@ -57,34 +60,34 @@ def server_away(stack: StackProgram, seconds: float) -> None:
 
 
 def run(options: argparse.Namespace) -> dict[str, object]:
-    clock = options.folder / "clock"
     options.folder.mkdir(parents=True, exist_ok=True)
-    clock.write_text("+0\n")
-    jumping = options.fault == "clock"
+    clock = Clock(options.folder) if options.fault == "clock" else None
     with serving(delay_s=0.3) as web:
         plot = Plot(0, options.folder / "plot", web)
-        with StackProgram(options.folder / "stack", environment=_faketime(clock) if jumping else {}) as stack:
+        environment = clock.environment if clock else {}
+        with StackProgram(options.folder / "stack", environment=environment) as stack:
             faults: list[tuple[str, Fault]] = [("download", lambda: server_away(stack, options.seconds))]
-            if jumping:
-                faults = [
-                    ("download", lambda: _set(clock, options.seconds)),
-                    ("train", lambda: _set(clock, -options.seconds)),
-                ]
+            if clock:
+                forth, back = (partial(clock.set, s) for s in (options.seconds, -options.seconds))
+                faults = [("download", forth), ("train", back)]
             return tell(options.folder, faults, stack, plot)
 
 
-def _set(clock: Path, seconds: float) -> None:
-    clock.write_text(f"{seconds:+.0f}\n")
-    print(f"the clock of the stack is {seconds:+.0f} s off", flush=True)
+class Clock:
+    """The wall clock of every process that is started with ``environment``."""
 
+    def __init__(self, folder: Path) -> None:
+        self.off, library = folder / "clock", folder / "clock.so"
+        self.set(0)
+        source = str(Path(__file__).with_name("clock.c"))
+        subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", str(library), source, "-ldl"], check=True)
+        self.environment = {"LD_PRELOAD": str(library), "CLOCK_FILE": str(self.off)}
 
-def _faketime(clock: Path) -> dict[str, str]:
-    """Every process of the stack reads its clock through libfaketime; the monotonic one is left alone."""
-    (library,) = Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")
-    return {
-        "LD_PRELOAD": str(library), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_CACHE_DURATION": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1",
-    }  # fmt: skip
+    def set(self, seconds: float) -> None:
+        """Be off by so many seconds from now on; written in place, for the file is mapped."""
+        with self.off.open("r+b" if self.off.exists() else "wb") as f:
+            f.write(struct.pack("q", int(seconds)))
+        print(f"the clock of the stack is {seconds:+.0f} s off", flush=True)
 
 
 def main() -> None:

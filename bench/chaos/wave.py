@@ -33,7 +33,7 @@ class Wave:
         """Begin the runs, kill, and wait for the end. A kill drawn for a moment after the end is not made."""
         begin = time.monotonic()
         for story in self.stories:
-            story.begin(self.stack.prefect)
+            self._begin(story)
         due = sorted(self.dice.uniform(1, self.window_s) for _ in range(kills))
         while time.monotonic() - begin < PATIENCE_S:
             if due and time.monotonic() - begin >= due[0] and self._on_the_way():
@@ -47,6 +47,15 @@ class Wave:
                     break
             time.sleep(POLL_S)
         return [self._report(s, time.monotonic() - begin) for s in self.stories]
+
+    def _begin(self, story: Story) -> None:
+        """A server that has just come back, or is busy, is asked again, as a person would."""
+        for _ in range(20):
+            try:
+                return story.begin(self.stack.prefect)
+            except OrchestratorError:
+                time.sleep(15)
+        return story.begin(self.stack.prefect)
 
     def _on_the_way(self) -> bool:
         return any(s.phase() not in ("queue", "over") for s in self.stories)

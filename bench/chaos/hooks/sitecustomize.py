@@ -1,12 +1,9 @@
-"""Found by every Python of the stack of the chaos runs.
+"""Found by every Python of the stack of the chaos runs: with ``KEEPSET_BENCH_FORKED`` flow runs are forked.
 
-**Forked flow runs** (``KEEPSET_BENCH_FORKED``). Starting a flow run means five to fifteen seconds of CPU for imports, more
+Starting a flow run means five to fifteen seconds of CPU for imports, more
 than all that the small run does. Here the runner forks it from a process that has done them (``forkserver``), by
 Prefect's own way for flows that it holds as objects. What is killed stays what it was: a process for each flow run, that
 outlives its runner.
-
-**A clock that jumps** (libfaketime). Where it leaves the monotonic clock alone, as a clock that is set does, its
-``clock_nanosleep`` fails with EINVAL; ``select`` sleeps as well.
 """
 
 from __future__ import annotations
@@ -15,9 +12,7 @@ import copyreg
 import importlib
 import multiprocessing
 import os
-import select
 import sys
-import time
 from types import ModuleType
 from typing import Any
 
@@ -55,5 +50,3 @@ def _flow(registry: Any, deployment_id: Any) -> Any:
 
 if os.environ.get("KEEPSET_BENCH_FORKED") and "deployments.serve" in sys.orig_argv:
     _fork_instead()
-if "libfaketime" in os.environ.get("LD_PRELOAD", ""):
-    time.sleep = lambda seconds: select.select([], [], [], seconds) and None  # type: ignore[assignment,func-returns-value]
