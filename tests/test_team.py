@@ -23,8 +23,9 @@ import yaml
 
 from bench.chaos.postgres import postgres, programs
 from keepset.demo.draw import CLASSES, draw
-from keepset.orchestrator import Orchestrator
+from keepset.orchestrator import FlowRun, Orchestrator
 from keepset.review import Batch, BatchStatus, list_batches, load_batch
+from keepset.waiting import run_id_of
 from keepset.workspace import Workspace
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -129,6 +130,7 @@ def folders(root: Path, per_class: int = 12) -> list[dict[str, Any]]:
 
 @pytest.mark.prefect
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_worker_on_postgresql_runs_the_whole_pipeline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,6 +164,7 @@ def test_a_worker_on_postgresql_runs_the_whole_pipeline(
         wait_for(lambda: _batches(root), "a batch that waits")
         batch = _batches(root)[0]
         assert batch.status == BatchStatus.OPEN
+        wait_for(lambda: _is_waited_for(prefect, batch), "its run to be suspended")
         alone = {k: v for k, v in here.items() if k != "PREFECT_API_URL"}  # it cannot tell Prefect
         web = (
             "keepset",
@@ -197,6 +200,11 @@ def _approve_on_the_web(url: str, batch: Batch) -> None:
         answer = reviewer.post(f"{page}/submit", data=form)
         assert answer.is_success, answer.text
     assert load_batch(batch.ws, batch.id).status == BatchStatus.APPROVED
+
+
+def _is_waited_for(prefect: Orchestrator, batch: Batch) -> bool:
+    run = run_id_of(batch)
+    return run is not None and prefect.state(FlowRun(run, "")).waits
 
 
 def _answers(url: str) -> bool:
