@@ -12,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -142,7 +143,8 @@ def test_a_worker_on_postgresql_runs_the_whole_pipeline(
     (tmp_path / "prefect.yaml").write_text(plan)
     monkeypatch.setenv("PREFECT_API_AUTH_STRING", AUTH)
     with contextlib.ExitStack() as running:
-        database = running.enter_context(postgres(_readable(tmp_path / "postgres")))
+        folder = running.enter_context(_a_folder_for_postgres())
+        database = running.enter_context(postgres(folder))
         here = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")} | {
             "PREFECT_HOME": str(tmp_path / "home"), "PREFECT_API_URL": url, "PREFECT_API_AUTH_STRING": AUTH,
             "PREFECT_SERVER_API_AUTH_STRING": AUTH, "PREFECT_SERVER_DATABASE_CONNECTION_URL": database.url,
@@ -219,11 +221,10 @@ def _batches(root: Path) -> list[Batch]:
     return []
 
 
-def _readable(folder: Path) -> Path:
-    """PostgreSQL runs as a user of its own, who must be let through pytest's private folders."""
-    if os.geteuid() != 0:
-        return folder
-    for parent in folder.parents[:4]:
-        if parent != Path("/tmp"):
-            parent.chmod(0o711)
-    return folder
+@contextlib.contextmanager
+def _a_folder_for_postgres() -> Iterator[Path]:
+    """Not below pytest's own folder: PostgreSQL runs as a user of its own, and each start of a pytest closes that one
+    to others again, however many run at once."""
+    with tempfile.TemporaryDirectory(prefix="keepset-postgres-") as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder) / "postgres"
