@@ -26,13 +26,11 @@ class PrefectUi:
         self.page.goto(f"{self.url}/deployments/deployment/{deployment_id}/run")
         self.page.get_by_role("heading", name="Parameters").wait_for()
 
-    def submitted(self) -> str:
-        """The id of the run that the form has just asked for, from *View run*."""
-        self.page.get_by_role("button", name="View run").click()
-        self.page.wait_for_url("**/runs/flow-run/**")
-        found = str(self.page.url).rpartition("/flow-run/")[2].partition("?")[0]
+    def submit(self) -> None:
+        """*Submit*: the form closes once the server has taken it."""
+        self.page.get_by_role("button", name="Submit").click()
+        self.page.wait_for_url(lambda url: not url.partition("?")[0].endswith("/run"))
         self.leave()
-        return found
 
     def open_run(self, run_id: str) -> None:
         self.page.goto(f"{self.url}/runs/flow-run/{run_id}")

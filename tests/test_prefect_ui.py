@@ -83,8 +83,9 @@ def _fill_in(ui: PrefectUi, stack: Running, root: Path, classes: list[dict[str, 
         ui.add_item("Folders (Optional)", n)
         ui.fill("Folders (Optional)", told["folders"][0], n)
     ui.fill("Epochs (Optional)", "0")
-    ui.page.get_by_role("button", name="Submit").click()
-    return FlowRun(ui.submitted(), "")
+    ui.submit()
+    (run,) = [r for r in stack.prefect.recent_runs() if r["parameters"].get("workspace") == str(root)]
+    return FlowRun(run["id"], run["name"])
 
 
 def _look_at_the_run(ui: PrefectUi, stack: Running, run: FlowRun, data_set: str) -> None:
