@@ -112,13 +112,15 @@ def test_approving_on_the_command_line_retrains_once_though_the_event_comes_twic
     data = stack.ws.current_dataset()
     again = {
         "occurred": "2026-01-01T00:00:00Z", "event": "keepset.dataset.cleaned",
-        "resource": {"prefect.resource.id": f"keepset.dataset.{stack.ws.id}"}, "related": [],
+        "resource": {"prefect.resource.id": f"keepset.dataset.{stack.ws.id}", "keepset.workspace": str(stack.ws.root)},
+        "related": [],
         "payload": {"revision": 2, "content_hash": data.content_hash},
         "id": "00000000-0000-4000-8000-000000000001",
     }  # fmt: skip
     again["occurred"] = _now()
     assert stack.post("/events", [again]).is_success
-    wait_for(lambda: len(stack.retrainings()) >= 2, "both events' runs")
+    mine = {"workspace": str(stack.ws.root)}
+    wait_for(lambda: sum(r["parameters"] == mine for r in stack.retrainings()) == 2, "both events' runs")
     assert stack.ws.revisions() == [1, 2]
     assert len(models(stack.ws)) == 2  # the first one, and one retrained
 
