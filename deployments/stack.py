@@ -24,7 +24,7 @@ from deployments.parts import MARK, Part, end_left_overs, tail
 from deployments.reconcile import reconcile, revive
 from keepset.cli import output
 from keepset.errors import OrchestratorError, WorkspaceBusy
-from keepset.files import write_bytes, write_json
+from keepset.files import write_json, write_secret
 from keepset.orchestrator import Orchestrator, login_file
 from keepset.storage import scratch
 from keepset.workspace import Workspace
@@ -132,10 +132,7 @@ class Stack:
         self._hold.close()
 
     def _make_login(self) -> None:
-        path = login_file(self.root)
-        if not path.exists():
-            write_bytes(path, f"keepset:{secrets.token_urlsafe(18)}\n".encode())
-        path.chmod(0o600)
+        write_secret(login_file(self.root), f"keepset:{secrets.token_urlsafe(18)}\n")
 
     def _write_state(self) -> None:
         state = {

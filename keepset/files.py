@@ -19,6 +19,7 @@ from keepset.storage import StoredPath
 
 __all__ = [
     "append_line", "atomic_path", "local", "move_in", "read_json", "read_lines", "refusals", "write_bytes", "write_json",
+    "write_secret",
 ]  # fmt: skip
 
 
@@ -65,6 +66,16 @@ def write_json(path: Path, document: Any, *, exclusive: bool = False) -> None:
         json.dumps(document, indent=2, sort_keys=True, default=str).encode() + b"\n",
         exclusive=exclusive,
     )
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Write a file that nobody but its owner can read at any moment; what is there already stays."""
+    if path.exists():
+        return
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    with contextlib.suppress(FileExistsError), atomic_path(path, exclusive=True) as part:
+        os.close(os.open(part, flags, 0o600))
+        part.write_text(text, encoding="utf-8")
 
 
 def move_in(part: Path, path: Path) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import secrets
 import socket
 from pathlib import Path
 
 from keepset.cli import output
 from keepset.errors import ConfigError, WorkspaceError
+from keepset.files import write_secret
 from keepset.storage import scratch
 
 __all__ = ["serve"]
@@ -63,8 +63,5 @@ def _is_loopback(host: str) -> bool:
 
 def _fresh_token(workspace: Path) -> Path:
     path = scratch(workspace) / "web-token"
-    if not path.exists():
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # never readable by others
-        with os.fdopen(descriptor, "w") as f:
-            f.write(secrets.token_urlsafe(24) + "\n")
+    write_secret(path, secrets.token_urlsafe(24) + "\n")
     return path
