@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from keepset import manifests
 from keepset.card import facts, write_card
 from keepset.card.attribution import plain_cell
 from keepset.card.public import shown_place, shown_url
-from keepset.clean.revising import write_revision
+from keepset.clean.revising import Change, write_revision
 from keepset.config import parse_config
 from keepset.demo.draw import draw
 from keepset.demo.pictures import Plant, Planted
@@ -107,13 +106,11 @@ def test_facts_say_where_everything_came_from_and_what_was_left_out(collected: W
 def test_a_revision_has_its_own_card_and_decisions_have_names(collected: Workspace) -> None:
     gone = next(r["sha256"] for r in collected.current_dataset().rows() if r["label"] == "boat")
 
-    def delete(data: manifests.Manifest, number: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        rows = data.rows()
-        row = next(r for r in rows if r["sha256"] == gone)
-        row.update(active=False, changed_in=number, changed_by="b0001-00000000")
-        return rows, {"batch": "b0001-00000000", "deleted": 1, "relabelled": 0, "skipped": 0}
-
-    write_revision(collected, delete, cause="batch:b0001-00000000", who="Ada", why="no boat")
+    changes = {gone: Change("boat", active=False, changed_by="b0001-00000000")}
+    counts = {"batch": "b0001-00000000", "deleted": 1, "relabelled": 0, "skipped": 0}
+    write_revision(
+        collected, lambda _: (changes, counts), cause="batch:b0001-00000000", who="Ada", why="no boat"
+    )
     now = facts(collected)
     assert now["images"] == {"active": 15, "deleted": 1, "set_aside": 0, "waiting": 0, "relabelled": 0}
     assert of(now["sources"], label="boat")["images"] == 7
