@@ -38,7 +38,7 @@ types: setup
 	$(BIN)/mypy
 
 unit: setup
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 format: setup ## Mend what can be mended by itself
 	$(BIN)/ruff check --fix .
