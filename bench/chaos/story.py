@@ -7,6 +7,7 @@ are killed. What both leave in their workspaces must be the same.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,7 @@ class Story:
     def __init__(self, number: int, root: Path, plot: Plot) -> None:
         self.number, self.root, self.plot, self.web = number, root, plot, plot.web
         self.web.forget(plot.prefix)
+        self.key = f"chaos-{root}-{time.time_ns()}"  # a wave that was broken off is made again, by new runs
         self.kills: list[str] = []
         self.finished: dict[str, int] = {}  # URL path: how often it had been asked for when it was finished
         self.models: dict[str, int] = {}  # finished model: when its record was written (ns)
@@ -93,7 +95,7 @@ class Story:
     def begin(self, prefect: Orchestrator) -> None:
         """Ask for the pipeline; asked again after a kill, it is the same run."""
         parameters = {"workspace": str(self.root), "config": str(self.plot.config)}
-        prefect.start_deployment("pipeline/pipeline", parameters, f"chaos-{self.root}")
+        prefect.start_deployment("pipeline/pipeline", parameters, self.key)
 
     @property
     def ws(self) -> Workspace | None:
