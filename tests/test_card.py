@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from keepset.card import facts, write_card
-from keepset.card.attribution import plain_cell
 from keepset.card.public import shown_place, shown_url
+from keepset.cells import plain_cell
 from keepset.clean.revising import Change, write_revision
 from keepset.config import parse_config
 from keepset.demo.draw import draw

@@ -11,17 +11,17 @@ import pyarrow.compute as pc
 
 from keepset.card.counting import active_rows
 from keepset.card.public import shown_url, web_link
+from keepset.cells import plain_cell
 from keepset.files import atomic_path
 from keepset.manifests import Manifest
 from keepset.workspace import Workspace
 
-__all__ = ["COLUMNS", "no_formula", "plain_cell", "rows", "write"]
+__all__ = ["COLUMNS", "rows", "write"]
 
 COLUMNS = (
     "sha256", "label", "split", "title", "creator", "license", "license_url", "landing_page", "source", "source_url",
 )  # fmt: skip
 _PROVENANCE = ("sha256", "title", "creator", "license", "license_url", "landing_page", "source", "url")
-_FORMULA = tuple("=+-@＝＋－＠")
 
 
 def rows(ws: Workspace, data: Manifest) -> Iterator[dict[str, str]]:
@@ -52,13 +52,3 @@ def write(path: Path, found: Iterator[Mapping[str, Any]]) -> int:
             table.writerow({k: plain_cell(str(v)) for k, v in row.items()})
             count += 1
     return count
-
-
-def plain_cell(text: str) -> str:
-    """One line, which no spreadsheet takes for a formula (https://owasp.org/www-community/attacks/CSV_Injection)."""
-    return no_formula(" ".join(text.split()))
-
-
-def no_formula(text: str) -> str:
-    """The text, behind an apostrophe if a spreadsheet would run it."""
-    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text

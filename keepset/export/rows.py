@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from keepset.card.attribution import plain_cell
+from keepset.cells import plain_cell
 from keepset.export.selection import FACTS, Item
 
 __all__ = ["COLUMNS", "Table", "facts"]

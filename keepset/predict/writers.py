@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from keepset.card.attribution import no_formula
+from keepset.cells import no_formula
 from keepset.files import atomic_path
 from keepset.predict.files import Row
 

@@ -50,11 +50,7 @@ def freeze(network: Any, share: float) -> None:
     place = {id(p): i for i, p in enumerate(body)}
     firsts = [next(iter(b.parameters()), None) for b in blocks(network)]
     ends = {0, len(body)} | {place[id(p)] for p in firsts if p is not None and id(p) in place}
-    end = (
-        min(sorted(ends), key=lambda i: abs(i - share * len(body)))
-        if 0 < share < 1
-        else round(share) * len(body)
-    )
+    end = min(sorted(ends), key=lambda i: abs(i - share * len(body)))
     kept = {id(p) for p in body[:end]}
     for p in network.parameters():
         p.requires_grad_(id(p) not in kept)
