@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from keepset.orchestrator import login_file
@@ -28,9 +29,25 @@ class PrefectUi:
 
     def submit(self) -> None:
         """*Submit*: the form closes once the server has taken it."""
-        self.page.get_by_role("button", name="Submit").click()
+        self.press(self.page.get_by_role("button", name="Submit"), "/create_flow_run")
         self.page.wait_for_url(lambda url: not url.partition("?")[0].endswith("/run"))
         self.leave()
+
+    def press(self, button: Any, path: str) -> None:
+        """Press ``button``, and once more where the server was too busy, as a person does who reads so.
+
+        Prefect's SQLite refuses one of two transactions that read before they wrote (503); the UI does not ask again.
+        """
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            with self.page.expect_response(
+                lambda r: r.request.method == "POST" and r.url.endswith(path)
+            ) as asked:
+                button.click()
+            if asked.value.status != 503:
+                assert asked.value.ok, f"{path} answered {asked.value.status}: {asked.value.text()}"
+                return
+            assert time.monotonic() < deadline, f"{path} answers 503 for {PATIENCE_S:.0f} s"
 
     def open_run(self, run_id: str) -> None:
         self.page.goto(f"{self.url}/runs/flow-run/{run_id}")
@@ -45,7 +62,7 @@ class PrefectUi:
         self.page.get_by_text("Suspended").first.wait_for()
         self.page.get_by_role("button", name="Open menu").first.click()
         self.page.get_by_role("menuitem", name="Resume").click()
-        dialog = self.page.get_by_role("dialog")
+        dialog = self.page.get_by_role("dialog", name="Resume Flow Run")
         dialog.get_by_label("Reviewer").wait_for()
         return dialog
 

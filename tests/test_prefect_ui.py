@@ -46,7 +46,7 @@ def decide(ui: PrefectUi, run: FlowRun, decision: str, **fields: str) -> None:
     for label, option in fields.items():
         ui.choose(f"{label} (Optional)", option)
     ui.tick("Confirm (Optional)")
-    dialog.get_by_role("button", name="Resume").click()
+    ui.press(dialog.get_by_role("button", name="Resume"), "/resume")
     dialog.wait_for(state="hidden")
     ui.leave()
 
