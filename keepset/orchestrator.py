@@ -6,6 +6,7 @@ Plain httpx, so that the gallery, the command line and the demo need not import 
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -25,6 +26,8 @@ from keepset.workspace import Workspace
 __all__ = ["FlowRun", "Orchestrator", "RunState", "connect", "is_of", "login_file"]
 
 _TIMEOUT_S = 30.0
+_PAGE = 200
+"""The most rows that Prefect's API gives in one answer."""
 _OVER = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED", "FORGOTTEN"}
 _FORGOTTEN = {
     "state": {"type": "FORGOTTEN", "name": "Forgotten", "message": "The server does not know this run."}
@@ -132,12 +135,19 @@ class Orchestrator:
 
     def deployments(self) -> list[str]:
         """Names of all deployments the server knows."""
-        return [d["name"] for d in self._call("POST", "/deployments/filter", {"limit": 200})]
+        return [d["name"] for d in self._deployments()]
 
     def default_workspaces(self) -> list[str]:
         """The workspaces that deployments work on where nobody says otherwise."""
-        found = self._call("POST", "/deployments/filter", {"limit": 200})
-        return sorted({str(w) for d in found if (w := (d.get("parameters") or {}).get("workspace"))})
+        found = (d.get("parameters") or {} for d in self._deployments())
+        return sorted({str(p["workspace"]) for p in found if p.get("workspace")})
+
+    def _deployments(self) -> Iterator[dict[str, Any]]:
+        for offset in itertools.count(0, _PAGE):
+            page = self._call("POST", "/deployments/filter", {"limit": _PAGE, "offset": offset})
+            yield from page
+            if len(page) < _PAGE:
+                return
 
     def state(self, run: FlowRun) -> RunState:
         """Where the run is; ``FORGOTTEN`` if the server does not know it (its database was made anew)."""

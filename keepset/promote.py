@@ -59,8 +59,9 @@ def compare(ws: Workspace, before: str, after: str) -> dict[str, Any]:
     ``fixed`` and ``newly_broken`` list the images (sha256) that only one of the two gets right.
     """
     old, new = (_predicted(ws, m) for m in (before, after))
-    truth = {r["sha256"]: r["label"] for r in ws.current_dataset().rows() if r["active"]}
-    both = [s for s in old if s in new and s in truth]
+    today = manifests.picked(ws.newest(), "dataset", ("sha256", "label", "active"), old.keys() & new.keys())
+    truth = {r["sha256"]: r["label"] for r in today if r["active"]}
+    both = [s for s in old if s in truth]
     fixed = [s for s in both if old[s] != truth[s] and new[s] == truth[s]]
     broken = [s for s in both if old[s] == truth[s] and new[s] != truth[s]]
     p = mcnemar(len(fixed), len(broken))
@@ -88,13 +89,13 @@ def _verdict(errors: list[int], *, worse: bool, newer: bool) -> str:
 
 
 def _predicted(ws: Workspace, model_id: str) -> dict[str, str]:
-    rows = manifests.read(ws.models / model_id / "predictions.parquet", "predictions").rows()
-    return {r["sha256"]: r["predicted"] for r in rows if r["split"] == "valid"}
+    path = ws.models / model_id / "predictions.parquet"
+    pieces = manifests.batches(path, "predictions", ("sha256", "split", "predicted"))
+    return {r["sha256"]: r["predicted"] for p in pieces for r in p.to_pylist() if r["split"] == "valid"}
 
 
 def mcnemar(a: int, b: int) -> float:
     """Exact two-sided p-value that ``a`` and ``b`` discordant pairs differ by chance (McNemar 1947; binomial)."""
-    from math import comb
+    from scipy.stats import binomtest
 
-    n, k = a + b, min(a, b)
-    return 1.0 if n == 0 else min(1.0, 2 * sum(comb(n, i) for i in range(k + 1)) / 2**n)
+    return float(binomtest(a, a + b).pvalue) if a + b else 1.0

@@ -7,9 +7,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 
 from keepset.demo.pictures import Planted
+from keepset.demo.server import PlantedHandler
 
 __all__ = ["Web", "serving"]
 
@@ -37,37 +38,23 @@ class Web:
             return {p: n for p, n in self.asked.items() if p.startswith(prefix)}
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(PlantedHandler):
     web: Web
 
-    def do_GET(self) -> None:
-        page = self.web.pages.get(self.path)
+    def do_GET(self) -> None:  # noqa: N802 - the name http.server uses
         if self.path != "/robots.txt":
             with self.web.lock:
                 self.web.asked[self.path] += 1
             time.sleep(self.web.delay_s)
-        body = page.body if page else b"not found"
-        self.send_response(page.http_status if page else 404)
-        self.send_header("Content-Type", page.content_type if page else "text/plain")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self.wfile.write(body)
-
-    def handle(self) -> None:
-        with contextlib.suppress(ConnectionResetError, BrokenPipeError):  # its client was killed
-            super().handle()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name http.server uses
-        pass
+        super().do_GET()
 
 
 @contextlib.contextmanager
 def serving(delay_s: float = 0.1, port: int = 0) -> Iterator[Web]:
     """Port 0 takes a free one."""
     web = Web(delay_s)
-    server = ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (_Handler,), {"web": web}))
+    handler = type("Handler", (_Handler,), {"web": web, "pages": web.pages})
+    server = ThreadingHTTPServer(("127.0.0.1", port), handler)
     web.base = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -9,13 +9,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from keepset.demo.pictures import Planted
 
-__all__ = ["serve"]
+__all__ = ["PlantedHandler", "serve"]
 
 
 @contextlib.contextmanager
 def serve(planted: Sequence[Planted], port: int = 0) -> Iterator[str]:
     """Serve ``planted`` on 127.0.0.1 and yield the base URL; port 0 takes a free one."""
-    handler = type("Handler", (_Handler,), {"pages": {p.path: p for p in planted}})
+    handler = type("Handler", (PlantedHandler,), {"pages": {p.path: p for p in planted}})
     server = ThreadingHTTPServer(("127.0.0.1", port), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -27,7 +27,9 @@ def serve(planted: Sequence[Planted], port: int = 0) -> Iterator[str]:
         thread.join()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class PlantedHandler(BaseHTTPRequestHandler):
+    """Answers with ``pages`` by path, and 404 for all else."""
+
     protocol_version = "HTTP/1.1"
     pages: Mapping[str, Planted]
 
@@ -42,7 +44,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def handle(self) -> None:
-        with contextlib.suppress(ConnectionResetError):  # a client that goes away is no trouble
+        with contextlib.suppress(
+            ConnectionResetError, BrokenPipeError
+        ):  # a client that goes away is no trouble
             super().handle()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name http.server uses

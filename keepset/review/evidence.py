@@ -25,6 +25,9 @@ Row = dict[str, Any]
 _OF_IMAGES = (
     "sha256", "width", "height", "bytes", "format", "brightness", "sharpness", "entropy", "group_id", "dup_of", "dup_kind"
 )  # fmt: skip
+_OF_DATA = (
+    "sha256", "label", "other_labels", "split", "group_id", "dup_of", "dup_kind", "active", "changed_by",
+)  # fmt: skip
 _OF_PREDICTIONS = ("sha256", "cv_predicted", "cv_probs", "ood_distance")
 
 
@@ -32,11 +35,12 @@ _OF_PREDICTIONS = ("sha256", "cv_predicted", "cv_probs", "ood_distance")
 class Evidence:
     """The active images of the current revision, and what a model, people and earlier batches say of them.
 
-    ``rows`` are data-set rows in manifest order, with their duplicate groups as they are now; the other maps go by sha256 and may lack an image
-    (``images`` and ``predictions`` have the columns ``_OF_IMAGES`` and ``_OF_PREDICTIONS`` only; ``predictions`` lacks exact duplicates and images that were added after training). ``classes`` is the
-    model's order of classes; ``labels`` is every class an image may have; ``far`` is
-    the distance under which 99 % of held-out images lie;
-    ``waiting`` are rows of the inbox, not active before a person has decided about them; ``strangers`` is how many pictures users corrected that the data set does not hold.
+    ``rows`` are data-set rows (columns ``_OF_DATA``) in manifest order, with their duplicate groups as they are now;
+    the other maps go by sha256 and may lack an image (``images`` and ``predictions`` have the columns ``_OF_IMAGES``
+    and ``_OF_PREDICTIONS`` only; ``predictions`` lacks exact duplicates and images that were added after training).
+    ``classes`` is the model's order of classes; ``labels`` is every class an image may have; ``far`` is the distance
+    under which 99 % of held-out images lie; ``waiting`` are rows of the inbox, not active before a person has decided
+    about them; ``strangers`` is how many pictures users corrected that the data set does not hold.
     """
 
     ws: Workspace
@@ -84,8 +88,9 @@ class Evidence:
 
 def gather(ws: Workspace, config: RunConfig) -> Evidence:
     """Read the manifests. Raises ``ManifestMissing`` or, if nothing was trained yet, ``ModelError``."""
-    data = ws.current_dataset()
-    record = _model(ws, data.content_hash)
+    data = ws.newest()
+    header = manifests.read_header(data)
+    record = _model(ws, header.content_hash)
     path = ws.models / record.id / "predictions.parquet"
     said = {
         r["sha256"]: r for b in manifests.batches(path, "predictions", _OF_PREDICTIONS) for r in b.to_pylist()
@@ -93,14 +98,15 @@ def gather(ws: Workspace, config: RunConfig) -> Evidence:
     images = {
         r["sha256"]: r for b in manifests.batches(ws.images, "images", _OF_IMAGES) for r in b.to_pylist()
     }
-    rows = [_regrouped(r, images.get(r["sha256"])) for r in data.rows() if r["active"]]
-    waiting = [r for r in data.rows() if r["changed_by"] == WAITING and not r["active"]]
-    past = memory.recall(ws, data)
+    known = [r for b in manifests.batches(data, "dataset", _OF_DATA) for r in b.to_pylist()]
+    rows = [_regrouped(r, images.get(r["sha256"])) for r in known if r["active"]]
+    waiting = [r for r in known if r["changed_by"] == WAITING and not r["active"]]
+    past = memory.recall(ws, (r["sha256"] for r in known if (r["changed_by"] or "").startswith("restore:")))
     active = {r["sha256"]: r for r in rows}
     return Evidence(
         ws=ws,
-        revision=int(data.header.extra["revision"]),
-        dataset_hash=data.content_hash,
+        revision=int(header.extra["revision"]),
+        dataset_hash=header.content_hash,
         model_id=record.id,
         predictions_hash=manifests.read_header(path).content_hash,
         classes=record.classes,
@@ -111,7 +117,7 @@ def gather(ws: Workspace, config: RunConfig) -> Evidence:
         predictions={sha: r for sha, r in said.items() if sha in active},
         corrections=inbox.pending(ws, active | {r["sha256"]: r for r in waiting}, past),
         past=past,
-        strangers=inbox.strangers(ws, {r["sha256"] for r in data.rows()}),
+        strangers=inbox.strangers(ws, {r["sha256"] for r in known}),
         waiting=waiting,
     )
 

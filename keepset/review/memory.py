@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from keepset.manifests import Manifest
 from keepset.reasons import Action, CandidateReason
 from keepset.review.batch import list_batches
 from keepset.workspace import Workspace
@@ -56,8 +55,11 @@ class Past:
         return frozenset((one, other)) in self.apart or bool(decided and decided.restored)
 
 
-def recall(ws: Workspace, data: Manifest) -> Past:
-    """Read the approved batches and the restorations. Rejected batches decide nothing."""
+def recall(ws: Workspace, restored: Iterable[str]) -> Past:
+    """Read the approved batches; ``restored`` are the images (sha256) of the data set that somebody brought back.
+
+    Rejected batches decide nothing.
+    """
     decided: dict[str, Decided] = {}
     apart: set[frozenset[str]] = set()
     for batch in list_batches(ws):
@@ -70,10 +72,9 @@ def recall(ws: Workspace, data: Manifest) -> Past:
             old, score = decided.get(sha), scores.get(sha, UNASKED)
             decided[sha] = Decided(approval.at, max(score, old.score if old else 0.0))
         apart |= _judged_apart(rows, approval.decisions)
-    for row in data.rows():
-        if (row["changed_by"] or "").startswith("restore:"):
-            old = decided.get(row["sha256"])
-            decided[row["sha256"]] = Decided(old.at if old else "", old.score if old else UNASKED, True)
+    for sha in restored:
+        old = decided.get(sha)
+        decided[sha] = Decided(old.at if old else "", old.score if old else UNASKED, True)
     return Past(decided, frozenset(apart))
 
 
