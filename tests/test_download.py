@@ -91,7 +91,7 @@ def test_a_hostile_list_ends_soon_with_each_items_reason(tmp_path: Path) -> None
         )
         took = time.monotonic() - begin
         assert outcomes(ws, base) == wanted | private
-        assert took < 20
+        assert took < 60  # the endless one would take for ever
         assert int(done.stdout) < 300_000, "kB at most"
         assert asked["/nowhere"] == asked["/html"] == asked["/forbidden"] == 1  # what is final is asked once
         assert asked["/flaky"] == asked["/cut"] == 2  # what is transient, again
@@ -139,7 +139,7 @@ def test_a_kill_loses_no_finished_download(tmp_path: Path) -> None:
             "ws = Workspace.open(Path(sys.argv[1])); download(ws, ws.config())"
         )
         child = subprocess.Popen([sys.executable, "-c", code, str(ws.root)])
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         with Journal(ws.journal / "download.sqlite") as journal:
             while time.monotonic() < deadline and len(journal) < 30:
                 time.sleep(0.02)

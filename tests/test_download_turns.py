@@ -62,7 +62,7 @@ def test_the_rate_is_kept_after_a_burst_of_ten() -> None:
     times = [t for _, _, t in taken]
     assert times[29] - times[0] >= 0.95 * (29 - 11) / 50  # eleven at once, then one a gap
     quick, _ = serve([("", i) for i in range(300)], per_host=1, rate=1.0)  # this machine has no limits
-    assert quick[-1][2] - quick[0][2] < 1.0
+    assert quick[-1][2] - quick[0][2] < 30
 
 
 def test_a_host_with_rules_of_its_own_is_asked_by_them() -> None:

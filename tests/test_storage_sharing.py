@@ -98,7 +98,7 @@ def test_a_lock_holds_across_machines_and_outlives_none(
     begin = time.monotonic()
     with ws.lock("train"):  # taken for dead a few seconds after its last word
         waited = time.monotonic() - begin
-    assert waited < 30
+    assert waited < 60
     with ws.lock("train", wait=False):
         pass
 
@@ -134,7 +134,7 @@ def test_a_lease_is_renewed_and_its_loss_is_seen(
             another_machine(monkeypatch, tmp_path / "other")
             monkeypatch.setattr(leases, "STALE_S", -1.0)
             with Workspace.open(locate(s3)).lock("train", wait=False):
-                time.sleep(0.5)  # the first holder notices at its next renewal
+                pass  # the first holder notices at its next renewal, or when it gives the lock back
 
     with pytest.raises(WorkspaceBusy, match="was lost"):
         sleep_too_long()

@@ -27,6 +27,7 @@ from keepset.reasons import ImageReason
 from keepset.web.security import COOKIE
 from tests.factories import config, dataset_workspace
 from tests.predict_fixtures import Served, client, model_case, template_case  # noqa: F401 - fixtures
+from tests.stack_fixtures import wait_for
 from tests.test_hostile_images import BAD, GOOD, JPEG, saved
 from tests.web_fixtures import served
 
@@ -112,7 +113,7 @@ def test_every_hostile_file_is_refused_in_words_and_every_good_kind_is_taken(sit
     bad = {k: v for k, (v, _) in BAD.items() if k not in fine_here}
     begin = time.monotonic()
     found = conforms(site.post("/api/predict", files=files(*GOOD.values(), *bad.values())), site)["items"]
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < 60
     assert ["label" in i for i in found] == [True] * len(GOOD) + [False] * len(bad)
     by_name = dict(zip(bad, found[len(GOOD) :], strict=True))
     assert {by_name[n]["error"] for n in ("html", "svg", "zeros")} == {"not_an_image"}
@@ -293,7 +294,7 @@ def test_bodies_wait_their_turn_within_bounds() -> None:
     from keepset.web.budget import Budget
 
     async def play() -> None:
-        budget, order = Budget(100, patience=0.2, waiting=3), []
+        budget, order = Budget(100, patience=2.0, waiting=3), []
 
         async def ask(name: str, n: int) -> None:
             await budget.take(n)
@@ -431,16 +432,18 @@ def test_a_promotion_swaps_the_model_without_a_lost_request(model_case: Served) 
             while not done.is_set():
                 answers.append(c.post("/api/predict", files=files(*model_case.pictures[:2])))
 
+    def answers_of(model_id: str) -> int:
+        return sum(a.is_success and a.json()["model"]["id"] == model_id for a in list(answers))
+
     with served(model_case.ws.root) as url, client(url) as c:
         assert c.get("/api/model").json()["id"] == "0" * 16
         threads = [threading.Thread(target=keep_asking, args=(url,)) for _ in range(3)]
         for t in threads:
             t.start()
+        wait_for(lambda: answers_of("0" * 16) > 0, "an answer of the old model")
         model_case.add("1" * 16, seed=1)
-        until = time.monotonic() + 20
-        while c.get("/healthz").json()["model"] != "1" * 16 and time.monotonic() < until:
-            time.sleep(0.05)
-        time.sleep(0.3)
+        wait_for(lambda: answers_of("1" * 16) > 2, "answers of the new one")
+        assert c.get("/healthz").json()["model"] == "1" * 16
         done.set()
         for t in threads:
             t.join()

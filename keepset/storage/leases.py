@@ -92,8 +92,12 @@ class _Lease:
         if self._renewing:
             self._renewing.join()
         if not self.lost:
-            with contextlib.suppress(Conflict, WorkspaceError):  # else it is stale in a minute
+            try:
                 self._write(held=False, expected=self.etag)
+            except Conflict:
+                self.lost = True
+            except WorkspaceError:
+                pass  # it is stale in a minute
         return self.lost
 
     def _renew(self) -> None:
