@@ -30,10 +30,10 @@ def train(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> S
 
     Started by ``torchrun``, all processes call it alike: one leads, holds the lock and writes, the others help.
     """
-    from keepset.train import parallel
+    from keepset.train import heap, parallel
     from keepset.train.machine import choose_device
 
-    with parallel.group(lambda: choose_device(config.train)):
+    with heap.held(), parallel.group(lambda: choose_device(config.train)):
         if parallel.leads():
             with ws.lock("train"):
                 return _train(ws, config, progress)

@@ -1,8 +1,8 @@
 """What a training runs on: device, number format, threads; and how much goes through at once.
 
 Number format, measured on one core with AVX-512 BF16 (docs/training.md): a forward pass in bfloat16 pays there for
-every network, 1.5 to 3 times; a whole training step pays for plain convolutions (resnet18: 1.8 times) and costs for
-depthwise ones (EfficientNet-Lite0: 0.7 times). So on such a CPU the frozen front of a network always runs in
+every network, 1.4 to 1.8 times; a whole training step pays for plain convolutions (resnet18: 1.8 times) and costs for
+depthwise ones (EfficientNet-Lite0: 0.7 to 0.85 times). So on such a CPU the frozen front of a network always runs in
 bfloat16, and the trained rest only if it has no depthwise convolutions. A CUDA device that knows bfloat16 uses it
 for all. What a model is judged by (features, final logits) is always float32, as it is served.
 """
@@ -81,8 +81,8 @@ def machine_for(cfg: TrainConfig, network: torch.nn.Module) -> Machine:
 
 
 def forward_at_once(device: torch.device, side: int) -> int:
-    """Images a forward pass takes at once: on a CPU as many as its caches hold (4 at 224 px, which take half the time
-    that 32 take, each; 16 at 128 px), elsewhere enough to keep the device busy.
+    """Images a forward pass takes at once: on a CPU few (4 at 224 px, 16 at 128 px), since more are no faster there and
+    take more memory; elsewhere enough to keep the device busy.
     """
     return min(32, max(2, 1 << round(math.log2(max(1, 200_000 / side**2))))) if device.type == "cpu" else 64
 
