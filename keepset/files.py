@@ -24,11 +24,12 @@ __all__ = [
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path, *, exclusive: bool = False) -> Iterator[Path]:
+def atomic_path(path: Path, *, exclusive: bool = False, sync: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success sync it and rename it into place.
 
     With ``exclusive``, raise ``FileExistsError`` if ``path`` is there already (decided by the file system,
-    so that of several processes exactly one wins). Raises ``WorkspaceNotWritable`` if the disk refuses.
+    so that of several processes exactly one wins). Raises ``WorkspaceNotWritable`` if the disk refuses. Without ``sync``
+    it is faster, and only a power cut may leave it short: for what can be made again, by who looks at its size.
     """
     if isinstance(path, StoredPath):
         from keepset.storage.copies import uploading
@@ -40,12 +41,14 @@ def atomic_path(path: Path, *, exclusive: bool = False) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
-        _sync(part)
+        if sync:
+            _sync(part)
         if exclusive:
             os.link(part, path)
         else:
             part.replace(path)
-        _sync(path.parent)
+        if sync:
+            _sync(path.parent)
     except FileExistsError:
         raise
     except OSError as e:

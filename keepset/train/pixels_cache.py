@@ -1,8 +1,12 @@
-"""Images decoded once: uint8 squares on disk, keyed by content and preprocessing, memory-mapped when read."""
+"""Images decoded once: uint8 squares on disk, keyed by content and preprocessing, memory-mapped when read.
+
+They are not synced, which would take most of the time; one that a power cut left short is decoded again.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,10 +37,11 @@ class PixelCache:
         self.ws, self.spec = ws, replace(spec, crop=spec.resize)
         facts = json.dumps(asdict(self.spec), sort_keys=True).encode()
         self.folder = ws.cache / "pixels" / hashlib.sha256(facts).hexdigest()[:12]
+        self.file_size = _file_size((self.spec.resize, self.spec.resize, 3))
 
     def fill(self, shas: Sequence[str], progress: Progress) -> None:
         """Decode what is not there yet."""
-        missing = [s for s in dict.fromkeys(shas) if not self._path(s).exists()]
+        missing = [s for s in dict.fromkeys(shas) if not self._stands(s)]
         if not missing:
             return
         progress.start("decoding images once", len(missing))
@@ -52,6 +57,12 @@ class PixelCache:
     def _path(self, sha: str) -> Path:
         return self.folder / sha[:2] / f"{sha}.npy"
 
+    def _stands(self, sha: str) -> bool:
+        try:
+            return self._path(sha).stat().st_size == self.file_size
+        except FileNotFoundError:
+            return False
+
     def _decode(self, sha: str, blob: Path) -> None:
         try:
             image = decode(blob.read_bytes(), shortest=self.spec.resize)
@@ -60,5 +71,12 @@ class PixelCache:
                 f"The image {sha} cannot be read: {e}.",
                 "It was valid when it was taken in: restore the file, or run `keepset validate` again.",
             ) from e
-        with atomic_path(self._path(sha)) as part, part.open("wb") as f:
+        with atomic_path(self._path(sha), sync=False) as part, part.open("wb") as f:
             np.save(f, model_input(image, self.spec))
+
+
+def _file_size(shape: tuple[int, ...]) -> int:
+    """Bytes of a uint8 array in numpy's format."""
+    file = io.BytesIO()
+    np.save(file, np.zeros(shape, np.uint8))
+    return file.tell()

@@ -1,0 +1,40 @@
+"""Images are decoded once; what a power cut left short is decoded again."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from keepset.files import write_bytes
+from keepset.pixels import Preprocess
+from keepset.stages import SILENT
+from keepset.train.pixels_cache import PixelCache
+from keepset.workspace import Workspace
+
+
+def test_a_square_cut_short_is_decoded_again_and_a_whole_one_is_not(tmp_path: Path) -> None:
+    ws = Workspace.create(tmp_path / "ws", "pixels")
+    shas = [_taken_in(ws, seed) for seed in (1, 2)]
+    cache = PixelCache(ws, Preprocess(40, 32))
+    cache.fill(shas, SILENT)
+    squares = cache.read(shas)
+    cut, whole = (next(cache.folder.glob(f"*/{sha}.npy")) for sha in shas)
+    cut.write_bytes(cut.read_bytes()[:100])
+    ws.blob(shas[1]).unlink()
+    made = whole.stat().st_mtime_ns
+    cache.fill(shas, SILENT)
+    np.testing.assert_array_equal(cache.read(shas), squares)
+    assert whole.stat().st_mtime_ns == made
+
+
+def _taken_in(ws: Workspace, seed: int) -> str:
+    pixels = np.random.default_rng(seed).integers(0, 256, (50, 60, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "png")
+    sha = hashlib.sha256(file.getvalue()).hexdigest()
+    write_bytes(ws.blob(sha), file.getvalue())
+    return sha
