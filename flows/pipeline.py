@@ -10,6 +10,7 @@ from flows.parameters import DatasetForm, begin
 from flows.presence import be_present
 from flows.train_model import train_model
 from keepset.engine import Engine
+from keepset.pipeline import foresee
 from tasks.review import ask_for_review
 
 __all__ = ["pipeline"]
@@ -30,7 +31,9 @@ def pipeline(
         dataset: A new data set, told here instead of in a file.
         engine: Where shards of downloading and validation run. Left out: as the runner's machine is set.
     """
-    be_present(begin(workspace, config, dataset))
+    ws = begin(workspace, config, dataset)
+    be_present(ws)
+    foresee(ws, ws.config())
     build_dataset(workspace, config, dataset, engine)
     compared = train_model(workspace)
     ask_for_review(workspace, compared["outputs"]["model_id"])

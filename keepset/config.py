@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,7 +17,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from keepset.errors import ConfigError
 
-__all__ = ["ClassConfig", "InboxConfig", "RunConfig", "load_config", "parse_config", "saved_config"]
+__all__ = [
+    "ClassConfig",
+    "InboxConfig",
+    "RunConfig",
+    "check_config",
+    "load_config",
+    "parse_config",
+    "saved_config",
+]
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -269,12 +277,19 @@ def load_config(path: Path) -> RunConfig:
     """Read and check a TOML run config. Raises ``ConfigError`` naming the key and the remedy."""
     try:
         text = path.read_text(encoding="utf-8-sig")
+    except IsADirectoryError as e:
+        raise ConfigError(
+            f"{path} is a folder, not a run config.",
+            f"`keepset import {path}` writes a run config for the pictures in it; then give that file.",
+        ) from e
     except FileNotFoundError as e:
         raise ConfigError(
             f"There is no config file {path}.", "Make one with `keepset init`, or give the right path."
         ) from e
     except (OSError, UnicodeDecodeError) as e:
-        raise ConfigError(f"The config file {path} cannot be read: {e}.") from e
+        raise ConfigError(
+            f"The config file {path} cannot be read: {e}.", "A run config is a text file (TOML, UTF-8)."
+        ) from e
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as e:
@@ -286,8 +301,15 @@ def parse_config(raw: dict[str, Any], *, base: Path, where: str = "the config") 
     """Check a config given as plain data; relative paths are taken from ``base``.
 
     ``classes`` may be a table of tables (``[classes.black]``) or a list with names.
-    Raises ``ConfigError``.
+    Raises ``ConfigError``, also for a local source that is not there.
     """
+    config = check_config(raw, base=base, where=where)
+    _sources_exist(config, where)
+    return config
+
+
+def check_config(raw: dict[str, Any], *, base: Path, where: str) -> RunConfig:
+    """As ``parse_config``, whether the local sources are there or not."""
     data = dict(raw)
     if isinstance(data.get("classes"), dict):
         data["classes"] = [
@@ -295,11 +317,9 @@ def parse_config(raw: dict[str, Any], *, base: Path, where: str = "the config") 
             for name, body in data["classes"].items()
         ]
     try:
-        config = RunConfig.model_validate(_absolute(data, base))
+        return RunConfig.model_validate(_absolute(data, base))
     except ValidationError as e:
-        raise ConfigError(f"{where} is not a valid run config:\n{_explain(e)}", _CONFIG_HELP) from e
-    _sources_exist(config, where)
-    return config
+        raise ConfigError(f"{where} is not a valid run config:\n{_explain(e, data)}", _CONFIG_HELP) from e
 
 
 def saved_config(raw: dict[str, Any], *, where: str) -> RunConfig:
@@ -308,7 +328,7 @@ def saved_config(raw: dict[str, Any], *, where: str) -> RunConfig:
         return RunConfig.model_validate(raw)
     except ValidationError as e:
         raise ConfigError(
-            f"{where} does not fit this version of Keepset:\n{_explain(e)}",
+            f"{where} does not fit this version of Keepset:\n{_explain(e, raw)}",
             "Give the config file again, mended: keepset scrape CONFIG.toml --workspace DIR.",
         ) from e
 
@@ -341,12 +361,12 @@ def _absolute_split(section: Any, base: Path) -> Any:
     }
 
 
-def _explain(e: ValidationError) -> str:
-    return "\n".join(f"  - {_explain_one(dict(err))}" for err in e.errors(include_url=False))
+def _explain(e: ValidationError, data: dict[str, Any]) -> str:
+    return "\n".join(f"  - {_explain_one(dict(err), data)}" for err in e.errors(include_url=False))
 
 
-def _explain_one(err: dict[str, Any]) -> str:
-    where = ".".join(str(p) for p in err["loc"])
+def _explain_one(err: dict[str, Any], data: dict[str, Any]) -> str:
+    where = ".".join(_as_written(err["loc"], data))
     if err["type"] == "extra_forbidden":
         guess = difflib.get_close_matches(str(err["loc"][-1]), _keys_at(err["loc"][:-1]), n=1)
         hint = f"; did you mean '{guess[0]}'?" if guess else ""
@@ -355,6 +375,16 @@ def _explain_one(err: dict[str, Any]) -> str:
         return f"'{where}' is missing"
     message = str(err["msg"]).removeprefix("Value error, ")
     return f"{where}: {message}" if where else message
+
+
+def _as_written(loc: tuple[Any, ...], data: dict[str, Any]) -> Iterator[str]:
+    """The key as the file has it: a class by its name, not by its number."""
+    for i, part in enumerate(loc):
+        if i == 1 and loc[0] == "classes" and isinstance(part, int):
+            given = data["classes"][part]
+            yield str(given.get("name", part)) if isinstance(given, dict) else str(part)
+        else:
+            yield str(part)
 
 
 def _keys_at(loc: tuple[Any, ...]) -> list[str]:
@@ -371,18 +401,19 @@ def _keys_at(loc: tuple[Any, ...]) -> list[str]:
 
 
 def _sources_exist(config: RunConfig, where: str) -> None:
-    for c in config.classes:
-        _must_be(Path.is_file, c.lists, f"{where}: class '{c.name}' names the URL list", "a file")
-        _must_be(Path.is_file, c.tables, f"{where}: class '{c.name}' names the table", "a file")
-        _must_be(Path.is_dir, c.folders, f"{where}: class '{c.name}' names the folder", "a folder")
+    """All that is missing at once: whoever wrote the file mends it in one go. Raises ``ConfigError``."""
     given = (*config.split.valid_folders, *config.split.test_folders)
-    _must_be(Path.is_dir, given, f"{where}: [split] names the folder", "a folder")
-
-
-def _must_be(kind: Callable[[Path], bool], paths: Iterable[str], said: str, what: str) -> None:
-    for p in paths:
-        if not kind(Path(p)):
-            raise ConfigError(
-                f"{said} {p}, which is not {what}.",
-                "Give the right path (relative to the config file), or take it out.",
-            )
+    missing = [f"[split] names the folder {p}, which is not a folder" for p in given if not Path(p).is_dir()]
+    for c in config.classes:
+        for paths, kind, what, as_what in (
+            (c.lists, Path.is_file, "URL list", "a file"),
+            (c.tables, Path.is_file, "table", "a file"),
+            (c.folders, Path.is_dir, "folder", "a folder"),
+        ):
+            wrong = [p for p in paths if not kind(Path(p))]
+            missing += [f"class '{c.name}' names the {what} {p}, which is not {as_what}" for p in wrong]
+    if missing:
+        said = f" {missing[0]}." if len(missing) == 1 else "".join(f"\n  - {m}" for m in missing)
+        raise ConfigError(
+            f"{where}:{said}", "Give the right path (relative to the config file), or take it out."
+        )

@@ -39,7 +39,7 @@ def atomic_path(path: Path, *, exclusive: bool = False, sync: bool = True) -> It
         return
     part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         yield part
         if sync:
             _sync(part)
@@ -56,6 +56,13 @@ def atomic_path(path: Path, *, exclusive: bool = False, sync: bool = True) -> It
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as e:  # which callers take for "another was first"
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from e
 
 
 def write_bytes(path: Path, data: bytes, *, exclusive: bool = False) -> None:

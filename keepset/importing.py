@@ -15,7 +15,7 @@ from keepset.export.names import folder_names
 from keepset.files import read_json
 from keepset.reasons import Split
 
-__all__ = ["Found", "config_text", "find_pictures"]
+__all__ = ["Found", "config_text", "find_pictures", "quoted"]
 
 _SPLITS = {
     "train": Split.TRAIN, "training": Split.TRAIN, "valid": Split.VALID, "val": Split.VALID,
@@ -43,6 +43,8 @@ def find_pictures(source: Path) -> Found:
     """Look at a folder or a CSV. Raises ``ConfigError`` if there are not at least two classes in it."""
     source = source.expanduser().resolve()
     found = Found(source)
+    if source.suffix == ".toml" and source.is_file():
+        raise ConfigError(f"{source} is a run config already.", f"keepset run {source} --workspace DIR")
     if source.is_file():
         _from_table(found, source)
     elif not source.is_dir():
@@ -132,10 +134,10 @@ def config_text(found: Found, path: Path) -> str:
 
 def _lines(found: Found, base: Path) -> Iterator[str]:
     yield f"# Made by `keepset import {found.source.name}`. docs/config.md lists every key."
-    yield f"name = {_text(_name(found))}"
+    yield f"name = {quoted(_name(found))}"
     yield from ("seed = 42                                 # same seed, same split, same model", "")
     for label in found.classes:
-        yield f"[classes.{_text(label)}]"
+        yield f"[classes.{quoted(label)}]"
         if found.table is not None:
             yield f"tables = {_paths([found.table], base)}"
         else:
@@ -166,13 +168,13 @@ def _name(found: Found) -> str:
 
 
 def _paths(paths: Iterable[Path], base: Path) -> str:
-    return f"[{', '.join(_text(_relative(p, base)) for p in paths)}]"
+    return f"[{', '.join(quoted(_relative(p, base)) for p in paths)}]"
 
 
 def _relative(path: Path, base: Path) -> str:
     return os.path.relpath(path, base) if path.is_relative_to(base) else str(path)
 
 
-def _text(value: str) -> str:
+def quoted(value: str) -> str:
     """A TOML basic string, which JSON's is."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -12,7 +12,15 @@ from keepset.engine import Engine
 from keepset.stages import SILENT, Progress, StageResult
 from keepset.workspace import Workspace
 
-__all__ = ["build", "learn", "retrain", "run"]
+__all__ = ["build", "foresee", "learn", "retrain", "run"]
+
+
+def foresee(ws: Workspace, config: RunConfig) -> None:
+    """Before the first download: raises the ``ModelError`` that would come hours later, at the training."""
+    from keepset.train.foresight import check_choice
+
+    if not ws.downloads.exists():
+        check_choice(config.train)
 
 
 def build(
@@ -64,5 +72,6 @@ def run(
     """
     ws.check_writable()
     ws.save_config(config)
+    foresee(ws, config)
     yield from build(ws, config, engine=engine or Engine.of_this_machine(), progress=progress)
     yield from retrain(ws, config, progress=progress)

@@ -96,7 +96,9 @@ class Workspace:
                 f"{root} is not a Keepset workspace.",
                 "Start one with `keepset run CONFIG.toml --workspace DIR`.",
             ) from e
-        except (NotADirectoryError, ValueError, KeyError, TypeError) as e:
+        except NotADirectoryError as e:
+            raise WorkspaceError(f"{root} is a file.", "Choose a folder as --workspace.") from e
+        except (ValueError, KeyError, TypeError) as e:
             raise WorkspaceError(
                 f"{root / 'keepset.json'} is damaged: {e}.", "Restore it from a backup."
             ) from e

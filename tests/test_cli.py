@@ -103,3 +103,71 @@ def test_doctor_tells_and_a_broken_check_is_a_failed_check(
     (tmp_path / "ws").mkdir()
     (tmp_path / "ws" / "keepset.json").write_text("{}")
     assert {c.name: c for c in diagnose(tmp_path / "ws")}["workspace"].verdict == Verdict.FAIL
+
+
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [
+        ("bear,bear", "two names for one class"),
+        ("bear", "at least two classes"),
+        ("", "at least two classes"),
+        ("bears/black,teddy", "without slashes"),
+    ],
+)
+def test_init_writes_no_config_that_run_would_refuse(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, classes: str, said: str
+) -> None:
+    code, _, err = run(capsys, "init", tmp_path / "a.toml", "--classes", classes)
+    assert code == 2
+    assert said in err
+    assert not (tmp_path / "a.toml").exists()
+
+
+def test_init_quotes_what_toml_would_read_otherwise(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / 'my "bears".toml'
+    assert run(capsys, "init", path, "--classes", 'say "hi",grüße: 日本')[0] == 0
+    for name in ("urls_say_%22hi%22.txt", "urls_grüße%3A_日本.txt"):
+        (tmp_path / name).write_text("")
+    from keepset.config import load_config
+
+    assert load_config(path).labels == ("grüße: 日本", 'say "hi"')
+
+
+def test_a_folder_for_a_config_leads_to_import(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, _, err = run(capsys, "run", tmp_path, "-w", tmp_path / "ws")
+    assert code == 2
+    assert f"keepset import {tmp_path}" in err
+
+
+@pytest.mark.parametrize(
+    ("train", "said"),
+    [
+        ('arch = "resnet3f"', "Did you mean resnet34"),
+        ('arch = "resnet34"', "No weights are packaged for 'resnet34'"),
+        ('weights = "mine.safetensors"', "no weights file"),
+    ],
+)
+def test_a_network_that_cannot_be_had_is_told_before_the_first_download(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, train: str, said: str
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    config = tmp_path / "x.toml"
+    config.write_text(f'[classes]\na = {{folders = ["a"]}}\nb = {{folders = ["b"]}}\n[train]\n{train}\n')
+    code, out, err = run(capsys, "run", config, "-w", tmp_path / "ws")
+    assert code == 1
+    assert said in err
+    assert out == ""  # no stage ran
+
+
+def test_help_is_broken_where_the_terminal_ends(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = run(capsys, "run", "--help")
+    assert code == 0
+    assert "a killed run goes on where it died" in " ".join(out.split())
+    text = [line.strip() for line in out.partition("Everything")[2].partition("╭")[0].splitlines()]
+    assert all(len(line) > 40 for line in text[:2])

@@ -62,6 +62,11 @@ def test_a_class_may_be_just_its_lists(folder: Path) -> None:
         ("[classes.teddy]", "[classes.Black]", "two names for one class"),
         ("lists/teddy.txt", "lists/black.txt", "two names for one class"),
         ('[classes.teddy]\nlists = ["lists/teddy.txt"]', "", "at least two classes"),
+        (
+            'lists = ["lists/teddy.txt"]',
+            'list = ["lists/teddy.txt"]',
+            "unknown key 'classes.teddy.list'; did",
+        ),
         ("seed = 3", "seed = = 3", "not valid TOML"),
         ("[train]", "[split]\nvalid = 0.6\ntest = 0.4\n[train]", "leaves nothing to train on"),
         ("[classes.black]", '[classes."a/b"]', "without slashes"),
@@ -73,6 +78,13 @@ def test_a_wrong_config_names_the_thing(folder: Path, old: str, new: str, says: 
         load(folder, GOOD.replace(old, new, 1))
     assert says in str(e.value)
     assert e.value.exit_code == 2
+
+
+def test_all_missing_sources_are_named_at_once(folder: Path) -> None:
+    with pytest.raises(ConfigError) as e:
+        load(folder, GOOD.replace("lists/", "list/"))
+    assert "black.txt, which is not a file" in str(e.value)
+    assert "teddy.txt, which is not a file" in str(e.value)
 
 
 def test_a_missing_file_and_no_classes(tmp_path: Path) -> None:

@@ -137,6 +137,32 @@ def test_writers_hold_every_row(served: tuple[Workspace, Predictor, list[str]], 
     assert table[1]["probabilities"] is None
 
 
+def test_the_command_writes_what_the_file_is_called(
+    served: tuple[Workspace, Predictor, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from keepset.cli import main
+
+    def predict(*args: object) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as e:
+            main(["predict", *map(str, args), "-w", str(ws.root)])
+        return e.value.code or 0, capsys.readouterr().err  # type: ignore[return-value]
+
+    ws, _, shas = served
+    picture = ws.blob(shas[0])
+    assert predict(picture, "-o", tmp_path / "new" / "a.csv")[0] == 0
+    assert (tmp_path / "new" / "a.csv").read_text().startswith("input,status,label")
+    assert predict(picture, "-o", tmp_path / "a.parquet")[0] == 0
+    assert pq.read_table(tmp_path / "a.parquet").num_rows == 1
+    assert predict(picture, "-o", tmp_path / "a.txt")[0] == 0
+    assert json.loads((tmp_path / "a.txt").read_text())["status"] == "ok"
+    (tmp_path / "file").write_text("")
+    code, err = predict(picture, "-o", tmp_path / "file" / "a.csv")  # a file is in the way
+    assert (code, "→ " in err) == (3, True)
+    (tmp_path / "empty").mkdir()
+    code, err = predict(tmp_path / "empty")
+    assert (code, "There is no file in" in err) == (1, True)
+
+
 def test_no_cell_of_the_table_runs_as_a_formula() -> None:
     names = ["=1+1.jpg", "+a.jpg", "-a.jpg", "@a.jpg", " =a.jpg", "a  b.jpg"]
     sheet = io.StringIO()

@@ -59,6 +59,21 @@ def _assemble() -> None:
     card.register(app)
     export.register(app)
     admin.register(app)
+    _let_flow(app)
+
+
+def _let_flow(commands: typer.Typer) -> None:
+    """Help is broken where the terminal ends, not where the source's lines do (rich would keep those)."""
+    from inspect import cleandoc
+
+    infos = [*commands.registered_commands, commands.registered_callback]
+    for info in infos:
+        if info and info.callback and info.callback.__doc__ and not isinstance(info.help, str):
+            paragraphs = cleandoc(info.callback.__doc__).split("\n\n")
+            info.help = "\n\n".join(" ".join(p.split()) for p in paragraphs)
+    for group in commands.registered_groups:
+        if group.typer_instance:
+            _let_flow(group.typer_instance)
 
 
 _assemble()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Iterator
 from enum import StrEnum
@@ -41,7 +40,12 @@ def predict(
     model: Annotated[
         Path | None, typer.Option("--model", help="A model.onnx instead of the model in use.")
     ] = None,
-    form: Annotated[Format, typer.Option("--format", "-f", help="How to print the rows.")] = Format.TABLE,
+    form: Annotated[
+        Format | None,
+        typer.Option(
+            "--format", "-f", help="How to print the rows. Default: a table, or as the name of --out ends."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write; parquet needs one.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -49,7 +53,7 @@ def predict(
 
     An unfamiliar picture is unlike those the model was trained on, and may show no class at all.
 
-    A picture that cannot be read is a row with its reason; the exit code is 1 if no row could be predicted.
+    A picture that cannot be read is a row with its reason; the exit code is 1 if nothing could be predicted.
     """
 
     where = model or workspace_or_default(workspace)
@@ -59,7 +63,13 @@ def predict(
             output.document({"ok": True, "predictions": [r.as_dict() for r in rows]})
         else:
             _print(rows, form, out)
-    if rows.seen and not rows.predicted:
+            if out is not None:
+                output.say(f"Wrote {out}: {rows.seen} rows, {rows.predicted} of them predicted.")
+    if not rows.seen and not as_json:
+        output.say(
+            f"keepset: There is no file in {', '.join(inputs)}.\n  → Give pictures, or folders of pictures."
+        )
+    if not rows.predicted:
         raise typer.Exit(1)
 
 
@@ -117,21 +127,35 @@ def _rows(where: Path, inputs: list[str], progress: Progress) -> Iterator[Row]:
     yield from predict_files(where, inputs, progress=progress)
 
 
-def _print(rows: _counted, form: Format, out: Path | None) -> None:
+def _print(rows: _counted, asked: Format | None, out: Path | None) -> None:
     from keepset.errors import ConfigError
+    from keepset.files import atomic_path
     from keepset.predict import writers
 
+    form = asked or _form_of(out)
+    if form == Format.TABLE and out is not None:
+        raise ConfigError("A table is for reading, not for a file.", "Give --format jsonl, csv or parquet.")
     if form == Format.PARQUET:
         if out is None:
             raise ConfigError("Parquet is not printed on a terminal.", "Name a file with --out.")
         writers.write_parquet(rows, out)
         return
-    if form == Format.TABLE and out is None:
+    if form == Format.TABLE:
         _table(rows)
         return
-    with contextlib.ExitStack() as stack:
-        stream = stack.enter_context(out.open("w", encoding="utf-8")) if out else sys.stdout
-        (writers.write_csv if form == Format.CSV else writers.write_json_lines)(rows, stream)
+    write = writers.write_csv if form == Format.CSV else writers.write_json_lines
+    if out is None:
+        write(rows, sys.stdout)
+        return
+    with atomic_path(out) as part, part.open("w", encoding="utf-8") as stream:
+        write(rows, stream)
+
+
+def _form_of(out: Path | None) -> Format:
+    """What the file's name asks for; JSON lines if it tells nothing."""
+    if out is None:
+        return Format.TABLE
+    return {".csv": Format.CSV, ".parquet": Format.PARQUET}.get(out.suffix.lower(), Format.JSONL)
 
 
 def _table(rows: _counted) -> None:

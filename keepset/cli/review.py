@@ -106,14 +106,14 @@ def show(
     decided = {s: (d["action"], d["label"]) for s, d in approval.decisions.items()} if approval else {}
     done = decided or {s: (str(m.action), m.label) for s, m in marks.items()}
     shown = [
-        (r["rank"] + 1, r["sha256"][:12], f"{r['label']} → {r['predicted']}", f"{r['probability']:.2f}",
+        (r["rank"] + 1, r["sha256"][:8], f"{r['label']} → {r['predicted']} {r['probability']:.0%}",
          _suggestion(r["suggestion"], r["suggested_label"]),
          _suggestion(*done[r["sha256"]]) if r["sha256"] in done else "", r["explanation"])
         for r in rows[:limit]
     ]  # fmt: skip
     output.table(
         f"{found.id}: {found.status}, {len(rows)} candidates, {len(marks)} marked",
-        ["#", "image", "given → predicted", "prob.", "suggested", "decided" if decided else "marked", "why"],
+        ["#", "image", "given → predicted", "suggested", "decided" if decided else "marked", "why"],
         shown,
     )
     if len(rows) > limit:
@@ -123,7 +123,7 @@ def show(
 
 
 def _suggestion(action: str, label: str | None) -> str:
-    return f"{action} to {label}" if label else action
+    return f"→ {label}" if label else action
 
 
 def approve(

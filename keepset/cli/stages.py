@@ -27,7 +27,7 @@ __all__ = ["register"]
 
 _TEMPLATE = """\
 # A Keepset run config. docs/config.md lists every key; `keepset run {file} --workspace DIR` starts it.
-name = "{name}"
+name = {name}
 seed = 42                                 # same seed, same split, same model
 
 # One table a class. Sources: lists (files of URLs), folders, pages, search (docs/collecting.md).
@@ -39,7 +39,8 @@ valid = 0.2
 arch = "tf_efficientnet_lite0"            # any timm classifier
 epochs = 2                                # 0 keeps the linear head on frozen features: seconds, not minutes
 """
-_CLASS = '[classes."{name}"]\nlists = ["{file}"]                # one URL a line\n'
+
+_CLASS = "[classes.{name}]\n{lists:<41} # one URL a line\n"
 
 
 def register(app: typer.Typer) -> None:
@@ -63,20 +64,35 @@ def init(
     as_json: JsonOption = False,
 ) -> None:
     """Write a commented run config to start from. Never overwrites a file."""
+    from keepset.config import check_config
     from keepset.errors import ConfigError
     from keepset.files import write_bytes
+    from keepset.importing import quoted
 
-    names = [c.strip() for c in classes.split(",") if c.strip()]
-    blocks = "\n".join(_CLASS.format(name=n, file=f"urls_{n.replace(' ', '_')}.txt") for n in names)
-    text = _TEMPLATE.format(file=path, name=path.stem, classes=blocks)
+    lists = _list_files([c.strip() for c in classes.split(",") if c.strip()])
+    check_config(
+        {"classes": [{"name": n, "lists": [f]} for n, f in lists]},
+        base=Path(),
+        where=f'--classes "{classes}"',
+    )
+    tables = "\n".join(_CLASS.format(name=quoted(n), lists=f"lists = [{quoted(f)}]") for n, f in lists)
+    text = _TEMPLATE.format(file=path, name=quoted(path.stem), classes=tables)
     try:
         write_bytes(path, text.encode(), exclusive=True)
     except FileExistsError as e:
         raise ConfigError(f"{path} is there already.", "Choose another name, or edit that file.") from e
     if as_json:
-        output.document({"ok": True, "config": str(path), "classes": names})
+        output.document({"ok": True, "config": str(path), "classes": [n for n, _ in lists]})
     else:
         print(f"Wrote {path}. Put your URL lists beside it, then: keepset run {path} --workspace DIR")
+
+
+def _list_files(names: list[str]) -> list[tuple[str, str]]:
+    """For each class a URL list of its own, under a name that any file system takes."""
+    from keepset.export.names import folder_names
+
+    files = folder_names(names)
+    return [(n, f"urls_{files[n].replace(' ', '_')}.txt") for n in names]
 
 
 def import_(

@@ -66,7 +66,8 @@ class Resolver:
         if f"{host}:{port}" not in self.allowed:
             bad = next((a for a in addresses if not is_public(a)), None)
             if bad is not None:
-                raise Blocked(f"{host} is {bad}, which is not a public address")
+                what = host if host == bad else f"{host} ({bad})"
+                raise Blocked(f"{what} is not a public address")
         return addresses[0]
 
 

@@ -120,7 +120,7 @@ def merge(ws: Workspace, job: Job) -> StageResult:
     shown = planned.out.relative_to(ws.root) if planned.out.is_relative_to(ws.root) else planned.out
     if header := _standing(planned):
         counts = header.extra["counts"]
-        message = f"up to date: {_words(counts)} in {shown}"
+        message = f"up to date: {_words(counts)} in {planned.out}"
         return StageResult(Stage.PREDICT, False, message, counts, {"predictions": str(shown)})
     counts, failed = Counter[str](), 0
     classes = load(planned.model).classes
@@ -139,7 +139,7 @@ def merge(ws: Workspace, job: Job) -> StageResult:
             "failed": failed,
         }
         out.commit(Header("batch_predictions", "predict", _fingerprint(planned), parents, {}, extra))
-    message = f"{_words(counts)} by model {planned.model_id[:8]}, in {shown}"
+    message = f"{_words(counts)} by model {planned.model_id[:8]}, in {planned.out}"
     return StageResult(Stage.PREDICT, True, message, dict(counts), {"predictions": str(shown)})
 
 

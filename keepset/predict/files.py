@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from keepset.predict.intake import DEFAULT_LIMITS, Limits, Refused, read_file
+from keepset.predict.intake import DEFAULT_LIMITS, Limits, Refused, missing, read_file
 from keepset.predict.model import Prediction, Predictor, load
 from keepset.predict.remote import is_url, read_now
 from keepset.reasons import DownloadReason, ImageReason, ItemStatus
@@ -83,7 +83,7 @@ def _prepare(predictor: Predictor, name: str, limits: Limits) -> Any:
         status = ItemStatus.FAILED if isinstance(e.reason, DownloadReason) else ItemStatus.REJECTED
         return Row(name, status, reason=e.reason, detail=e.detail)
     except OSError as e:
-        return Row(name, ItemStatus.FAILED, reason=ImageReason.MISSING, detail=str(e))
+        return Row(name, ItemStatus.FAILED, reason=ImageReason.MISSING, detail=missing(e))
 
 
 def _read(name: str, limits: Limits) -> bytes:

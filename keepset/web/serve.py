@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import secrets
 import socket
 from pathlib import Path
@@ -48,8 +49,10 @@ def _bound(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except (OSError, OverflowError) as e:
+        code = getattr(e, "errno", None)
+        why = os.strerror(code) if code else str(e).rstrip(".")
         raise ConfigError(
-            f"The gallery cannot have {host}, port {port}: {e}.",
+            f"The gallery cannot have {host}, port {port}: {why}.",
             "Choose another with --port (0 takes a free one), or look whether a gallery runs there already.",
         ) from e
 
