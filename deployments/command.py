@@ -12,9 +12,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deployments.parts import CHECKOUT, tail
@@ -56,13 +55,16 @@ def _up(options: argparse.Namespace) -> None:
         _detach(root, options)
         return
     output.say("Starting Prefect server, flow runner and gallery ...")
-    _listen_once()
-    try:
-        with Stack(root, options.prefect_port, options.web_port, options.cron, options.database) as stack:
-            _announce(stack.ws, stack.login, options.as_json)
-            threading.Event().wait()
-    except KeyboardInterrupt:
-        output.say("Stopped.")
+    asked = _listen()
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        Stack(root, options.prefect_port, options.web_port, options.cron, options.database, asked) as stack,
+    ):
+        _announce(stack.ws, stack.login, options.as_json)
+        while not asked():
+            time.sleep(0.2)
+        output.say("Stopping ...")
+    output.say("Stopped.")
 
 
 def _workspace(path: Path) -> Path:
@@ -80,17 +82,16 @@ def _announce(ws: Workspace, login: str, as_json: bool, how: str = "Ctrl-C") -> 
     print(f"Logs:       {ws.scratch / 'logs'}\n{how} stops all.", flush=True)
 
 
-def _listen_once() -> None:
-    """The first Ctrl-C or SIGTERM interrupts, while starting too; further ones do not disturb the tidying up."""
+def _listen() -> Callable[[], bool]:
+    """Whether there was a Ctrl-C or a SIGTERM yet.
 
-    def interrupt(*_: object) -> None:
-        for sign in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(sign, signal.SIG_IGN)
-        output.say("Stopping ...")
-        raise KeyboardInterrupt
-
+    Nothing is raised in the handler, wherever the program is just then: an exception would end a module half imported,
+    and one that passes through ``exec`` makes Python end by the signal, though it was caught.
+    """
+    signs: list[int] = []
     for sign in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(sign, interrupt)
+        signal.signal(sign, lambda number, _: signs.append(number))
+    return lambda: bool(signs)
 
 
 def _detach(root: Path, options: argparse.Namespace) -> None:

@@ -40,8 +40,9 @@ class Stack:
     """A context manager: entered, everything runs and is ready; left, everything is stopped.
 
     ``database`` is a SQLAlchemy URL for Prefect's own state; left out, it is SQLite in the workspace.
-    Raises ``WorkspaceBusy`` if a stack runs for this workspace already, ``OrchestratorError`` if a port is taken or a
-    part does not start.
+    ``asked`` says whether to give up while it starts. Raises ``WorkspaceBusy`` if a stack runs for this workspace
+    already, ``OrchestratorError`` if a port is taken or a part does not start, ``KeyboardInterrupt`` if it was asked to
+    give up.
     """
 
     root: Path
@@ -49,6 +50,7 @@ class Stack:
     web_port: int = 8765
     cron: str | None = None
     database: str = ""
+    asked: Callable[[], bool] = lambda: False
     parts: list[Part] = field(default_factory=list)
 
     @property
@@ -94,18 +96,29 @@ class Stack:
         self.prefect = Orchestrator(self.api_url, self.ws)
         server, runner, web = self.parts
         server.launch(self._environment())
-        _until(self.prefect.healthy, server)
+        self._until(self.prefect.healthy, server)
         for line in revive(self.ws, self.prefect):
             output.say(f"  {line}")
         self._write_state()
         for part in (runner, web):
             part.launch(self._environment())
-        _until(self._serving, runner)
-        _until(lambda: answers(self.web_port), web)
+        self._until(self._serving, runner)
+        self._until(lambda: answers(self.web_port), web)
         self._write_state()
         self._stop = threading.Event()
         self._watch = threading.Thread(target=self._supervise, daemon=True)
         self._watch.start()
+
+    def _until(self, ready: Callable[[], bool], part: Part) -> None:
+        deadline = time.monotonic() + READY_S
+        while not ready():
+            if self.asked():
+                output.say("Stopping ...")
+                raise KeyboardInterrupt
+            if not part.runs or time.monotonic() > deadline:
+                how = f"was not ready after {READY_S:.0f} s" if part.runs else "ended at once"
+                raise OrchestratorError(f"The {part.name} {how}:\n{tail(part.log)}", f"Its log: {part.log}")
+            time.sleep(0.2)
 
     def _make_parts(self) -> list[Part]:
         logs = scratch(self.root) / "logs"
@@ -194,15 +207,6 @@ class Stack:
             pass  # the server is away: looked at again soon
         except Exception as e:  # whatever it is, it must not end the watch over the parts
             output.say(f"  The look for work left lying failed: {type(e).__name__}: {e}")
-
-
-def _until(ready: Callable[[], bool], part: Part) -> None:
-    deadline = time.monotonic() + READY_S
-    while not ready():
-        if not part.runs or time.monotonic() > deadline:
-            how = f"was not ready after {READY_S:.0f} s" if part.runs else "ended at once"
-            raise OrchestratorError(f"The {part.name} {how}:\n{tail(part.log)}", f"Its log: {part.log}")
-        time.sleep(0.2)
 
 
 @contextlib.contextmanager
