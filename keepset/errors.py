@@ -7,6 +7,7 @@
     * WorkspaceVersionError        written by another schema version
     * WorkspaceBusy                another run holds the lock of this data set
     * WorkspaceUnreachable         the object store that it is on does not answer
+    * DamagedFile                  a file of the workspace is not what was written
   * ManifestError                  a manifest is missing, damaged, or not of its schema
     * ManifestMissing              the stage before has not run yet
   * StageError                     a stage cannot do its work
@@ -32,6 +33,7 @@ from typing import Any
 
 __all__ = [
     "ConfigError",
+    "DamagedFile",
     "EngineError",
     "GateFailed",
     "KeepsetError",
@@ -96,6 +98,10 @@ class WorkspaceBusy(WorkspaceError):
 
 class WorkspaceUnreachable(WorkspaceError):
     pass
+
+
+class DamagedFile(WorkspaceError, ValueError):
+    """Also a ``ValueError``: readers of files that strangers may write catch that."""
 
 
 class ManifestError(KeepsetError):

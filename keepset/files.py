@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from keepset.errors import WorkspaceNotWritable
+from keepset.errors import DamagedFile, WorkspaceNotWritable
 from keepset.storage import StoredPath
 
 __all__ = [
@@ -108,7 +108,11 @@ def local(path: Path) -> Path:
 
 
 def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Raises ``FileNotFoundError``, and ``DamagedFile`` for what is no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as e:
+        raise DamagedFile(f"{path} is damaged: {e}.", "Restore it from a backup.") from e
 
 
 def append_line(path: Path, line: str) -> None:

@@ -151,7 +151,7 @@ REMEDIES: dict[str, str] = {
     DownloadReason.HTTP_CLIENT: "The host refuses the request; look at the URL in a browser.",
     DownloadReason.HTTP_SERVER: "The host is in trouble; try --retry-failed later.",
     DownloadReason.TOO_MANY_REDIRECTS: "The URL goes in circles; leave it out.",
-    DownloadReason.NOT_AN_IMAGE: "The URL leads to a page, not to a picture; use the page source for it.",
+    DownloadReason.NOT_AN_IMAGE: "It is no picture, whatever its name says. If it is a web page with pictures, use the page source.",
     DownloadReason.EMPTY: "The host sent nothing; try --retry-failed later.",
     DownloadReason.CHECKSUM: "The file is not the one the source described; look at its landing page.",
     ImageReason.BROKEN: "The file is damaged; leave it out, or find another copy.",

@@ -35,6 +35,7 @@ from keepset import manifests
 from keepset.config import RunConfig, saved_config
 from keepset.errors import (
     ConfigError,
+    DamagedFile,
     WorkspaceBusy,
     WorkspaceError,
     WorkspaceNotWritable,
@@ -98,7 +99,7 @@ class Workspace:
             ) from e
         except NotADirectoryError as e:
             raise WorkspaceError(f"{root} is a file.", "Choose a folder as --workspace.") from e
-        except (ValueError, KeyError, TypeError) as e:
+        except (KeyError, TypeError) as e:
             raise WorkspaceError(
                 f"{root / 'keepset.json'} is damaged: {e}.", "Restore it from a backup."
             ) from e
@@ -117,8 +118,10 @@ class Workspace:
         """Make ``config`` the one in force. Written only when it differs."""
         new = config.as_dict()
         path = self.root / "config.json"
-        if not path.exists() or read_json(path) != new:
-            write_json(path, new)
+        with contextlib.suppress(FileNotFoundError, DamagedFile):
+            if read_json(path) == new:
+                return
+        write_json(path, new)
 
     def config(self) -> RunConfig:
         """The run config in force. Raises ``ConfigError`` if none was saved yet."""
@@ -128,6 +131,10 @@ class Workspace:
             raise ConfigError(
                 f"The workspace {self.root} has no run config yet.",
                 "Start it with `keepset run CONFIG.toml` or `keepset scrape CONFIG.toml`.",
+            ) from e
+        except DamagedFile as e:
+            raise ConfigError(
+                e.message, f"Give the run config again: keepset run CONFIG.toml --workspace {self.root}"
             ) from e
 
     # -- paths -------------------------------------------------------------------------------------

@@ -171,3 +171,28 @@ def test_help_is_broken_where_the_terminal_ends(
     assert "a killed run goes on where it died" in " ".join(out.split())
     text = [line.strip() for line in out.partition("Everything")[2].partition("╭")[0].splitlines()]
     assert all(len(line) > 40 for line in text[:2])
+
+
+def test_ctrl_c_says_what_is_kept(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupted(root: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("keepset.workspace.Workspace.open", interrupted)
+    code, _, err = run(capsys, "status", "-w", tmp_path)
+    assert code == 130
+    assert "What was finished is kept" in err
+
+
+def test_a_damaged_run_config_is_mended_by_giving_it_again(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    ws, config, _ = dataset_workspace(tmp_path, per_class=2)
+    (ws.root / "config.json").write_text("{")
+    code, _, err = run(capsys, "scrape", "-w", ws.root)
+    assert code == 2
+    assert "config.json is damaged" in err
+    assert "Give the run config again" in err
+    ws.save_config(config)
+    assert ws.config() == config

@@ -19,6 +19,8 @@ from keepset.errors import KeepsetError
 
 __all__ = ["app", "main"]
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="keepset",
     help="Build an image classifier from images on the web, and keep it good.\n\n"
@@ -87,8 +89,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     except KeepsetError as e:
         output.fail(e, as_json="--json" in args)
         sys.exit(e.exit_code)
-    except KeyboardInterrupt:
-        output.say("Interrupted. What was finished is kept; the same command goes on from there.")
-        sys.exit(130)
+    except SystemExit as e:
+        if e.code == INTERRUPTED:  # what typer makes of Ctrl-C, without a word
+            output.say("Interrupted. What was finished is kept; the same command goes on from there.")
+        raise
     except BrokenPipeError:
         sys.exit(0)

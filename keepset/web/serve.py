@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import secrets
@@ -42,7 +43,8 @@ def serve(workspace: Path, host: str, port: int, token: str = "") -> None:
     name = "127.0.0.1" if host == "0.0.0.0" else f"[{host}]" if ":" in host else host  # noqa: S104 - only compared
     shown = f"http://{name}:{bound.getsockname()[1]}"
     output.say(f"Gallery: {shown}{'/?token=...' if token else ''}   (Ctrl-C stops it)")
-    server.run(sockets=[bound])
+    with contextlib.suppress(KeyboardInterrupt):  # the way to stop it, not a fault
+        server.run(sockets=[bound])
 
 
 def _bound(host: str, port: int) -> socket.socket:
