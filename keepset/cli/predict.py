@@ -55,7 +55,6 @@ def predict(
 
     A picture that cannot be read is a row with its reason; the exit code is 1 if nothing could be predicted.
     """
-
     where = model or workspace_or_default(workspace)
     with output.progress(as_json=as_json) as progress:
         rows = _counted(_rows(where, inputs, progress))

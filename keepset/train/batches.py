@@ -16,7 +16,6 @@ __all__ = ["Draws", "augment", "draw", "to_input"]
 
 def to_input(squares: torch.Tensor, spec: Preprocess, device: torch.device) -> torch.Tensor:
     """uint8 [n, h, w, 3] to float32 [n, 3, crop, crop], centre crop, normalised, channels_last."""
-
     rim = (squares.shape[1] - spec.crop) // 2
     x = squares[:, rim : rim + spec.crop, rim : rim + spec.crop]
     x = x.to(device, non_blocking=True).permute(0, 3, 1, 2).float()

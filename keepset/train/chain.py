@@ -36,6 +36,7 @@ class Chain:
 
         self.example = example
         self._fits: dict[int, bool] = {}
+        self._like: dict[int, torch.Tensor] = {}
         copies = torch.nn.ModuleList(copy.deepcopy(blocks(network))).eval().requires_grad_(False)
         if folded:
             _fold(copies)
@@ -55,6 +56,12 @@ class Chain:
         with _passed(network, len(self.copies)):
             return features_and_logits(network, self.run(x, start))[0].float()
 
+    def like(self, count: int) -> torch.Tensor:
+        """What the first ``count`` blocks make of one image, [1, ...] (asked once): its shape is any image's."""
+        if count not in self._like:
+            self._like[count] = self.run(self.example, 0, count)
+        return self._like[count]
+
     def fits(self, network: torch.nn.Module, count: int) -> bool:
         """Whether the first ``count`` blocks and the network behind them are the network (asked once)."""
         if count not in self._fits:
@@ -68,7 +75,7 @@ class Chain:
             want = features_and_logits(network, self.example)[0]
             try:
                 with _passed(network, count):
-                    got = features_and_logits(network, self.run(self.example, 0, count))[0]
+                    got = features_and_logits(network, self.like(count))[0]
             except Exception:  # a block may raise anything when it is given what is not for it
                 return False
         near = NEAR * float(want.abs().max())

@@ -109,10 +109,7 @@ class Checkpoints:
                 state.setdefault(int(i), {})[name] = value
         groups = [g | {"betas": tuple(g["betas"])} for g in groups]
         optimizer.load_state_dict({"state": state, "param_groups": groups})
-        for (
-            p,
-            of,
-        ) in optimizer.state.items():  # a fused step takes both to lie in memory alike (channels_last)
+        for p, of in optimizer.state.items():  # a fused step takes all to lie in memory alike
             for name, value in of.items():
                 if value.shape == p.shape:
                     of[name] = torch.empty_like(p).copy_(value)

@@ -15,7 +15,8 @@ from keepset.errors import TrainingError
 from keepset.train.fine_tune import learning
 from keepset.train.layers import freeze, train_mode
 from keepset.train.passes import pass_of
-from keepset.train.steps import Task, optimizer_for, read, step
+from keepset.train.steps import optimizer_for, read, step
+from keepset.train.task import Task
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -73,9 +74,7 @@ def advice(lrs: Floats, losses: Floats) -> dict[str, Any]:
         return found | {"valley": None, "steep": None, "chosen": DEFAULT}
     start, end = _longest_fall(losses)
     valley = float(lrs[(start + end) // 2]) if end - start >= 3 else None
-    before = slice(
-        0, max(2, int(losses.argmin()) + 1)
-    )  # behind the lowest point it may fall again from an explosion
+    before = slice(0, max(2, int(losses.argmin()) + 1))  # it may fall again from an explosion
     slope = np.gradient(losses[before], np.log(lrs[before]))
     steep = float(lrs[int(slope.argmin())]) if slope.min() < 0 else None
     chosen = DEFAULT if valley is None else float(np.clip(valley, *SANE))

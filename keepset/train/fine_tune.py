@@ -15,8 +15,9 @@ from keepset.config import TrainConfig
 from keepset.train.chain import front_of
 from keepset.train.checkpoints import Checkpoints, Place
 from keepset.train.layers import freeze, front_in_bf16, train_mode
-from keepset.train.passes import Pass, pass_of
-from keepset.train.steps import Batch, Task, batches, optimizer_for, order, predict_logits, step
+from keepset.train.passes import pass_of
+from keepset.train.steps import Batch, batches, optimizer_for, order, predict_logits, step
+from keepset.train.task import Pass, Task
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -57,17 +57,13 @@ def fit_heads(
     heads = []
     for strength in strengths:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # not converged to the last digit is good enough, and said nowhere
+            warnings.simplefilter("ignore")  # converged to the last digit or not
             model.set_params(C=strength).fit(rows, labels)
         weight, bias = np.zeros((n_classes, features.shape[1])), np.full(n_classes, -20.0)
         found, coef, intercept = model.classes_, model.coef_, model.intercept_
         if len(found) == 2:  # scikit-learn keeps one row for two classes
-            coef, intercept = (
-                np.vstack([-coef / 2, coef / 2]),
-                np.concatenate([-intercept / 2, intercept / 2]),
-            )
+            coef = np.vstack([-coef / 2, coef / 2])
+            intercept = np.concatenate([-intercept / 2, intercept / 2])
         coef = coef if basis is None else coef @ basis
         weight[found], bias[found] = coef / std, intercept - coef @ (mean / std)
         heads.append(LinearHead(weight, bias))
@@ -103,9 +99,8 @@ def cross_validate(
             for out in probs:
                 out[~rest] = 1 / n_classes
             continue
-        for out, head in zip(
-            probs, fit_heads(features[rest], labels[rest], n_classes, strengths), strict=True
-        ):
+        heads = fit_heads(features[rest], labels[rest], n_classes, strengths)
+        for out, head in zip(probs, heads, strict=True):
             out[~rest] = softmax(head.logits(features[~rest]))
     return probs
 

@@ -7,33 +7,19 @@ done twice and not in every epoch. Otherwise every epoch draws its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from keepset.train import parallel
 from keepset.train.batches import Draws, augment, draw, to_input
 from keepset.train.kept import MOST
+from keepset.train.task import Pass, Task
 
 if TYPE_CHECKING:
     import torch
 
-    from keepset.train.steps import Task
-
-__all__ = ["Pass", "augmented", "pass_of"]
+__all__ = ["augmented", "pass_of"]
 
 IN_TURN = 2
-
-
-@dataclass(frozen=True)
-class Pass:
-    """``draws``: of every place in the pass, None without augmentation. ``rows``: every training image behind the
-    first ``count`` blocks, [n, ...], or None if that is computed batch by batch.
-    """
-
-    number: int
-    draws: Draws | None
-    rows: torch.Tensor | None = None
-    count: int = 0
 
 
 def pass_of(task: Task, epoch: int) -> Pass:
@@ -72,8 +58,7 @@ def _fits(task: Task) -> bool:
     """By what does not depend on the number of processes: as many as there are, they learn from the same pictures."""
     if task.chain is None or not task.apart or task.config.oversample or task.machine.device.type != "cpu":
         return False
-    one = task.chain.run(task.chain.example, 0, task.apart)
-    return IN_TURN * len(task.train_shas) * one.numel() * 4 <= MOST
+    return IN_TURN * len(task.train_shas) * task.chain.like(task.apart).numel() * 4 <= MOST
 
 
 def _rows(task: Task, draws: Draws | None) -> torch.Tensor:

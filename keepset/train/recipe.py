@@ -29,7 +29,8 @@ from keepset.train.layers import freeze
 from keepset.train.machine import Chunks, choose_device, facts, forward_at_once, machine_for
 from keepset.train.networks import check, set_head
 from keepset.train.pixels_cache import PixelCache
-from keepset.train.steps import Task, predict_logits
+from keepset.train.steps import predict_logits
+from keepset.train.task import Task
 from keepset.train.weights import create_network, preprocess_of
 from keepset.workspace import Workspace
 
@@ -121,7 +122,7 @@ class Recipe:
         """Room for what the front that fine-tuning leaves frozen makes of every image, where that pays."""
         if self.chain is None or not self.apart:
             return None
-        like = self.chain.run(self.chain.example, 0, self.apart)
+        like = self.chain.like(self.apart)
         return Kept(self.apart, self.shas, like) if Kept.fits(len(self.shas), like) else None
 
     def _facts(self) -> dict[str, Any]:
@@ -182,8 +183,9 @@ class Recipe:
             return {}
         if not self.kept.whole:
             ft.keep(self.cache, self.chain, self.body, self.shas, self.chunks, self.kept)
-        like = self.chain.run(self.chain.example)
-        body = Kept(len(self.chain.copies), self.shas, like)
+        count = len(self.chain.copies)
+        like = self.chain.like(count)
+        body = Kept(count, self.shas, like)
         if like.numel() == features.shape[1]:
             body.add(torch.from_numpy(features).reshape(len(features), *like.shape[1:]))
         return {self.kept.count: self.kept, body.count: body}

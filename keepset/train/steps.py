@@ -5,25 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keepset.config import TrainConfig
 from keepset.errors import TrainingError
-from keepset.pixels import Preprocess
-from keepset.stages import Progress
 from keepset.train import parallel
 from keepset.train.batches import Draws, to_input
-from keepset.train.chain import Chain, Front
-from keepset.train.kept import Kept
 from keepset.train.layers import groups
-from keepset.train.machine import Chunks, Machine
-from keepset.train.passes import Pass, augmented
-from keepset.train.pixels_cache import PixelCache
+from keepset.train.passes import augmented
 from keepset.train.shortage import cause, out_of_memory
+from keepset.train.task import Pass, Task
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -31,35 +25,7 @@ if TYPE_CHECKING:
 
     Ints = npt.NDArray[np.int64]
 
-__all__ = ["Batch", "Task", "batches", "optimizer_for", "order", "predict_logits", "read", "step"]
-
-
-@dataclass
-class Task:
-    """One training: what to learn from, on what, and how."""
-
-    cache: PixelCache
-    spec: Preprocess
-    config: TrainConfig
-    machine: Machine
-    seed: int
-    train_shas: list[str]
-    train_labels: Ints
-    valid_shas: list[str]
-    valid_labels: Ints
-    progress: Progress
-    batch_size: int
-    chunks: Chunks
-    waited: float = field(default=0.0)
-    """Seconds spent waiting for images so far."""
-    chain: Chain | None = field(default=None)
-    front: Front | None = field(default=None)
-    """What computes the frozen blocks, if the network starts behind them just now."""
-    apart: int = field(default=0)
-    """How many of the chain's blocks stay frozen all through the training."""
-    passes: list[Pass] = field(default_factory=list)
-    kept: dict[int, Kept] = field(default_factory=dict)
-    """By number of blocks: what they make of the images as they are."""
+__all__ = ["Batch", "batches", "optimizer_for", "order", "predict_logits", "read", "step"]
 
 
 @dataclass(frozen=True)
