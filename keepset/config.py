@@ -158,20 +158,26 @@ class TrainConfig(_Section):
         2, ge=0, description="Fine-tuning epochs; 0 keeps the linear head on frozen features."
     )
     freeze: Fraction = Field(
-        0.65, description="Front share of the body's layers that keeps its pretrained weights; 0 trains all."
+        0.65,
+        description="Front share of the body's layers that keeps its pretrained weights; 0 trains all, and so does "
+        'weights = "none".',
     )
     batch_size: int | None = Field(
         None,
         ge=1,
-        description="Images a step; none: 8 to 64, by the number of images. Halved if memory is short.",
+        description="Images a step; none: 8 to 64, by the number of images. In pieces if memory is short.",
     )
     lr: float | None = Field(None, gt=0, description="Base learning rate; none takes the LR finder's advice.")
     lr_mult: float = Field(100.0, ge=1, description="First layer learns this much slower than the head.")
-    weight_decay: float = Field(0.01, ge=0)
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    augment: bool = True
+    weight_decay: float = Field(0.01, ge=0, description="AdamW's, of weights but not of norms and biases.")
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="Share of the target given to all classes alike, in fine-tuning."
+    )
+    augment: bool = Field(True, description="Fine-tune on flipped, turned, zoomed and relit copies.")
     oversample: bool = Field(False, description="Draw rare classes more often.")
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="auto: CUDA, else MPS, else the CPU."
+    )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="Number format of training; auto: bfloat16 where it was measured to pay."
     )
