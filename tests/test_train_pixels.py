@@ -7,8 +7,10 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from keepset.errors import TrainingError
 from keepset.files import write_bytes
 from keepset.pixels import Preprocess
 from keepset.stages import SILENT
@@ -23,7 +25,9 @@ def test_a_square_cut_short_is_decoded_again_and_a_whole_one_is_not(tmp_path: Pa
     cache.fill(shas, SILENT)
     squares = cache.read(shas)
     cut, whole = (next(cache.folder.glob(f"*/{sha}.npy")) for sha in shas)
-    cut.write_bytes(cut.read_bytes()[:100])
+    cut.write_bytes(cut.read_bytes()[:1000])
+    with pytest.raises(TrainingError, match="cut short"):
+        cache.read(shas)
     ws.blob(shas[1]).unlink()
     made = whole.stat().st_mtime_ns
     cache.fill(shas, SILENT)

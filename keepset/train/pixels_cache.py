@@ -1,4 +1,4 @@
-"""Images decoded once: uint8 squares on disk, keyed by content and preprocessing, memory-mapped when read.
+"""Images decoded once: uint8 squares on disk, keyed by content and preprocessing.
 
 They are not synced, which would take most of the time; one that a power cut left short is decoded again.
 """
@@ -51,8 +51,19 @@ class PixelCache:
                 progress.advance()
 
     def read(self, shas: Sequence[str]) -> npt.NDArray[np.uint8]:
-        """uint8 [n, resize, resize, 3]."""
-        return np.stack([np.load(self._path(s), mmap_mode="r") for s in shas])
+        """uint8 [n, resize, resize, 3], of images that ``fill`` has seen to.
+
+        One array for all, filled from the files: memory that is short is numpy's ``MemoryError``, not an ``OSError``
+        of some image's mapping.
+        """
+        side = self.spec.resize
+        squares = np.empty((len(shas), side, side, 3), np.uint8)
+        for square, sha in zip(squares, shas, strict=True):
+            with self._path(sha).open("rb", buffering=0) as f:
+                f.seek(self.file_size - square.nbytes)
+                if f.readinto(square) != square.nbytes:
+                    raise _cut(self._path(sha))
+        return squares
 
     def _path(self, sha: str) -> Path:
         return self.folder / sha[:2] / f"{sha}.npy"
@@ -73,6 +84,10 @@ class PixelCache:
             ) from e
         with atomic_path(self._path(sha), sync=False) as part, part.open("wb") as f:
             np.save(f, model_input(image, self.spec))
+
+
+def _cut(path: Path) -> TrainingError:
+    return TrainingError(f"{path} is cut short.", "Run the same command again: it is then decoded anew.")
 
 
 def _file_size(shape: tuple[int, ...]) -> int:
