@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from keepset.train import train
 from keepset.train.layers import freeze, front_in_bf16, groups
 from keepset.train.machine import Chunks, machine_for
 from keepset.train.networks import build
-from keepset.train.shortage import out_of_memory
+from keepset.train.shortage import out_of_memory, told
 from keepset.workspace import Workspace
 from tests.factories import config as drawn_config
 from tests.factories import dataset_workspace
@@ -70,10 +71,10 @@ def test_short_memory_halves_what_goes_through_and_the_model_is_the_same(
     enough = tuned(ws, cfg)
     monkeypatch.setattr("keepset.train.recipe.create_network", hungry(3))
     short_ws, cfg, _ = dataset_workspace(tmp_path / "b", per_class=8, train=TUNED)
-    told = Told()
-    short = tuned(short_ws, cfg, told)
+    heard = Told()
+    short = tuned(short_ws, cfg, heard)
     assert (enough.machine["at_once"], short.machine["at_once"]) == (8, 2)  # 32, 16, 8, 4, then 2
-    assert any("Out of memory" in n and "at most 2 images" in n for n in told.notes)
+    assert any("Out of memory" in n and "at most 2 images" in n for n in heard.notes)
     assert any("Out of memory" in n for n in short.machine["notes"])
     for a, b in zip(enough.history, short.history, strict=True):
         assert a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-3)
@@ -100,6 +101,16 @@ def test_what_counts_as_out_of_memory() -> None:
     assert not out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     with pytest.raises(RuntimeError, match="shapes"):
         Chunks(8, Told()).fitting(lambda: torch.ones(2, 3) @ torch.ones(2, 3))  # not taken for short memory
+
+
+def test_memory_that_runs_out_anywhere_else_is_an_error_with_a_remedy() -> None:
+    with pytest.raises(TrainingError, match="Memory ran out") as e, told():
+        torch.empty(2**50, dtype=torch.uint8)
+    assert "memory" in e.value.remedy
+    with pytest.raises(TrainingError, match="Memory ran out"), told():
+        mmap.mmap(-1, 2**60)
+    with pytest.raises(FileNotFoundError), told():
+        Path("/nowhere").open().close()
 
 
 def test_the_frozen_front_computes_in_bfloat16_and_is_left_as_it_was() -> None:

@@ -32,8 +32,9 @@ def train(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> S
     """
     from keepset.train import heap, parallel
     from keepset.train.machine import choose_device
+    from keepset.train.shortage import told
 
-    with heap.held(), parallel.group(lambda: choose_device(config.train)):
+    with heap.held(), told(), parallel.group(lambda: choose_device(config.train)):
         if parallel.leads():
             with ws.lock("train"):
                 return _train(ws, config, progress)
