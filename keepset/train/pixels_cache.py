@@ -61,7 +61,7 @@ class PixelCache:
         for square, sha in zip(squares, shas, strict=True):
             with self._path(sha).open("rb", buffering=0) as f:
                 f.seek(self.file_size - square.nbytes)
-                if f.readinto(square) != square.nbytes:
+                if f.readinto(square.data) != square.nbytes:
                     raise _cut(self._path(sha))
         return squares
 
