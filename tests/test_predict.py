@@ -76,6 +76,14 @@ def test_path_bytes_picture_and_array_agree(served: tuple[Workspace, Predictor, 
     assert all(a.probabilities == pytest.approx(answers[0].probabilities, abs=1e-5) for a in answers)
 
 
+@pytest.mark.parametrize("given", [3, np.zeros((4, 4, 3), np.float64)])
+def test_what_is_no_picture_at_all_is_a_type_error(
+    served: tuple[Workspace, Predictor, list[str]], given: object
+) -> None:
+    with pytest.raises(TypeError, match="uint8 array"):
+        served[1].predict(given)
+
+
 def test_a_folder_gives_a_row_for_every_file(
     served: tuple[Workspace, Predictor, list[str]], tmp_path: Path
 ) -> None:

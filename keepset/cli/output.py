@@ -13,11 +13,13 @@ from keepset.errors import KeepsetError
 from keepset.stages import Progress, Stage, StageResult, facts_line, pace_line
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.progress import Progress as Bars
 
     from keepset.workspace import Workspace
 
-__all__ = ["document", "fail", "failures", "progress", "results", "say", "table"]
+__all__ = ["document", "fail", "failures", "progress", "results", "say", "table", "what_next"]
 
 
 def say(message: str) -> None:
@@ -50,6 +52,18 @@ def results(found: Iterable[StageResult], *, as_json: bool) -> list[StageResult]
             {"ok": True, "changed": any(r.changed for r in done), "results": [r.as_dict() for r in done]}
         )
     return done
+
+
+def what_next(root: Path, done: list[StageResult]) -> None:
+    """Where the report is, and that a batch waits."""
+    found = {k: v for r in done for k, v in r.outputs.items()}
+    if report := found.get("report"):
+        print(f"\nReport: {root / report}")
+    if found.get("batch_id"):
+        print(
+            f"A cleaning batch waits for you: keepset web -w {root}   (the gallery)\n"
+            f"                           or: keepset review show -w {root}"
+        )
 
 
 def _line(result: StageResult) -> str:

@@ -171,7 +171,9 @@ def approve(
             yield apply(ws, cfg, progress=progress, batch_id=decided.id)
             yield from pipeline.retrain(ws, cfg, progress=progress)
 
-        output.results(steps(), as_json=as_json)
+        done = output.results(steps(), as_json=as_json)
+    if not as_json:
+        output.what_next(ws.root, done)
 
 
 def reject(

@@ -153,18 +153,7 @@ def run(
     with output.progress(as_json=as_json) as progress:
         done = output.results(run_all(ws, cfg, engine=where, progress=progress), as_json=as_json)
     if not as_json:
-        _what_next(ws.root, done)
-
-
-def _what_next(root: Path, done: list[Any]) -> None:
-    found = {k: v for r in done for k, v in r.outputs.items()}
-    if report := found.get("report"):
-        print(f"\nReport: {root / report}")
-    if found.get("batch_id"):
-        print(
-            f"A cleaning batch waits for you: keepset web -w {root}   (the gallery)\n"
-            f"                           or: keepset review show -w {root}"
-        )
+        output.what_next(ws.root, done)
 
 
 def _stage(
@@ -291,4 +280,4 @@ def interpret(
         "interpret", config, workspace, as_json, model_id=model, grad_cam=grad_cam, data_size=data_size
     )
     if not as_json:
-        _what_next(*done)
+        output.what_next(*done)

@@ -75,10 +75,14 @@ class Predictor:
                 f"{path} has {outputs} outputs but names {len(self.classes)} classes.", "Export it again."
             )
 
+    def __repr__(self) -> str:
+        return f"<Predictor {self.model_id[:8]}: {', '.join(self.classes)[:200]}>"
+
     def predict(self, image: Any) -> Any:
         """One image (path, bytes, PIL image, uint8 array [h, w, 3]) gives a ``Prediction``; a list gives a list.
 
-        Raises ``intake.Refused`` (a ``ValueError`` with its reason) for what is not a usable picture.
+        Raises ``intake.Refused`` (a ``ValueError`` with its reason) for what is not a usable picture, ``TypeError`` for
+        what is none of these, and ``OSError`` for a path that cannot be read.
         """
         if isinstance(image, list | tuple):
             return self.predict_pixels([self.prepare(one) for one in image])
@@ -93,7 +97,7 @@ class Predictor:
         elif isinstance(image, Image.Image):
             decoded = to_rgb(ImageOps.exif_transpose(image))
         else:
-            decoded = to_rgb(Image.fromarray(image))
+            decoded = to_rgb(_from_array(image))
         return model_input(decoded, self.preprocess)
 
     def predict_pixels(self, pixels: Sequence[npt.NDArray[np.uint8]]) -> list[Prediction]:
@@ -155,3 +159,13 @@ def session(path: Path, threads: int = 1) -> Any:
         return ort.InferenceSession(str(local(path)), options, providers=["CPUExecutionProvider"])
     except Exception as e:  # onnxruntime's errors share no public base
         raise ModelError(f"{path} cannot be loaded: {e}.", "Export it again.") from e
+
+
+def _from_array(given: Any) -> Image.Image:
+    try:
+        return Image.fromarray(given)
+    except (AttributeError, TypeError, ValueError) as e:
+        kind = f"{type(given).__name__} {getattr(given, 'dtype', '')} {getattr(given, 'shape', '')}".strip()
+        raise TypeError(
+            f"A picture is a path, bytes, a PIL image or a uint8 array [h, w, 3], not {kind}."
+        ) from e
