@@ -3,8 +3,8 @@
 A regularised linear head on the frozen body stands in seconds. Fine-tuning starts from it, and is kept only if it
 has the lower loss on the validation set. The choice and the temperature are made on the same images that
 ``metrics["valid"]`` reports, so it is slightly flattering. ``metrics["cv"]`` is of the linear head alone, over all
-images; its strength is the best of five on the folds of the training images. The error rate of a later revision is compared on the same
-images (``keepset.promote``), which is what decides.
+images; its strength is the best of five on the folds of the training images. The error rate of a later revision is
+compared on the same images (``keepset.promote``), which is what decides.
 """
 
 from __future__ import annotations
