@@ -95,7 +95,7 @@ class DownloadConfig(_Section):
     )
     min_bytes_per_s: int = Field(1000, ge=0, description="Slower than this for 10 s is given up, bytes/s.")
     max_bytes: int = Field(50_000_000, ge=1, description="Largest body, bytes, on the wire and unpacked.")
-    max_redirects: int = Field(8, ge=0, le=50)
+    max_redirects: int = Field(8, ge=0, le=50, description="Redirects followed for one URL.")
     retries: int = Field(3, ge=0, le=10, description="Further tries for what is transient.")
     refresh_days: float | None = Field(
         None, ge=0, description="Ask again (If-None-Match) for what is older, failures included; none never."
@@ -108,12 +108,14 @@ class DownloadConfig(_Section):
 
 
 class ValidateConfig(_Section):
-    formats: tuple[str, ...] = ("jpeg", "png", "gif", "webp", "bmp", "avif")
+    formats: tuple[str, ...] = Field(
+        ("jpeg", "png", "gif", "webp", "bmp", "avif"), description="Formats taken, by content."
+    )
     min_side: int = Field(32, ge=1, description="Shorter side must be at least this, pixels.")
     max_aspect: float = Field(8.0, ge=1, description="Longest side over shortest, at most.")
     max_pixels: int = Field(64_000_000, ge=1, description="Width times height, at most.")
     max_scans: int = Field(100, ge=1, description="Scans of a progressive JPEG, at most.")
-    max_frames: int = Field(1000, ge=1)
+    max_frames: int = Field(1000, ge=1, description="Frames of an animation, at most; the first is used.")
     timeout_s: float = Field(15.0, gt=0, description="Decoding time an image, seconds.")
     memory_mb: int = Field(2048, ge=256, description="Address space a decoder process may add, MB.")
     near_bits: int = Field(
@@ -220,7 +222,7 @@ class RunConfig(_Section):
     """A run's facts. Relative paths have been resolved against the config file."""
 
     name: str = Field("dataset", min_length=1, max_length=100, description="Name of the data set.")
-    seed: int = Field(42, ge=0, lt=2**63)
+    seed: int = Field(42, ge=0, lt=2**63, description="Same seed: same split, same model.")
     classes: tuple[ClassConfig, ...] = Field(description="At least two classes.")
     scrape: ScrapeConfig = ScrapeConfig()
     download: DownloadConfig = DownloadConfig()
