@@ -17,6 +17,7 @@ from keepset.spread import killed_workers
 from keepset.stages import EngineKind, Stage
 from keepset.workspace import Workspace
 from tasks.running import artifact_key
+from tasks.showing import show
 
 if TYPE_CHECKING:
     from prefect_dask.task_runners import DaskTaskRunner
@@ -70,11 +71,11 @@ def _run_on(
         wait_for = [before[lane]] if lane in before else None
         before[lane] = runner.submit(task, {"workspace": str(ws.root), "shard": shard}, wait_for)
         futures.append(before[lane])
-    show = _Shown(ws, stage, len(shards))
+    shown = _Shown(ws, stage, len(shards))
     for future in as_completed(futures):
         with killed_workers(f"a shard of {stage}"):
             future.result()
-        show.one_more()
+        shown.one_more()
 
 
 class _Shown:
@@ -82,13 +83,14 @@ class _Shown:
 
     def __init__(self, ws: Workspace, stage: Stage, total: int) -> None:
         self.stage, self.total, self.done = stage, total, 0
-        self.artifact = create_progress_artifact(
-            0.0, key=artifact_key(ws, f"shards-{stage}"), description=self._words()
-        )
+        key = artifact_key(ws, f"shards-{stage}")
+        self.artifact = show(create_progress_artifact, 0.0, key=key, description=self._words())
 
     def one_more(self) -> None:
         self.done += 1
-        update_progress_artifact(self.artifact, 100 * self.done / self.total, description=self._words())  # type: ignore[arg-type]
+        percent = 100 * self.done / self.total
+        if self.artifact is not None:
+            show(update_progress_artifact, self.artifact, percent, description=self._words())
         get_run_logger().info(self._words())
 
     def _words(self) -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
@@ -23,6 +26,7 @@ __all__ = ["HOUR_S", "PrefectProgress", "artifact_key", "opened", "run_stage", "
 HOUR_S = 3600.0
 """Time-out of a task that is quick unless something hangs: an hour is enough for a million rows."""
 _EVERY_S = 2.0
+_TELLER = ThreadPoolExecutor(1, "progress")  # one, so that what is told last arrives last
 
 
 def opened(workspace: str) -> tuple[Workspace, RunConfig]:
@@ -60,13 +64,18 @@ def artifact_key(ws: Workspace, name: str) -> str:
 
 
 class PrefectProgress(Progress):
-    """A progress artifact, updated every two seconds at most, and a log line for each note."""
+    """A progress artifact, updated every two seconds at most, and a log line for each note.
+
+    The work does not wait for the server: it may be slow, or away for a minute, and downloads under way would time out
+    meanwhile. What it missed it is told with the next update; the last one is waited for.
+    """
 
     def __init__(self, ws: Workspace, where: str = "") -> None:
         """``where`` stands before what is told, e.g. which shard it is of."""
         self.ws, self.where = ws, where
         self.what, self.total, self.done, self.last, self.begin = "", 0, 0, 0.0, 0.0
         self.artifact: UUID | None = None
+        self.update: Future[Any] | None = None
 
     def start(self, what: str, total: int | None) -> None:
         self.what, self.total, self.done = f"{self.where}{what}", total or 0, 0
@@ -90,7 +99,11 @@ class PrefectProgress(Progress):
         pace = pace_line(self.done, self.total, self.last - self.begin)
         words = f"{self.what}: {self.done} of {self.total} ({pace}) {facts_line(facts)}".rstrip()
         percent = min(100.0, 100 * self.done / self.total)
-        show(update_progress_artifact, self.artifact, percent, description=words)
+        if finished or self.update is None or self.update.done():
+            publish = partial(update_progress_artifact, self.artifact, percent, description=words)
+            self.update = _TELLER.submit(copy_context().run, show, publish)
+        if finished:
+            self.update.result()
 
     def note(self, message: str) -> None:
         get_run_logger().info(message)

@@ -14,6 +14,7 @@ import pytest
 
 from keepset.orchestrator import login_file
 from keepset.workspace import Workspace
+from tasks.running import artifact_key
 from tests.stack_fixtures import CHECKOUT, Running, wait_for
 from tests.test_team import folders
 
@@ -81,6 +82,45 @@ def test_runs_on_one_data_set_wait_and_those_on_another_do_not(
         wait_for(lambda: "waiting for it to end" in stack.log(waiting), "the run to say that it waits")
         assert not stack.prefect.state(waiting).over
     assert stack.until(waiting, lambda s: s.over).type == "COMPLETED"
+
+
+_WHILE_THE_SERVER_HANGS = """
+import os, signal, sys, time
+from pathlib import Path
+from prefect import flow, task
+from keepset.workspace import Workspace
+from tasks import running
+running._EVERY_S = 0.0
+server = int(sys.argv[2])
+
+@task
+def work(root):
+    progress = running.PrefectProgress(Workspace.open(Path(root)))
+    progress.start("working", 4)
+    os.killpg(server, signal.SIGSTOP)
+    try:
+        begin = time.monotonic()
+        for _ in range(3):
+            progress.advance()
+        assert time.monotonic() - begin < 5, "the work waited for the server"
+    finally:
+        os.killpg(server, signal.SIGCONT)
+    progress.advance()
+
+@flow
+def works(root):
+    work(root)
+
+works(sys.argv[1])
+"""
+
+
+def test_the_work_does_not_wait_for_a_server_that_hangs(stack: Running, built: Workspace) -> None:
+    server = str(stack.state["pids"]["prefect-server"])
+    stack.python(_WHILE_THE_SERVER_HANGS, str(built.root), server)
+    wanted = {"artifacts": {"key": {"any_": [artifact_key(built, "progress")]}}}
+    said = stack.post("/artifacts/filter", wanted | {"sort": "CREATED_DESC", "limit": 1}).json()
+    assert (said[0]["data"], said[0]["description"].split(" (")[0]) == (100.0, "working: 4 of 4")
 
 
 def test_status_tells_of_the_last_runs(stack: Running, built: Workspace) -> None:
