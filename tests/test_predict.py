@@ -21,8 +21,9 @@ from keepset.models import load_record
 from keepset.predict import Predictor, load, predict_files
 from keepset.predict.files import Row
 from keepset.predict.intake import Limits, Refused
+from keepset.predict.remote import own_servers
 from keepset.predict.writers import write_csv, write_json_lines, write_parquet
-from keepset.reasons import ImageReason, ItemStatus
+from keepset.reasons import DownloadReason, ImageReason, ItemStatus
 from keepset.stages import SILENT
 from keepset.train.pixels_cache import PixelCache
 from keepset.workspace import Workspace
@@ -262,3 +263,22 @@ def test_the_model_is_taken_out_as_one_file_that_needs_no_workspace(
     with pytest.raises(ModelError):
         copy_model(ws, file, "f" * 16)
     assert (tmp_path / "mine.onnx").read_bytes() == b"somebody's"
+
+
+def test_a_server_of_ones_own_is_asked_only_if_the_run_config_allows_it(
+    served: tuple[Workspace, Predictor, list[str]],
+) -> None:
+    from keepset.demo.pictures import Plant, Planted
+    from keepset.demo.server import serve
+
+    ws, predictor, shas = served
+    picture = Planted("/a.jpg", "apple", Plant.NOTHING, "apple", ws.blob(shas[0]).read_bytes())
+    with serve([picture]) as base:
+        config = ws.config()
+        allowed = config.download.model_copy(update={"allow_private": (base.removeprefix("http://"),)})
+        ws.save_config(config.model_copy(update={"download": allowed}))
+        (refused,) = predict_files(predictor, [f"{base}/a.jpg"])
+        (taken,) = predict_files(predictor, [f"{base}/a.jpg"], allow_private=own_servers(ws.root))
+    assert refused.reason == DownloadReason.BLOCKED_ADDRESS
+    assert taken.status == ItemStatus.OK
+    assert own_servers(ws.root / "nowhere") == ()

@@ -122,8 +122,10 @@ class _counted:  # noqa: N801 - reads as a verb where it is used
 
 def _rows(where: Path, inputs: list[str], progress: Progress) -> Iterator[Row]:
     from keepset.predict import predict_files
+    from keepset.predict.remote import is_url, own_servers
 
-    yield from predict_files(where, inputs, progress=progress)
+    allowed = own_servers(where) if any(map(is_url, inputs)) else ()
+    yield from predict_files(where, inputs, allow_private=allowed, progress=progress)
 
 
 def _print(rows: _counted, asked: Format | None, out: Path | None) -> None:

@@ -49,11 +49,12 @@ def predict_files(
     inputs: Iterable[str],
     *,
     limits: Limits = DEFAULT_LIMITS,
+    allow_private: tuple[str, ...] = (),
     progress: Progress = SILENT,
 ) -> Iterator[Row]:
     """A row for each file or URL; a folder is walked in sorted order (hidden files left out), ``-`` is stdin.
 
-    Raises ``ModelError`` before the first row if the model cannot be used.
+    ``allow_private`` holds host:port of servers of one's own; other URLs must lead to public addresses. Raises ``ModelError`` before the first row if the model cannot be used.
     """
     predictor = model if isinstance(model, Predictor) else load(model)
     names = [name for given in inputs for name in _expand(given)]
@@ -61,7 +62,7 @@ def predict_files(
     waiting = iter(names)
     with ThreadPoolExecutor(settings().workers) as pool:
         while chunk := list(islice(waiting, BATCH)):
-            prepared = list(pool.map(lambda name: _prepare(predictor, name, limits), chunk))
+            prepared = list(pool.map(lambda name: _prepare(predictor, name, limits, allow_private), chunk))
             found = iter(predictor.predict_pixels([p for p in prepared if not isinstance(p, Row)]))
             for name, one in zip(chunk, prepared, strict=True):
                 yield one if isinstance(one, Row) else Row(name, ItemStatus.OK, next(found))
@@ -76,9 +77,9 @@ def _expand(given: str) -> list[str]:
     return sorted(str(p) for p in inside if not any(s.startswith(".") for s in p.relative_to(path).parts))
 
 
-def _prepare(predictor: Predictor, name: str, limits: Limits) -> Any:
+def _prepare(predictor: Predictor, name: str, limits: Limits, allow_private: tuple[str, ...]) -> Any:
     try:
-        return predictor.prepare(_read(name, limits), limits)
+        return predictor.prepare(_read(name, limits, allow_private), limits)
     except Refused as e:
         status = ItemStatus.FAILED if isinstance(e.reason, DownloadReason) else ItemStatus.REJECTED
         return Row(name, status, reason=e.reason, detail=e.detail)
@@ -86,9 +87,9 @@ def _prepare(predictor: Predictor, name: str, limits: Limits) -> Any:
         return Row(name, ItemStatus.FAILED, reason=ImageReason.MISSING, detail=missing(e))
 
 
-def _read(name: str, limits: Limits) -> bytes:
+def _read(name: str, limits: Limits, allow_private: tuple[str, ...]) -> bytes:
     if is_url(name):
-        return read_now(name, limits)
+        return read_now(name, limits, allow_private)
     if name != "-":
         return read_file(Path(name), limits)
     data = sys.stdin.buffer.read(limits.max_bytes + 1)

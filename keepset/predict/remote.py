@@ -7,9 +7,10 @@ import tempfile
 from pathlib import Path
 
 from keepset.config import DownloadConfig
+from keepset.errors import KeepsetError
 from keepset.predict.intake import DEFAULT_LIMITS, Limits, Refused
 
-__all__ = ["is_url", "read", "read_now"]
+__all__ = ["is_url", "own_servers", "read", "read_now"]
 
 DEADLINE_S = 20.0
 
@@ -18,9 +19,19 @@ def is_url(given: str) -> bool:
     return given.lower().startswith(("http://", "https://"))
 
 
-def read_now(url: str, limits: Limits = DEFAULT_LIMITS) -> bytes:
+def own_servers(workspace: Path) -> tuple[str, ...]:
+    """Servers of one's own (host:port) that the downloader may use are fine for prediction too."""
+    from keepset.workspace import Workspace
+
+    try:
+        return Workspace.open(workspace).config().download.allow_private
+    except (KeepsetError, ValueError):  # predicting needs no run config, and none that is in order
+        return ()
+
+
+def read_now(url: str, limits: Limits = DEFAULT_LIMITS, allow_private: tuple[str, ...] = ()) -> bytes:
     """``read``, for callers without an event loop."""
-    return asyncio.run(read(url, limits))
+    return asyncio.run(read(url, limits, allow_private))
 
 
 async def read(url: str, limits: Limits = DEFAULT_LIMITS, allow_private: tuple[str, ...] = ()) -> bytes:

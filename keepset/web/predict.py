@@ -16,11 +16,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from keepset.errors import ConfigError, ModelError
+from keepset.errors import ModelError
 from keepset.predict.intake import Refused
 from keepset.predict.metrics import CONTENT_TYPE_LATEST
 from keepset.predict.model import Outcome, Prediction
 from keepset.predict.queueing import Answer, Busy
+from keepset.predict.remote import own_servers
 from keepset.predict.serving import Options, Service, Serving
 from keepset.web.corrections import CorrectionSite, inbox_config
 from keepset.web.openapi import TOP, TOP_MOST, describe
@@ -43,7 +44,7 @@ class PredictionSite:
     def __init__(self, ws: Workspace, options: Options | None = None) -> None:
         self.ws, self.service = ws, Service(ws, options)
         self.limits = self.service.options.limits
-        self.intake = Intake(self.limits, _allowed(ws))
+        self.intake = Intake(self.limits, own_servers(ws.root))
         self.corrections = CorrectionSite(ws, self.service, self.intake)
 
     def routes(self) -> list[Route]:
@@ -244,11 +245,3 @@ def _refused(request: Request, e: Trouble) -> Response:
         words = f"Too much work is waiting. Try again in {e.retry_after} s."
         return refusal(request, 503, "busy", words, headers={"retry-after": str(e.retry_after)})
     return refusal(request, 503, "ModelError", e.message, e.remedy)
-
-
-def _allowed(ws: Workspace) -> tuple[str, ...]:
-    """Servers of one's own that the downloader may use are fine for prediction too."""
-    try:
-        return ws.config().download.allow_private
-    except (ConfigError, ValueError):  # predicting needs no run config, and none that is in order
-        return ()
