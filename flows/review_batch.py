@@ -32,16 +32,17 @@ _PAST_S = 900
 
 
 @flow(name="review_batch", flow_run_name=named("review"), persist_result=True)
-def review_batch(workspace: str, batch_id: str | None = None) -> dict[str, Any]:
+def review_batch(workspace: str, batch_id: str | None = None, all_images: bool = False) -> dict[str, Any]:
     """Open a cleaning batch, wait for a person's decision, apply it, and set off the retraining.
 
     Args:
         workspace: Folder of the data set.
         batch_id: A batch that is there already. Left out: one is opened for the newest model.
+        all_images: Open a batch of every image in use, what is proposed first. Without it: only what is proposed.
     """
     ws, _ = opened(workspace)
     be_present(ws)
-    batch_id = batch_id or open_batch(workspace)
+    batch_id = batch_id or open_batch(workspace, all_images)
     if batch_id is None:
         return {"batch_id": None, "status": "nothing is worth a person's look"}
     if load_batch(ws, batch_id).status == BatchStatus.OPEN:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 __all__ = [
+    "ON_REQUEST",
     "REMEDIES",
     "Action",
     "CandidateReason",
@@ -120,6 +121,12 @@ class CandidateReason(StrEnum):
     LOW_INFORMATION = "low_information"
     ODD_SIZE = "odd_size"
     USER_CORRECTION = "user_correction"
+    NOT_SUSPECTED = "not_suspected"  # nothing was found; somebody asked for all images
+    DECIDED_BEFORE = "decided_before"  # the same, and a person decided it once
+
+
+ON_REQUEST = frozenset({CandidateReason.NOT_SUSPECTED, CandidateReason.DECIDED_BEFORE})
+"""Reasons that propose nothing: the image is shown because somebody asked for all of them."""
 
 
 REMEDIES: dict[str, str] = {

@@ -26,11 +26,11 @@ LISTED = 20
 
 
 @task(name="review", timeout_seconds=HOUR_S, task_run_name="review", persist_result=True)
-def open_batch(workspace: str) -> str | None:
+def open_batch(workspace: str, all_images: bool = False) -> str | None:
     """Open a batch for the newest model, or find the one that is open. None: nothing is worth a look."""
     from keepset.review import review
 
-    batch_id: str | None = run_stage(review, workspace)["outputs"].get("batch_id")
+    batch_id: str | None = run_stage(review, workspace, everything=all_images)["outputs"].get("batch_id")
     return batch_id
 
 

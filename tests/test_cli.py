@@ -8,6 +8,9 @@ import pytest
 from keepset.cli import main
 from keepset.doctor import Verdict, diagnose
 from tests.factories import dataset_workspace
+from tests.review_fixtures import Case, case
+
+__all__ = ["case"]
 
 
 def run(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str, str]:
@@ -196,3 +199,13 @@ def test_a_damaged_run_config_is_mended_by_giving_it_again(
     assert "Give the run config again" in err
     ws.save_config(config)
     assert ws.config() == config
+
+
+def test_every_image_can_be_asked_for(capsys: pytest.CaptureFixture[str], case: Case) -> None:
+    code, out, _ = run(capsys, "review", "--all", "-w", case.ws.root, "--json")
+    summary = json.loads(out)["results"][0]["summary"]
+    assert (code, summary) == (0, {"candidates": 36, "label_issue": 4, "not_suspected": 32})
+    assert "36 images, 4 proposed" in run(capsys, "review", "show", "-w", case.ws.root)[1]
+    code, _, err = run(capsys, "review", "--all", "list", "-w", case.ws.root)
+    assert code == 2
+    assert "without 'list'" in err

@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from flows.parameters import DatasetForm, begin
+from flows.review_batch import review_batch
 from keepset import manifests
 from keepset.errors import ConfigError
 from keepset.scrape import scrape
@@ -41,3 +42,9 @@ def test_a_class_without_any_source_is_refused_by_name(tmp_path: Path) -> None:
     assert not (tmp_path / "toys").exists()
     with pytest.raises(ValidationError, match="classes"):
         DatasetForm.model_validate({"name": "toys", "classes": [{"name": "bear", "urls": "u"}]})
+
+
+def test_the_form_of_a_review_says_what_all_images_means() -> None:
+    told = review_batch.parameters.properties["all_images"]
+    assert (told["type"], told["default"]) == ("boolean", False)
+    assert "every image in use" in told["description"]

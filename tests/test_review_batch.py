@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from keepset.clean import clean
 from keepset.errors import ModelError, NeedsConfirmation, ReviewError, StaleBatch
 from keepset.reasons import Action
 from keepset.review import (
@@ -27,12 +28,13 @@ from keepset.review import (
     redo,
     reopen,
     review,
+    stop_rule,
     submit,
     undo,
 )
 from keepset.review.auditing import settle
 from tests.factories import dataset_workspace
-from tests.review_fixtures import Case, case, delete, make_case
+from tests.review_fixtures import Case, case, delete, make_case, top_up
 
 __all__ = ["case"]
 
@@ -89,6 +91,84 @@ def test_a_folder_without_batch_json_is_no_batch(case: Case) -> None:
     (batch.folder / "batch.json").unlink()
     assert list_batches(case.ws) == []
     assert case.open_batch().id == batch.id
+
+
+# -- every image on request -------------------------------------------------------------------------------
+
+
+def open_all(case: Case) -> Batch:
+    return load_batch(case.ws, review(case.ws, case.config, everything=True).outputs["batch_id"])
+
+
+def test_a_batch_of_every_image_begins_with_what_is_proposed(case: Case) -> None:
+    ordinary = case.open_batch()
+    opened = review(case.ws, case.config, everything=True)
+    whole = load_batch(case.ws, opened.outputs["batch_id"])
+    assert whole.id != ordinary.id
+    assert f"Also open: {ordinary.id}" in opened.message
+    n = len(ordinary.candidates().rows())
+    rows = whole.candidates().rows()
+    assert rows[:n] == ordinary.candidates().rows()
+    assert {r["sha256"] for r in rows} == {r["sha256"] for r in case.active()}
+    assert (whole.proposed, whole.record.on_request, len(rows)) == (4, 32, 36)
+    rest = rows[n:]
+    assert [r["rank"] for r in rows] == list(range(36))
+    assert [r["given_probability"] for r in rest] == sorted(r["given_probability"] for r in rest)
+    assert {(*r["reasons"], r["suggestion"], r["suggested_label"], r["score"]) for r in rest} == {
+        ("not_suspected", "keep", None, 0.0)
+    }
+    assert all(r["explanation"].endswith("shown because all images were asked for.") for r in rest)
+    again = review(case.ws, case.config, everything=True)
+    assert (again.changed, again.outputs["batch_id"]) == (False, whole.id)
+    assert review(case.ws, case.config).outputs["batch_id"] == ordinary.id
+
+
+def test_of_every_image_the_cap_hides_none_that_is_suspected(tmp_path: Path) -> None:
+    capped = make_case(tmp_path, flips=6, review={"max_candidates": 2})
+    whole = open_all(capped)
+    assert set(shas(whole)[: whole.proposed]) == capped.wrong
+    assert review(capped.ws, capped.config).outputs["batch_id"] == whole.id  # it holds the proposed ones too
+
+
+def test_approving_leaves_what_nobody_proposed_or_marked(case: Case) -> None:
+    whole = open_all(case)
+    marked, looked_at = shas(whole)[-2:]
+    mark(whole, [*delete(marked), Mark(looked_at, Action.KEEP)], who="ann")
+    approval = submit(whole, "approve", who="ann", undecided="suggested", confirm=True)
+    assert set(approval.decisions) == {*case.wrong, marked, looked_at}
+    assert set(approval.changes()) == {*case.wrong, marked}
+    (seen,) = stop_rule(case.ws).yields
+    assert (seen.found, seen.reviewed, seen.candidates) == (4, 4, 4)
+
+
+def test_a_batch_of_every_image_on_a_clean_set_is_no_poor_batch(tmp_path: Path) -> None:
+    clean_case = make_case(tmp_path, flips=0)
+    for _ in range(2):  # who asks again after a decision sees all of them again
+        whole = open_all(clean_case)
+        assert (whole.proposed, whole.record.on_request) == (0, 36)
+        mark(whole, [Mark(s, Action.KEEP) for s in shas(whole)], who="ann")
+        submit(whole, "approve", who="ann")
+        clean(clean_case.ws, clean_case.config)
+    assert len(list_batches(clean_case.ws)) == 2
+    assert {r["reasons"][0] for r in whole.candidates().rows()} == {"decided_before"}
+    assert not stop_rule(clean_case.ws).stop
+    assert stop_rule(clean_case.ws).words == "No batch has been reviewed yet."
+
+
+def test_what_was_decided_counts_also_where_it_is_shown_again(case: Case) -> None:
+    first = case.open_batch()
+    decided = set(shas(first))
+    mark(first, [Mark(s, Action.KEEP) for s in decided], who="ann")
+    submit(first, "approve", who="ann")
+    clean(case.ws, case.config)
+    new = "f" * 64
+    top_up(case, new, "boat")
+    rows = {r["sha256"]: r for r in open_all(case).candidates().rows()}
+    assert {s for s, r in rows.items() if r["reasons"] == ["decided_before"]} == decided
+    assert "a person decided it before" in rows[first.candidates().rows()[0]["sha256"]]["explanation"].lower()
+    assert "has not seen it" in rows[new]["explanation"]
+    submit(load_batch(case.ws, list_batches(case.ws)[-1].id), "approve", who="ann", undecided="suggested")
+    assert review(case.ws, case.config).outputs == {}  # neither they nor the rest come back
 
 
 # -- marking ----------------------------------------------------------------------------------------------

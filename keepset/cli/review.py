@@ -46,15 +46,31 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel="Cleaning")(purge)
 
 
-def propose(context: typer.Context, workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+def propose(
+    context: typer.Context,
+    workspace: WorkspaceOption = None,
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Every image in use: what is proposed first, then the rest, the least sure first. "
+            "The rest stays unless you mark it.",
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Open a cleaning batch for the newest model, or say that there is nothing worth a look."""
     if context.invoked_subcommand is not None:
+        if everything:
+            raise typer.BadParameter(
+                f"it opens a batch, so it goes without '{context.invoked_subcommand}'.", param_hint="--all"
+            )
         return
     from keepset.review import review
 
     ws, cfg = open_workspace(workspace)
     with output.progress(as_json=as_json) as progress:
-        done = output.results([review(ws, cfg, progress=progress)], as_json=as_json)
+        done = output.results([review(ws, cfg, everything=everything, progress=progress)], as_json=as_json)
     if not as_json and done[0].outputs.get("batch_id"):
         print(f"Look at it: keepset web -w {ws.root}   or: keepset review show -w {ws.root}")
 
@@ -111,8 +127,13 @@ def show(
          _suggestion(*done[r["sha256"]]) if r["sha256"] in done else "", r["explanation"])
         for r in rows[:limit]
     ]  # fmt: skip
+    held = (
+        f"{len(rows)} images, {found.proposed} proposed"
+        if found.record.on_request
+        else f"{len(rows)} candidates"
+    )
     output.table(
-        f"{found.id}: {found.status}, {len(rows)} candidates, {len(marks)} marked",
+        f"{found.id}: {found.status}, {held}, {len(marks)} marked",
         ["#", "image", "given → predicted", "suggested", "decided" if decided else "marked", "why"],
         shown,
     )

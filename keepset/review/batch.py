@@ -23,7 +23,7 @@ from typing import Any
 from keepset import manifests
 from keepset.errors import ReviewError
 from keepset.files import read_json
-from keepset.reasons import Action
+from keepset.reasons import ON_REQUEST, Action
 from keepset.review import log
 from keepset.review.log import MarkState
 from keepset.workspace import Workspace
@@ -62,6 +62,11 @@ class BatchRecord:
     large_share: float
     min_per_class: int
     fingerprint: str = ""
+
+    @property
+    def on_request(self) -> int:
+        """Images that nothing speaks against: shown because somebody asked for all (each has that one reason)."""
+        return sum(self.counts.get(reason, 0) for reason in ON_REQUEST)
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> BatchRecord:
@@ -167,6 +172,16 @@ class Batch:
     def candidates(self) -> manifests.Manifest:
         return _candidates(self.folder / "candidates.parquet")
 
+    @property
+    def proposed(self) -> int:
+        """Images that something speaks against; all of them, unless the batch holds every image."""
+        return self.candidates().header.rows - self.record.on_request
+
+    def on_request(self) -> frozenset[str]:
+        """Images that nothing speaks against. Until a person marks them they count as not looked at."""
+        path = self.folder / "candidates.parquet"
+        return _on_request(path) if self.record.on_request else frozenset()
+
     def markable(self) -> frozenset[str]:
         """Images that can be marked: the candidates, and the other members of their duplicate groups."""
         return _markable(self.folder / "candidates.parquet")
@@ -176,17 +191,17 @@ class Batch:
         return log.fold(self.events())
 
     def progress(self) -> BatchProgress:
-        rows = {r["sha256"]: r for r in self.candidates().rows()}
+        splits = _splits(self.folder / "candidates.parquet")
         marks = self.marks()
         count = {a: sum(m.action == a for m in marks.values()) for a in Action}
-        gone = [s for s, m in marks.items() if m.action == Action.DELETE and s in rows]
+        gone = [s for s, m in marks.items() if m.action == Action.DELETE and s in splits]
         return BatchProgress(
-            total=len(rows),
-            marked=sum(s in rows for s in marks),
+            total=len(splits),
+            marked=sum(s in splits for s in marks),
             kept=count[Action.KEEP],
             deleted=count[Action.DELETE],
             relabelled=count[Action.RELABEL],
-            deleted_valid=sum(rows[s]["split"] == "valid" for s in gone),
+            deleted_valid=sum(splits[s] == "valid" for s in gone),
         )
 
     def approval(self) -> Approval | None:
@@ -245,3 +260,17 @@ def _markable(path: Path) -> frozenset[str]:
     table = _candidates(path).table
     members = (s for group in table["group_members"].to_pylist() for s in group)
     return frozenset([*table["sha256"].to_pylist(), *members])
+
+
+@functools.lru_cache(maxsize=8)
+def _on_request(path: Path) -> frozenset[str]:
+    table = _candidates(path).table
+    pairs = zip(table["sha256"].to_pylist(), table["reasons"].to_pylist(), strict=True)
+    return frozenset(sha for sha, reasons in pairs if ON_REQUEST.issuperset(reasons))
+
+
+@functools.lru_cache(maxsize=8)
+def _splits(path: Path) -> dict[str, str]:
+    """By sha256, of the candidates: a mark asks for it each time, and a batch may hold every image."""
+    table = _candidates(path).table
+    return dict(zip(table["sha256"].to_pylist(), table["split"].to_pylist(), strict=True))

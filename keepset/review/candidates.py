@@ -11,22 +11,30 @@ from keepset.reasons import Action, CandidateReason
 from keepset.review.evidence import Evidence
 from keepset.review.findings import Finding, conflicts, corrections, duplicates, groups_of, label_issues
 from keepset.review.oddities import oddities, outliers
+from keepset.review.rest import the_rest
 from keepset.review.scores import label_scores
 
 __all__ = ["find_candidates"]
 
 
-def find_candidates(evidence: Evidence, config: ReviewConfig) -> list[dict[str, Any]]:
+def find_candidates(
+    evidence: Evidence, config: ReviewConfig, *, everything: bool = False
+) -> list[dict[str, Any]]:
     """Rows of the manifest ``candidates``, the likeliest trouble first, at most ``max_candidates``.
 
-    An image with several reasons has the score 1 - prod(1 - score): each is further evidence.
+    An image with several reasons has the score 1 - prod(1 - score): each is further evidence. With ``everything``
+    nothing is capped, and every other active image follows, the least sure first.
     """
     found: dict[str, list[Finding]] = {}
     for f in _all(evidence, config):
         found.setdefault(f.sha256, []).append(f)
     for several in found.values():
         several.sort(key=lambda f: (-f.score, f.reason))
-    ranked = sorted(found.items(), key=lambda item: (-_score(item[1]), item[0]))[: config.max_candidates]
+    ranked = sorted(found.items(), key=lambda item: (-_score(item[1]), item[0]))
+    if everything:
+        ranked += [(f.sha256, [f]) for f in the_rest(evidence, found)]
+    else:
+        ranked = ranked[: config.max_candidates]
     groups = groups_of(evidence)
     return [_row(evidence, rank, sha, several, groups) for rank, (sha, several) in enumerate(ranked)]
 
@@ -78,8 +86,8 @@ def _model_says(evidence: Evidence, row: dict[str, Any]) -> dict[str, Any]:
     p = evidence.prediction(row["sha256"])
     n = len(evidence.classes)
     probs = p["cv_probs"] if p else [1.0 / n] * n
-    given = probs[evidence.classes.index(row["label"])] if row["label"] in evidence.classes else 0.0
+    given = evidence.given_probability(row["sha256"])
     return {
         "predicted": p["cv_predicted"] if p else row["label"], "probability": float(max(probs)),
-        "given_probability": float(given), "loss": -math.log(max(given, 1e-7)),
+        "given_probability": given, "loss": -math.log(max(given, 1e-7)),
     }  # fmt: skip

@@ -45,7 +45,7 @@ def planned(batch: Batch, *, undecided: str = "keep", keep: Sequence[str] = ()) 
     """What an approval would do now: ``{"action", "label", "by", "who"}`` by sha256.
 
     ``undecided="keep"`` leaves unmarked images out (they may come back in a later batch);
-    ``"suggested"`` takes the suggestion for them. Images in ``keep`` (sha256s or their first digits) are
+    ``"suggested"`` takes the suggestion for those that are proposed. Images in ``keep`` (sha256s or their first digits) are
     kept whatever is marked. Raises ``ReviewError`` for an image that is not in the batch.
     """
     if undecided not in ("keep", "suggested"):
@@ -53,7 +53,10 @@ def planned(batch: Batch, *, undecided: str = "keep", keep: Sequence[str] = ()) 
     kept = whole(keep, batch.markable(), batch.id)
     plan: dict[str, dict[str, Any]] = {}
     if undecided == "suggested":
+        unasked = batch.on_request()
         for r in batch.candidates().rows():
+            if r["sha256"] in unasked:
+                continue  # nobody looked at it, and nothing speaks against it
             plan[r["sha256"]] = _decided(r["suggestion"], r["suggested_label"], "suggestion", "")
     for sha, m in batch.marks().items():
         plan[sha] = _decided(m.action, m.label, "mark", m.who)

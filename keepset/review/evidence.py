@@ -59,11 +59,13 @@ class Evidence:
     strangers: int
     waiting: list[Row] = field(default_factory=list)
 
-    def fingerprint(self, version: int) -> str:
-        """16 hex digits of the revision and the model, and of users' corrections that are not decided yet."""
+    def fingerprint(self, version: int, *, everything: bool = False) -> str:
+        """16 hex digits of the revision and the model, of users' corrections that are not decided yet, and of
+        whether every image was asked for."""
         parents = {"dataset": self.dataset_hash, "predictions": self.predictions_hash}
         pending = sorted((c.sha256, c.label) for c in self.corrections.values())
         facts: dict[str, Any] = {"model": self.model_id} | ({"corrections": pending} if pending else {})
+        facts |= {"everything": True} if everything else {}
         return manifests.fingerprint("review", parents, facts, version)
 
     @functools.cached_property
@@ -75,6 +77,13 @@ class Evidence:
         """What the model says of an image; of an exact copy, what it says of the better one."""
         better = self.dataset[sha]["dup_of"]
         return self.predictions.get(sha) or (self.predictions.get(better) if better else None)
+
+    def given_probability(self, sha: str) -> float:
+        """Out-of-sample probability of the label that the image has; where no model saw it, all are as likely."""
+        p, label = self.prediction(sha), self.dataset[sha]["label"]
+        if p is None:
+            return 1.0 / len(self.classes)
+        return float(p["cv_probs"][self.classes.index(label)]) if label in self.classes else 0.0
 
     def features(self) -> tuple[list[str], npt.NDArray[np.float32]]:
         """Frozen-body features: sha256s and float32 [n, d]. Raises ``ModelError``.

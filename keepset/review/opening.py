@@ -27,18 +27,25 @@ VERSION = 1
 
 
 def review(
-    ws: Workspace, config: RunConfig, *, progress: Progress = SILENT, now: datetime | None = None
+    ws: Workspace,
+    config: RunConfig,
+    *,
+    everything: bool = False,
+    progress: Progress = SILENT,
+    now: datetime | None = None,
 ) -> StageResult:
     """Open a cleaning batch for the current revision and its model, unless there is one, or nothing to see.
 
     ``outputs["batch_id"]`` is the batch; without it there is nothing worth a person's look. One revision
-    and model give one batch, however often this is asked. Raises ``ModelError`` if no model was trained.
+    and model give one batch, however often this is asked. With ``everything`` the batch holds every active image,
+    the proposed ones first; it is one of its own, beside the ordinary one, and there can be another one once it is
+    decided. Raises ``ModelError`` if no model was trained.
     """
     with ws.lock("review"):
         settle(ws)
         evidence = gather(ws, config)
-        wanted = evidence.fingerprint(VERSION)
-        there = _same_question(evidence, wanted)
+        wanted = evidence.fingerprint(VERSION, everything=everything)
+        there = (_whole if everything else _same_question)(evidence, wanted)
         if there is not None:
             return _standing(there)
         progress.start("looking for likely trouble", None)
@@ -46,15 +53,27 @@ def review(
             progress.note(
                 f"{evidence.strangers} pictures that users corrected are not in the data set yet: the next run takes them in"
             )
-        rows = find_candidates(evidence, config.review)
-        if nothing := _not_worth_it(ws, rows):
+        rows = find_candidates(evidence, config.review, everything=everything)
+        nothing = "" if everything and rows else _not_worth_it(ws, rows)
+        if nothing:
             return StageResult(Stage.REVIEW, False, nothing, {"candidates": len(rows)})
         batch = _open(evidence, config, rows, wanted, now or datetime.now(UTC))
     counts = dict(batch.record.counts)
-    message = f"Batch {batch.id} is open: {len(rows)} images to look at."
     return StageResult(
-        Stage.REVIEW, True, message, {"candidates": len(rows), **counts}, {"batch_id": batch.id}
+        Stage.REVIEW, True, _opened(batch), {"candidates": len(rows), **counts}, {"batch_id": batch.id}
     )
+
+
+def _opened(batch: Batch) -> str:
+    """What was opened; and whether another batch waits, since marks count only in the batch where they are made."""
+    total, said = batch.candidates().header.rows, ""
+    if batch.record.on_request:
+        said = f": the {batch.proposed} that something speaks against, then all others"
+    words = f"Batch {batch.id} is open: {total} images to look at{said}."
+    others = [b.id for b in list_batches(batch.ws) if b.id != batch.id and b.status == BatchStatus.OPEN]
+    if batch.record.on_request and others:
+        words += f" Also open: {', '.join(others)}; a mark counts in the batch where it is made, so decide on each."
+    return words
 
 
 def _not_worth_it(ws: Workspace, rows: list[dict[str, Any]]) -> str:
@@ -82,10 +101,26 @@ def _same_question(evidence: Evidence, wanted: str) -> Batch | None:
     return None
 
 
+def _whole(evidence: Evidence, wanted: str) -> Batch | None:
+    """A batch of every image of this revision and model that is not decided yet.
+
+    One that was decided stands in nobody's way: who asks for all images again wants to see them again.
+    """
+    for b in list_batches(evidence.ws):
+        same = (b.record.dataset_hash, b.record.model_id) == (evidence.dataset_hash, evidence.model_id)
+        waits = same and b.record.on_request and b.status == BatchStatus.OPEN
+        decided = b.status in (BatchStatus.APPLIED, BatchStatus.REJECTED)
+        if waits or (b.record.fingerprint == wanted and not decided):
+            return b
+    return None
+
+
 def _standing(batch: Batch) -> StageResult:
     status = batch.status
     summary = {"candidates": batch.candidates().header.rows, "status": str(status)}
     message = f"up to date: batch {batch.id} of this revision and model is {status}"
+    if status in (BatchStatus.SENT_BACK, BatchStatus.EXPIRED):
+        message += f"; `keepset review reopen {batch.id}` opens it again"
     over = status in (BatchStatus.APPLIED, BatchStatus.REJECTED)
     return StageResult(Stage.REVIEW, False, message, summary, {} if over else {"batch_id": batch.id})
 

@@ -20,7 +20,10 @@ Z = 1.959963984540054
 
 @dataclass(frozen=True)
 class BatchYield:
-    """What one decided batch brought: images ``found`` wrong of those ``reviewed``, of ``candidates``."""
+    """What one decided batch brought: images ``found`` wrong of those ``reviewed``, of ``candidates``.
+
+    Images that were shown only because somebody asked for all are left out: they say nothing of the next batch.
+    """
 
     batch_id: str
     found: int
@@ -48,9 +51,9 @@ def stop_rule(ws: Workspace) -> StopAdvice:
     for b in list_batches(ws):
         approval = b.approval()
         if approval is not None and approval.decision == "approve":
-            found, reviewed = len(approval.changes()), len(approval.decisions)
-            shown = b.candidates().header.rows
-            yields.append(BatchYield(b.id, found, reviewed, shown, *wilson(found, reviewed)))
+            unasked = b.on_request()
+            found, reviewed = (len(of.keys() - unasked) for of in (approval.changes(), approval.decisions))
+            yields.append(BatchYield(b.id, found, reviewed, b.proposed, *wilson(found, reviewed)))
     return advise(yields)
 
 

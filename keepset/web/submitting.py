@@ -32,10 +32,11 @@ def show(
     counts = {str(a): sum(m.action == a for m in marks.values()) for a in Action}
     rest = [r for r in rows(batch) if r["sha256"] not in marks]
     suggested = {str(a): sum(r["suggestion"] == a for r in rest) for a in Action}
+    unasked = len(batch.on_request() - marks.keys())
     marked, all_done = (preview(batch, undecided=u) for u in ("keep", "suggested"))
     found = all_done.guards if undecided == "suggested" else marked.guards
     return page(
-        "submit.html", ws, status, batch=batch, counts=counts, rest=len(rest), suggested=suggested, guards=found,
+        "submit.html", ws, status, batch=batch, counts=counts, rest=len(rest), unasked=unasked, suggested=suggested, guards=found,
         all_guards=list(dict.fromkeys([*found, *all_done.guards])), undecided=undecided, trouble=trouble,
         difference=difference,
         preview=marked, all_done=all_done, open=batch.status == BatchStatus.OPEN, version=batch.version,
