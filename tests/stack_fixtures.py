@@ -62,10 +62,11 @@ class Running:
             assert time.monotonic() < deadline, answer.text
             time.sleep(1)
 
-    def review(self, ws: Workspace | None = None) -> tuple[FlowRun, Batch]:
+    def review(self, ws: Workspace | None = None, **parameters: Any) -> tuple[FlowRun, Batch]:
         """Start ``review_batch`` and wait until it is suspended."""
         where = ws or self.ws
-        run = self.prefect.start_deployment("review_batch/review_batch", {"workspace": str(where.root)})
+        asked = {"workspace": str(where.root), **parameters}
+        run = self.prefect.start_deployment("review_batch/review_batch", asked)
         self.until(run, lambda s: s.waits)
         (folder,) = where.batches.iterdir()
         return run, load_batch(where, folder.name)

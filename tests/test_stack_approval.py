@@ -59,7 +59,8 @@ def test_the_api_keeps_strangers_out(stack: Running) -> None:
 def test_rejecting_changes_nothing(stack: Running, tmp_path: Path) -> None:
     ws = waiting_workspace(tmp_path)
     before = ws.current_dataset().content_hash
-    run, batch = stack.review(ws)
+    run, batch = stack.review(ws, all_images=True)
+    assert batch.candidates().header.rows == ws.current_dataset().header.rows > batch.proposed > 0
     stack.resume(run, {**YES, "decision": "reject"})
     stack.until(run, lambda s: s.over)
     assert load_batch(ws, batch.id).status == BatchStatus.REJECTED

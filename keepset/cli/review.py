@@ -71,8 +71,12 @@ def propose(
     ws, cfg = open_workspace(workspace)
     with output.progress(as_json=as_json) as progress:
         done = output.results([review(ws, cfg, everything=everything, progress=progress)], as_json=as_json)
-    if not as_json and done[0].outputs.get("batch_id"):
+    if as_json:
+        return
+    if done[0].outputs.get("batch_id"):
         print(f"Look at it: keepset web -w {ws.root}   or: keepset review show -w {ws.root}")
+    elif not everything:
+        print(f"To look through every image: keepset review --all -w {ws.root}")
 
 
 def list_(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:

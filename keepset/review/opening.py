@@ -68,7 +68,8 @@ def _opened(batch: Batch) -> str:
     """What was opened; and whether another batch waits, since marks count only in the batch where they are made."""
     total, said = batch.candidates().header.rows, ""
     if batch.record.on_request:
-        said = f": the {batch.proposed} that something speaks against, then all others"
+        first = f"the {batch.proposed} that something speaks against, then all others"
+        said = f": {first if batch.proposed else 'nothing speaks against any'}"
     words = f"Batch {batch.id} is open: {total} images to look at{said}."
     others = [b.id for b in list_batches(batch.ws) if b.id != batch.id and b.status == BatchStatus.OPEN]
     if batch.record.on_request and others:
