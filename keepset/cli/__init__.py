@@ -53,10 +53,11 @@ def _version(wanted: bool) -> None:
 
 
 def _assemble() -> None:
-    from keepset.cli import admin, card, export, predict, review, stages
+    from keepset.cli import admin, card, clean, export, predict, review, stages
 
     stages.register(app)
     review.register(app)
+    clean.register(app)
     predict.register(app)
     card.register(app)
     export.register(app)

@@ -20,6 +20,7 @@ __all__ = [
     "ConfigArgument",
     "EngineOption",
     "JsonOption",
+    "NoteOption",
     "WhoOption",
     "WorkspaceOption",
     "engine_or_default",
@@ -63,6 +64,7 @@ AddressOption = Annotated[
         show_default=False,
     ),
 ]
+NoteOption = Annotated[str, typer.Option("--note", help="Why; goes into the audit log.")]
 WhoOption = Annotated[
     str,
     typer.Option("--who", help="Your name for the audit log. Default: KEEPSET_REVIEWER, or the login name."),

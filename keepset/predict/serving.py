@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from keepset.errors import KeepsetError, ModelError
+from keepset.heap import give_back
 from keepset.models import ModelRecord, load_record
-from keepset.predict.heap import give_back
 from keepset.predict.metrics import Metrics
 from keepset.predict.model import Predictor, find, load
 from keepset.predict.queueing import Answer, Busy, Item, Lines, Options

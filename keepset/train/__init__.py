@@ -30,7 +30,8 @@ def train(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> S
 
     Started by ``torchrun``, all processes call it alike: one leads, holds the lock and writes, the others help.
     """
-    from keepset.train import heap, parallel
+    from keepset import heap
+    from keepset.train import parallel
     from keepset.train.machine import choose_device
     from keepset.train.shortage import told
 

@@ -22,7 +22,7 @@ def serve(workspace: Path, host: str, port: int, token: str = "") -> None:
     a token, and ``ConfigError`` for an address or port that cannot be had."""
     import uvicorn
 
-    from keepset.predict.heap import keep_small
+    from keepset.heap import keep_small
     from keepset.web.app import create_app
 
     keep_small()
