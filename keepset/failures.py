@@ -51,10 +51,9 @@ def listed(ws: Workspace, stage: Stage | None = None) -> Iterator[tuple[Stage, d
     for name, path in ws.stage_manifests.items():
         if stage not in (None, _STAGES[name]) or not path.exists():
             continue
-        for batch in manifests.batches(path, name, ("url", "label", "status", "reason", "detail")):
-            for row in batch.to_pylist():
-                if row.pop("status") != ItemStatus.OK:
-                    yield _STAGES[name], row
+        for row in manifests.each(path, name, ("url", "label", "status", "reason", "detail")):
+            if row.pop("status") != ItemStatus.OK:
+                yield _STAGES[name], row
 
 
 def _host(url: str) -> str:

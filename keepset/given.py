@@ -49,7 +49,6 @@ def _from_tables(config: RunConfig) -> Iterator[tuple[str, Split]]:
 
 def _local(ws: Workspace) -> Iterator[tuple[str, str]]:
     columns = ("url", "status", "sha256")
-    for batch in manifests.batches(ws.downloads, "downloads", columns):
-        for r in batch.to_pylist():
-            if r["status"] == ItemStatus.OK and r["url"].startswith("file:"):
-                yield r["url"], r["sha256"]
+    for r in manifests.each(ws.downloads, "downloads", columns):
+        if r["status"] == ItemStatus.OK and r["url"].startswith("file:"):
+            yield r["url"], r["sha256"]

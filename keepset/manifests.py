@@ -33,6 +33,7 @@ __all__ = [
     "Writer",
     "batches",
     "content_hash",
+    "each",
     "fingerprint",
     "picked",
     "read",
@@ -321,6 +322,12 @@ def batches(
                 start = 0
     except (pa.ArrowInvalid, OSError) as e:
         raise _damaged(path, e) from e
+
+
+def each(path: Path, schema: str, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+    """The rows of ``batches`` one by one. Raises as ``read`` does."""
+    for piece in batches(path, schema, columns):
+        yield from piece.to_pylist()
 
 
 def picked(

@@ -90,8 +90,8 @@ def _verdict(errors: list[int], *, worse: bool, newer: bool) -> str:
 
 def _predicted(ws: Workspace, model_id: str) -> dict[str, str]:
     path = ws.models / model_id / "predictions.parquet"
-    pieces = manifests.batches(path, "predictions", ("sha256", "split", "predicted"))
-    return {r["sha256"]: r["predicted"] for p in pieces for r in p.to_pylist() if r["split"] == "valid"}
+    rows = manifests.each(path, "predictions", ("sha256", "split", "predicted"))
+    return {r["sha256"]: r["predicted"] for r in rows if r["split"] == "valid"}
 
 
 def mcnemar(a: int, b: int) -> float:

@@ -73,8 +73,7 @@ def split(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> S
 
 def _good(ws: Workspace) -> list[Row]:
     """The good images; of each only what is needed here: a million whole rows are gigabytes."""
-    found = (r for b in manifests.batches(ws.images, "images", _TAKEN) for r in b.to_pylist())
-    return [r for r in found if r["status"] == ItemStatus.OK]
+    return [r for r in manifests.each(ws.images, "images", _TAKEN) if r["status"] == ItemStatus.OK]
 
 
 def _stay(old: pa.Table, folds: dict[str, int]) -> pa.Table:

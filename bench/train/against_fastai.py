@@ -107,7 +107,6 @@ def table(runs: list[Run]) -> str:
     lines = [_TOP, *(_size(n) for n in names), "", _CPU, *(_cpu(n, by) for n in names), _cpu("all", by), ""]
     lines += [_ERRORS, *(_errors(n, by) for n in names), _errors("all", by), "", _PAIRED]
     lines += [_paired(tool, names, by) for tool in ("head", "full")]
-    lines += ["", _SINCE]
     return "\n".join(lines) + "\n"
 
 
@@ -146,19 +145,6 @@ _PAIRED = """\
 
 The difference of error rates to fastai's on the same split, negative where Keepset is better.
 """
-
-_SINCE = """\
-## Since then
-
-The tables above are of 24 November. On the 25th memory that is freed began to stay with the process, and decoded images
-were no longer synced ([training.md](training.md)). fastai and the first usable model before and after that, on the same
-machine within half an hour, as busy as then; CPU seconds, means over seeds 0 and 1. Before and after made the same
-errors to the image. The other sets and full training were not run again.
-
-| set | fastai | before | fastai over it | after | fastai over it |
-|---|---|---|---|---|---|
-| drawn | 32.5 | 2.58 | 12.6 | 1.98 | 16.4 |
-| polygons | 52.0 | 2.78 | 18.7 | 2.25 | 23.1 |"""
 
 
 def _size(name: str) -> str:

@@ -12,6 +12,7 @@ import typer
 
 from keepset.cli import output
 from keepset.cli.options import JsonOption, WorkspaceOption, workspace_or_default
+from keepset.errors import ConfigError, KeepsetError
 
 if TYPE_CHECKING:
     from keepset.predict import Row
@@ -65,9 +66,10 @@ def predict(
             if out is not None:
                 output.say(f"Wrote {out}: {rows.seen} rows, {rows.predicted} of them predicted.")
     if not rows.seen and not as_json:
-        output.say(
-            f"keepset: There is no file in {', '.join(inputs)}.\n  → Give pictures, or folders of pictures."
+        nothing = KeepsetError(
+            f"There is no file in {', '.join(inputs)}.", "Give pictures, or folders of pictures."
         )
+        output.fail(nothing, as_json=False)
     if not rows.predicted:
         raise typer.Exit(1)
 
@@ -129,7 +131,6 @@ def _rows(where: Path, inputs: list[str], progress: Progress) -> Iterator[Row]:
 
 
 def _print(rows: _counted, asked: Format | None, out: Path | None) -> None:
-    from keepset.errors import ConfigError
     from keepset.files import atomic_path
     from keepset.predict import writers
 

@@ -54,7 +54,8 @@ def predict_files(
 ) -> Iterator[Row]:
     """A row for each file or URL; a folder is walked in sorted order (hidden files left out), ``-`` is stdin.
 
-    ``allow_private`` holds host:port of servers of one's own; other URLs must lead to public addresses. Raises ``ModelError`` before the first row if the model cannot be used.
+    ``allow_private`` holds host:port of servers of one's own; other URLs must lead to public addresses. Raises
+    ``ModelError`` before the first row if the model cannot be used.
     """
     predictor = model if isinstance(model, Predictor) else load(model)
     names = [name for given in inputs for name in _expand(given)]

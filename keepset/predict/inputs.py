@@ -39,10 +39,9 @@ def list_inputs(ws: Workspace, source: Path | None) -> Iterator[Row]:
 
 def _dataset(ws: Workspace) -> Iterator[Row]:
     path = ws.dataset((ws.revisions() or [1])[-1])
-    for batch in manifests.batches(path, "dataset", ("sha256", "active")):
-        for r in batch.to_pylist():
-            if r["active"]:
-                yield {"input": r["sha256"], "place": str(ws.blob(r["sha256"])), "stamp": ""}
+    for r in manifests.each(path, "dataset", ("sha256", "active")):
+        if r["active"]:
+            yield {"input": r["sha256"], "place": str(ws.blob(r["sha256"])), "stamp": ""}
 
 
 def _folder(folder: Path) -> Iterator[Row]:

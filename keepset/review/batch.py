@@ -169,8 +169,12 @@ class Batch:
         """The decision log, oldest first."""
         return log.read(self.folder / "decisions.jsonl")
 
+    @property
+    def _file(self) -> Path:
+        return self.folder / "candidates.parquet"
+
     def candidates(self) -> manifests.Manifest:
-        return _candidates(self.folder / "candidates.parquet")
+        return _candidates(self._file)
 
     @property
     def proposed(self) -> int:
@@ -179,19 +183,18 @@ class Batch:
 
     def on_request(self) -> frozenset[str]:
         """Images that nothing speaks against. Until a person marks them they count as not looked at."""
-        path = self.folder / "candidates.parquet"
-        return _on_request(path) if self.record.on_request else frozenset()
+        return _on_request(self._file) if self.record.on_request else frozenset()
 
     def markable(self) -> frozenset[str]:
         """Images that can be marked: the candidates, and the other members of their duplicate groups."""
-        return _markable(self.folder / "candidates.parquet")
+        return _markable(self._file)
 
     def marks(self) -> dict[str, MarkState]:
         """The marks that stand now, by sha256."""
         return log.fold(self.events())
 
     def progress(self) -> BatchProgress:
-        splits = _splits(self.folder / "candidates.parquet")
+        splits = _splits(self._file)
         marks = self.marks()
         count = {a: sum(m.action == a for m in marks.values()) for a in Action}
         gone = [s for s, m in marks.items() if m.action == Action.DELETE and s in splits]

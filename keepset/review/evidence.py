@@ -101,13 +101,9 @@ def gather(ws: Workspace, config: RunConfig) -> Evidence:
     header = manifests.read_header(data)
     record = _model(ws, header.content_hash)
     path = ws.models / record.id / "predictions.parquet"
-    said = {
-        r["sha256"]: r for b in manifests.batches(path, "predictions", _OF_PREDICTIONS) for r in b.to_pylist()
-    }
-    images = {
-        r["sha256"]: r for b in manifests.batches(ws.images, "images", _OF_IMAGES) for r in b.to_pylist()
-    }
-    known = [r for b in manifests.batches(data, "dataset", _OF_DATA) for r in b.to_pylist()]
+    said = {r["sha256"]: r for r in manifests.each(path, "predictions", _OF_PREDICTIONS)}
+    images = {r["sha256"]: r for r in manifests.each(ws.images, "images", _OF_IMAGES)}
+    known = list(manifests.each(data, "dataset", _OF_DATA))
     rows = [_regrouped(r, images.get(r["sha256"])) for r in known if r["active"]]
     waiting = [r for r in known if r["changed_by"] == WAITING and not r["active"]]
     past = memory.recall(ws, (r["sha256"] for r in known if (r["changed_by"] or "").startswith("restore:")))

@@ -96,10 +96,15 @@ def _same_question(evidence: Evidence, wanted: str) -> Batch | None:
     A user's correction asks a new question, but not while the old one is still unanswered.
     """
     for b in list_batches(evidence.ws):
-        same = (b.record.dataset_hash, b.record.model_id) == (evidence.dataset_hash, evidence.model_id)
-        if b.record.fingerprint == wanted or (same and b.status == BatchStatus.OPEN):
+        if b.record.fingerprint == wanted or _still_waits(evidence, b):
             return b
     return None
+
+
+def _still_waits(evidence: Evidence, batch: Batch) -> bool:
+    """Whether it is an open batch of this very revision and model."""
+    same = (batch.record.dataset_hash, batch.record.model_id) == (evidence.dataset_hash, evidence.model_id)
+    return same and batch.status == BatchStatus.OPEN
 
 
 def _whole(evidence: Evidence, wanted: str) -> Batch | None:
@@ -108,8 +113,7 @@ def _whole(evidence: Evidence, wanted: str) -> Batch | None:
     One that was decided stands in nobody's way: who asks for all images again wants to see them again.
     """
     for b in list_batches(evidence.ws):
-        same = (b.record.dataset_hash, b.record.model_id) == (evidence.dataset_hash, evidence.model_id)
-        waits = same and b.record.on_request and b.status == BatchStatus.OPEN
+        waits = b.record.on_request and _still_waits(evidence, b)
         decided = b.status in (BatchStatus.APPLIED, BatchStatus.REJECTED)
         if waits or (b.record.fingerprint == wanted and not decided):
             return b

@@ -65,11 +65,10 @@ class Known:
         known.ws = ws
         if not ws.urls.exists():
             return known
-        for batch in manifests.batches(ws.urls, "urls", _FACTS):
-            for r in batch.to_pylist():
-                known.ids[int(r["url_id"], 16)] = len(known.ids) * 16 + _CODES[r["reason"]]
-                known.places.add((r["label"], r["source"], r["query"]))
-                known.accepted[r["label"]] += r["status"] == ItemStatus.OK
+        for r in manifests.each(ws.urls, "urls", _FACTS):
+            known.ids[int(r["url_id"], 16)] = len(known.ids) * 16 + _CODES[r["reason"]]
+            known.places.add((r["label"], r["source"], r["query"]))
+            known.accepted[r["label"]] += r["status"] == ItemStatus.OK
         known.named = bytearray(len(known.ids))
         return known
 
