@@ -40,10 +40,11 @@ class Reviewed:
         self.seconds[name] = time.perf_counter() - begin
 
 
-def reviewed(folder: Path, root: Path) -> Reviewed:
+def reviewed(folder: Path, root: Path, *, epochs: int | None = None, cache: Path | None = None) -> Reviewed:
     """Run every stage in the workspace ``root``; what is finished there is skipped, but not the reviews.
 
-    Raises ``ConfigError`` if ``folder`` does not hold two classes, and what the stages raise.
+    ``epochs``: of fine-tuning, if not those that ``keepset import`` writes;
+    ``cache``: a folder for pixels and features that several workspaces share. Raises ``ConfigError`` if ``folder`` does not hold two classes, and what the stages raise.
     """
     from keepset.config import load_config
     from keepset.engine import Engine
@@ -56,7 +57,11 @@ def reviewed(folder: Path, root: Path) -> Reviewed:
     path = root.with_suffix(".toml")
     path.write_text(config_text(found, path), encoding="utf-8")
     config = load_config(path)
+    if epochs is not None:
+        config = config.model_copy(update={"train": config.train.model_copy(update={"epochs": epochs})})
     ws = Workspace.create(root, config.name) if not (root / "keepset.json").exists() else Workspace.open(root)
+    if cache is not None and not ws.cache.exists():
+        ws.cache.symlink_to(cache)
     ws.save_config(config)
     shutil.rmtree(ws.batches, ignore_errors=True)  # an old batch would answer for new code
     run = Reviewed(ws, classes=found.classes, hashes=file_hashes(found))
