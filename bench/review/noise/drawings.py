@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import numpy as np
-from PIL import Image, ImageChops, ImageFilter, ImageOps
+from PIL import Image, ImageChops, ImageEnhance, ImageFilter, ImageOps
 
 from bench.review.noise import words
 from bench.review.noise.figures import animal, thing
@@ -26,7 +26,9 @@ def clip_art(rng: random.Random, s: Subject) -> Image.Image:
     else:
         p.backdrop()
     make = animal if rng.random() < 0.8 else thing
-    p.paste(make(rng, side, look, rng.choice([*_COATS, p.accent()]), _INK), (0, 0, p.width, p.height))
+    p.paste(
+        make(rng, side, look, rng.choice([*_COATS, p.colors.accents[0]]), _INK), (0, 0, p.width, p.height)
+    )
     if rng.random() < 0.3:  # a stock agency's mark, again and again
         for i in range(4):
             p.text((p.width * 0.08, p.height * (0.1 + 0.24 * i), p.width, p.height), f"{words.brand(rng)}   " * 3, side * 0.05, color=(190, 190, 190))  # fmt: skip
@@ -194,6 +196,35 @@ def vector(rng: random.Random, s: Subject) -> Image.Image:
     return p.done()
 
 
+def painting(rng: random.Random, s: Subject) -> Image.Image:
+    """A photo in strokes of a brush: patches of one tone, stronger colours, canvas."""
+    photo = _sized(s.photo(rng), rng)
+    size, scale = photo.size, rng.uniform(180, 260) / max(photo.size)
+    photo = photo.resize((round(size[0] * scale), round(size[1] * scale)), Image.Resampling.BICUBIC)
+    for _ in range(2):
+        photo = photo.filter(rng.choice([ImageFilter.ModeFilter(6), ImageFilter.MedianFilter(5)]))
+    photo = photo.resize(size, Image.Resampling.LANCZOS)
+    photo = ImageEnhance.Color(photo).enhance(rng.uniform(1.2, 1.9))
+    y, x = np.mgrid[0 : photo.height, 0 : photo.width]
+    canvas = 6 * (np.sin(x * 1.3) + np.sin(y * 1.3))[..., None]
+    return Image.fromarray(np.clip(np.asarray(photo, np.float32) + canvas, 0, 255).astype(np.uint8))
+
+
+def engraving(rng: random.Random, s: Subject) -> Image.Image:
+    """A photo in lines that are thicker where it is darker, or in dots, as old prints have it."""
+    grey = ImageOps.autocontrast(ImageOps.grayscale(_sized(s.photo(rng), rng)))
+    y, x = np.mgrid[0 : grey.height, 0 : grey.width].astype(np.float32)
+    turn, step = rng.uniform(0, 3.1), rng.uniform(3.5, 7)
+    u = (x * np.cos(turn) + y * np.sin(turn)) * 2 * np.pi / step
+    v = (y * np.cos(turn) - x * np.sin(turn)) * 2 * np.pi / step
+    screen = np.sin(u) if rng.random() < 0.5 else (np.sin(u) + np.sin(v)) / 2
+    light = np.asarray(grey.filter(ImageFilter.GaussianBlur(1)), np.float32) / 255
+    lines = 1 / (1 + np.exp(-9 * (light * 2.2 - 1.1 + screen * 0.9)))
+    drawn = Image.fromarray((lines * 255).astype(np.uint8))
+    ink, paper = rng.choice([((15, 15, 15), (255, 255, 255)), ((60, 40, 25), (238, 225, 196)), ((160, 30, 30), (250, 245, 235))])  # fmt: skip
+    return ImageOps.colorize(drawn, ink, paper)
+
+
 def _sized(photo: Image.Image, rng: random.Random) -> Image.Image:
     side = rng.uniform(300, 640)
     scale = side / max(photo.size)
@@ -205,4 +236,5 @@ def _sized(photo: Image.Image, rng: random.Random) -> Image.Image:
 DRAWINGS = {
     "clip art": clip_art, "cartoon": cartoon, "comic": comic, "line drawing": line_drawing, "pattern": pattern,
     "render": render, "pencil": pencil, "vector": vector,
+    "painting": painting, "engraving": engraving,
 }  # fmt: skip

@@ -29,7 +29,7 @@ class Brush:
         self.layer = Image.new("RGBA", (self.side, self.side), (0, 0, 0, 0))
         self.pen = ImageDraw.Draw(self.layer)
         self.line = max(2, round(self.side * self.rng.choice([0.008, 0.012, 0.02])))
-        self.wobble = self.rng.choice([0, 0, 0.008, 0.016])
+        self.wobble = self.rng.choice([0, 0, 0.02, 0.04])
 
     def shape(self, points: Points, color: Color) -> None:
         pts = [(x * self.side, y * self.side) for x, y in self._by_hand(points)]
@@ -49,9 +49,12 @@ class Brush:
     def _by_hand(self, points: Points) -> Points:
         """The same outline a little off, in slow waves."""
         a, b, n = self.rng.uniform(0, 6.3), self.rng.uniform(0, 6.3), max(len(points), 1)
-        turns = 6 * math.pi / n
+        turns, size = 6 * math.pi / n, max(x for x, _ in points) - min(x for x, _ in points)
         return [
-            (x + self.wobble * math.sin(turns * i + a), y + self.wobble * math.cos(turns * i + b))
+            (
+                x + self.wobble * size * math.sin(turns * i + a),
+                y + self.wobble * size * math.cos(turns * i + b),
+            )
             for i, (x, y) in enumerate(points)
         ]
 
