@@ -16,7 +16,7 @@ from bench.review.noise.base import Base, Reserve, clean_base, drawn_base
 from bench.review.noise.changes import COPIES, INNOCENT, burst
 from bench.review.noise.cutting import cut_out
 from bench.review.noise.planting import JUNK, Condition, Planted, planted
-from bench.review.noise.spared import by_note, spared
+from bench.review.noise.spared import by_change, by_note, spared
 from bench.review.truth import read_truth
 from keepset.demo.draw import draw
 
@@ -179,3 +179,15 @@ def test_innocents_and_sorts_are_counted(tmp_path: Path) -> None:
         "| other: blank | 2 | 0 | 0 | 0 | 0 |",
     ):  # fmt: skip
         assert line in table
+
+
+def test_copies_are_counted_by_what_was_done(tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text(
+        "file_a,file_b,sure,kind,note\na/1,a/2,yes,copy,crop\na/3,a/4,yes,copy,crop\na/5,a/6,yes,copy,mirror\n"
+        "a/7,a/8,no,burst,\n"
+    )
+    missed = [("a/3", "a/4"), ("a/5", "a/6")]
+    e = Evaluated("s", 8, {}, 0, 0, {}, 0, [], 0, [], Copies(3, 1, missed, 1, 0, [], []), [], [], {}, [])
+    table = by_change([(e, Planted(tmp_path, pairs, pairs, pairs))])
+    assert table.splitlines()[2:] == ["| crop | 2 | 1 |", "| mirror | 1 | 0 |"]

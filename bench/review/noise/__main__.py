@@ -7,8 +7,8 @@ the bears in ``KEEPSET_PHOTOS`` (or ``../shared/photos``), or, without photos, t
 
 Each condition plants its shares of noise (``planting.py``) in a set of its own and runs the product's stages on it, as
 ``bench.review.real`` does, but without fine-tuning: the review asks only the head on frozen features. By default three
-conditions of about 300 images; ``--full``: each kind of noise alone, at 1, 5, 15 and 30 %. Pictures, features and
-workspaces are kept in ``bench/out/noise``; ``sheet.jpg`` there shows what was planted.
+conditions of about 300 images; ``--full``: each kind of noise alone, at 1, 5, 15 and 30 %. Pictures and features are
+kept in ``bench/out/noise``, where ``sheet.jpg`` shows what was planted; all stages are run again.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -25,7 +26,7 @@ from bench.review.evaluated import Evaluated, evaluated
 from bench.review.noise.base import Base, clean_base, drawn_base
 from bench.review.noise.planting import Condition, Planted, planted
 from bench.review.noise.sheets import sheet
-from bench.review.noise.spared import by_note, spared
+from bench.review.noise.spared import by_change, by_note, spared
 from bench.review.outcome import mean_of, report
 from bench.review.runs import reviewed
 from bench.review.sets import CHECKOUT
@@ -68,7 +69,7 @@ def main() -> int:
         return 1
     made = [e for e, _ in results]
     if len(made) > 1:
-        print(mean_of(made), by_note(results), sep="\n\n")
+        print(mean_of(made), by_note(results), by_change(results), sep="\n\n")
     if args.json:
         args.json.write_text(json.dumps([asdict(e) for e in made], indent=1), encoding="utf-8")
     return 0
@@ -90,6 +91,7 @@ def _measured(base: Base, condition: Condition) -> tuple[Evaluated, Planted]:
     sheet(made, root / "sheet.jpg")
     cache, workspace = OUT / f"cache-{base.name}", root / "workspace"
     cache.mkdir(exist_ok=True)
+    shutil.rmtree(workspace, ignore_errors=True)
     run = reviewed(made.folder, workspace, epochs=0, cache=cache)
     result = evaluated(condition.name, run, made.truth, made.pairs)
     print(report(result), spared(result, made), sep="\n", end="\n\n", flush=True)

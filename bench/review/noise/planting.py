@@ -26,7 +26,7 @@ __all__ = ["JUNK", "VERSION", "Condition", "Planted", "planted"]
 
 Make = Callable[[random.Random, Subject], Image.Image]
 
-VERSION = 3
+VERSION = 4
 """Raised when the same seed gives other pictures."""
 
 _MOST = 0.65  # of the junk is in one class, the rest anywhere
@@ -144,7 +144,7 @@ def planted(base: Base, condition: Condition, root: Path) -> Planted:
     _foreign(s, reserve, foreign, round(condition.foreign * n))
     _junk(s, reserve, round(condition.junk * n))
     _write(made.truth, ("file", "verdict", "sure", "kind", "note"), s.truth)
-    _write(made.pairs, ("file_a", "file_b", "sure", "kind"), s.pairs)
+    _write(made.pairs, ("file_a", "file_b", "sure", "kind", "note"), s.pairs)
     _write(made.innocents, ("file", "kind"), s.innocents)
     done.write_text(facts, encoding="utf-8")
     return made
@@ -179,10 +179,11 @@ def _photos(s: _Set, reserve: Reserve, c: Condition) -> None:
             _swap(s, rng, label, path, c.pairwise)
         elif job == "burst":
             one, two = (s.save(label, burst(rng, opened(path)), rng) for _ in range(2))
-            s.pairs.append((one, two, "no", "burst"))
+            s.pairs.append((one, two, "no", "burst", ""))
         else:
-            one, two = s.copy(label, path), s.save(label, COPIES[changes.pop()](rng, opened(path)), rng)
-            s.pairs.append((one, two, "yes", "copy"))
+            change = changes.pop()
+            one, two = s.copy(label, path), s.save(label, COPIES[change](rng, opened(path)), rng)
+            s.pairs.append((one, two, "yes", "copy", change))
 
 
 def _innocent(rng: random.Random, path: Path, kind: str) -> Image.Image | None:

@@ -8,7 +8,7 @@ from bench.review.evaluated import Card, Evaluated
 from bench.review.noise.planting import Planted
 from bench.review.noise.sheets import rows
 
-__all__ = ["by_note", "spared"]
+__all__ = ["by_change", "by_note", "spared"]
 
 
 def spared(e: Evaluated, made: Planted) -> str:
@@ -44,6 +44,19 @@ def by_note(results: Sequence[tuple[Evaluated, Planted]]) -> str:
     return "\n".join(
         [head, *(f"| {s} | " + " | ".join(map(str, n)) + " |" for s, n in sorted(table.items()))]
     )
+
+
+def by_change(results: Sequence[tuple[Evaluated, Planted]]) -> str:
+    """Copies by what was done to the picture: pairs, and those in one duplicate group."""
+    table: dict[str, list[int]] = {}
+    for e, made in results:
+        for r in rows(made.pairs):
+            if r["kind"] == "copy":
+                line = table.setdefault(r["note"], [0, 0])
+                line[0] += 1
+                line[1] += (r["file_a"], r["file_b"]) not in e.copies.missed
+    head = "| copy | pairs | grouped |\n|---|---|---|"
+    return "\n".join([head, *(f"| {s} | {n} | {grouped} |" for s, (n, grouped) in sorted(table.items()))])
 
 
 def _sort(row: dict[str, str]) -> str:
