@@ -30,7 +30,7 @@ from bench.review.noise.spared import by_change, by_note, spared
 from bench.review.outcome import mean_of, report
 from bench.review.runs import reviewed
 from bench.review.sets import CHECKOUT
-from keepset.errors import KeepsetError
+from keepset.errors import ConfigError, KeepsetError
 
 OUT = CHECKOUT / "bench" / "out" / "noise"
 RATES = (0.01, 0.05, 0.15, 0.30)
@@ -59,9 +59,8 @@ def main() -> int:
     parser.add_argument("--only", default="", help="names of conditions")
     parser.add_argument("--json", type=Path, help="write every figure and every order here")
     args = parser.parse_args()
-    conditions = list(every_rate()) if args.full else list(CONDITIONS)
-    conditions = [c for c in conditions if not args.only or c.name in args.only.split(",")]
     try:
+        conditions = _chosen(list(every_rate()) if args.full else list(CONDITIONS), args.only)
         base = _base(args.base)
         results = [_measured(base, c) for c in conditions if not c.foreign or len(base.files) > 2]
     except KeepsetError as e:
@@ -73,6 +72,17 @@ def main() -> int:
     if args.json:
         args.json.write_text(json.dumps([asdict(e) for e in made], indent=1), encoding="utf-8")
     return 0
+
+
+def _chosen(conditions: list[Condition], only: str) -> list[Condition]:
+    """All, or those that are named. Raises ``ConfigError``."""
+    names = only.split(",") if only else [c.name for c in conditions]
+    if unknown := set(names) - {c.name for c in conditions}:
+        raise ConfigError(
+            f"--only: there is no condition {', '.join(sorted(unknown))}.",
+            f"Give some of {', '.join(c.name for c in conditions)}.",
+        )
+    return [c for c in conditions if c.name in names]
 
 
 def _base(paths: list[Path]) -> Base:
