@@ -50,12 +50,12 @@ def _elsewhere(rng: random.Random, s: Subject) -> Image.Image:
     return crop(rng, photo if rng.random() < 0.5 else crop(rng, photo))
 
 
-JUNK: dict[str, tuple[str, Make]] = (
-    {"fragment": ("subject absent", _fragment), "elsewhere": ("subject absent", _elsewhere)}
-    | {name: ("drawing", make) for name, make in DRAWINGS.items()}
-    | {name: ("other" if name in _OTHER else "text/graphic", make) for name, make in (PAGES | BOARDS).items()}
-    | {name: ("collage", make) for name, make in COLLAGES.items()}
-)
+JUNK: dict[str, tuple[str, Make]] = {
+    "fragment": ("subject absent", _fragment), "elsewhere": ("subject absent", _elsewhere),
+    **{name: ("drawing", make) for name, make in DRAWINGS.items()},
+    **{name: ("other" if name in _OTHER else "text/graphic", make) for name, make in (PAGES | BOARDS).items()},
+    **{name: ("collage", make) for name, make in COLLAGES.items()},
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
