@@ -53,6 +53,8 @@ class UrlReason(StrEnum):
     OTHER_CLASS = "url_in_another_class"
     LICENSE = "license_not_allowed"
     OVER_CAP = "over_class_cap"
+    NO_LABEL = "no_label"
+    UNREADABLE = "unreadable"  # a row of a table, an entry of a folder or an item of an API
 
 
 class DownloadReason(StrEnum):
@@ -137,6 +139,8 @@ REMEDIES: dict[str, str] = {
     UrlReason.OTHER_CLASS: "Take the URL out of the class where it does not belong.",
     UrlReason.LICENSE: "Add the licence to [scrape] licenses if it is wanted.",
     UrlReason.OVER_CAP: "Raise [scrape] max_per_class if more are wanted.",
+    UrlReason.NO_LABEL: "Write the class into the row, then run again.",
+    UrlReason.UNREADABLE: "Correct the row or file that `keepset failures --each` shows, then run again.",
     DownloadReason.BLOCKED_SCHEME: "Only http and https are fetched; use the folder source for local files.",
     DownloadReason.BLOCKED_ADDRESS: "The address is not public; for a server of your own, name it in "
     "[download] allow_private.",

@@ -69,7 +69,7 @@ def test_a_class_may_be_just_its_lists(folder: Path) -> None:
         ),
         ("seed = 3", "seed = = 3", "not valid TOML"),
         ("[train]", "[split]\nvalid = 0.6\ntest = 0.4\n[train]", "leaves nothing to train on"),
-        ("[classes.black]", '[classes."a/b"]', "without slashes"),
+        ("[classes.black]", '[classes."\\u200b"]', "at least one visible character"),
     ],
 )
 def test_a_wrong_config_names_the_thing(folder: Path, old: str, new: str, says: str) -> None:

@@ -111,7 +111,7 @@ def test_what_was_exported_comes_back_the_same(form: Format, mixed: Mixed, tmp_p
 def test_what_is_no_data_set_is_said_in_words(tmp_path: Path) -> None:
     (tmp_path / "one" / "bear").mkdir(parents=True)
     picture(tmp_path / "one" / "bear", CLASSES[0], 0)
-    (tmp_path / "bad.csv").write_text("file,class\na.jpg,b\n")
+    (tmp_path / "bad.csv").write_text("number,colour\n1,red\n")
     wrong: list[tuple[Path, type[Exception], str]] = [
         (tmp_path / "none", ConfigError, "There is no"),
         (tmp_path / "one", ConfigError, "only the class 'bear'"),
@@ -132,7 +132,7 @@ def test_from_the_command_line(
         picture(tmp_path / "my bears" / ("train", "val")[i // 4] / CLASSES[i % 2], CLASSES[i % 2], i)
     code, out, _ = run(capsys, "import", "my bears")
     assert code == 0
-    assert "Next: keepset run my bears.toml" in out
+    assert "Next: keepset run 'my bears.toml' --workspace DIR" in out
     config = load_config(tmp_path / "my bears.toml")
     assert config.split.valid_folders == (str(tmp_path / "my bears" / "val"),)
     assert config.labels == tuple(sorted(CLASSES[:2]))

@@ -1,0 +1,55 @@
+"""What a single cell says."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import date
+from typing import Any
+
+from keepset.text import without_surrogates
+
+__all__ = ["cell_text", "clean_address", "is_web_address"]
+
+_INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u00ad"))
+_PAIRS = {'"': '"', "'": "'", "<": ">", "(": ")", "[": "]", "“": "”", "„": "“", "‘": "’", "«": "»", "`": "`"}
+_AMPERSAND = re.compile(r"&(?:amp|#0*38|#x0*26);", re.I)
+
+
+def cell_text(value: Any) -> str:
+    """A cell as text: nothing and NaN are "", whole floats have no fraction, a list of one is its member."""
+    if isinstance(value, str):
+        return without_surrogates(value).strip()
+    if value is None or value != value:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace").strip()
+    if isinstance(value, list | tuple) and len(value) == 1:
+        return cell_text(value[0])
+    if isinstance(value, list | tuple | dict):
+        return without_surrogates(json.dumps(value, ensure_ascii=False, default=str))
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def clean_address(text: str) -> str:
+    """A web address without what editors, chats and web pages put around it: quotes, brackets, commas, ``&amp;``."""
+    plain = text.translate(_INVISIBLE).strip()
+    while True:
+        before = plain
+        plain = plain.rstrip(",;").strip()
+        if len(plain) > 1 and _PAIRS.get(plain[0]) == plain[-1]:
+            plain = plain[1:-1].strip()
+        elif plain[:1] in ('"', "'", "<", "[") and "://" in plain:
+            plain = plain[1:].strip()
+        elif plain[-1:] in ('"', "'", ">") and "://" in plain:
+            plain = plain[:-1].strip()
+        if plain == before:
+            return _AMPERSAND.sub("&", plain)
+
+
+def is_web_address(text: str) -> bool:
+    """Whether a cell is meant as an address on the web."""
+    plain = clean_address(text[:4000])
+    return plain[:8].lower().startswith(("http://", "https://")) and not any(c.isspace() for c in plain)

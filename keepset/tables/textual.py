@@ -1,0 +1,244 @@
+"""Tables that are text: encoding, separator and header are found by looking at the first lines."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from keepset.errors import SourceError
+from keepset.tables.cells import clean_address, is_web_address
+from keepset.tables.columns import known
+from keepset.tables.table import Row, Table
+from keepset.text import NOT_UTF8
+
+__all__ = ["opened", "records"]
+
+_SEPARATORS = (",", ";", "\t", "|")
+_SAMPLE = 100
+_LONGEST_CELL = 100  # lines that one quoted cell may span
+_PICTURE = re.compile(r"\.(jpe?g|jfif|png|gif|webp|bmp|avif|heic|tiff?)$", re.I)
+_SEP_LINE = re.compile(r'"?sep=(.)"?\s*', re.I)
+csv.field_size_limit(
+    1 << 30
+)  # a picture inside a cell (data: URI) is a row with a reason, not the end of the file
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """``separator`` None: every line is one cell. ``header``: whether the first line names the columns."""
+
+    separator: str | None
+    columns: tuple[str, ...]
+    header: bool
+
+
+def opened(path: Path) -> Table:
+    """Raises ``OSError`` or ``SourceError``."""
+    encoding, notes = _encoding(path)
+    first = list(islice(_lines(path, encoding), _SAMPLE))
+    shape = _shape(first, path)
+    if shape.separator is not None and shape.separator != (
+        "\t" if path.suffix.lower() in (".tsv", ".tab") else ","
+    ):
+        notes.append(f"{path.name}: columns are separated by {_named(shape.separator)}.")
+
+    def read() -> Iterator[Row]:
+        found = _records(_lines(path, encoding), shape)
+        if shape.header:
+            next(found, None)
+        return found
+
+    return Table(path, shape.columns, read, notes)
+
+
+def _named(separator: str) -> str:
+    return "tabs" if separator == "\t" else f"'{separator}'"
+
+
+# -- characters ------------------------------------------------------------------------------------
+
+
+def _encoding(path: Path) -> tuple[str, list[str]]:
+    with path.open("rb") as f:
+        head = f.read(65_536)
+        if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return "utf-16", []
+        even, odd = head[0::2].count(0), head[1::2].count(0)
+        if max(even, odd) > len(head) // 5 and min(even, odd) < len(head) // 50 + 1:
+            return ("utf-16-be" if even > odd else "utf-16-le"), [f"{path.name} is read as UTF-16."]
+        if even + odd:
+            raise SourceError(
+                f"{path} is not a text file (its first bytes are {head[:12]!r}).",
+                "Give a list or table as text, CSV, JSON, Excel (.xlsx) or Parquet.",
+            )
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        try:
+            while head:
+                decoder.decode(head)
+                head = f.read(1 << 20)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return "utf-8-sig", [
+                f"{path.name} is not UTF-8 and is read as Windows-1252. If names come out wrong, save it as UTF-8."
+            ]
+    return "utf-8-sig", []
+
+
+def _lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
+    """Numbered lines with their ends; an Excel line ``sep=;`` is passed on, blank ones are not."""
+    errors = NOT_UTF8 if encoding.startswith("utf-8") else "replace"
+    with path.open(encoding=encoding, errors=errors, newline="") as f:
+        yield from ((n, line) for n, line in enumerate(f, 1) if line.strip())
+
+
+# -- the shape of the table ------------------------------------------------------------------------
+
+
+def _shape(lines: list[tuple[int, str]], path: Path) -> _Shape:
+    texts = [t for _, t in lines]
+    fixed = _SEP_LINE.fullmatch(texts[0]) if texts else None
+    tried = (fixed[1],) if fixed else _SEPARATORS
+    texts = [t for t in texts[1 if fixed else 0 :] if not t.startswith("#")]
+    if not texts:
+        return _Shape(None, (), header=False)
+    heads = {s: _parsed(texts[0], s) for s in tried}
+    best = max(tried, key=lambda s: known(heads[s]))
+    if known(heads[best]) and not any(map(is_web_address, heads[best])):
+        columns = tuple(heads[best])
+        return _Shape(best if fixed or len(columns) > 1 else None, columns, header=True)
+    for separator in tried:
+        if (shape := _by_addresses(texts, separator)) is not None:
+            return shape
+    if fixed or path.suffix.lower() in (".tsv", ".tab") or _rectangular(texts, heads):
+        separator = best if fixed or len(heads[best]) > 1 else max(tried, key=lambda s: len(heads[s]))
+        if len(heads[separator]) > 1 and not any(map(is_web_address, texts)):
+            return _Shape(separator, tuple(heads[separator]), header=True)
+    return _Shape(None, (), header=False)
+
+
+def _rectangular(texts: list[str], heads: dict[str, list[str]]) -> bool:
+    """Whether the lines are a table of unknown columns: all as wide as the first, and wider than one."""
+    separator = max(heads, key=lambda s: len(heads[s]))
+    width = len(heads[separator])
+    return width > 1 and len(texts) > 1 and all(len(_parsed(t, separator)) == width for t in texts)
+
+
+def _by_addresses(texts: list[str], separator: str) -> _Shape | None:
+    """A table without known column names that has addresses in one column, or None for a plain list.
+
+    An address may hold commas itself; it is cut only where the pieces make sense apart.
+    """
+    rows = [(t, _parsed(t, separator)) for t in texts]
+    body = rows[1:] or rows
+    wide = [(t, cells) for t, cells in body if len(cells) > 1]
+    if 2 * len(wide) <= len(body):
+        return None
+    width = max(len(cells) for _, cells in wide)
+    hits = [sum(len(c) > j and is_web_address(c[j]) for _, c in wide) for j in range(width)]
+    column = hits.index(max(hits))
+    apart = sum(_apart(t, cells, column, separator) for t, cells in wide if len(cells) > column)
+    if 2 * max(hits) <= len(wide) or 2 * apart <= max(hits):
+        return None
+    header = not any(map(is_web_address, rows[0][1])) and len(rows) > 1
+    names = rows[0][1] if header else [""] * width
+    return _Shape(separator, tuple(names) + ("",) * (width - len(names)), header)
+
+
+def _apart(text: str, cells: list[str], column: int, separator: str) -> bool:
+    if separator == "\t" or '"' in text:
+        return True
+    if _PICTURE.search(_path(cells[column])):
+        return True
+    others = [c for j, c in enumerate(cells) if j != column]
+    return all(is_web_address(c) or not re.search(r"[/=&%.?]", c) or " " in c.strip() for c in others)
+
+
+def _path(address: str) -> str:
+    try:
+        return urlsplit(clean_address(address)).path
+    except ValueError:
+        return ""
+
+
+# -- records ---------------------------------------------------------------------------------------
+
+
+def _records(lines: Iterable[tuple[int, str]], shape: _Shape) -> Iterator[Row]:
+    if shape.separator is None:
+        for number, line in lines:
+            text = line.strip()
+            if not text.startswith("#"):
+                yield Row(number, (text.strip('"').strip() if shape.header else text,))
+        return
+    width = len(shape.columns)
+    for number, cells in records(lines, shape.separator):
+        if not any(c.strip() for c in cells):
+            continue
+        extra = [c for c in cells[width:] if c.strip()]
+        problem = (
+            f"line {number} has {len(cells)} cells, the header has {width}"
+            if extra and shape.header
+            else None
+        )
+        yield Row(number, tuple(cells), problem)
+
+
+def records(lines: Iterable[tuple[int, str]], separator: str) -> Iterator[tuple[int, list[str]]]:
+    """The cells of each record and its line number. A quote that is never closed spoils its own line only."""
+    waiting: deque[tuple[int, str]] = deque()
+    source = iter(lines)
+
+    def following() -> tuple[int, str] | None:
+        return waiting.popleft() if waiting else next(source, None)
+
+    began = False
+    while (one := following()) is not None:
+        number, text = one
+        if not began and (_SEP_LINE.fullmatch(text) or text.startswith("#")):
+            continue
+        began = True
+        taken: list[tuple[int, str]] = []
+        whole = text
+        while _open(whole, separator) and len(taken) < _LONGEST_CELL and (more := following()) is not None:
+            taken.append(more)
+            whole += more[1]
+        if taken and _strict(whole, separator) is None:
+            waiting.extendleft(reversed(taken))
+            whole = text
+        if _open(whole, separator):
+            yield number, [c.strip().strip('"') for c in whole.rstrip("\r\n").split(separator)]
+        else:
+            yield number, _parsed(whole, separator)
+
+
+def _open(text: str, separator: str) -> bool:
+    """Whether a quoted cell begins in the text and does not end in it."""
+    if '"' not in text:
+        return False
+    try:
+        next(csv.reader([text], delimiter=separator, strict=True, skipinitialspace=True), None)
+    except csv.Error as e:
+        return "unexpected end of data" in str(e)
+    return False
+
+
+def _strict(text: str, separator: str) -> list[str] | None:
+    try:
+        return next(csv.reader([text], delimiter=separator, strict=True, skipinitialspace=True), [])
+    except csv.Error:
+        return None
+
+
+def _parsed(text: str, separator: str) -> list[str]:
+    try:
+        cells = next(csv.reader([text], delimiter=separator, skipinitialspace=True), [])
+    except csv.Error:
+        cells = text.split(separator)
+    return [c.strip() for c in cells]
