@@ -20,7 +20,6 @@ from keepset.files import move_in
 from keepset.journal import Journal
 from keepset.reasons import DownloadReason, ItemStatus
 from keepset.scrape.local import LOCAL
-from keepset.settings import settings
 from keepset.stages import Progress
 from keepset.storage import StoredPath
 from keepset.storage.carrying import AT_ONCE, Held
@@ -61,7 +60,7 @@ class Run:
         items = ((host_of(row), _Item(row, before)) for row, before in todo)
         self.turns = Turns(items, per_host=cfg.per_host, rate=cfg.per_host_rate)
         agent = user_agent(self.config.scrape.contact)
-        self.fetcher = Fetcher(cfg, self.parts, agent, transport=settings().transport)
+        self.fetcher = Fetcher(cfg, self.parts, agent)
         free = asyncio.Semaphore(cfg.connections)
         stopped: BaseException | None = None
         self.carriers = ThreadPoolExecutor(AT_ONCE, "blobs")  # begins no thread before it is needed
@@ -98,7 +97,8 @@ class Run:
     async def _attempt(self, item: _Item) -> Path | None:
         if item.row["source"] in LOCAL:
             part = self.parts / f"{item.row['url_id']}.part"
-            return await asyncio.to_thread(copy_in, item.row, self._allowed(item.row), part, item.facts)
+            where = self._allowed(item.row)
+            return await asyncio.to_thread(copy_in, item.row, where, part, self.config.download, item.facts)
         known = item.before if item.before and item.before["status"] == ItemStatus.OK else {}
         known = known if known and self._have(known) else {}
         wanted = Wanted(

@@ -15,4 +15,4 @@ def read_folder(path: str) -> Iterator[Found]:
     root = Path(path)
     files = (p for p in sorted(root.rglob("*")) if p.is_file() and not p.name.startswith("."))
     for rank, file in enumerate(files):
-        yield Found(file.resolve().as_uri(), "folder", str(root), rank)
+        yield Found(file.absolute().as_uri(), "folder", str(root), rank)
