@@ -83,6 +83,13 @@ class ScrapeConfig(_Section):
     )
     contact: str = Field("", description="E-mail or URL put into the User-Agent; some APIs demand it.")
 
+    @field_validator("contact")
+    @classmethod
+    def _one_line(cls, value: str) -> str:
+        if not value.isprintable():
+            raise ValueError("a contact is one line of printable text")
+        return value
+
 
 class DownloadConfig(_Section):
     connections: int = Field(64, ge=1, le=512, description="Requests in flight over all hosts.")

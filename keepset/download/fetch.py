@@ -29,6 +29,8 @@ from keepset.reasons import DownloadReason as Reason
 __all__ = ["Answer", "Fetched", "Fetcher", "Trouble", "Wanted", "user_agent"]
 
 _SILENCE_S = 15.0
+_NO_NAMES_S = 3.0
+"""Behind a proxy there is often no name service for the world outside: its silence is not waited for."""
 _REDIRECTS = {301, 302, 303, 307, 308}
 T = TypeVar("T")
 
@@ -162,13 +164,14 @@ class Fetcher:
         raise Trouble(Reason.TOO_MANY_REDIRECTS, f"more than {self.config.max_redirects} redirects")
 
     async def _checked(self, target: Target) -> tuple[str, Proxy | None]:
-        """The address to connect to, or the proxy to ask. A name that only the proxy knows is left to it."""
+        """The address to connect to, or the proxy to ask by name. A name that only the proxy knows is left to it."""
         proxy = self.connections.proxies.of(target)
         try:
-            return await self.resolver.resolve(target.host, target.port), proxy
+            async with asyncio.timeout(None if proxy is None else _NO_NAMES_S):
+                return await self.resolver.resolve(target.host, target.port), proxy
         except Blocked as e:
             raise Trouble(Reason.BLOCKED_ADDRESS, str(e)) from e
-        except Unresolved as e:
+        except (Unresolved, TimeoutError) as e:
             if proxy is None:
                 raise Trouble(Reason.DNS, str(e)) from e
             return "", proxy

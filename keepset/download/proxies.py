@@ -8,9 +8,9 @@ import os
 import re
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from keepset.download.target import Target
@@ -21,11 +21,10 @@ __all__ = ["Proxies", "Proxy", "certificates", "tls"]
 
 @dataclass(frozen=True)
 class Proxy:
-    """``url`` without its login; ``user`` and ``password`` are empty if it needs none."""
+    """``url`` is without its ``login`` (user:password, as the variable has it), which is empty if it needs none."""
 
     url: str
-    user: str = ""
-    password: str = ""
+    login: str = field(default="", repr=False)
 
 
 class Proxies:
@@ -57,8 +56,8 @@ def _proxy(scheme: str, text: str) -> Proxy:
             f"The proxy for {scheme}, {re.sub('//[^/]*@', '//', text)}, cannot be used: it must be http://HOST:PORT.",
             f"Correct {scheme.upper()}_PROXY (or ALL_PROXY), or unset it. SOCKS proxies are not supported.",
         )
-    url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-    return Proxy(url, unquote(parts.username or ""), unquote(parts.password or ""))
+    login, _, place = parts.netloc.rpartition("@")
+    return Proxy(f"{parts.scheme}://{place}", login)
 
 
 def _is_here(host: str) -> bool:

@@ -5,7 +5,9 @@ aiohttp has half the CPU time a request of httpx, whose pool looks at every conn
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import aiohttp
 from yarl import URL
@@ -32,11 +34,15 @@ class Connections:
         self, target: Target, address: str, headers: dict[str, str], proxy: Proxy | None = None
     ) -> aiohttp.ClientResponse:
         """GET ``target`` from ``address``, or by its name from ``proxy``. The body is not read yet; ``release`` it."""
-        own = {"Host": target.netloc} | _ALWAYS | _login(target) | headers
+        own = {"Host": target.netloc} | _ALWAYS | _login("Authorization", target.login) | headers
         more: dict[str, Any] = {}
         if proxy is not None:
-            auth = aiohttp.BasicAuth(proxy.user, proxy.password, "utf-8") if proxy.user else None
-            more = {"proxy": URL(proxy.url, encoded=True), "proxy_auth": auth}
+            login = _login("Proxy-Authorization", proxy.login)
+            more = {"proxy": URL(proxy.url, encoded=True)}
+            if target.scheme == "http":
+                own |= login
+            else:  # the tunnel's, never the server's
+                more["proxy_headers"] = login
         elif target.scheme == "https":
             more = {"server_hostname": target.host.rstrip(".")}
         host = target.host if proxy is not None else address
@@ -60,13 +66,10 @@ class Connections:
         return self.session
 
 
-def _login(target: Target) -> dict[str, str]:
-    """RFC 7617, for a URL that holds user and password."""
-    if not target.login:
+def _login(header: str, login: str) -> dict[str, str]:
+    """RFC 7617, for user:password as a URL holds it."""
+    if not login:
         return {}
-    from base64 import b64encode
-    from urllib.parse import unquote_to_bytes
-
-    user, _, password = target.login.partition(":")
+    user, _, password = login.partition(":")
     raw = unquote_to_bytes(user) + b":" + unquote_to_bytes(password)
-    return {"Authorization": f"Basic {b64encode(raw).decode('ascii')}"}
+    return {header: f"Basic {b64encode(raw).decode('ascii')}"}
