@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from keepset.errors import ConfigError
 from keepset.localfiles import absolute, config_path, path_of, shown
-from keepset.text import label_of, one_line
+from keepset.text import label_of
 
 __all__ = [
     "ClassConfig",
@@ -94,22 +94,26 @@ class ScrapeConfig(_Section):
     api_urls: dict[str, str] = Field(
         default_factory=dict, description="Base URL by source, for a mirror or a test server."
     )
-    contact: str = Field(
-        "", description="E-mail or URL put into the User-Agent; some APIs demand it. ASCII only."
-    )
+    contact: str = Field("", description="E-mail or URL put into the User-Agent; some APIs demand it.")
 
     @field_validator("contact")
     @classmethod
     def _fits_a_header(cls, value: str) -> str:
-        if value.isascii() and (value.isprintable() or not value):
-            return value
-        plain = unicodedata.normalize("NFKD", one_line(value)).encode("ascii", "ignore").decode()
-        raise ValueError(f"an HTTP header takes plain ASCII letters only; write for example '{plain}'")
+        if not value.isprintable():
+            raise ValueError("an HTTP header is one line of text; write an e-mail address or a URL")
+        return value.strip()
 
     @field_validator("api_urls")
     @classmethod
     def _apis_are_addresses(cls, urls: dict[str, str]) -> dict[str, str]:
         return {source: _web_address(url) for source, url in urls.items()}
+
+    @field_validator("contact")
+    @classmethod
+    def _one_line(cls, value: str) -> str:
+        if not value.isprintable():
+            raise ValueError("a contact is one line of printable text")
+        return value
 
 
 class DownloadConfig(_Section):
@@ -137,7 +141,7 @@ class DownloadConfig(_Section):
     @field_validator("allow_private")
     @classmethod
     def _hosts_with_ports(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for one in value:
+        for one in filter(None, value):
             if not re.fullmatch(r"[^/\s]+:\d{1,5}", one):
                 raise ValueError(f"'{one}' is not host:port, such as intranet.example:80")
         return value

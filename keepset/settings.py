@@ -37,9 +37,6 @@ class Settings(BaseSettings):
         "", description="Address of a Dask scheduler, e.g. tcp://scheduler:8786; empty starts workers here."
     )
     dask_workers: int = Field(0, ge=0, description="Dask workers to start here; 0 is one a core.")
-    transport: Literal["auto", "httpx", "aiohttp"] = Field(
-        "auto", description="What carries downloads; auto takes aiohttp if the extra `fast` is installed."
-    )
     host: str = Field("127.0.0.1", description="Address the gallery and the web app bind to.")
     web_port: int = Field(8765, ge=0, le=65535, description="Port of the gallery; 0 picks a free one.")
     prefect_port: int = Field(4200, ge=0, le=65535, description="Port of the embedded Prefect server.")

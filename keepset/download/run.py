@@ -18,9 +18,9 @@ from keepset.download.turns import Turns
 from keepset.errors import KeepsetError
 from keepset.files import move_in
 from keepset.journal import Journal
+from keepset.localfiles import path_of
 from keepset.reasons import DownloadReason, ItemStatus
 from keepset.scrape.local import LOCAL
-from keepset.settings import settings
 from keepset.stages import Progress
 from keepset.storage import StoredPath
 from keepset.storage.carrying import AT_ONCE, Held
@@ -61,7 +61,7 @@ class Run:
         items = ((host_of(row), _Item(row, before)) for row, before in todo)
         self.turns = Turns(items, per_host=cfg.per_host, rate=cfg.per_host_rate)
         agent = user_agent(self.config.scrape.contact)
-        self.fetcher = Fetcher(cfg, self.parts, agent, transport=settings().transport)
+        self.fetcher = Fetcher(cfg, self.parts, agent)
         free = asyncio.Semaphore(cfg.connections)
         stopped: BaseException | None = None
         self.carriers = ThreadPoolExecutor(AT_ONCE, "blobs")  # begins no thread before it is needed
@@ -98,7 +98,8 @@ class Run:
     async def _attempt(self, item: _Item) -> Path | None:
         if item.row["source"] in LOCAL:
             part = self.parts / f"{item.row['url_id']}.part"
-            return await asyncio.to_thread(copy_in, item.row, self._allowed(item.row), part, item.facts)
+            where = self._allowed(item.row)
+            return await asyncio.to_thread(copy_in, item.row, where, part, self.config.download, item.facts)
         known = item.before if item.before and item.before["status"] == ItemStatus.OK else {}
         known = known if known and self._have(known) else {}
         wanted = Wanted(
@@ -115,7 +116,9 @@ class Run:
         if row["source"] == "inbox":
             return [self.ws.root / "inbox"]
         mine = [c for c in self.config.classes if c.name == row["label"]]
-        return [Path(f) for c in mine for f in c.folders] + [Path(t).parent for c in mine for t in c.tables]
+        return [path_of(f) for c in mine for f in c.folders] + [
+            path_of(t).parent for c in mine for t in c.tables
+        ]
 
     def _have(self, row: Row) -> bool:
         return self.held.size(row["sha256"]) is not None

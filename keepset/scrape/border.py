@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 from keepset.config import RunConfig
+from keepset.download.target import BadUrl, Target
 from keepset.reasons import ItemStatus, UrlReason
 from keepset.scrape.found import Found
 from keepset.scrape.known import Known
@@ -92,10 +92,8 @@ def _web(url: str) -> Verdict:
     if scheme.lower() not in ("http", "https"):
         return UrlReason.SCHEME, f"{scheme[:50]}: only http and https are fetched"
     try:
-        parts = urlsplit(url)
-        if not parts.hostname or parts.port == 0:
-            return UrlReason.NOT_A_URL, "it names no host"
-    except ValueError as e:  # such as http://[
+        Target.parse(url)
+    except BadUrl as e:  # such as http://[
         return UrlReason.NOT_A_URL, one_line(str(e))
     return None, None
 

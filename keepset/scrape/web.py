@@ -11,8 +11,6 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode
 
-import httpx
-
 from keepset.config import RunConfig
 from keepset.download.answers import Answer, Trouble, retry_after
 from keepset.download.fetch import Fetcher, user_agent
@@ -60,12 +58,11 @@ class Web:
 
     def page(self, url: str) -> Answer:
         """GET a web page, if its host's robots.txt allows it. Raises ``SourceError``."""
-        robots = self.fetcher.robots
         try:
-            target = httpx.URL(url)
-        except httpx.InvalidURL as e:
-            raise SourceError(f"{url} is not a web address: {e}.", "Correct it in the config.") from e
-        if robots and (why := self.runner.run(robots.refusal(target))):
+            why = self.runner.run(self.fetcher.refusal(url))
+        except Trouble as e:
+            raise SourceError(f"{url}: {e.reason} ({e.detail}).", _NEXT) from e
+        if why:
             raise SourceError(f"{url} is forbidden by {why}.", "Ask the site's owner, or take another page.")
         return self._get(url)
 
