@@ -327,10 +327,13 @@ def _no_shared_source(classes: tuple[ClassConfig, ...]) -> None:
 
 def _web_address(text: str) -> str:
     """Raises ``ValueError``."""
-    parts = urlsplit(text.strip())
-    if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"'{text}' is not a web address (http://... or https://...)")
-    return text.strip()
+    try:
+        parts = urlsplit(text.strip())
+        if parts.scheme.lower() in ("http", "https") and parts.hostname:
+            return text.strip()
+    except ValueError:
+        pass
+    raise ValueError(f"'{text}' is not a web address (http://... or https://...)")
 
 
 def load_config(path: Path) -> RunConfig:

@@ -37,7 +37,8 @@ def given_sides(ws: Workspace, config: RunConfig) -> dict[str, Split] | None:
         folder = sorted(folders.unseen)[0]
         raise ConfigError(
             f"[split] names the folder {shown(folder)}, but no picture of the data set comes from it.",
-            "Add it to the `folders` of its class, or take it out of [split].",
+            "Add it to the `folders` of its class, raise [scrape] max_per_class if the class has more pictures than that, or "
+            "take it out of [split].",
         )
     return found
 

@@ -66,9 +66,17 @@ def find_pictures(source: Path) -> LocalPictures:
         _from_tree(found, {folder: label for label, folder in folder_names(labels).items()})
     if len(found.counts) < 2:
         seen = f"only the class '{found.classes[0]}'" if found.counts else "no class"
+        tables = labelled_tables(source) if source.is_dir() else []
         raise ConfigError(
-            f"A classifier needs at least two classes; in {shown(source)} there is {seen}.",
-            "Expected: one folder per class, the same inside train/ and valid/, or a table with the columns name and label.",
+            " ".join(
+                (
+                    f"A classifier needs at least two classes; in {shown(source)} there is {seen}.",
+                    *found.notes,
+                )
+            ),
+            f"Import the table that gives the classes: keepset import {quoted(tables[0])}"
+            if tables
+            else "Expected: one folder per class, the same inside train/ and valid/, or a table with the columns name and label.",
         )
     return found
 
@@ -101,7 +109,7 @@ def _from_table(found: LocalPictures, path: Path) -> None:
             f"{' ...' if len(examples) > 3 else ''}); each will be a row with its reason."
         )
     if found.sides and (without := sum(of[""] for of in found.counts.values())):
-        found.notes.append(f"{many(without, 'row')} give no side of the split and are for training.")
+        found.notes.append(f"{many(without, 'row')} without a side of the split: used for training.")
 
 
 def _from_tree(found: LocalPictures, labels: dict[str, str]) -> None:
@@ -110,13 +118,13 @@ def _from_tree(found: LocalPictures, labels: dict[str, str]) -> None:
     for c in tree.classes:
         found.folders.setdefault(c.label, []).append(c.path)
         found.counts.setdefault(c.label, Counter())[str(c.side or "")] += sum(1 for _ in walk(c.path))
-    for table in labelled_tables(found.source):
-        what = (
-            "to leave out what it leaves out"
-            if table.name == "cleaned.csv"
-            else "to take the classes from it"
+    tables = [shown(t.name) for t in labelled_tables(found.source)]
+    if "cleaned.csv" in tables:
+        found.notes.append(
+            "There is a cleaned.csv: import that file instead to leave out what it leaves out."
         )
-        found.notes.append(f"There is a {shown(table.name)}: import that file instead {what}.")
+    elif tables:
+        found.notes.append(f"Classes are also in {', '.join(tables)}: to use them, import that file instead.")
 
 
 # -- the config ------------------------------------------------------------------------------------
@@ -132,8 +140,10 @@ def config_text(found: LocalPictures, path: Path) -> str:
     try:
         check_config(tomllib.loads(text), base=base, where=shown(found.source))
     except ConfigError as e:
+        what = e.message.partition("\n")[2] or e.message
         raise ConfigError(
-            e.message, "Rename the folders, or the classes in the table, then import again."
+            f"The classes in {shown(found.source)} cannot be used:\n{what}",
+            "Rename the folders, or the classes in the table, then import again.",
         ) from e
     return text
 

@@ -99,10 +99,7 @@ class _Reader:
             self.tree.notes.append(
                 f"{self.name(p)} {'holds no picture' if n else 'is empty'} and is left out."
             )
-        if loose := self.loose(top):
-            self.tree.notes.append(
-                f"{many(loose, 'picture')} directly in {self.name(top)} are in no class folder and are left out."
-            )
+        self.loose_pictures(top)
 
     # -- the layouts -------------------------------------------------------------------------------
 
@@ -125,7 +122,7 @@ class _Reader:
         self.left_out(
             flat, "holds pictures without class folders, so their classes are unknown; it is left out"
         )
-        self.left_out(others, "is beside the sides and is left out")
+        self.left_out(others, "is none of train, valid and test; it is left out")
         trained = {self.label(f) for p, folders in splits.items() if side[p] == Split.TRAIN for f in folders}
         trained = trained or {c.label for c in self.tree.classes}
         for p, folders in splits.items():
@@ -140,6 +137,7 @@ class _Reader:
                 "is a class that has no training pictures; it is left out",
             )
             self.add(side[p], known)
+            self.loose_pictures(self.inner(p))
             self.tree.given.setdefault(side[p], []).append(p)
 
     def inverted(self, full: list[Path]) -> bool:
@@ -190,6 +188,12 @@ class _Reader:
 
     def add(self, side: Split | None, folders: Iterable[Path]) -> None:
         self.tree.classes += [ClassFolder(self.label(f), side, f) for f in folders]
+
+    def loose_pictures(self, folder: Path) -> None:
+        if loose := self.loose(folder):
+            self.tree.notes.append(
+                f"{many(loose, 'picture')} directly in {self.name(folder)}, in no class folder: left out."
+            )
 
     def left_out(self, folders: list[Path], why: str) -> None:
         for p in folders:

@@ -88,7 +88,7 @@ def walk(folder: Path) -> Iterator[Entry]:
 
     What cannot be a picture (a device, a folder that cannot be read or was reached before) is an entry with a problem.
     """
-    seen: set[tuple[int, int]] = set()
+    seen = {_identity(p) for p in folder.resolve().parents}  # a link back to one of them would never end
     waiting = [(folder, True)]
     while waiting:
         path, is_folder = waiting.pop()
@@ -96,14 +96,18 @@ def walk(folder: Path) -> Iterator[Entry]:
             yield Entry(path, _odd(path))
             continue
         try:
-            facts = path.stat()
-            if (facts.st_dev, facts.st_ino) in seen:
-                yield Entry(path, "this folder was reached before, by another path")
+            if (identity := _identity(path)) in seen:
+                yield Entry(path, "this link leads to a folder that was reached before, or that contains it")
                 continue
-            seen.add((facts.st_dev, facts.st_ino))
+            seen.add(identity)
             waiting += reversed([(p, p.is_dir()) for p in visible(path)])
         except OSError as e:
             yield Entry(path, f"this folder cannot be read: {e.strerror or e}")
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    facts = folder.stat()
+    return facts.st_dev, facts.st_ino
 
 
 def visible(folder: Path) -> list[Path]:

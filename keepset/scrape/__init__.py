@@ -139,7 +139,7 @@ def _of_table(path: str, config: RunConfig, known: Known, note: Note) -> Iterato
         if not counts[label] and (label, "table", path) not in known.places:
             raise SourceError(
                 f"The table {shown(path)} has no row of the class '{label}'.",
-                f"Its classes are: {', '.join(sorted(others)[:10]) or 'none'}.",
+                f"Its classes are: {', '.join(sorted(filter(None, counts))[:10]) or 'none'}.",
             )
     if others:
         listed = ", ".join(f"{label} {n}" for label, n in list(others.items())[:5])

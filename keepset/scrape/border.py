@@ -13,7 +13,7 @@ from keepset.scrape.found import Found
 from keepset.scrape.known import Known
 from keepset.scrape.license import taken
 from keepset.scrape.local import LOCAL
-from keepset.tables.cells import clean_address
+from keepset.tables.cells import address_in
 from keepset.text import one_line, without_surrogates
 
 __all__ = ["Border", "address", "number", "words"]
@@ -74,7 +74,7 @@ def address(found: Found) -> tuple[str, UrlReason | None, str | None]:
         return raw[:_LONGEST_RAW], UrlReason.NOT_A_URL if outside else None, outside
     if raw[:200].lower().lstrip("\"'<").startswith("data:"):
         return raw[:200], UrlReason.DATA_URI, "pictures inside the list itself are not taken"
-    url = clean_address(raw) if found.source == "list" else raw
+    url = address_in(raw) if found.source == "list" else raw
     reason, detail = _web(url)
     return (url if reason is None else url[:_LONGEST_RAW]), reason, detail
 

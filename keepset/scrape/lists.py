@@ -11,6 +11,7 @@ from keepset.localfiles import path_of, shown
 from keepset.reasons import UrlReason
 from keepset.scrape.found import Found, Note
 from keepset.tables import Row, Table, is_web_address, open_table, text_at
+from keepset.tables.cells import address_in
 from keepset.tables.columns import normal
 from keepset.text import label_of
 
@@ -29,6 +30,8 @@ def read_list(path: str, label: str, note: Note) -> Iterator[Found]:
     table = open_table(file)
     column = _address_column(table)
     mine = _label_column(table, label)
+    if table.columns:
+        table.announce("url", "address")
     for sentence in table.notes:
         note(sentence)
     place, rank, good = shown(file.name), 0, 0
@@ -37,7 +40,7 @@ def read_list(path: str, label: str, note: Note) -> Iterator[Found]:
         reason, detail = (UrlReason.UNREADABLE, row.problem) if row.problem else (None, None)
         if mine is not None and label_of(given := table.text(row, "label")) != label:
             reason, detail = UrlReason.OTHER_CLASS, f"its label is '{given}'" if given else "it has no label"
-        good += reason is None and is_web_address(url)
+        good += reason is None and is_web_address(address_in(url))
         yield Found(url, "list", place, rank - 1, reason=reason, detail=detail, **read_facts(table, row))
     if not good:
         what = f"none of its {rank} lines is a web address" if rank else "it is empty"

@@ -6,7 +6,7 @@ import codecs
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from keepset.errors import SourceError
 from keepset.scrape.found import Found
@@ -32,13 +32,22 @@ def read_page(url: str, web: Web) -> Iterator[Found]:
     words = {w.strip().lower() for w in asks.replace(":", ",").split(",")}
     if web.config.download.robots and words & _OPT_OUT:
         raise SourceError(f"The page {url} asks not to be used for this.", "Take another page.")
-    base = _joined(answer.url, parser.base) if parser.base else answer.url
+    base = _base(answer.url, parser.base)
     seen: set[str] = set()
     for rank, (found, title) in enumerate(parser.found):
         full = _joined(base, found)
         if full not in seen:
             seen.add(full)
             yield Found(full, "page", url, rank, title or None, landing_page=url)
+
+
+def _base(page: str, given: str) -> str:
+    """What the page's links are relative to: its ``<base>``, unless that is no address."""
+    try:
+        found = urljoin(page, given)
+        return found if urlsplit(found).hostname else page
+    except ValueError:
+        return page
 
 
 def _joined(base: str, link: str) -> str:

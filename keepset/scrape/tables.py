@@ -15,7 +15,7 @@ from keepset.reasons import Split, UrlReason
 from keepset.scrape.found import Found, Note
 from keepset.scrape.lists import read_facts
 from keepset.sides import SIDE_WORDS, is_nothing, side_of, truth_of
-from keepset.tables import Row, Table, is_web_address, open_table
+from keepset.tables import Row, Table, is_web_address, open_table, text_at
 from keepset.tables.cells import clean_address
 from keepset.text import label_of
 
@@ -46,22 +46,24 @@ def read_labelled(path: str, note: Note) -> Iterator[Labelled]:
     for sentence in table.notes:
         note(sentence)
     for rank, row in enumerate(table.rows()):
-        label = label_of(with_formula(table.text(row, "label")))
+        label = "" if row.problem else label_of(with_formula(table.text(row, "label")))
         yield Labelled(_found(table, row, root, path, rank, label), label, side(row))
 
 
 def _check_columns(table: Table, root: Path) -> None:
-    table.find("name", lambda cell: is_web_address(cell) or os.path.lexists(spelled(root, cell)))
-    table.find("url", is_web_address)
-    columns = ", ".join(f"'{c}'" for c in table.columns if c)
-    has = f"its columns are: {columns}" if columns else "it has no line that names its columns"
-    for role, missing in (("label", table.find("label") is None),
-                          ("name", table.find("name") is None and table.find("url") is None)):  # fmt: skip
-        if missing:
-            raise SourceError(
-                f"The table {shown(table.path)} has no column '{role}'; {has}.",
-                "It needs the columns name (of the file; or url) and label, as fast.ai's cleaned.csv has them.",
-            )
+    name = table.find("name", lambda cell: is_web_address(cell) or os.path.lexists(spelled(root, cell)))
+    url = table.find("url", is_web_address)
+    missing = "label" if table.find("label") is None else "name" if name is None and url is None else ""
+    if missing:
+        first = ", ".join(f"'{c}'" for c in table.columns)
+        raise SourceError(
+            f"The table {shown(table.path)} has no column '{missing}'; its first line is: {first or 'a single cell'}.",
+            "The first line must name the columns: name (of the file) or url, and label; as in fast.ai's cleaned.csv.",
+        )
+    table.announce("name", "file name")
+    if url is not None and any(is_web_address(text_at(r, url)) for r in table.sample()):
+        table.announce("url", "address")
+    table.announce("label", "class")
 
 
 def _found(table: Table, row: Row, root: Path, path: str, rank: int, label: str) -> Found:
@@ -71,7 +73,7 @@ def _found(table: Table, row: Row, root: Path, path: str, rank: int, label: str)
     if not label and reason is None:
         reason, detail = UrlReason.NO_LABEL, f"line {row.line} gives no class"
     file = spelled(root, name) if name and not is_web_address(name) else None
-    if is_web_address(name) or (link and (file is None or not os.path.lexists(file))):
+    if is_web_address(name) or (is_web_address(link) and (file is None or not os.path.lexists(file))):
         url = clean_address(name if is_web_address(name) else link)
         return Found(url, "list", shown(table.path.name), rank, reason=reason, detail=detail, **facts)
     if file is None:
@@ -92,11 +94,12 @@ def _sides(table: Table) -> _Side:
         return _by_word(table, "split")
     if (column := table.find("maybe_split")) is not None:
         values = _values(table, "maybe_split")
-        if values and all(side_of(v) for v in values):
-            return _by_word(table, "maybe_split")
+        used = bool(values) and all(side_of(v) for v in values)
         table.notes.append(
-            f"{shown(table.path.name)}: the column '{table.columns[column]}' is not used as the split."
+            f"{shown(table.path.name)}: the column '{table.columns[column]}' is {'' if used else 'not '}used as the split."
         )
+        if used:
+            return _by_word(table, "maybe_split")
     given = [r for r in ("is_test", "is_valid", "is_train") if table.find(r) is not None]
     for role in given:
         _check(table, role, lambda v: truth_of(v) is not None, "true or false (or 1 and 0, yes and no)")

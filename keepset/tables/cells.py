@@ -9,10 +9,24 @@ from typing import Any
 
 from keepset.text import without_surrogates
 
-__all__ = ["cell_text", "clean_address", "is_web_address"]
+__all__ = ["address_in", "cell_text", "clean_address", "is_web_address"]
 
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u00ad"))
-_PAIRS = {'"': '"', "'": "'", "<": ">", "(": ")", "[": "]", "“": "”", "„": "“", "‘": "’", "«": "»", "`": "`"}
+_OPENING = frozenset("\"'<[({“‘«`")
+_CLOSING = {
+    '"': "\0",
+    "'": "\0",
+    "`": "\0",
+    "”": "“",
+    "’": "‘",
+    "»": "«",
+    ">": "<",
+    "]": "[",
+    ")": "(",
+    "}": "{",
+}
+_ADDRESS = re.compile(r"https?://[^\s\"'<>()\[\]]+", re.I)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.I)
 _AMPERSAND = re.compile(r"&(?:amp|#0*38|#x0*26);", re.I)
 
 
@@ -39,14 +53,25 @@ def clean_address(text: str) -> str:
     while True:
         before = plain
         plain = plain.rstrip(",;").strip()
-        if len(plain) > 1 and _PAIRS.get(plain[0]) == plain[-1]:
-            plain = plain[1:-1].strip()
-        elif plain[:1] in ('"', "'", "<", "[") and "://" in plain:
+        if "://" in plain and plain[0] in _OPENING:
             plain = plain[1:].strip()
-        elif plain[-1:] in ('"', "'", ">") and "://" in plain:
+        elif (
+            "://" in plain
+            and plain[-1] in _CLOSING
+            and plain.count(plain[-1]) > plain.count(_CLOSING[plain[-1]])
+        ):
             plain = plain[:-1].strip()
         if plain == before:
             return _AMPERSAND.sub("&", plain)
+
+
+def address_in(text: str) -> str:
+    """The address of a line; of one that has other words too (a bullet, Markdown, an ``<img>``), the only one in it."""
+    plain = clean_address(text)
+    if _SCHEME.match(plain):
+        return plain
+    found = _ADDRESS.findall(plain)
+    return clean_address(found[0]) if len(found) == 1 else plain
 
 
 def is_web_address(text: str) -> bool:

@@ -12,7 +12,7 @@ __all__ = ["ALIASES", "known", "normal"]
 ALIASES: dict[str, tuple[str, ...]] = {
     "url": (
         "image_url", "img_url", "picture_url", "photo_url", "file_url", "media_url", "original_url", "download_url",
-        "image_link", "img_link", "image_uri", "image_src", "img_src", "url", "urls", "uri", "src", "href", "link",
+        "image_link", "img_link", "image_uri", "image_src", "img_src", "image", "img", "picture", "photo", "url", "urls", "uri", "src", "href", "link",
         "links", "address", "identifier",
     ),
     "name": (

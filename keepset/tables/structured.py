@@ -9,6 +9,7 @@ from typing import Any
 
 from keepset.errors import SourceError
 from keepset.formats import sniff
+from keepset.tables import textual
 from keepset.tables.cells import cell_text, is_web_address
 from keepset.tables.columns import known
 from keepset.tables.table import Row, Table
@@ -151,6 +152,8 @@ def _json(path: Path) -> Table:
     except ValueError as e:
         if (table := _json_lines(path, text)) is not None:
             return table
+        if text.lstrip().startswith("[") and not path.suffix.lower().startswith(".json"):
+            return textual.opened(path)  # lines that somebody copied out of a program
         raise SourceError(f"{path} is not valid JSON: {e}.", "Save it again, or as CSV.") from e
     except RecursionError as e:
         raise SourceError(f"{path} is nested too deeply.", _WANTED) from e

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from keepset.localfiles import shown
 from keepset.tables.cells import cell_text
 from keepset.tables.columns import ALIASES, normal
 
@@ -48,32 +49,31 @@ class Table:
         return [names.index(alias) for alias in ALIASES[role] if alias in names]
 
     def find(self, role: str, fits: Callable[[str], bool] | None = None) -> int | None:
-        """The column of a role; of several the one whose cells fit best. A choice that could surprise is noted."""
+        """The column of a role; of several the one whose cells fit best."""
         if role not in self.chosen:
             self.chosen[role] = self._choose(role, fits)
         return self.chosen[role]
 
     def _choose(self, role: str, fits: Callable[[str], bool] | None) -> int | None:
         found = self.candidates(role)
-        if not found:
-            return None
-        best = found[0]
-        if fits and len(found) > 1:
-            share = {c: sum(fits(text_at(r, c)) for r in self.sample()) for c in found}
-            best = max(found, key=lambda c: (share[c], -found.index(c)))
-        if len(found) > 1 or normal(self.columns[best]) != role:
+        if not found or not fits or len(found) == 1:
+            return found[0] if found else None
+        sample = self.sample()
+        share = {c: sum(fits(text_at(r, c)) for r in sample) for c in found}
+        return max(found, key=lambda c: (share[c], -found.index(c)))
+
+    def announce(self, role: str, meaning: str) -> None:
+        """Note which column was taken for a role, unless it is the only one and has the role's own name."""
+        column = self.find(role)
+        if column is not None and (len(self.candidates(role)) > 1 or normal(self.columns[column]) != role):
             self.notes.append(
-                f"{self.path.name}: the {_MEANING.get(role, role)} is in the column '{self.columns[best]}'."
+                f"{shown(self.path.name)}: the {meaning} is in the column '{self.columns[column]}'."
             )
-        return best
 
     def text(self, row: Row, role: str) -> str:
         """The cell of a role as text; "" where there is no such column or nothing in it."""
         column = self.find(role)
         return "" if column is None else text_at(row, column)
-
-
-_MEANING = {"url": "address", "name": "file name", "label": "class"}
 
 
 def text_at(row: Row, column: int) -> str:

@@ -32,11 +32,15 @@ csv.field_size_limit(
 
 @dataclass(frozen=True)
 class _Shape:
-    """``separator`` None: every line is one cell. ``header``: whether the first line names the columns."""
+    """``separator`` None: every line is one cell. ``header``: whether the first line names the columns.
+
+    ``many``: every cell of a line is an address of its own.
+    """
 
     separator: str | None
     columns: tuple[str, ...]
     header: bool
+    many: bool = False
 
 
 def opened(path: Path) -> Table:
@@ -59,7 +63,7 @@ def opened(path: Path) -> Table:
 
 
 def _named(separator: str) -> str:
-    return "tabs" if separator == "\t" else f"'{separator}'"
+    return {"\t": "tabs", " ": "spaces"}.get(separator, f"'{separator}'")
 
 
 # -- characters ------------------------------------------------------------------------------------
@@ -113,6 +117,9 @@ def _shape(lines: list[tuple[int, str]], path: Path) -> _Shape:
     if known(heads[best]) and not any(map(is_web_address, heads[best])):
         columns = tuple(heads[best])
         return _Shape(best if fixed or len(columns) > 1 else None, columns, header=True)
+    for separator in (*tried, " "):
+        if _many_per_line(texts, separator):
+            return _Shape(separator, (), header=False, many=True)
     for separator in tried:
         if (shape := _by_addresses(texts, separator)) is not None:
             return shape
@@ -128,6 +135,17 @@ def _rectangular(texts: list[str], heads: dict[str, list[str]]) -> bool:
     separator = max(heads, key=lambda s: len(heads[s]))
     width = len(heads[separator])
     return width > 1 and len(texts) > 1 and all(len(_parsed(t, separator)) == width for t in texts)
+
+
+def _many_per_line(texts: list[str], separator: str) -> bool:
+    """Whether lines hold several addresses each; two or three per line throughout could be columns instead."""
+    rows = [[c for c in t.split(separator) if c.strip()] for t in texts]
+    widths = {len(r) for r in rows}
+    return (
+        max(widths) > 1
+        and (len(rows) == 1 or len(widths) > 1 or min(widths) > 3)
+        and all(is_web_address(c) for r in rows for c in r)
+    )
 
 
 def _by_addresses(texts: list[str], separator: str) -> _Shape | None:
@@ -176,6 +194,10 @@ def _records(lines: Iterable[tuple[int, str]], shape: _Shape) -> Iterator[Row]:
             text = line.strip()
             if not text.startswith("#"):
                 yield Row(number, (text.strip('"').strip() if shape.header else text,))
+        return
+    if shape.many:
+        each = ((n, c.strip()) for n, line in lines for c in line.split(shape.separator))
+        yield from (Row(n, (c,)) for n, c in each if c)
         return
     width = len(shape.columns)
     for number, cells in records(lines, shape.separator):
