@@ -34,7 +34,7 @@ from keepset.workspace import Workspace
 
 __all__ = ["Shard", "is_current", "merge", "plan", "run_shard", "validate"]
 
-VERSION = 4
+VERSION = 5
 _AT_ONCE = 4096
 _TRIES = 3
 _OF_THE_MACHINE = {ImageReason.TIMEOUT, ImageReason.MEMORY, ImageReason.CRASHED, ImageReason.MISSING}
