@@ -44,7 +44,7 @@ class Fetched:
     http_status: int | None = None
     final_url: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    sha256: str | None = None
+    sha256: str = ""
     bytes: int | None = None
     format: str | None = None
 

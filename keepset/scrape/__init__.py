@@ -40,7 +40,7 @@ def scrape(
     """Collect from every source of every class. Lines that are no URL are kept, with their reason."""
     from keepset.scrape.known import Known
 
-    with ws.lock("scrape"):
+    with ws.lock("scrape", note=progress.note):
         known = Known.of(ws)
         progress.start("collecting URLs", None)
         fresh = ws.journal / "fresh-urls.parquet"

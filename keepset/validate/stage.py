@@ -44,7 +44,7 @@ Row = dict[str, Any]
 
 def validate(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> StageResult:
     """Look at every blob that was not looked at under this config, then find duplicates among all."""
-    with ws.lock("validate"):
+    with ws.lock("validate", note=progress.note):
         if header := _standing(ws, config):
             return StageResult(Stage.VALIDATE, False, f"up to date: {header.rows} images were looked at")
         for shard in plan(ws, config):
