@@ -119,6 +119,7 @@ class CandidateReason(StrEnum):
     """Why an image is shown to the reviewer."""
 
     LABEL_ISSUE = "label_issue"
+    PLACEHOLDER = "placeholder"  # many URLs gave this very file: "photo unavailable" and the like
     LABEL_CONFLICT = "label_conflict"  # the same picture was found under two classes
     EXACT_DUPLICATE = "exact_duplicate"
     NEAR_DUPLICATE = "near_duplicate"

@@ -14,6 +14,8 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from keepset.cores import usable_cores
+
 __all__ = ["Settings", "settings"]
 
 
@@ -27,9 +29,7 @@ class Settings(BaseSettings):
         default_factory=lambda: Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "keepset",
         description="Where local copies of a workspace on s3:// lie. May be deleted at any time.",
     )
-    workers: int = Field(
-        default_factory=lambda: os.cpu_count() or 1, ge=1, description="Processes that decode images."
-    )
+    workers: int = Field(default_factory=usable_cores, ge=1, description="Processes that decode images.")
     engine: Literal["local", "dask"] = Field(
         "local", description="Where shards run: in the run's own process, or on Dask workers (docs/scale.md)."
     )

@@ -43,7 +43,7 @@ Row = dict[str, Any]
 
 def split(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> StageResult:
     """Write revision 1, or a further one if there are new images. Nobody who has a side ever moves."""
-    with ws.lock("split"):
+    with ws.lock("split", note=progress.note):
         images = manifests.read_header(ws.images)
         old = _current(ws)
         known = {r["sha256"]: r for r in old.table.select(_PLACED).to_pylist()} if old else {}

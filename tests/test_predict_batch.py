@@ -150,7 +150,7 @@ def test_a_table_of_paths_and_one_of_urls(model_case: Served, tmp_path: Path) ->
     try:
         done = predict_batch(model_case.ws, Job(str(table), to=str(tmp_path / "out.parquet")))
         found = rows(tmp_path / "out.parquet")
-        assert [r["reason"] for r in found] == [None] * 5 + ["not_found", "blocked_address", "dns_failure"]
+        assert [r["reason"] for r in found] == [None] * 5 + ["not_found", "blocked_address", "bad_url"]
         assert done.summary["not_found"] == 1
         paths = tmp_path / "paths.csv"
         paths.write_text("id,path\n" + "".join(f"{i},web/{i:02}.jpg\n" for i in range(6)))

@@ -116,7 +116,8 @@ def test_every_hostile_file_is_refused_in_words_and_every_good_kind_is_taken(sit
     assert time.monotonic() - begin < 60
     assert ["label" in i for i in found] == [True] * len(GOOD) + [False] * len(bad)
     by_name = dict(zip(bad, found[len(GOOD) :], strict=True))
-    assert {by_name[n]["error"] for n in ("html", "svg", "zeros")} == {"not_an_image"}
+    assert {by_name[n]["error"] for n in ("html", "zeros")} == {"not_an_image"}
+    assert {by_name[n]["error"] for n in ("svg", "tiff")} == {"format_not_supported"}
     assert by_name["huge"]["error"] == "too_many_pixels"
     assert by_name["scans"]["error"] == "too_many_scans"
     for data in bad.values():

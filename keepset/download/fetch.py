@@ -44,7 +44,7 @@ class Fetched:
     http_status: int | None = None
     final_url: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    sha256: str | None = None
+    sha256: str = ""
     bytes: int | None = None
     format: str | None = None
 
@@ -100,6 +100,13 @@ class Fetcher:
             raise
         finally:
             facts.seconds += time.monotonic() - begin
+
+    async def take(self, url: str, name: str) -> Path:
+        """As ``fetch``, of something that is not here yet."""
+        part = await self.fetch(Wanted(url, name), Fetched())
+        if part is None:  # no conditions were sent, so there is nothing to be unchanged
+            raise Trouble(Reason.PROTOCOL, "HTTP 304 to an unconditional request")
+        return part
 
     async def read(self, url: str, *, most: int) -> Answer:
         """One request, guarded like the others, whose body of up to ``most`` bytes is kept in memory.

@@ -70,7 +70,7 @@ def predict_batch(ws: Workspace, job: Job, *, progress: Progress = SILENT) -> St
 
     Raises ``ModelError``, ``ConfigError``, ``WorkspaceError`` if ``to`` is something else.
     """
-    with ws.lock(f"predict-{_name(ws, job)}"):
+    with ws.lock(f"predict-{_name(ws, job)}", note=progress.note):
         for shard in plan(ws, job, progress=progress):
             run_shard(ws, job, shard, progress)
         return merge(ws, job)

@@ -39,7 +39,7 @@ async def read(url: str, limits: Limits = DEFAULT_LIMITS, allow_private: tuple[s
 
     ``allow_private`` holds host:port that may be fetched although the address is not public.
     """
-    from keepset.download.fetch import Fetched, Fetcher, Trouble, Wanted, user_agent
+    from keepset.download.fetch import Fetcher, Trouble, user_agent
 
     config = DownloadConfig(
         deadline_s=DEADLINE_S,
@@ -51,9 +51,7 @@ async def read(url: str, limits: Limits = DEFAULT_LIMITS, allow_private: tuple[s
     with tempfile.TemporaryDirectory(prefix="keepset-") as folder:
         fetcher = Fetcher(config, Path(folder), user_agent(""))
         try:
-            part = await fetcher.fetch(Wanted(url, "picture"), Fetched())
-            assert part  # no conditions were set
-            return part.read_bytes()
+            return (await fetcher.take(url, "picture")).read_bytes()
         except Trouble as e:
             raise Refused(e.reason, f"not fetched: {e.detail}") from e
         finally:

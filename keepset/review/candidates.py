@@ -9,7 +9,15 @@ from typing import Any
 from keepset.config import ReviewConfig
 from keepset.reasons import Action, CandidateReason
 from keepset.review.evidence import Evidence
-from keepset.review.findings import Finding, conflicts, corrections, duplicates, groups_of, label_issues
+from keepset.review.findings import (
+    Finding,
+    conflicts,
+    corrections,
+    duplicates,
+    groups_of,
+    label_issues,
+    placeholders,
+)
 from keepset.review.oddities import oddities, outliers
 from keepset.review.rest import the_rest
 from keepset.review.scores import label_scores
@@ -43,6 +51,7 @@ def _all(evidence: Evidence, config: ReviewConfig) -> Iterable[Finding]:
     scores = label_scores(evidence)
     if scores is not None:
         yield from label_issues(evidence, scores, config.min_score)
+    yield from placeholders(evidence)
     yield from conflicts(evidence)
     yield from duplicates(evidence)
     yield from outliers(evidence)

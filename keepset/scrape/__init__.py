@@ -40,7 +40,7 @@ def scrape(
     from keepset.scrape.border import Border
     from keepset.scrape.known import Known
 
-    with ws.lock("scrape"):
+    with ws.lock("scrape", note=progress.note):
         known = Known.of(ws)
         progress.start("collecting URLs", None)
         fresh = ws.journal / "fresh-urls.parquet"
