@@ -37,7 +37,7 @@ def kind_of(head: bytes, path: Path) -> str | None:
     for magic, (what, remedy) in _FOREIGN.items():
         if head.startswith(magic):
             raise SourceError(f"{path} is {what}, not a table.", remedy)
-    if sniff(head[:64]) is not None:
+    if sniff(head[:64]) is not None and b"\0" in head[:64]:  # "BM" may begin a word, too
         raise SourceError(f"{path} is a picture, not a table.", "Put it into a folder, and name the folder.")
     text = head.decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
     if text[:9].lower() in ("<!doctype", "<html>") or text[:6].lower() in ("<html ", "<?xml "):

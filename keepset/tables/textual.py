@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from keepset.errors import SourceError
@@ -18,7 +19,7 @@ from keepset.tables.columns import known
 from keepset.tables.table import Row, Table
 from keepset.text import NOT_UTF8
 
-__all__ = ["opened", "records"]
+__all__ = ["opened"]
 
 _SEPARATORS = (",", ";", "\t", "|")
 _SAMPLE = 100
@@ -46,15 +47,14 @@ class _Shape:
 def opened(path: Path) -> Table:
     """Raises ``OSError`` or ``SourceError``."""
     encoding, notes = _encoding(path)
-    first = list(islice(_lines(path, encoding), _SAMPLE))
-    shape = _shape(first, path)
+    shape = _shape(list(islice(_lines(path, encoding), _SAMPLE)))
     if shape.separator is not None and shape.separator != (
         "\t" if path.suffix.lower() in (".tsv", ".tab") else ","
     ):
         notes.append(f"{path.name}: columns are separated by {_named(shape.separator)}.")
 
     def read() -> Iterator[Row]:
-        found = _records(_lines(path, encoding), shape)
+        found = _rows(_lines(path, encoding), shape)
         if shape.header:
             next(found, None)
         return found
@@ -105,36 +105,34 @@ def _lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
 # -- the shape of the table ------------------------------------------------------------------------
 
 
-def _shape(lines: list[tuple[int, str]], path: Path) -> _Shape:
+def _shape(lines: list[tuple[int, str]]) -> _Shape:
     texts = [t for _, t in lines]
     fixed = _SEP_LINE.fullmatch(texts[0]) if texts else None
     tried = (fixed[1],) if fixed else _SEPARATORS
-    texts = [t for t in texts[1 if fixed else 0 :] if not t.startswith("#")]
-    if not texts:
+    samples = {s: [r for r in _records(lines, s) if not r.text.startswith("#")] for s in tried}
+    if not samples[tried[0]]:
         return _Shape(None, (), header=False)
-    heads = {s: _parsed(texts[0], s) for s in tried}
-    best = max(tried, key=lambda s: known(heads[s]))
+    heads = {s: sample[0].cells for s, sample in samples.items()}
+    best = max(tried, key=lambda s: (known(heads[s]), len(heads[s])))
     if known(heads[best]) and not any(map(is_web_address, heads[best])):
         columns = tuple(heads[best])
         return _Shape(best if fixed or len(columns) > 1 else None, columns, header=True)
+    plain = [t for t in texts[1 if fixed else 0 :] if not t.startswith("#")]
     for separator in (*tried, " "):
-        if _many_per_line(texts, separator):
+        if _many_per_line(plain, separator):
             return _Shape(separator, (), header=False, many=True)
     for separator in tried:
-        if (shape := _by_addresses(texts, separator)) is not None:
+        if (shape := _by_addresses(samples[separator], separator)) is not None:
             return shape
-    if fixed or path.suffix.lower() in (".tsv", ".tab") or _rectangular(texts, heads):
-        separator = best if fixed or len(heads[best]) > 1 else max(tried, key=lambda s: len(heads[s]))
-        if len(heads[separator]) > 1 and not any(map(is_web_address, texts)):
-            return _Shape(separator, tuple(heads[separator]), header=True)
+    if _rectangular(samples[best]) and not any(map(is_web_address, plain)):
+        return _Shape(best, tuple(heads[best]), header=True)
     return _Shape(None, (), header=False)
 
 
-def _rectangular(texts: list[str], heads: dict[str, list[str]]) -> bool:
+def _rectangular(sample: list[_Record]) -> bool:
     """Whether the lines are a table of unknown columns: all as wide as the first, and wider than one."""
-    separator = max(heads, key=lambda s: len(heads[s]))
-    width = len(heads[separator])
-    return width > 1 and len(texts) > 1 and all(len(_parsed(t, separator)) == width for t in texts)
+    width = len(sample[0].cells)
+    return width > 1 and len(sample) > 1 and all(len(r.cells) == width for r in sample)
 
 
 def _many_per_line(texts: list[str], separator: str) -> bool:
@@ -148,34 +146,33 @@ def _many_per_line(texts: list[str], separator: str) -> bool:
     )
 
 
-def _by_addresses(texts: list[str], separator: str) -> _Shape | None:
+def _by_addresses(sample: list[_Record], separator: str) -> _Shape | None:
     """A table without known column names that has addresses in one column, or None for a plain list.
 
     An address may hold commas itself; it is cut only where the pieces make sense apart.
     """
-    rows = [(t, _parsed(t, separator)) for t in texts]
-    body = rows[1:] or rows
-    wide = [(t, cells) for t, cells in body if len(cells) > 1]
+    body = sample[1:] or sample
+    wide = [r for r in body if len(r.cells) > 1]
     if 2 * len(wide) <= len(body):
         return None
-    width = max(len(cells) for _, cells in wide)
-    hits = [sum(len(c) > j and is_web_address(c[j]) for _, c in wide) for j in range(width)]
+    width = max(len(r.cells) for r in wide)
+    hits = [sum(len(r.cells) > j and is_web_address(r.cells[j]) for r in wide) for j in range(width)]
     column = hits.index(max(hits))
-    apart = sum(_apart(t, cells, column, separator) for t, cells in wide if len(cells) > column)
+    apart = sum(_apart(r, column, separator) for r in wide if len(r.cells) > column)
     if 2 * max(hits) <= len(wide) or 2 * apart <= max(hits):
         return None
-    header = not any(map(is_web_address, rows[0][1])) and len(rows) > 1
-    names = rows[0][1] if header else [""] * width
+    header = not any(map(is_web_address, sample[0].cells)) and len(sample) > 1
+    names = sample[0].cells if header else [""] * width
     return _Shape(separator, tuple(names) + ("",) * (width - len(names)), header)
 
 
-def _apart(text: str, cells: list[str], column: int, separator: str) -> bool:
-    if separator == "\t" or '"' in text:
+def _apart(record: _Record, column: int, separator: str) -> bool:
+    if separator == "\t" or '"' in record.text:
         return True
-    if _PICTURE.search(_path(cells[column])):
+    if _PICTURE.search(_path(record.cells[column])):
         return True
-    others = [c for j, c in enumerate(cells) if j != column]
-    return all(is_web_address(c) or not re.search(r"[/=&%.?]", c) or " " in c.strip() for c in others)
+    others = [c for j, c in enumerate(record.cells) if j != column]
+    return all(is_web_address(c) or not re.search(r"[/=&%.?]", c) or " " in c for c in others)
 
 
 def _path(address: str) -> str:
@@ -188,7 +185,15 @@ def _path(address: str) -> str:
 # -- records ---------------------------------------------------------------------------------------
 
 
-def _records(lines: Iterable[tuple[int, str]], shape: _Shape) -> Iterator[Row]:
+class _Record(NamedTuple):
+    """``line``: the number of its first line. ``text``: all its lines."""
+
+    line: int
+    text: str
+    cells: list[str]
+
+
+def _rows(lines: Iterable[tuple[int, str]], shape: _Shape) -> Iterator[Row]:
     if shape.separator is None:
         for number, line in lines:
             text = line.strip()
@@ -200,20 +205,17 @@ def _records(lines: Iterable[tuple[int, str]], shape: _Shape) -> Iterator[Row]:
         yield from (Row(n, (c,)) for n, c in each if c)
         return
     width = len(shape.columns)
-    for number, cells in records(lines, shape.separator):
-        if not any(c.strip() for c in cells):
+    for record in _records(lines, shape.separator):
+        if not any(record.cells):
             continue
-        extra = [c for c in cells[width:] if c.strip()]
-        problem = (
-            f"line {number} has {len(cells)} cells, the header has {width}"
-            if extra and shape.header
-            else None
-        )
-        yield Row(number, tuple(cells), problem)
+        count = len(record.cells)
+        spoiled = shape.header and any(record.cells[width:])
+        problem = f"line {record.line} has {count} cells, the header has {width}" if spoiled else None
+        yield Row(record.line, tuple(record.cells), problem)
 
 
-def records(lines: Iterable[tuple[int, str]], separator: str) -> Iterator[tuple[int, list[str]]]:
-    """The cells of each record and its line number. A quote that is never closed spoils its own line only."""
+def _records(lines: Iterable[tuple[int, str]], separator: str) -> Iterator[_Record]:
+    """The cells of each record. A quote that is never closed spoils its own line only."""
     waiting: deque[tuple[int, str]] = deque()
     source = iter(lines)
 
@@ -231,13 +233,14 @@ def records(lines: Iterable[tuple[int, str]], separator: str) -> Iterator[tuple[
         while _open(whole, separator) and len(taken) < _LONGEST_CELL and (more := following()) is not None:
             taken.append(more)
             whole += more[1]
-        if taken and _strict(whole, separator) is None:
+        if taken and not _closed(whole, separator):
             waiting.extendleft(reversed(taken))
             whole = text
         if _open(whole, separator):
-            yield number, [c.strip().strip('"') for c in whole.rstrip("\r\n").split(separator)]
+            cells = [c.strip().strip('"') for c in whole.rstrip("\r\n").split(separator)]
         else:
-            yield number, _parsed(whole, separator)
+            cells = _parsed(whole, separator)
+        yield _Record(number, whole, cells)
 
 
 def _open(text: str, separator: str) -> bool:
@@ -251,11 +254,13 @@ def _open(text: str, separator: str) -> bool:
     return False
 
 
-def _strict(text: str, separator: str) -> list[str] | None:
+def _closed(text: str, separator: str) -> bool:
+    """Whether the text is one record whose quotes are all in order."""
     try:
-        return next(csv.reader([text], delimiter=separator, strict=True, skipinitialspace=True), [])
+        next(csv.reader([text], delimiter=separator, strict=True, skipinitialspace=True), [])
     except csv.Error:
-        return None
+        return False
+    return True
 
 
 def _parsed(text: str, separator: str) -> list[str]:
