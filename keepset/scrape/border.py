@@ -55,7 +55,7 @@ class Border:
 
     def _refused(self, url: str, label: str, source: str, license_code: str | None) -> Verdict:
         if source not in LOCAL and not taken(license_code, self.config.scrape.licenses):
-            return UrlReason.LICENSE, f"its license: {license_code or 'not given'}"
+            return UrlReason.LICENSE, f"its licence: {license_code or 'not given'}"
         other = self.known.taken.label(url)
         if other is None:
             return None, None

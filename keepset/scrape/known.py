@@ -148,7 +148,7 @@ def _unlicensed(r: Row, config: RunConfig) -> Row | None:
 
     if r["status"] != ItemStatus.OK or r["source"] in LOCAL or taken(r["license"], config.scrape.licenses):
         return None
-    detail = f"its license: {r['license'] or 'not given'}"
+    detail = f"its licence: {r['license'] or 'not given'}"
     return {"status": "rejected", "reason": str(UrlReason.LICENSE), "detail": detail}
 
 
