@@ -202,6 +202,8 @@ def _standing(planned: _Planned) -> Header | None:
 
 
 def _check_ours(out: Path) -> None:
+    if readable(out) != str(out):
+        raise ConfigError(f"{readable(out)} is not a name in UTF-8.", "Give another file with --to.")
     if not out.exists():
         return
     try:
