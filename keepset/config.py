@@ -148,7 +148,7 @@ class DownloadConfig(_Section):
 
 
 class ValidateConfig(_Section):
-    formats: tuple[str, ...] = Field(
+    formats: tuple[Literal["jpeg", "png", "gif", "webp", "bmp", "avif"], ...] = Field(
         ("jpeg", "png", "gif", "webp", "bmp", "avif"), description="Formats taken, by content."
     )
     min_side: int = Field(32, ge=1, description="Shorter side must be at least this, pixels.")

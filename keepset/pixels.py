@@ -53,7 +53,6 @@ def decode(data: bytes, *, shortest: int | None = None) -> Image.Image:
     with opened(mended(data)) as image:
         if shortest and image.format == "JPEG":
             image.draft("RGB" if image.mode in ("RGB", "YCbCr") else image.mode, (shortest, shortest))
-        image.load()
         return upright(image)
 
 
@@ -71,7 +70,8 @@ def opened(data: bytes) -> ImageFile.ImageFile:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """The loaded ``image`` as RGB, turned as its EXIF says."""
+    """The image as RGB, turned as its EXIF says. Loads it if need be."""
+    image.load()
     turn, _ = turn_of(image.info)
     rgb = to_rgb(image)
     return rgb if turn is None else rgb.transpose(turn)

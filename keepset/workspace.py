@@ -40,7 +40,7 @@ from keepset.errors import (
     WorkspaceError,
     WorkspaceNotWritable,
 )
-from keepset.files import append_line, read_json, read_rows, refusals, write_json
+from keepset.files import append_line, read_json, read_rows, readable, refusals, write_json
 from keepset.schemas import SCHEMA_VERSION, check_version
 from keepset.storage import StoredPath, locate, scratch
 
@@ -71,6 +71,11 @@ class Workspace:
         ``WorkspaceVersionError``.
         """
         root = locate(root)
+        if readable(root) != str(root):
+            raise WorkspaceError(
+                f"{readable(root)} is not a name in UTF-8, which Parquet and SQLite need.",
+                "Choose another folder as --workspace.",
+            )
         if (root / "keepset.json").exists():
             return cls.open(root)
         if root.exists() and not root.is_dir():

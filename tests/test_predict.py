@@ -28,6 +28,7 @@ from keepset.stages import SILENT
 from keepset.train.pixels_cache import PixelCache
 from keepset.workspace import Workspace
 from tests.factories import add_model, dataset_workspace
+from tests.test_cli import run
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +97,28 @@ def test_a_folder_gives_a_row_for_every_file(
     rows = [r.as_dict() for r in predict_files(predictor, [str(tmp_path), str(tmp_path / "gone.jpg")])]
     assert [r["status"] for r in rows] == ["ok", "rejected", "rejected", "rejected", "failed"]
     assert [r["reason"] for r in rows] == [None, "broken", "not_an_image", "empty_file", "file_missing"]
+
+
+def test_names_that_are_no_utf_8_are_predicted_and_written_in_every_format(
+    served: tuple[Workspace, Predictor, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ws, predictor, shas = served
+    folder = tmp_path / "in" / os.fsdecode(b"b\xe4r")
+    folder.mkdir(parents=True)
+    (folder / os.fsdecode(b"caf\xe9.jpg")).write_bytes(ws.blob(shas[0]).read_bytes())
+    for form in ("jsonl", "csv", "parquet"):
+        out = tmp_path / os.fsdecode(b"\xe9." + form.encode())
+        code, said, err = run(capsys, "predict", folder, "--model", predictor.path, "-o", out)
+        assert code == 0, err
+        assert "\\xe9." in said + err
+        assert (
+            "b\\xe4r/caf\\xe9.jpg" in out.read_bytes().decode(errors="replace").replace("\\\\", "\\")
+        ) or form == "parquet"
+    assert (
+        pq.read_table(io.BytesIO(out.read_bytes()))["input"].to_pylist()[0].endswith("b\\xe4r/caf\\xe9.jpg")
+    )
+    assert run(capsys, "predict", folder, "--model", predictor.path, "--json")[0] == 0
+    assert "caf\\xe9" in run(capsys, "predict", folder, "--model", predictor.path)[1]
 
 
 def test_too_many_pixels_are_refused_before_decoding(served: tuple[Workspace, Predictor, list[str]]) -> None:

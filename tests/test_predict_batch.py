@@ -212,3 +212,20 @@ def test_the_flow_runs_shard_by_shard(model_case: Served, tmp_path: Path) -> Non
         assert done["changed"]
         assert len(rows(tmp_path / "out.parquet")) == 3
         assert not flow(**where, to=str(tmp_path / "out.parquet"))["changed"]
+
+
+def test_a_folder_with_names_that_are_no_utf_8_is_predicted_whole(model_case: Served, tmp_path: Path) -> None:
+    pictures(model_case, tmp_path / "in", 3)
+    folder = tmp_path / os.fsdecode(b"b\xe4r")
+    (tmp_path / "in").rename(folder)
+    (folder / "01.jpg").rename(folder / os.fsdecode(b"caf\xe9 %41.jpg"))
+    done = predict_batch(model_case.ws, Job(str(folder)))
+    assert "3 pictures predicted" in done.message
+    done.message.encode()
+    found = rows(model_case.ws.root / done.outputs["predictions"])
+    assert [r["status"] for r in found] == ["ok"] * 3
+    assert found[-1]["input"].endswith("b\\xe4r/caf\\xe9 %41.jpg")
+    assert "up to date" in predict_batch(model_case.ws, Job(str(folder))).message
+    listed = tmp_path / "list.txt"
+    listed.write_bytes(os.fsencode(folder) + b"/caf\xe9 %41.jpg\n")
+    assert "1 pictures predicted" in predict_batch(model_case.ws, Job(str(listed))).message

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from keepset.files import readable
 from keepset.predict.intake import DEFAULT_LIMITS, Limits, Refused, missing, read_file
 from keepset.predict.model import Prediction, Predictor, load
 from keepset.predict.remote import is_url, read_now
@@ -36,7 +37,7 @@ class Row:
         """Flat and JSON-ready, the same keys for every row."""
         p = self.prediction
         return {
-            "input": self.input, "status": str(self.status), "label": p and p.label,
+            "input": readable(self.input), "status": str(self.status), "label": p and p.label,
             "probability": p and p.probability, "outcome": p and str(p.outcome),
             "unfamiliar": p and p.unfamiliar, "distance": p and p.distance,
             "probabilities": p and p.probabilities, "model_id": p and p.model_id,

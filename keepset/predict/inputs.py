@@ -7,13 +7,16 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from keepset import manifests
 from keepset.errors import ConfigError
+from keepset.files import readable
 from keepset.predict.remote import is_url
+from keepset.storage import locate
 from keepset.workspace import Workspace
 
-__all__ = ["list_inputs"]
+__all__ = ["list_inputs", "path_of"]
 
 Row = dict[str, str]
 _COLUMNS = ("path", "url", "input", "name", "file_name")
@@ -53,14 +56,27 @@ def _folder(folder: Path) -> Iterator[Row]:
 
 def _of(text: str, base: Path) -> Row:
     if is_url(text):
-        return {"input": text, "place": text, "stamp": ""}
+        return {"input": readable(text), "place": readable(text), "stamp": ""}
     path = (base / text).absolute()
     try:
         facts = path.stat()
         stamp = f"{facts.st_size}:{facts.st_mtime_ns}"
     except (OSError, ValueError):  # it becomes a row with its reason
         stamp = ""
-    return {"input": text, "place": str(path), "stamp": stamp}
+    return {"input": readable(text), "place": _place(path), "stamp": stamp}
+
+
+def _place(path: Path) -> str:
+    """As text that a manifest can hold: a name that is no UTF-8 as a URI, whose escapes are its bytes."""
+    text = str(path)
+    return path.as_uri() if readable(text) != text else text
+
+
+def path_of(place: str) -> Path:
+    """The file, or the object of a store, that a row's ``place`` means."""
+    if place.startswith("file:"):
+        return Path(os.fsdecode(unquote_to_bytes(urlsplit(place).path)))
+    return locate(place)
 
 
 def _places(file: Path) -> Iterator[str]:
@@ -68,12 +84,12 @@ def _places(file: Path) -> Iterator[str]:
         if file.suffix.lower() == ".parquet":
             yield from _parquet(file)
         elif file.suffix.lower() == ".csv":
-            with file.open(encoding="utf-8-sig", newline="") as f:
+            with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as f:
                 rows = csv.DictReader(f)
                 column = _column(file, rows.fieldnames or ())
                 yield from ((r[column] or "").strip() for r in rows)
         else:
-            with file.open(encoding="utf-8-sig") as f:
+            with file.open(encoding="utf-8-sig", errors="surrogateescape") as f:
                 yield from (line.strip() for line in f if not line.startswith("#"))
     except (OSError, ValueError, csv.Error) as e:
         raise ConfigError(f"{file} cannot be read: {e}.", "Give a Parquet, CSV or text file.") from e
