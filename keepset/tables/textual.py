@@ -121,7 +121,7 @@ def _shape(lines: list[tuple[int, str]]) -> _Shape:
     for separator in (*tried, " "):
         if _many_per_line(plain, separator):
             return _Shape(separator, (), header=False, many=True)
-    for separator in tried:
+    for separator in sorted(tried, key=lambda s: sum(not _closed(r.text, s) for r in samples[s])):
         if (shape := _by_addresses(samples[separator], separator)) is not None:
             return shape
     if _rectangular(samples[best]) and not any(map(is_web_address, plain)):
