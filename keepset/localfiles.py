@@ -126,8 +126,9 @@ def _odd(path: Path) -> str | None:
 def spelled(root: Path, name: str) -> Path:
     r"""The file that a table calls ``name``, below ``root``: also if the table writes ``img\a.jpg`` or ``./img/A.JPG``.
 
-    A name that the folder does not have is looked for in another Unicode form, with slashes for backslashes, and in
-    another case; it must be the only one of its kind. If there is none, the path is as written, with slashes.
+    A name that the folder does not have is looked for in another Unicode form, with slashes for backslashes, in another
+    case, and with any ending if it has none; it must be the only one of its kind. If there is none, the path is as
+    written, with slashes.
     """
     slashes = name.replace("\\", "/")
     for text in dict.fromkeys((name, slashes)):
@@ -143,18 +144,20 @@ def _child(folder: Path, name: str) -> Path | None:
     if name in ("..", "/") or os.path.lexists(folder / name):
         return folder / name
     try:
-        found = _names(folder, folder.stat().st_mtime_ns).get(_key(name), [])
+        names = _names(folder, folder.stat().st_mtime_ns)
     except (OSError, ValueError):
         return None
+    found = names.get(_key(name)) or ([] if "." in name else names.get(f"{_key(name)}.", []))
     return folder / found[0] if len(found) == 1 else None
 
 
 @functools.lru_cache(maxsize=64)
 def _names(folder: Path, changed: int) -> dict[str, list[str]]:
-    """What the folder holds, by name in lower case and composed form; ``changed`` is a part of the cache's key."""
+    """What the folder holds, by name in lower case and composed form, and by ``stem.``; ``changed`` is a part of the key."""
     found: dict[str, list[str]] = {}
     for path in folder.iterdir():
         found.setdefault(_key(path.name), []).append(path.name)
+        found.setdefault(f"{_key(path.stem)}.", []).append(path.name)
     return found
 
 

@@ -144,7 +144,8 @@ def test_markup_in_an_address_is_undone() -> None:
     ("content", "says", "remedy"),
     [
         (b"\x1f\x8b\x08\0\0", "gzip archive", "Unpack"),
-        (b"PK\x03\x04nothing", "Excel file", "as CSV"),
+        (b"PK\x03\x04nothing", "ZIP archive", "Unpack"),
+        (b"x" * 257 + b"ustar" + bytes(50), "tar archive", "Unpack"),
         (b"\xd0\xcf\x11\xe0", "old Excel", ".xlsx or CSV"),
         (b"PAR1 not really", "damaged Parquet", "Save it again"),
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "is a picture", "folder"),
@@ -204,6 +205,16 @@ def test_odd_cells_end_nothing() -> None:
     ]
     assert len(rows[0]["url"]) == 200
     assert rows[3]["title"] == "two lines"
+
+
+def test_a_damaged_excel_file_is_named() -> None:
+    with pytest.raises(SourceError, match=r"a\.xlsx is a damaged Excel file"):
+        read(b"PK\x03\x04nothing", "a.xlsx")
+
+
+def test_a_few_damaged_bytes_spoil_their_own_line_only() -> None:
+    rows, _ = read(f"{A}\n{B}\0\0\n{C}\n" + "# a long list\n" * 50, "a.txt")
+    assert [r["reason"] for r in rows] == [None, "not_a_url", None]
 
 
 def test_a_row_with_too_many_cells_is_not_guessed_at() -> None:

@@ -199,3 +199,21 @@ def test_every_row_of_any_table_is_a_row(
     found, _ = rows_of(folder / "t.csv", "\n".join(["name,label", *body]))
     assert len(found) == len(cells)
     assert all(r.label or r.found.reason for r in found)
+
+
+def test_files_in_the_only_folder_that_holds_them(tmp_path: Path) -> None:
+    """Kaggle: train.csv beside train/, with names or with ids that have no ending."""
+    for name in ("train/1.jpg", "train/2.jpg", "other/9.jpg", "deep/er/3.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found, notes = rows_of(tmp_path / "train.csv", "image_id,label\n1.jpg,a\n2,b\ngone,b\n")
+    there = [(tmp_path / "train" / name).as_uri() for name in ("1.jpg", "2.jpg", "gone")]
+    assert [r.found.url for r in found] == there
+    assert "train.csv: the files are in train." in notes
+    assert rows_of(tmp_path / "t.csv", "id,name,label\n7,3,a\n")[1] == ["t.csv: the files are in deep/er."]
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small" / "1.jpg").touch()
+    with pytest.raises(SourceError, match=r"in several folders: small, train\.") as e:
+        rows_of(tmp_path / "t.csv", "name,label\n1.jpg,a\n")
+    assert "as in train/1.jpg" in e.value.remedy
+    assert rows_of(tmp_path / "t.csv", "name,label\ntrain/1.jpg,a\n")[0][0].found.url == there[0]

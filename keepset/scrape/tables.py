@@ -10,7 +10,7 @@ from pathlib import Path
 
 from keepset.cells import with_formula
 from keepset.errors import SourceError
-from keepset.localfiles import absolute, file_url, path_of, shown, spelled
+from keepset.localfiles import absolute, file_url, path_of, shown, spelled, visible
 from keepset.reasons import Split, UrlReason
 from keepset.scrape.found import Found, Note
 from keepset.scrape.lists import read_facts
@@ -42,12 +42,13 @@ def read_labelled(path: str, note: Note) -> Iterator[Labelled]:
     table = open_table(file)
     root = absolute(file).parent
     _check_columns(table, root)
+    base = _base(table, root)
     side = _sides(table)
     for sentence in table.notes:
         note(sentence)
     for rank, row in enumerate(table.rows()):
         label = "" if row.problem else label_of(with_formula(table.text(row, "label")))
-        yield Labelled(_found(table, row, root, path, rank, label), label, side(row))
+        yield Labelled(_found(table, row, (root, base), path, rank, label), label, side(row))
 
 
 def _check_columns(table: Table, root: Path) -> None:
@@ -66,13 +67,45 @@ def _check_columns(table: Table, root: Path) -> None:
     table.announce("label", "class")
 
 
-def _found(table: Table, row: Row, root: Path, path: str, rank: int, label: str) -> Found:
+def _base(table: Table, root: Path) -> Path:
+    """The folder that names begin at: the table's own, or the only one below it that holds them (``train.csv``, ``train/``)."""
+    names = [n for r in table.sample() if (n := table.text(r, "name")) and not is_web_address(n)]
+    if not names or _held(root, names):
+        return root
+    below = [p for p in _folders(root) if 2 * _held(p, names) > len(names)]
+    if len(below) > 1:
+        several = ", ".join(shown(p.relative_to(root)) for p in below)
+        raise SourceError(
+            f"The files that {shown(table.path)} names are in several folders: {several}.",
+            "Write the folder in front of each name, as in train/1.jpg.",
+        )
+    if not below:
+        return root
+    table.notes.append(f"{shown(table.path.name)}: the files are in {shown(below[0].relative_to(root))}.")
+    return below[0]
+
+
+def _held(folder: Path, names: list[str]) -> int:
+    return sum(os.path.lexists(spelled(folder, name)) for name in names)
+
+
+def _folders(root: Path) -> list[Path]:
+    """The visible folders inside, and those inside them."""
+    try:
+        first = [p for p in visible(root) if p.is_dir()]
+        return first + [p for folder in first for p in visible(folder) if p.is_dir()]
+    except OSError:
+        return []
+
+
+def _found(table: Table, row: Row, folders: tuple[Path, Path], path: str, rank: int, label: str) -> Found:
+    root, base = folders
     name, link = with_formula(table.text(row, "name")), table.text(row, "url")
     facts = read_facts(table, row)
     reason, detail = (UrlReason.UNREADABLE, row.problem) if row.problem else (None, None)
     if not label and reason is None:
         reason, detail = UrlReason.NO_LABEL, f"line {row.line} gives no class"
-    file = spelled(root, name) if name and not is_web_address(name) else None
+    file = spelled(base, name) if name and not is_web_address(name) else None
     if is_web_address(name) or (is_web_address(link) and (file is None or not os.path.lexists(file))):
         url = clean_address(name if is_web_address(name) else link)
         return Found(url, "list", shown(table.path.name), rank, reason=reason, detail=detail, **facts)

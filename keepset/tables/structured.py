@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,9 @@ from keepset.text import NOT_UTF8
 __all__ = ["kind_of", "opened"]
 
 _FOREIGN = {
-    b"\x1f\x8b": ("a gzip archive", "Unpack it first."),
-    b"7z\xbc\xaf": ("a 7-Zip archive", "Unpack it first."),
-    b"Rar!": ("a RAR archive", "Unpack it first."),
+    b"\x1f\x8b": ("a gzip archive", "Unpack it and give the folder or table inside."),
+    b"7z\xbc\xaf": ("a 7-Zip archive", "Unpack it and give the folder or table inside."),
+    b"Rar!": ("a RAR archive", "Unpack it and give the folder or table inside."),
     b"\xd0\xcf\x11\xe0": ("an old Excel file (.xls)", "Save it as .xlsx or CSV."),
     b"%PDF": ("a PDF", "Save its table as CSV."),
     b"SQLite format 3": ("an SQLite database", "Save the table as CSV."),
@@ -33,7 +34,11 @@ def kind_of(head: bytes, path: Path) -> str | None:
     if head.startswith(b"PAR1"):
         return "parquet"
     if head.startswith(b"PK\x03\x04"):
-        return "xlsx"
+        return _of_archive(path)
+    if head[257:262] == b"ustar":
+        raise SourceError(
+            f"{path} is a tar archive, not a table.", "Unpack it and give the folder or table inside."
+        )
     for magic, (what, remedy) in _FOREIGN.items():
         if head.startswith(magic):
             raise SourceError(f"{path} is {what}, not a table.", remedy)
@@ -54,6 +59,21 @@ def _is_json(text: str, path: Path) -> bool:
         text[:1] == "{"
         or path.suffix.lower().startswith(".json")
         or text[1:].lstrip()[:1] in ('"', "{", "[", "]")
+    )
+
+
+def _of_archive(path: Path) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if "xl/workbook.xml" in archive.namelist():
+                return "xlsx"
+    except (zipfile.BadZipFile, OSError, ValueError):
+        pass
+    if path.suffix.lower() in (".xlsx", ".xlsm"):
+        raise SourceError(f"{path} is a damaged Excel file.", "Save it again, or as CSV.")
+    raise SourceError(
+        f"{path} is a ZIP archive (or a document made like one), not a table.",
+        "Unpack it and give the folder or table inside; save a spreadsheet as .xlsx or CSV.",
     )
 
 
