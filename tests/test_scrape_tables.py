@@ -186,7 +186,7 @@ def test_a_class_that_no_row_has_is_an_error(tmp_path: Path) -> None:
     assert e.value.remedy == "Its classes are: Cat, dog."
 
 
-NAME = st.text(st.characters(exclude_categories=["Cs"], exclude_characters='\0\r\n",'), max_size=8)
+NAME = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters='",'), max_size=8)
 
 
 @settings(max_examples=60, deadline=None)
