@@ -85,8 +85,8 @@ def _web(url: str) -> Verdict:
         return UrlReason.NOT_A_URL, None
     if len(url) > _LONGEST_URL:
         return UrlReason.NOT_A_URL, f"{len(url)} characters are more than servers take"
-    odd = next((c for c in url if c.isspace() or not c.isprintable()), None)
-    if odd is not None:
+    if " " in url or not url.isprintable():
+        odd = next(c for c in url if c == " " or not c.isprintable())
         what = "a space" if odd == " " else f"the character U+{ord(odd):04X}"
         return UrlReason.NOT_A_URL, f"it holds {what}"
     if scheme.lower() not in ("http", "https"):

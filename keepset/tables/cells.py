@@ -49,7 +49,7 @@ def cell_text(value: Any) -> str:
 
 def clean_address(text: str) -> str:
     """A web address without what editors, chats and web pages put around it: quotes, brackets, commas, ``&amp;``."""
-    plain = text.translate(_INVISIBLE).strip()
+    plain = (text if text.isascii() else text.translate(_INVISIBLE)).strip()
     while True:
         before = plain
         plain = plain.rstrip(",;").strip()
@@ -77,4 +77,4 @@ def address_in(text: str) -> str:
 def is_web_address(text: str) -> bool:
     """Whether a cell is meant as an address on the web."""
     plain = clean_address(text[:4000])
-    return plain[:8].lower().startswith(("http://", "https://")) and not any(c.isspace() for c in plain)
+    return plain[:8].lower().startswith(("http://", "https://")) and len(plain.split(None, 1)) == 1
