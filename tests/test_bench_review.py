@@ -187,7 +187,7 @@ def test_sums_over_sets_and_the_mean_of_sets_in_which_something_is_bad() -> None
     for line in (
         "## 3 sets: 150 images, 8 surely bad", "| keepset | 0.600 | 2 | 2 | 4 | 4 |", "| swap | 8 | 2 | 2 | 4 | 4 | 3 |",
         "batches: 3 of 8 bad in 21 cards", "suggested to delete: 3 bad, 3 right", "suggested to relabel: 6 bad, 0 right",
-        "copies grouped: 6 of 9", "bursts grouped: 3 of 12; called copies: 3", "grouped wrongly: 3",
+        "| s | 50 | 3 | 0.400 | 2 of 7 | 2 of 3 |", "| s | 50 | 0 |  | 0 of 7 | 2 of 3 |", "copies grouped: 6 of 9", "bursts grouped: 3 of 12; called copies: 3", "grouped wrongly: 3",
     ):  # fmt: skip
         assert line in text.splitlines()
 

@@ -50,7 +50,7 @@ def _one(e: Evaluated) -> Iterator[str]:
 def _several(results: Sequence[Evaluated]) -> Iterator[str]:
     bad, c = sum(e.orders["keepset"].bad for e in results), [e.copies for e in results]
     yield f"## {len(results)} sets: {sum(e.images for e in results)} images, {bad} surely bad"
-    yield from ("", *_orders(results), "", *_kinds(results), "")
+    yield from ("", *_orders(results), "", *_sets(results), "", *_kinds(results), "")
     yield f"batches: {sum(e.batch_bad for e in results)} of {bad} bad in {sum(e.batch for e in results)} cards"
     yield f"suggested to delete: {sum(e.delete_bad for e in results)} bad, {sum(len(e.delete_good) for e in results)} right"
     yield f"suggested to relabel: {sum(e.relabel_bad for e in results)} bad, {sum(len(e.relabel_good) for e in results)} right"
@@ -68,6 +68,18 @@ def _orders(results: Sequence[Evaluated]) -> Iterator[str]:
         first = [sum(f.first[i] for f in found) for i in range(len(SHARES))]
         cells = [name, f"{precision:.3f}", *map(str, first), str(sum(f.twice for f in found))]
         yield f"| {' | '.join(cells)} |"
+
+
+def _sets(results: Sequence[Evaluated]) -> Iterator[str]:
+    """Average precision of each order in each set, and what its batch holds."""
+    orders = list(results[0].orders)
+    yield f"| set | images | bad | {' | '.join(orders)} | batch: bad of cards | copies grouped |"
+    yield "|---" * (len(orders) + 5) + "|"
+    for e in results:
+        bad = e.orders["keepset"].bad
+        precisions = [f"{e.orders[name].precision:.3f}" if bad else "" for name in orders]
+        held, copies = f"{e.batch_bad} of {e.batch}", f"{e.copies.grouped} of {e.copies.sure}"
+        yield f"| {' | '.join([e.name, str(e.images), str(bad), *precisions, held, copies])} |"
 
 
 def _kinds(results: Sequence[Evaluated]) -> Iterator[str]:
