@@ -95,10 +95,10 @@ class _Reader:
         elif not self.inverted(full):
             self.flat(full, flat)
         for p in empty:
-            n = sum(1 for _ in walk(p))
-            self.tree.notes.append(
-                f"{self.name(p)} {'holds no picture' if n else 'is empty'} and is left out."
-            )
+            inside = list(walk(p))
+            why = inside[0].problem if len(inside) == 1 and inside[0].path == p else None
+            what = f"({why})" if why else "holds no picture and" if inside else "is empty and"
+            self.tree.notes.append(f"{self.name(p)} {what} is left out.")
         self.loose_pictures(top)
 
     # -- the layouts -------------------------------------------------------------------------------

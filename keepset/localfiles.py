@@ -86,7 +86,8 @@ def hidden(name: str) -> bool:
 def walk(folder: Path) -> Iterator[Entry]:
     """Every visible file below ``folder`` in name order; linked folders are followed, each real folder once.
 
-    What cannot be a picture (a device, a folder that cannot be read or was reached before) is an entry with a problem.
+    What cannot be a picture (a device; a folder that cannot be read, was reached before or is a workspace) is an entry
+    with a problem.
     """
     seen = {_identity(p) for p in folder.resolve().parents}  # a link back to one of them would never end
     waiting = [(folder, True)]
@@ -100,6 +101,9 @@ def walk(folder: Path) -> Iterator[Entry]:
                 yield Entry(path, "this link leads to a folder that was reached before, or that contains it")
                 continue
             seen.add(identity)
+            if (path / "keepset.json").is_file():
+                yield Entry(path, "this is a Keepset workspace")
+                continue
             waiting += reversed([(p, p.is_dir()) for p in visible(path)])
         except OSError as e:
             yield Entry(path, f"this folder cannot be read: {e.strerror or e}")

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keepset.errors import ConfigError
+from keepset.files import write_bytes
 from keepset.importing import LocalPictures, find_pictures
+from keepset.workspace import Workspace
 
 
 def tree(root: Path, *folders: str, n: int = 2) -> Path:
@@ -107,8 +109,11 @@ def test_folders_without_pictures(tmp_path: Path) -> None:
     (root / "none").mkdir()
     (root / "annotations").mkdir()
     (root / "annotations" / "1.xml").write_text("<a/>")
+    ws = Workspace.create(root / "ws", "x")
+    write_bytes(ws.blob("0" * 64), b"\xff\xd8\xff a picture that came from here")
     assert find_pictures(root).notes == [
         "annotations holds no picture and is left out.", "none is empty and is left out.",
+        "ws (this is a Keepset workspace) is left out.",
     ]  # fmt: skip
 
 
