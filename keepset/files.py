@@ -20,9 +20,11 @@ from keepset.errors import DamagedFile, WorkspaceNotWritable
 from keepset.storage import StoredPath
 
 __all__ = [
-    "append_line", "atomic_path", "local", "move_in", "parsed_row", "read_json", "read_lines", "read_rows", "readable",
+    "TOO_MANY_FILES", "append_line", "atomic_path", "local", "move_in", "parsed_row", "read_json", "read_lines", "read_rows", "readable",
     "refusals", "write_bytes", "write_json", "write_secret",
 ]  # fmt: skip
+
+TOO_MANY_FILES = "This process may open no more files: raise its limit (`ulimit -n 4096`), then run the same command again."
 
 
 @contextlib.contextmanager
@@ -220,6 +222,8 @@ def _refused(path: Path, e: OSError) -> WorkspaceNotWritable | None:
         errno.ENAMETOOLONG: "Choose a shorter path.",
         errno.ENOTDIR: "A file is in the way; choose another --workspace.",
         errno.EISDIR: "A folder is in the way; move it, then run the same command again.",
+        errno.EMFILE: TOO_MANY_FILES,
+        errno.ENFILE: TOO_MANY_FILES,
         errno.EIO: "The disk reports an error; look at it before anything else.",
     }
     if e.errno in refusals:

@@ -94,6 +94,7 @@ class ImageReason(StrEnum):
     UNSUPPORTED = "format_not_supported"
     TRUNCATED = "truncated"
     BROKEN = "broken"
+    TOO_LARGE = "too_large"
     TOO_MANY_PIXELS = "too_many_pixels"
     TOO_MANY_SCANS = "too_many_scans"
     TOO_MANY_FRAMES = "too_many_frames"
@@ -201,6 +202,7 @@ REMEDIES: dict[str, dict[str, str]] = {
         ImageReason.MISSING: "The file is missing from the workspace. Run `keepset download` to fetch it again.",
         ImageReason.FORMAT: "Add the format to [validate] formats if you want it.",
         ImageReason.UNSUPPORTED: _CONVERT,
+        ImageReason.TOO_LARGE: "Raise [download] max_bytes if you want such large files.",
         ImageReason.TOO_MANY_PIXELS: "Raise [validate] max_pixels if you want such pictures.",
         ImageReason.TOO_MANY_SCANS: "A progressive JPEG made to be slow. Leave it out.",
         ImageReason.TOO_SMALL: "Lower [validate] min_side if you want such pictures.",

@@ -65,7 +65,7 @@ def test_a_hostile_list_ends_soon_with_each_items_reason(tmp_path: Path) -> None
             "/good/1": "ok", "/signed?sig=a%2Bb%3D&size=1": "ok", "/flaky": "ok", "/nowhere": "not_found",
             "/cut": "truncated", "/html": "not_an_image", "/empty": "empty_body", "/forbidden": "forbidden",
             "/optout": "opted_out", "/loop": "too_many_redirects", "/tofile": "blocked_scheme",
-            "/toprivate": "blocked_address", "/endless": "too_large", "/drip": "timeout", "/bomb": "decompression_bomb",
+            "/toprivate": "blocked_address", "/endless": "too_large", "/drip": "too_slow", "/bomb": "decompression_bomb",
         }  # fmt: skip
         private = {
             f"http://{h}/x.jpg": "blocked_address"
@@ -75,20 +75,23 @@ def test_a_hostile_list_ends_soon_with_each_items_reason(tmp_path: Path) -> None
                       "[::ffff:7f00:1]", "[2002:a00:1::]")
         }  # fmt: skip
         urls = [base + path for path in wanted] + list(private)
-        ws, _ = workspace(tmp_path, urls, base, deadline_s=3.0, max_bytes=2_000_000)
+        ws, _ = workspace(tmp_path, urls, base, retries=3)
         begin = time.monotonic()
         done = subprocess.run(
             [sys.executable, "-c", DOWNLOAD, str(ws.root)], check=True, capture_output=True, text=True
         )
         took = time.monotonic() - begin
         assert outcomes(ws, base) == wanted | private
-        assert took < 60  # the endless one would take for ever
-        assert int(done.stdout) < 300_000, "kB at most"
+        assert (
+            took < 30
+        )  # the dripping one is given up after 10 s, and for good; the endless one would take for ever
+        assert int(done.stdout) < 250_000, "kB at most"
         assert asked["/nowhere"] == asked["/html"] == asked["/forbidden"] == 1  # what is final is asked once
-        assert asked["/flaky"] == asked["/cut"] == 2  # what is transient, again
+        assert asked["/drip"] == 1
+        assert (asked["/flaky"], asked["/cut"]) == (2, 4)  # what is transient, again
     kept = [p for p in (ws.root / "blobs").rglob("*") if p.is_file()]
     assert len(kept) == 2  # /signed and /flaky are the same picture
-    assert not [p for p in (ws.journal / "parts").glob("*") if p.stat().st_size > 3_000_000]
+    assert not list((ws.journal / "parts").iterdir())
 
 
 def test_robots_txt_is_obeyed_unless_switched_off(tmp_path: Path) -> None:

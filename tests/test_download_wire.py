@@ -11,6 +11,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -24,7 +25,8 @@ from keepset.download.fetch import Fetched, Fetcher, Trouble, Wanted, user_agent
 from keepset.download.proxies import Proxies
 from keepset.download.target import BadUrl, Target
 from keepset.errors import ConfigError
-from tests.download_fixtures import PICTURE
+from tests.download_fixtures import PICTURE, hostile_web
+from tests.test_download import workspace
 
 Handler = Callable[[socket.socket, bytes], None]
 
@@ -146,6 +148,7 @@ def test_a_cookie_that_a_redirect_sets_comes_back_and_to_nobody_else(tmp_path: P
             "302 Found",
             f"Location: {same}",
             "Set-Cookie: consent=yes/1; Path=/",
+            "Set-Cookie: odd=\xe4",
             'Set-Cookie: other="2"',
         )
 
@@ -177,6 +180,33 @@ def test_a_contact_that_would_be_a_header_of_its_own_is_refused() -> None:
     classes = {"a": {"urls": ["http://a.example/1.jpg"]}, "b": {"urls": ["http://a.example/2.jpg"]}}
     with pytest.raises(ConfigError, match="contact"):
         parse_config({"classes": classes, "scrape": {"contact": "me\r\nX-Evil: 1"}}, base=Path())
+
+
+def test_a_list_of_very_many_hosts_leaves_no_connection_open_to_each(tmp_path: Path) -> None:
+    """Each host is asked for one picture: 300 of them within what 128 files allow."""
+    code = (
+        "import resource, sys; from pathlib import Path; from keepset.download import download\n"
+        "from keepset.workspace import Workspace\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128)); ws = Workspace.open(Path(sys.argv[1]))\n"
+        "print(download(ws, ws.config()).message)"
+    )
+    with hostile_web("") as (base, asked):
+        port = base.rpartition(":")[2]
+        hosts = [f"127.1.{i // 100}.{i % 100 + 1}:{port}" for i in range(300)]
+        urls = [f"http://{host}/good/{i}" for i, host in enumerate(hosts)]
+        ws, _ = workspace(tmp_path, urls, allow_private=hosts, connections=16)
+        done = subprocess.run(
+            [sys.executable, "-c", code, ws.root], capture_output=True, text=True, check=False
+        )
+        few = code.replace("128", "24")
+        (ws.journal / "download.sqlite").unlink()
+        ws.downloads.unlink()
+        refused = subprocess.run(
+            [sys.executable, "-c", few, ws.root], capture_output=True, text=True, check=False
+        )
+    assert "300 images, 1 failed" in done.stdout, done.stderr
+    assert "ulimit -n" in refused.stderr  # said of the machine, and of no picture
+    assert set(asked) == {f"/good/{i}" for i in range(300)}
 
 
 # -- packed bodies ---------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from keepset.config import RunConfig
 from keepset.errors import ModelError
 from keepset.export.onnx import export_model, load_network
 from keepset.models import load_record
@@ -125,6 +126,22 @@ def test_too_many_pixels_are_refused_before_decoding(served: tuple[Workspace, Pr
     ws, predictor, shas = served
     with pytest.raises(Refused, match="pixels"):
         predictor.prepare(ws.blob(shas[0]), Limits(max_pixels=100))
+
+
+def test_what_a_data_set_takes_by_default_is_predicted_too(
+    served: tuple[Workspace, Predictor, list[str]],
+) -> None:
+    config, ours = RunConfig.model_fields, Limits()
+    assert ours.max_bytes == config["download"].default.max_bytes
+    validate = config["validate_"].default
+    assert (ours.max_pixels, ours.max_scans, ours.formats) == (
+        validate.max_pixels,
+        validate.max_scans,
+        validate.formats,
+    )
+    out = io.BytesIO()
+    Image.new("L", (8000, 6900)).save(out, "JPEG", quality=1)  # 55 megapixels, more than an upload may have
+    assert served[1].prepare(out.getvalue()).shape[2] == 3
 
 
 def test_no_model_says_what_to_do(tmp_path: Path) -> None:

@@ -191,7 +191,7 @@ def test_large_bodies_files_and_numbers_are_refused(site: httpx.Client) -> None:
     assert conforms(answer, site)["error"] == "too_large"
     one_large = conforms(site.post("/api/predict", files=files(JPEG, b"x" * 20_000_001)), site)["items"]
     assert "label" in one_large[0]
-    assert one_large[1]["error"] == "decode_memory"
+    assert one_large[1]["error"] == "too_large"
     assert site.post("/api/predict", files=files(*[JPEG] * 51)).status_code in (400, 413)
     urls = {"urls": ["http://10.0.0.1/"] * 51}
     assert conforms(site.post("/api/predict", json=urls), site)["error"] == "too_many"
@@ -267,7 +267,7 @@ def test_fetched_bytes_count_towards_what_may_be_in_flight(model_case: Served, e
 
     from starlette.requests import Request
 
-    from keepset.predict.intake import DEFAULT_LIMITS
+    from keepset.predict.intake import UPLOADS
     from keepset.web.uploads import Intake
 
     body = b'{"url": "http://%s/a"}' % elsewhere.encode()
@@ -277,7 +277,7 @@ def test_fetched_bytes_count_towards_what_may_be_in_flight(model_case: Served, e
             return {"type": "http.request", "body": body, "more_body": False}
 
         head = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        intake = Intake(DEFAULT_LIMITS, (elsewhere,), budget)
+        intake = Intake(UPLOADS, (elsewhere,), budget)
         try:
             async with intake.given(Request({"type": "http", "headers": head}, receive), form=False) as found:
                 assert intake.budget.used == len(body) + len(JPEG)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from email.utils import parsedate_to_datetime
 
 import aiohttp
 
+from keepset.errors import StageError
+from keepset.files import TOO_MANY_FILES
 from keepset.reasons import DownloadReason as Reason
 
 __all__ = ["Answer", "Trouble", "check_opt_out", "check_status", "retry_after", "told", "trouble_from"]
@@ -44,7 +47,9 @@ class Answer:
 
 
 def trouble_from(e: aiohttp.ClientError | OSError) -> Trouble:
-    """What aiohttp, or a socket under it, says went wrong."""
+    """What aiohttp, or a socket under it, says went wrong. Raises ``StageError`` if it is this process."""
+    if getattr(e, "errno", None) in (errno.EMFILE, errno.ENFILE):
+        raise StageError("Too many connections are open at once.", TOO_MANY_FILES) from e
     said = str(e) or type(e).__name__
     if isinstance(e, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
         return Trouble(Reason.PROXY, said)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,6 +30,7 @@ from keepset.reasons import DownloadReason as Reason
 __all__ = ["Answer", "Fetched", "Fetcher", "Trouble", "Wanted", "user_agent"]
 
 _SILENCE_S = 15.0
+_LED_TO = 100
 _NO_NAMES_S = 3.0
 """Behind a proxy there is often no name service for the world outside: its silence is not waited for."""
 _REDIRECTS = {301, 302, 303, 307, 308}
@@ -74,6 +76,8 @@ class Fetcher:
     def __init__(self, config: DownloadConfig, parts: Path, user_agent: str) -> None:
         """Raises ``ConfigError`` for proxies or certificates of the environment that cannot be used."""
         self.config, self.parts = config, parts
+        self.waits: Callable[[str], bool] = lambda _: True  # whether more is to be asked of a host
+        self.led_to: OrderedDict[str, None] = OrderedDict()  # hosts that redirects led to lately
         self.headers = {"User-Agent": user_agent, "Accept": "image/*,*/*;q=0.5"}
         self.resolver = Resolver(config.allow_private)
         self.connections = Connections(total=config.connections, read_s=min(config.deadline_s, _SILENCE_S))
@@ -152,12 +156,14 @@ class Fetcher:
         self, target: Target, headers: dict[str, str], *, permitted: bool
     ) -> AsyncIterator[tuple[aiohttp.ClientResponse, Target]]:
         """The response at the end of the redirects, each of them checked like the first; their cookies go along."""
-        cookies = _Cookies()
+        cookies, again = _Cookies(), False
         for _ in range(self.config.max_redirects + 1):
             address, proxy = await self._checked(target)
             if permitted and self.robots and (why := await self.robots.refusal(target)):
                 raise Trouble(Reason.ROBOTS, f"forbidden by {why}")
             asked = self.headers | headers | cookies.of(target)
+            if permitted and not (again or self.waits(target.netloc)):
+                asked["Connection"] = "close"  # of thousands of hosts, each kept open would use up all files
             response = await self.connections.send(target, address, asked, proxy)
             try:
                 location = response.headers.get("location")
@@ -168,6 +174,10 @@ class Fetcher:
             finally:
                 response.release()
             target = target.join(location)
+            again = target.netloc in self.led_to
+            self.led_to[target.netloc] = None
+            if len(self.led_to) > _LED_TO:
+                self.led_to.popitem(last=False)
         raise Trouble(Reason.TOO_MANY_REDIRECTS, f"more than {self.config.max_redirects} redirects")
 
     async def _checked(self, target: Target) -> tuple[str, Proxy | None]:
@@ -229,7 +239,9 @@ class _Cookies:
         if self.jar is None:
             return {}
         found = self.jar.filter_cookies(URL(str(target), encoded=True))
-        return {"Cookie": "; ".join(f"{k}={m.coded_value}" for k, m in found.items())} if found else {}
+        sent = [f"{k}={m.coded_value}" for k, m in found.items()]
+        sent = [pair for pair in sent if pair.isascii() and pair.isprintable()]
+        return {"Cookie": "; ".join(sent)} if sent else {}
 
 
 def user_agent(contact: str) -> str:

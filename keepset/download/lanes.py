@@ -22,8 +22,8 @@ def host_of(row: Row) -> str:
         return ""
     try:
         return Target.parse(row["url"]).netloc
-    except BadUrl:  # it is refused with its reason
-        return "?"
+    except BadUrl:  # nobody is asked: it is refused with its reason
+        return ""
 
 
 def in_lane(row: Row, shard: Shard) -> bool:

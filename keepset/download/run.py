@@ -70,6 +70,7 @@ class Run:
         self.turns = Turns(items, per_host=cfg.per_host, rate=cfg.per_host_rate)
         agent = user_agent(self.config.scrape.contact)
         self.fetcher = Fetcher(cfg, self.parts, agent)
+        self.fetcher.waits = self.turns.waits
         free = asyncio.Semaphore(cfg.connections)
         stopped: BaseException | None = None
         self.carriers = ThreadPoolExecutor(AT_ONCE, "blobs")  # begins no thread before it is needed

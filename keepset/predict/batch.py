@@ -26,7 +26,7 @@ from keepset.journal import Journal
 from keepset.manifests import Header
 from keepset.predict.arriving import arriving
 from keepset.predict.inputs import list_inputs, path_of
-from keepset.predict.intake import DEFAULT_LIMITS, FileJob, Prepared, Refused, prepare_file
+from keepset.predict.intake import DEFAULT_LIMITS, FileJob, Limits, Prepared, Refused, prepare_file
 from keepset.predict.model import Predictor, find, load
 from keepset.predict.remote import is_url
 from keepset.reasons import DownloadReason, ImageReason, ItemStatus
@@ -280,6 +280,7 @@ def _jobs(
     stack: contextlib.ExitStack,
 ) -> Iterator[FileJob]:
     remote = {r["place"]: r for r in rows if is_url(r["place"])}
+    download, limits = _limits(ws)
     for row in rows:
         if row["place"] in remote:
             continue
@@ -288,25 +289,26 @@ def _jobs(
         except FileNotFoundError as e:  # on an object store
             refused.append((_key(row), _refusal(Refused(ImageReason.MISSING, str(e)))))
             continue
-        yield FileJob(_key(row), here, predictor.preprocess, DEFAULT_LIMITS)
+        yield FileJob(_key(row), here, predictor.preprocess, limits)
     if not remote:
         return
-    came = stack.enter_context(arriving(remote, _download_config(ws), ws.journal / "predict" / "parts"))
+    came = stack.enter_context(arriving(remote, download, ws.journal / "predict" / "parts"))
     for url, file in came:
         if isinstance(file, Refused):
             refused.append((_key(remote[url]), _refusal(file)))
         else:
-            yield FileJob(_key(remote[url]), file, predictor.preprocess, DEFAULT_LIMITS)
+            yield FileJob(_key(remote[url]), file, predictor.preprocess, limits)
 
 
-def _download_config(ws: Workspace) -> DownloadConfig:
-    """Politeness as the run config has it; nothing is tried twice, and not more is read than a picture may have."""
+def _limits(ws: Workspace) -> tuple[DownloadConfig, Limits]:
+    """Politeness and limits as the run config has them, so that what it validates is predicted; nothing is tried twice."""
     try:
-        config = ws.config().download
+        config = ws.config()
     except ConfigError:  # a workspace that only predicts needs none
-        config = DownloadConfig()
-    most = min(config.max_bytes, DEFAULT_LIMITS.max_bytes)
-    return config.model_copy(update={"retries": 0, "max_bytes": most})
+        return DownloadConfig(retries=0), DEFAULT_LIMITS
+    download, wanted = config.download, config.validate_
+    limits = Limits(download.max_bytes, wanted.max_pixels, wanted.max_scans, wanted.formats)
+    return download.model_copy(update={"retries": 0}), limits
 
 
 def _row(status: ItemStatus) -> Row:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_LIMITS",
+    "UPLOADS",
     "FileJob",
     "Job",
     "Limits",
@@ -35,15 +36,20 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Limits:
-    """What is taken at all: bytes of a file, pixels of a picture, scans of a progressive JPEG."""
+    """What is taken at all: bytes of a file, pixels of a picture, scans of a progressive JPEG.
 
-    max_bytes: int = 20_000_000
-    max_pixels: int = 50_000_000
+    The defaults are the run config's: what a data set takes can be predicted too.
+    """
+
+    max_bytes: int = 50_000_000
+    max_pixels: int = 64_000_000
     max_scans: int = 100
     formats: tuple[str, ...] = ("jpeg", "png", "gif", "webp", "bmp", "avif")
 
 
 DEFAULT_LIMITS = Limits()
+UPLOADS = Limits(max_bytes=20_000_000, max_pixels=50_000_000)
+"""What strangers may send to a server."""
 
 
 class Refused(ValueError):
@@ -116,7 +122,7 @@ def read_file(path: Path, limits: Limits) -> bytes:
     with path.open("rb") as f:
         data = f.read(limits.max_bytes + 1)
     if len(data) > limits.max_bytes:
-        raise Refused(ImageReason.MEMORY, f"The file is over {limits.max_bytes} bytes.")
+        raise Refused(ImageReason.TOO_LARGE, f"The file is over {limits.max_bytes} bytes.")
     return data
 
 

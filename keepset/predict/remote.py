@@ -7,8 +7,9 @@ import tempfile
 from pathlib import Path
 
 from keepset.config import DownloadConfig
-from keepset.errors import KeepsetError
+from keepset.errors import ConfigError, KeepsetError
 from keepset.predict.intake import DEFAULT_LIMITS, Limits, Refused
+from keepset.reasons import DownloadReason
 
 __all__ = ["is_url", "own_servers", "read", "read_now"]
 
@@ -49,7 +50,10 @@ async def read(url: str, limits: Limits = DEFAULT_LIMITS, allow_private: tuple[s
         allow_private=allow_private,
     )
     with tempfile.TemporaryDirectory(prefix="keepset-") as folder:
-        fetcher = Fetcher(config, Path(folder), user_agent(""))
+        try:
+            fetcher = Fetcher(config, Path(folder), user_agent(""))
+        except ConfigError as e:  # the environment's proxy: it concerns this picture only
+            raise Refused(DownloadReason.PROXY, f"not fetched: {e.message} {e.remedy}") from e
         try:
             return (await fetcher.take(url, "picture")).read_bytes()
         except Trouble as e:
