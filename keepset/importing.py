@@ -62,8 +62,9 @@ def find_pictures(source: Path) -> LocalPictures:
     elif (exported := _exported(source)).get("format") == "csv":
         _from_table(found, source / "labels.csv")
     else:
-        labels = exported.get("classes", [])
-        _from_tree(found, {folder: label for label, folder in folder_names(labels).items()})
+        labels = exported.get("classes")
+        known = [x for x in labels if isinstance(x, str)] if isinstance(labels, list) else []
+        _from_tree(found, {folder: label for label, folder in folder_names(known).items()})
     if len(found.counts) < 2:
         seen = f"only the class '{found.classes[0]}'" if found.counts else "no class"
         tables = labelled_tables(source) if source.is_dir() else []
@@ -107,6 +108,11 @@ def _from_table(found: LocalPictures, path: Path) -> None:
         found.notes.append(
             f"{many(len(examples), 'row')} cannot be taken ({why}: {'; '.join(examples[:3])}"
             f"{' ...' if len(examples) > 3 else ''}); each will be a row with its reason."
+        )
+    untaught = [c for c, of in sorted(found.counts.items()) if found.sides and not of[""] + of[Split.TRAIN]]
+    if untaught:
+        found.notes.append(
+            f"No row for training: {', '.join(untaught)}. Remove these classes from the config, or add rows."
         )
     if found.sides and (without := sum(of[""] for of in found.counts.values())):
         found.notes.append(f"{many(without, 'row')} without a side of the split: used for training.")

@@ -220,6 +220,23 @@ def test_rows_without_a_class_are_reported(tmp_path: Path) -> None:
     assert Counter(r["reason"] for r in rows) == {None: 8, "no_label": 4}
 
 
+def test_a_class_that_only_measures_is_mentioned(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("name,label,split\n1.jpg,a,train\n2.jpg,b,test\n3.jpg,b,valid\n")
+    notes = find_pictures(tmp_path / "t.csv").notes
+    assert "No row for training: b. Remove these classes from the config, or add rows." in notes
+
+
+def test_an_export_of_which_only_the_marker_is_odd_is_a_tree(tmp_path: Path) -> None:
+    for i in range(2):
+        picture(tmp_path / CLASSES[i], CLASSES[i], i)
+    for odd in ('{"classes": 7}', '{"classes": [1, null]}', "[]", "{", '{"format": "csv", "classes": "ab"}'):
+        (tmp_path / "keepset-export.json").write_text(odd)
+        if "csv" not in odd:
+            assert find_pictures(tmp_path).classes == sorted(CLASSES[:2])
+    with pytest.raises(SourceError, match=r"labels\.csv cannot be read"):
+        find_pictures(tmp_path)
+
+
 def test_names_that_are_not_utf8_come_in(tmp_path: Path) -> None:
     odd = os.fsdecode(b"b\xe4r")
     for i in range(12):

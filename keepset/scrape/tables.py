@@ -123,7 +123,10 @@ def _found(table: Table, row: Row, folders: tuple[Path, Path], path: str, rank: 
 
 def _sides(table: Table) -> _Side:
     """How a row gives its side. Raises ``SourceError`` for words that are not understood, and names them."""
+    given = [r for r in ("is_test", "is_valid", "is_train") if table.find(r) is not None]
     if table.find("split") is not None:
+        if given:
+            table.notes.append(f"{shown(table.path.name)}: the split is taken from the column 'split' only.")
         return _by_word(table, "split")
     if (column := table.find("maybe_split")) is not None:
         values = _values(table, "maybe_split")
@@ -133,7 +136,6 @@ def _sides(table: Table) -> _Side:
         )
         if used:
             return _by_word(table, "maybe_split")
-    given = [r for r in ("is_test", "is_valid", "is_train") if table.find(r) is not None]
     for role in given:
         _check(table, role, lambda v: truth_of(v) is not None, "true or false (or 1 and 0, yes and no)")
     return (lambda row: _by_truth(table, row, given)) if given else (lambda row: None)
