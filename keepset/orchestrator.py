@@ -104,10 +104,11 @@ def is_of(ws: Workspace, run: Mapping[str, Any]) -> bool:
 
 def connect(ws: Workspace) -> Orchestrator | None:
     """The server of the stack that runs this workspace, or of ``PREFECT_API_URL``; None if there is none."""
-    try:
-        url = str(read_json(ws.scratch / "stack.json")["api_url"])
+    try:  # what a killed stack left written counts for nothing
+        url = str(read_json(ws.scratch / "stack.json")["api_url"]) if is_running(ws.root) else ""
     except (FileNotFoundError, KeyError):
-        url = os.environ.get("PREFECT_API_URL", "")
+        url = ""
+    url = url or os.environ.get("PREFECT_API_URL", "")
     return Orchestrator(url, ws) if url else None
 
 
@@ -132,6 +133,10 @@ class Orchestrator:
 
     def deployment_id(self, name: str) -> str:
         return str(self._call("GET", f"/deployments/name/{name}")["id"])
+
+    def knows(self, name: str) -> bool:
+        """Whether ``flow/deployment`` is known there."""
+        return bool(self._call("GET", f"/deployments/name/{name}", missing={}))
 
     def deployments(self) -> list[str]:
         """Names of all deployments the server knows."""

@@ -7,14 +7,30 @@ nothing here may change what a run finds, only where and how fast it runs.
 from __future__ import annotations
 
 import functools
+import getpass
 import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from keepset.errors import ConfigError
+
 __all__ = ["Settings", "settings"]
+
+
+def _cpus() -> int:
+    """Cores this process may use: fewer than the machine has under taskset, or in many a container."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _login_name() -> str:
+    """Who runs this; empty for a user id without a name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return ""
 
 
 class Settings(BaseSettings):
@@ -27,9 +43,7 @@ class Settings(BaseSettings):
         default_factory=lambda: Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "keepset",
         description="Where local copies of a workspace on s3:// lie. May be deleted at any time.",
     )
-    workers: int = Field(
-        default_factory=lambda: os.cpu_count() or 1, ge=1, description="Processes that decode images."
-    )
+    workers: int = Field(default_factory=lambda: _cpus(), ge=1, description="Processes that decode images.")
     engine: Literal["local", "dask"] = Field(
         "local", description="Where shards run: in the run's own process, or on Dask workers (docs/scale.md)."
     )
@@ -54,10 +68,20 @@ class Settings(BaseSettings):
         description="Seconds between checkpoints of a training, more if writing one is slow; 0: every step.",
     )
     reviewer: str = Field(
-        default_factory=lambda: os.environ.get("USER", ""), description="Name put into the audit log."
+        default_factory=_login_name, description="Name put into the audit log; default: the login name."
     )
 
 
 @functools.cache
 def settings() -> Settings:
-    return Settings()
+    """This machine's settings. Raises ``ConfigError`` that names the environment variable."""
+    try:
+        return Settings()
+    except ValidationError as e:
+        wrong = [
+            f"KEEPSET_{'_'.join(map(str, x['loc'])).upper()}={x['input']!r}: {x['msg']}" for x in e.errors()
+        ]
+        raise ConfigError(
+            "Wrong environment variable: " + "; ".join(wrong) + ".",
+            "Change it or unset it, then run again. All settings: docs/config.md",
+        ) from None

@@ -13,9 +13,10 @@ from typing import Any
 from keepset import manifests
 from keepset.errors import ManifestError, OrchestratorError
 from keepset.files import read_json
+from keepset.next_step import next_step
 from keepset.workspace import Workspace
 
-__all__ = ["collect"]
+__all__ = ["collect", "gallery_url"]
 
 LAST_RUNS = 10
 
@@ -36,6 +37,7 @@ def collect(ws: Workspace) -> dict[str, Any]:
         "models": _models(ws),
         "promoted": ws.promoted(),
         "batches": _batches(ws),
+        "next": next_step(ws, str((stack or {}).get("web_url") or "")),
         "stack": stack,
         "runs": runs,
         "runs_trouble": trouble,
@@ -108,6 +110,11 @@ def _batches(ws: Workspace) -> list[dict[str, Any]]:
     ]
 
 
+def gallery_url(ws: Workspace) -> str:
+    """The address of the stack's gallery; empty if no stack runs here."""
+    return str((_stack(ws) or {}).get("web_url") or "")
+
+
 def _stack(ws: Workspace) -> dict[str, Any] | None:
     """Where it listens; None if none runs. What a killed stack left written counts for nothing."""
     from keepset.orchestrator import is_running
@@ -126,7 +133,7 @@ def _runs(ws: Workspace, stack: Mapping[str, Any] | None) -> tuple[list[dict[str
 
     url = stack["api_url"] if stack else os.environ.get("PREFECT_API_URL", "")
     if not url:
-        return None, "the stack is not running: `keepset up` starts it"
+        return None, ""
     prefect = Orchestrator(url, ws)
     if not prefect.healthy():
         return None, f"the Prefect server at {url} does not answer"

@@ -276,6 +276,17 @@ class Workspace:
             with lease(self.root, name, wait=wait):
                 yield
 
+    def is_locked(self, name: str) -> bool:
+        """Whether a process on this machine holds the lock ``name`` now."""
+        try:
+            with (self.scratch / "locks" / f"{name}.lock").open() as f:
+                fcntl.flock(f, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False  # nobody has ever held it, or it cannot be read
+        return False
+
     def check_writable(self) -> None:
         """Raise ``WorkspaceNotWritable`` now rather than in the middle of a run."""
         if isinstance(self.root, StoredPath):

@@ -132,19 +132,12 @@ def status(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> No
                 f"\n{_TITLES[title]}", [c.replace("_", " ") for c in columns],
                 [[_cell(r.get(c)) for c in columns] for r in rows],
             )  # fmt: skip
-    print(f"\nModel in use: {found['promoted'] or 'none yet: `keepset run CONFIG` leads to one'}")
-    for batch in found["batches"]:
-        if batch["status"] == "open":
-            print(
-                f"Waits for a person: {batch['batch']}, {batch['images']} images, until {batch['waits_until']}"
-            )
-    if found["runs"] is None:
-        print(f"Last runs: not known, {found['runs_trouble']}")
+    print(f"\nModel in use: {found['promoted'] or 'none yet'}")
+    print(f"Next: {found['next']}")
     stack = found["stack"]
-    where = (
-        f"gallery {stack['web_url']}, Prefect {stack['ui_url']}" if stack else "not running (`keepset up`)"
-    )
-    print(f"Stack: {where}")
+    print(f"Service: gallery {stack['web_url']}, Prefect {stack['ui_url']}" if stack else "Service: off")
+    if found["runs"] is None and found["runs_trouble"]:
+        print(f"Last runs: unknown, {found['runs_trouble']}")
 
 
 _TITLES = {

@@ -10,12 +10,17 @@ from starlette.responses import HTMLResponse
 
 from keepset.workspace import Workspace
 
-__all__ = ["page"]
+__all__ = ["page", "rendered"]
 
 
 def page(name: str, ws: Workspace, code: int = 200, /, **facts: Any) -> HTMLResponse:
     """The template ``name`` of ``keepset/web/templates`` with ``ws`` and ``facts``."""
-    return HTMLResponse(_templates().get_template(name).render(ws=ws, **facts), code)
+    return HTMLResponse(rendered(name, ws, **facts), code)
+
+
+def rendered(name: str, ws: Workspace, /, **facts: Any) -> str:
+    """The same as text; also of a part of a page."""
+    return str(_templates().get_template(name).render(ws=ws, **facts))
 
 
 @functools.cache
