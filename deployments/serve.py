@@ -8,7 +8,9 @@ from prefect import serve
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.deployments.runner import RunnerDeployment
 from prefect.events import DeploymentEventTrigger
+from prefect.schedules import Cron
 
+from deployments.parts import NIGHTLY
 from flows.build_dataset import build_dataset
 from flows.pipeline import pipeline
 from flows.predict_batch import predict_batch
@@ -40,7 +42,8 @@ def deployments(ws: Workspace, cron: str | None = None) -> list[RunnerDeployment
             description='URL lists to a cleaning batch that waits. Fill in "dataset" to begin a new data set.',
         ),
         RunnerDeployment.from_flow(
-            build_dataset, "build_dataset", parameters=here, tags=tags, cron=cron,
+            build_dataset, "build_dataset", parameters=here, tags=tags,
+            schedules=[Cron(cron, slug=NIGHTLY)] if cron else None,
             description="Collect, download, validate, split. Incremental and cheap when nothing changed.",
         ),
         RunnerDeployment.from_flow(

@@ -16,7 +16,7 @@ from keepset.files import read_json
 from keepset.next_step import next_step
 from keepset.workspace import Workspace
 
-__all__ = ["collect", "gallery_url"]
+__all__ = ["collect", "gallery_url", "stack_troubles"]
 
 LAST_RUNS = 10
 
@@ -39,6 +39,7 @@ def collect(ws: Workspace) -> dict[str, Any]:
         "batches": _batches(ws),
         "next": next_step(ws, str((stack or {}).get("web_url") or "")),
         "stack": stack,
+        "trouble": _troubles(stack),
         "runs": runs,
         "runs_trouble": trouble,
     }
@@ -115,6 +116,16 @@ def gallery_url(ws: Workspace) -> str:
     return str((_stack(ws) or {}).get("web_url") or "")
 
 
+def stack_troubles(ws: Workspace) -> list[str]:
+    """What is wrong with the parts of the stack that runs here, a sentence each; empty where none runs."""
+    return _troubles(_stack(ws))
+
+
+def _troubles(stack: Mapping[str, Any] | None) -> list[str]:
+    parts = (stack or {}).get("parts") or {}
+    return [p["words"] for p in parts.values() if p.get("words")]
+
+
 def _stack(ws: Workspace) -> dict[str, Any] | None:
     """Where it listens; None if none runs. What a killed stack left written counts for nothing."""
     from keepset.orchestrator import is_running
@@ -123,7 +134,7 @@ def _stack(ws: Workspace) -> dict[str, Any] | None:
         found: dict[str, Any] = read_json(ws.scratch / "stack.json")
     except FileNotFoundError:
         return None
-    keys = ("api_url", "ui_url", "web_url", "started_at", "pids")
+    keys = ("api_url", "ui_url", "web_url", "started_at", "pids", "parts")
     return {k: found.get(k) for k in keys} if is_running(ws.root) else None
 
 

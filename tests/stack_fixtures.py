@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -112,13 +112,15 @@ class Running:
         self.process.communicate(timeout=60)
 
 
-def start(ws: Workspace, kills: Path | None = None, *, cron: str = "") -> Running:
+def start(
+    ws: Workspace, kills: Path | None = None, *, cron: str = "", environment: Mapping[str, str] | None = None
+) -> Running:
     """A stack of its own; ``kills`` is a folder of deaths to come (``tests/kill_hook/sitecustomize.py``)."""
     command = [sys.executable, "-m", "deployments.command", "up", "--workspace", str(ws.root), "--json"]
     command += ["--prefect-port", "0", "--web-port", "0", *(["--cron", cron] if cron else [])]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=CHECKOUT,
-        env=os.environ | {"OMP_NUM_THREADS": "1"} | (_deaths(kills) if kills else {}),
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | (_deaths(kills) if kills else {}) | dict(environment or {}),
     )  # fmt: skip
     assert process.stdout is not None
     line = process.stdout.readline()

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from keepset import programs
 from keepset.cli import output
 from keepset.cli.options import (
     AddressOption,
@@ -64,7 +65,7 @@ def up(
     options = ["--detach"] if detach else []
     options += ["--prefect-port", str(settings().prefect_port if prefect_port is None else prefect_port)]
     options += ["--web-port", str(settings().web_port if web_port is None else web_port)]
-    options += ["--cron", cron] if cron else []
+    options += ["--cron", cron] if cron is not None else []
     options += ["--database", database] if database else []
     where = engine_or_default(engine, address).environment()
     _stack("up", workspace, options, as_json, where)
@@ -82,9 +83,9 @@ def _stack(
     # that Ctrl-C and `kill` reach it, and nothing stands between it and its end.
 
     root = workspace_or_default(workspace)
-    command = [sys.executable, "-m", "deployments.command", verb, "--workspace", str(root), *options]
+    command = programs.program("deployments.command", verb, "--workspace", str(root), *options)
     command += ["--json"] if as_json else []
-    os.execve(sys.executable, command, os.environ | dict(environment or {}))  # noqa: S606
+    os.execve(sys.executable, command, programs.environment(environment))  # noqa: S606
 
 
 def failures(
@@ -136,6 +137,8 @@ def status(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> No
     print(f"Next: {found['next']}")
     stack = found["stack"]
     print(f"Service: gallery {stack['web_url']}, Prefect {stack['ui_url']}" if stack else "Service: off")
+    for trouble in found["trouble"]:
+        print(f"Trouble: {trouble}")
     if found["runs"] is None and found["runs_trouble"]:
         print(f"Last runs: unknown, {found['runs_trouble']}")
 
