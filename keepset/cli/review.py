@@ -266,17 +266,15 @@ def log(
     as_json: JsonOption = False,
 ) -> None:
     """The audit log: who changed what, when and why."""
+    from keepset.history import sentence
+
     ws, _ = open_workspace(workspace)
     rows = ws.audit_log()[-limit:]
     if as_json:
         output.document({"ok": True, "log": rows})
         return
-    shown = [(r["at"][:19], r["who"], r["action"], _short(r["what"]), r["why"]) for r in rows]
-    output.table("Audit log", ["when (UTC)", "who", "action", "what", "why"], shown)
-
-
-def _short(what: dict[str, Any]) -> str:
-    return ", ".join(f"{k}={str(v)[:40]}" for k, v in what.items())
+    shown = [(r["at"][:19].replace("T", " "), r["who"], sentence(r), r["why"]) for r in rows]
+    output.table("Audit log", ["when (UTC)", "who", "what", "why"], shown)
 
 
 def _batch(ws: Workspace, batch_id: str | None) -> Batch:

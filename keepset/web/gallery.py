@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from keepset import manifests
+from keepset.history import revisions, sentence
 from keepset.models import list_models
 from keepset.review import BatchStatus, list_batches, load_batch, stop_rule
 from keepset.web import followup, marking, submitting
@@ -92,8 +92,8 @@ def _compare(ws: Workspace, request: Request) -> Response:
 
 
 def _log(ws: Workspace, request: Request) -> Response:
-    heads = [manifests.read_header(ws.dataset(n)) for n in ws.revisions()[::-1]]
-    return page("log.html", ws, rows=ws.audit_log()[-500:][::-1], revisions=heads)
+    rows = [r | {"words": sentence(r)} for r in ws.audit_log()[-500:][::-1]]
+    return page("log.html", ws, rows=rows, revisions=revisions(ws)[::-1])
 
 
 def _report(ws: Workspace, request: Request) -> Response:
