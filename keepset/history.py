@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from keepset import manifests
+from keepset.plural import count
 from keepset.workspace import Workspace
 
-__all__ = ["RevisionFacts", "count", "revisions", "sentence"]
+__all__ = ["RevisionFacts", "revisions", "sentence"]
 
 _Facts = Mapping[str, Any]
 
@@ -22,11 +23,6 @@ def sentence(row: _Facts) -> str:
         return write(what) if write else _plain(what)
     except (KeyError, TypeError):  # written by another version
         return _plain(what)
-
-
-def count(n: int, noun: str) -> str:
-    """``1 error``, ``2 errors``."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def _plain(what: _Facts) -> str:

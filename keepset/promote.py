@@ -8,6 +8,7 @@ from keepset import manifests
 from keepset.config import RunConfig
 from keepset.files import read_json, write_json
 from keepset.models import ModelRecord, load_record
+from keepset.plural import count
 from keepset.stages import Stage, StageResult
 from keepset.workspace import Workspace
 
@@ -76,7 +77,9 @@ def compare(ws: Workspace, before: str, after: str) -> dict[str, Any]:
     worse = len(broken) > len(fixed) and p < ALPHA
     newer = load_record(ws, after).dataset_revision > load_record(ws, before).dataset_revision
     errors = [sum(m[s] != truth[s] for s in both) for m in (old, new)]
-    counts = f"On the same {len(both)} validation images: {errors[0]} errors before, {errors[1]} after"
+    counts = (
+        f"On the same {len(both)} validation images: {count(errors[0], 'error')} before, {errors[1]} after"
+    )
     detail = f"{len(fixed)} fixed, {len(broken)} newly broken, p = {p:.2f}"
     message = f"{counts} ({detail}). {_verdict(errors, worse=worse, newer=newer)}"
     return {

@@ -20,11 +20,6 @@ from keepset.errors import ConfigError
 __all__ = ["Settings", "settings"]
 
 
-def _cpus() -> int:
-    """Cores this process may use: fewer than the machine has under taskset, or in many a container."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _login_name() -> str:
     """Who runs this; empty for a user id without a name."""
     try:
@@ -43,7 +38,9 @@ class Settings(BaseSettings):
         default_factory=lambda: Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "keepset",
         description="Where local copies of a workspace on s3:// lie. May be deleted at any time.",
     )
-    workers: int = Field(default_factory=lambda: _cpus(), ge=1, description="Processes that decode images.")
+    workers: int = Field(
+        default_factory=lambda: os.cpu_count() or 1, ge=1, description="Processes that decode images."
+    )
     engine: Literal["local", "dask"] = Field(
         "local", description="Where shards run: in the run's own process, or on Dask workers (docs/scale.md)."
     )

@@ -146,9 +146,9 @@ def _runs(ws: Workspace, stack: Mapping[str, Any] | None) -> tuple[list[dict[str
     if not url:
         return None, ""
     prefect = Orchestrator(url, ws)
-    if not prefect.healthy():
-        return None, f"the Prefect server at {url} does not answer"
     try:
+        if not prefect.healthy():
+            return None, f"the Prefect server at {url} does not answer"
         found = prefect.recent_runs(200)
     except OrchestratorError as e:
         return None, e.message

@@ -41,6 +41,7 @@ from keepset.errors import (
     WorkspaceNotWritable,
 )
 from keepset.files import append_line, read_json, read_lines, refusals, write_json
+from keepset.programs import spell
 from keepset.schemas import SCHEMA_VERSION, check_version
 from keepset.storage import StoredPath, locate, scratch
 
@@ -134,7 +135,8 @@ class Workspace:
             ) from e
         except DamagedFile as e:
             raise ConfigError(
-                e.message, f"Give the run config again: keepset run CONFIG.toml --workspace {self.root}"
+                e.message,
+                f"Give the run config again: {spell('keepset', 'run', 'CONFIG.toml', '-w', self.root)}",
             ) from e
 
     # -- paths -------------------------------------------------------------------------------------

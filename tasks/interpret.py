@@ -10,6 +10,7 @@ from prefect import task
 from prefect.artifacts import create_image_artifact, create_markdown_artifact
 
 from keepset.files import read_json
+from keepset.programs import spell
 from keepset.storage import scratch
 from keepset.workspace import Workspace
 from tasks.running import HOUR_S, artifact_key, opened, run_stage
@@ -48,7 +49,7 @@ def _link(ws: Workspace, model_id: str) -> str:
     try:
         url = read_json(scratch(ws.root) / "stack.json")["web_url"]
     except (FileNotFoundError, KeyError):
-        return f"The report: `reports/{model_id}/report.html` in the workspace."
+        return f"The report: `{ws.reports / model_id / 'report.html'}`, or `{spell('keepset', 'web', '-w', ws.root)}`."
     return f"[The whole report]({url}/reports/{model_id})"
 
 

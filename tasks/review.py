@@ -12,6 +12,7 @@ from prefect.logging import get_run_logger
 
 from keepset.errors import ReviewError
 from keepset.files import read_json
+from keepset.programs import spell
 from keepset.storage import scratch
 from tasks.running import HOUR_S, artifact_key, opened, run_stage
 from tasks.showing import show
@@ -103,7 +104,7 @@ def _link(root: Any, batch_id: str) -> str:
     try:
         url = read_json(scratch(root) / "stack.json")["web_url"]
     except (FileNotFoundError, KeyError):
-        return f"Look at it with `keepset web -w {root}`."
+        return f"Look at it with `{spell('keepset', 'web', '-w', root)}`."
     return f"[Look at it in the gallery]({url}/batches/{batch_id}): pictures, reasons, undo."
 
 

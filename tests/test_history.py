@@ -6,7 +6,8 @@ import httpx
 import pytest
 
 from keepset.clean import clean, purge, restore
-from keepset.history import count, revisions, sentence
+from keepset.history import revisions, sentence
+from keepset.plural import count
 from keepset.reasons import Action
 from keepset.review import Mark, mark, submit
 from tests.review_fixtures import Case, case
