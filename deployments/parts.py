@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
+from keepset.neighbours import MARK
 from keepset.programs import HOME
 
 __all__ = ["CHECKOUT", "MARK", "NIGHTLY", "SERVED", "Part", "end_left_overs", "marked", "tail"]
@@ -30,9 +31,6 @@ SERVED = ("pipeline", "build_dataset", "train_model", "review_batch", "predict_b
 """The deployments that the runner serves (``deployments/serve.py``)."""
 NIGHTLY = "keepset-up"
 """The schedule that ``keepset up --cron`` sets; other schedules are a person's own."""
-
-MARK = "KEEPSET_STACK"
-"""Environment variable that every process of a stack carries; its value is the workspace's folder."""
 
 
 @dataclass

@@ -15,6 +15,7 @@ from keepset.models import list_models
 from keepset.review import BatchStatus, list_batches
 from keepset.stages import Stage
 from keepset.web.pages import rendered
+from keepset.web.prefix import base
 from keepset.workspace import Workspace
 
 __all__ = ["begin", "show", "view"]
@@ -34,7 +35,7 @@ def begin(ws: Workspace, request: Request) -> Response:
     """Apply and retrain here, now; again if the last try failed. Nothing is done twice."""
     if standing(ws).pending and standing(ws).state != State.WORKING:
         start(ws)
-    here = urlsplit(request.headers.get("referer", "")).path
+    here = urlsplit(request.headers.get("referer", "")).path.removeprefix(base())
     return RedirectResponse(here if here.startswith("/batches/") else "/", 303)
 
 

@@ -12,11 +12,13 @@ from starlette.routing import Route
 
 from keepset.history import revisions, sentence
 from keepset.models import list_models
+from keepset.neighbours import neighbours
 from keepset.review import BatchStatus, list_batches, load_batch, stop_rule
 from keepset.web import followup, marking, submitting
 from keepset.web.cards import facts, group_of, page_of, rows
 from keepset.web.pages import page
 from keepset.web.pictures import picture, thumb
+from keepset.web.prefix import base
 from keepset.workspace import Workspace
 
 __all__ = ["routes"]
@@ -56,7 +58,7 @@ def _home(ws: Workspace, request: Request) -> Response:
     reports = [m for m in list_models(ws) if (ws.reports / m.id / "report.html").exists()]
     return page(
         "home.html", ws, batches=list_batches(ws)[::-1], models=reports[::-1], promoted=ws.promoted(),
-        advice=stop_rule(ws), followup=followup.view(ws),
+        advice=stop_rule(ws), followup=followup.view(ws), others={} if base() else neighbours(ws.root),
     )  # fmt: skip
 
 

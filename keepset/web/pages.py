@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from starlette.responses import HTMLResponse
 
 from keepset.status import stack_troubles
+from keepset.web.prefix import base
 from keepset.workspace import Workspace
 
 __all__ = ["page", "rendered"]
@@ -21,7 +22,9 @@ def page(name: str, ws: Workspace, code: int = 200, /, **facts: Any) -> HTMLResp
 
 def rendered(name: str, ws: Workspace, /, **facts: Any) -> str:
     """The same as text; also of a part of a page."""
-    return str(_templates().get_template(name).render(ws=ws, troubles=stack_troubles(ws), **facts))
+    return str(
+        _templates().get_template(name).render(ws=ws, base=base(), troubles=stack_troubles(ws), **facts)
+    )
 
 
 @functools.cache

@@ -24,7 +24,7 @@ def serve(workspace: Path, host: str, port: int, token: str = "") -> None:
 
     from keepset.followup import resume
     from keepset.heap import keep_small
-    from keepset.web.app import create_app
+    from keepset.web.app import create_gallery
     from keepset.workspace import Workspace
 
     keep_small()
@@ -36,9 +36,9 @@ def serve(workspace: Path, host: str, port: int, token: str = "") -> None:
             f"Set KEEPSET_TOKEN, for example to the fresh one in {_fresh_token(workspace)}.",
         )
     app = (
-        create_app(workspace, token=token)
+        create_gallery(workspace, token=token)
         if loopback
-        else create_app(workspace, token=token, hosts=frozenset())
+        else create_gallery(workspace, token=token, hosts=frozenset())
     )
     bound = _bound(host, port)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))

@@ -6,7 +6,7 @@
   const look = async () => {
     let found;
     try {
-      found = await (await fetch("/followup", { headers: { accept: "application/json" } })).json();
+      found = await (await fetch(document.documentElement.dataset.base + "/followup", { headers: { accept: "application/json" } })).json();
     } catch {
       setTimeout(look, 2 * PAUSE_MS); // the server is away: it may come back
       return;
