@@ -30,6 +30,7 @@ from keepset.errors import OrchestratorError, WorkspaceBusy
 from keepset.files import write_json, write_secret
 from keepset.orchestrator import Orchestrator, login_file
 from keepset.programs import environment, program, spell
+from keepset.settings import settings
 from keepset.storage import scratch
 from keepset.workspace import Workspace
 
@@ -132,8 +133,9 @@ class Stack:
         self.prefect = Orchestrator(self.api_url, self.ws)
         self.parts = self._make_parts()
         watch = Supervision(
-            self.parts, self._environment, lambda: reconcile(self.ws, self.prefect), self._write_state
-        )
+            self.parts, self._environment, lambda: reconcile(self.ws, self.prefect), self._write_state,
+            settings().reconcile_s,
+        )  # fmt: skip
         server, runner, web = self.parts
         server.launch(self._environment())
         self._until_healthy(server)

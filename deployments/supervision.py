@@ -19,7 +19,6 @@ from keepset.errors import OrchestratorError
 __all__ = ["Supervision"]
 
 LOOK_S = 4.0
-RECONCILE_S = 20.0
 HANGS_S = 300.0
 """The look for work left lying takes seconds; after this it is reported."""
 
@@ -27,7 +26,7 @@ HANGS_S = 300.0
 class Supervision:
     """``tend`` is called about once a second by the thread that started the parts.
 
-    ``reconcile`` looks for work left lying and returns what it did; ``publish`` is told the health of all parts when it
+    ``reconcile`` looks for work left lying every ``every_s`` seconds and returns what it did; ``publish`` is told the health of all parts when it
     has changed.
     """
 
@@ -37,8 +36,10 @@ class Supervision:
         environment: Callable[[], Mapping[str, str]],
         reconcile: Callable[[], list[str]],
         publish: Callable[[Mapping[str, Mapping[str, Any]]], None],
+        every_s: float = 20.0,
     ) -> None:
         self.parts, self.environment, self.reconcile, self.publish = parts, environment, reconcile, publish
+        self.every_s = every_s
         self.stop = threading.Event()
         self.looks_at, self.began, self.trouble = 0.0, 0.0, ""
         self.health: dict[str, dict[str, Any]] = {}
@@ -83,9 +84,9 @@ class Supervision:
         return {"pid": None, "state": "silent" if words else "ok", "words": words}
 
     def _look_around(self) -> None:
-        wait = 5.0
+        wait = min(5.0, self.every_s)
         while not self.stop.wait(wait):
-            wait, self.began = RECONCILE_S, time.monotonic()
+            wait, self.began = self.every_s, time.monotonic()
             try:
                 for line in self.reconcile():
                     output.say(f"  {line}")

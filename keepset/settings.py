@@ -64,6 +64,11 @@ class Settings(BaseSettings):
         ge=0,
         description="Seconds between checkpoints of a training, more if writing one is slow; 0: every step.",
     )
+    reconcile_s: float = Field(
+        20.0,
+        ge=1,
+        description="Seconds between the stack's looks for work left lying. On a bucket each look costs requests.",
+    )
     reviewer: str = Field(
         default_factory=_login_name, description="Name put into the audit log; default: the login name."
     )
