@@ -38,13 +38,14 @@ class Part:
     """One process of the stack, how to start it again, and whether it does its work.
 
     ``check`` asks it, in a few seconds at most. ``healthy_at`` is when it last did what it is for, since this launch:
-    0 before it has.
+    0 before it has. ``waits``: it reads a line before it begins, so that it can be loaded while others start.
     """
 
     name: str
     command: list[str]
     log: Path
     check: Callable[[Part], bool] = lambda part: part.runs
+    waits: bool = False
     process: subprocess.Popen[bytes] | None = None
     ended: int = 0
     again_at: float = 0.0
@@ -57,11 +58,17 @@ class Part:
         log: IO[bytes]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment,
+                self.command, stdin=subprocess.PIPE if self.waits else subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment,
                 start_new_session=True, preexec_fn=_die_with_parent, cwd=CHECKOUT,
             )  # fmt: skip
         self.since, self.again_at, self.healthy_at = time.monotonic(), 0.0, 0.0
         self.launched_at = datetime.now(UTC)
+
+    def begin(self) -> None:
+        """Let it go on, if it waits."""
+        if self.process and self.process.stdin:
+            with contextlib.suppress(OSError), self.process.stdin as told:  # it may have ended
+                told.write(b"\n")
 
     @property
     def runs(self) -> bool:
@@ -80,6 +87,7 @@ class Part:
         if now < self.again_at:
             return False
         self.launch(environment)
+        self.begin()
         return True
 
     def look(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from prefect import serve
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
@@ -68,7 +69,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workspace", type=locate, required=True)
     parser.add_argument("--cron", help="build the data set on this schedule, e.g. '0 3 * * *'")
+    parser.add_argument("--when-told", action="store_true", help="begin when a line comes on stdin")
     options = parser.parse_args()
+    if options.when_told and not sys.stdin.readline():
+        return  # whoever was to tell has ended
     ws = Workspace.open(options.workspace)
     serve(*deployments(ws, options.cron), print_starting_message=False, pause_on_shutdown=False, limit=4)
 

@@ -137,15 +137,15 @@ class Stack:
             settings().reconcile_s,
         )  # fmt: skip
         server, runner, web = self.parts
-        server.launch(self._environment())
+        for part in self.parts:  # the runner loads for seconds, and waits for its turn
+            part.launch(self._environment())
         self._until_healthy(server)
         if not self.cron:  # else that of an earlier start would go on
             self.prefect.unschedule("build_dataset/build_dataset", NIGHTLY)
         for line in revive(self.ws, self.prefect):
             output.say(f"  {line}")
+        runner.begin()
         watch.tell()
-        for part in (runner, web):
-            part.launch(self._environment())
         for part in (runner, web):
             self._until_healthy(part)
         watch.tell()
@@ -168,11 +168,11 @@ class Stack:
         logs = scratch(self.root) / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         server = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.prefect_port)]
-        runner = ["deployments.serve", "--workspace", str(self.root)]
+        runner = ["deployments.serve", "--when-told", "--workspace", str(self.root)]
         runner += ["--cron", self.cron] if self.cron else []
         web = ["keepset", "web", "-w", str(self.root), "--host", "127.0.0.1", "--port", str(self.web_port)]
         return [
-            Part(name, program(*words), logs / f"{name}.log", check)
+            Part(name, program(*words), logs / f"{name}.log", check, waits=name == "runner")
             for name, words, check in (
                 ("prefect-server", server, lambda part: self.prefect.healthy()),
                 ("runner", runner, self._polls),
@@ -214,6 +214,8 @@ class Stack:
             "DO_NOT_TRACK": "1",
             "GX_ANALYTICS_ENABLED": "false",
             "PREFECT_RUNNER_POLL_FREQUENCY": "2",
+            # A second retraining waits for the first; by default it would look again after half a minute only.
+            "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5",
             "PREFECT_RUNNER_SERVER_ENABLE": "false",
             "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "true",
             # Waits of 2, 4, ... 64 seconds: a server that is away for two minutes stops no run.
