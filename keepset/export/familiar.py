@@ -99,7 +99,8 @@ def _saved(ws: Workspace, model_id: str) -> dict[str, Any]:
     from keepset.train import features
 
     try:
-        return dict(zip(*features.load(ws, model_id), strict=True))
+        shas, raw = features.load(ws, model_id)
+        return dict(zip(shas, features.taken(raw, features.widths(ws, model_id)), strict=True))
     except ModelError:
         return {}
 

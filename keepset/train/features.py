@@ -1,22 +1,30 @@
-"""Features of the frozen body, cached by image and body: the ground of the linear head and of outliers."""
+"""Features of the frozen bodies, cached by image and body: the ground of the linear head, of outliers and copies.
+
+They are kept as the bodies give them. ``units`` scales each body's block to length one where they are used, so that no
+body counts more than another.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keepset.config import TrainConfig
 from keepset.errors import ModelError
 from keepset.pixels import Preprocess
+from keepset.stages import SILENT, Progress
 from keepset.train import parallel
-from keepset.train.chain import Chain
+from keepset.train.chain import Chain, chain_of
 from keepset.train.kept import Kept
-from keepset.train.machine import Chunks
-from keepset.train.networks import features_and_logits, head_of
+from keepset.train.machine import Chunks, choose_device, forward_at_once
+from keepset.train.networks import features_and_logits, head_of, preprocess_of, width
 from keepset.train.pixels_cache import PixelCache
+from keepset.train.rows_file import RowsFile
 from keepset.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -25,16 +33,64 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float32]
 
-__all__ = ["Body", "body_id", "compute", "keep", "load", "save"]
+__all__ = [
+    "Body",
+    "body_id",
+    "body_of",
+    "compute",
+    "keep",
+    "load",
+    "of_packaged",
+    "save",
+    "taken",
+    "units",
+    "widths",
+]
+
+AT_ONCE = 512
+"""Images per process between two writes to the cache: what a killed run loses at most."""
 
 
 def load(ws: Workspace, model_id: str) -> tuple[list[str], Floats]:
-    """sha256 order and float32 [n, d] of the images that ``model_id`` was trained on. Raises ``ModelError``."""
-    return _read(ws.models / model_id / "features.safetensors")
+    """sha256 order and raw features, float32 [n, d], of the images that ``model_id`` was trained on.
+
+    The columns are those of each body side by side (``widths``). Raises ``ModelError``.
+    """
+    with _opened(ws, model_id) as f:
+        return f.metadata()["sha256"].split("\n"), f.get_tensor("features")
 
 
-def save(ws: Workspace, model_id: str, shas: Sequence[str], features: Floats) -> None:
-    _write(ws.models / model_id / "features.safetensors", shas, features)
+def widths(ws: Workspace, model_id: str) -> tuple[int, ...]:
+    """How many columns of ``load``'s features come from each of the model's bodies. Raises ``ModelError``."""
+    with _opened(ws, model_id) as f:
+        said = f.metadata().get("widths", "")
+        return tuple(map(int, said.split(","))) if said else (f.get_slice("features").get_shape()[1],)
+
+
+def save(ws: Workspace, model_id: str, shas: Sequence[str], features: Floats, widths: Sequence[int]) -> None:
+    """Write raw features float32 [n, d] beside the model, and the width of each body's block."""
+    from safetensors.numpy import save_file
+
+    from keepset.files import atomic_path
+
+    meta = {"sha256": "\n".join(shas), "widths": ",".join(map(str, widths))}
+    with atomic_path(_path(ws, model_id)) as part:
+        save_file({"features": np.ascontiguousarray(features)}, part, meta)
+
+
+def units(features: Floats, widths: Sequence[int]) -> Floats:
+    """``features`` [n, d] with each body's block scaled to length one; the dot product of two rows is then the sum of the
+    bodies' cosines.
+    """
+    out = np.array(features, np.float32)
+    for block in np.split(out, np.cumsum(widths)[:-1], axis=1):
+        block /= np.linalg.norm(block, axis=1, keepdims=True) + 1e-9
+    return out
+
+
+def taken(features: Floats, widths: Sequence[int]) -> Floats:
+    """What the head takes, [n, d]: the features of one body as they are, those of several as ``units``."""
+    return units(features, widths) if len(widths) > 1 else features
 
 
 @dataclass(frozen=True)
@@ -46,6 +102,47 @@ class Body:
     id: str
     spec: Preprocess
 
+    @property
+    def width(self) -> int:
+        """Numbers per image."""
+        return width(self.network)
+
+
+def body_of(network: torch.nn.Module, spec: Preprocess) -> Body:
+    """The body of ``network``, a classifier as ``networks.build`` makes it."""
+    return Body(network.eval(), chain_of(network, spec.crop), body_id(network, spec), spec)
+
+
+def of_packaged(
+    ws: Workspace,
+    arch: str,
+    shas: Sequence[str],
+    progress: Progress = SILENT,
+    config: TrainConfig | None = None,
+) -> Floats:
+    """Raw features, float32 [n, d], of validated images by the packaged network ``arch`` (such as "lite0").
+
+    Needs no data set and no labels. They come from the cache that training uses, and go there: with the size of the
+    same ``config`` training computes none of them again. A row takes 5 kB: of a million images ask for some at a time.
+    Raises ``ModelError`` for an ``arch`` without packaged weights.
+    """
+    config = config or TrainConfig()
+    body = _packaged_body(arch, config.size, str(choose_device(config)))
+    chunks = Chunks(forward_at_once(choose_device(config), config.size), progress)
+    return compute(PixelCache(ws, body.spec), body, shas, chunks)
+
+
+@lru_cache(maxsize=4)
+def _packaged_body(arch: str, size: int, device: str) -> Body:
+    import torch
+
+    from keepset.train.weights import create_network
+
+    network: Any = create_network(arch, 2, "packaged").to(
+        torch.device(device), memory_format=torch.channels_last
+    )
+    return body_of(network, preprocess_of(arch, size))
+
 
 def compute(
     cache: PixelCache, body: Body, shas: Sequence[str], chunks: Chunks, kept: Kept | None = None
@@ -55,26 +152,32 @@ def compute(
     If nothing has been seen, what the front makes of the images on the way is put into ``kept``.
     """
     body.network.eval()
-    path = cache.ws.cache / "features" / f"{body.id}.safetensors"
-    known = dict(zip(*_read(path), strict=True)) if path.exists() else {}
-    missing = [s for s in dict.fromkeys(shas) if s not in known]
+    store = RowsFile(cache.ws.cache / "features" / body.id, body.width)
+    missing = parallel.shared(store.missing(shas))
     if missing:
-        mine = parallel.share(missing)
-        cache.fill(mine, chunks.progress)
-        chunks.progress.start("features of the pretrained body", len(mine))
+        cache.fill(parallel.share(missing), chunks.progress)
+        chunks.progress.start("features of the pretrained body", len(parallel.share(missing)))
         kept = kept if kept and len(missing) == len(kept.rows) else None
-        found: list[Floats] = []
-        while (at := sum(map(len, found))) < len(mine):
-            found.append(
-                chunks.fitting(lambda i=at: _forward(body, cache.read(mine[i : i + chunks.forward]), kept))  # type: ignore[misc]
-            )
-            chunks.progress.advance(len(found[-1]))
-        width = found[0].shape[1] if found else 0
-        rows = np.concatenate(found) if found else np.zeros((0, width), np.float32)
-        known |= dict(zip(missing, parallel.gathered(rows, len(missing)), strict=True))
-        if parallel.leads():
-            _write(path, list(known), np.stack(list(known.values())))
-    return np.stack([known[s] for s in shas])
+        step = AT_ONCE * parallel.world()
+        for part in (missing[i : i + step] for i in range(0, len(missing), step)):
+            rows = parallel.gathered(_computed(cache, body, parallel.share(part), chunks, kept), len(part))
+            if parallel.leads():
+                store.append(part, rows)
+        parallel.shared(None)  # until the leading process has written
+        store.missing(())
+    return store.read(shas)
+
+
+def _computed(
+    cache: PixelCache, body: Body, shas: Sequence[str], chunks: Chunks, kept: Kept | None
+) -> Floats:
+    found: list[Floats] = [np.zeros((0, body.width), np.float32)]
+    while (at := sum(map(len, found))) < len(shas):
+        found.append(
+            chunks.fitting(lambda i=at: _forward(body, cache.read(shas[i : i + chunks.forward]), kept))  # type: ignore[misc]
+        )
+        chunks.progress.advance(len(found[-1]))
+    return np.concatenate(found)
 
 
 def body_id(network: torch.nn.Module, spec: Preprocess) -> str:
@@ -130,20 +233,15 @@ def _pixels(body: Body, squares: npt.NDArray[np.uint8]) -> torch.Tensor:
     return to_input(torch.from_numpy(squares), body.spec, next(body.network.parameters()).device)
 
 
-def _read(path: Any) -> tuple[list[str], Floats]:
+def _path(ws: Workspace, model_id: str) -> Any:
+    return ws.models / model_id / "features.safetensors"
+
+
+def _opened(ws: Workspace, model_id: str) -> Any:
     from safetensors import safe_open
 
+    path = _path(ws, model_id)
     try:
-        with safe_open(path, "numpy") as f:
-            return f.metadata()["sha256"].split("\n"), f.get_tensor("features")
+        return safe_open(path, "numpy")
     except FileNotFoundError as e:
         raise ModelError(f"{path} is missing.", "Delete that model's folder and run `keepset train`.") from e
-
-
-def _write(path: Any, shas: Sequence[str], features: Floats) -> None:
-    from safetensors.numpy import save_file
-
-    from keepset.files import atomic_path
-
-    with atomic_path(path) as part:
-        save_file({"features": np.ascontiguousarray(features)}, part, {"sha256": "\n".join(shas)})

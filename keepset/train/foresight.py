@@ -13,7 +13,7 @@ def check_choice(config: TrainConfig) -> None:
 
     Costs nothing for the default; another name imports timm (two seconds). What the hub holds is not asked.
     """
-    from keepset.train.networks import known
+    from keepset.train.networks import known, parts
     from keepset.train.weights import file_digest, packaged
 
     if config.weights != "packaged":
@@ -21,7 +21,8 @@ def check_choice(config: TrainConfig) -> None:
         file_digest(config.weights)
         return
     try:
-        packaged(config.arch)
+        for name in parts(config.arch):
+            packaged(name)
     except ModelError:
         known(config.arch)  # a misspelt name is said to be one
         raise

