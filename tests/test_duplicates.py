@@ -6,6 +6,7 @@ import hashlib
 import io
 import itertools
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from PIL import Image, ImageOps
 
 from keepset.config import ValidateConfig
 from keepset.demo.draw import CLASSES, draw
-from keepset.duplicates import Pictures, group, near_pairs
+from keepset.duplicates import Pictures, Verdict, group, judge, look_alikes, look_at, near_pairs
 from keepset.validate.look import Job, PixelJob, look, pixel_digest
 
 Facts = dict[str, dict[str, Any]]
@@ -61,7 +62,7 @@ def encoded(image: Image.Image, form: str = "JPEG", **how: Any) -> bytes:
     return out.getvalue()
 
 
-def grouped(folder: Path, *files: bytes) -> tuple[list[str], Facts]:
+def grouped(folder: Path, *files: bytes, every_pair: bool = True) -> tuple[list[str], Facts]:
     """Really look at the files, then group them; returns their sha256 in order, and the groups."""
     rows = []
     for data in files:
@@ -82,7 +83,17 @@ def grouped(folder: Path, *files: bytes) -> tuple[list[str], Facts]:
     def digests(wanted: list[str]) -> dict[str, str]:
         return {s: str(pixel_digest(PixelJob(s, folder / s))) for s in wanted}
 
-    found = group(pictures, lambda s: folder / f"{s}.jpg", digests, ValidateConfig().near_bits)
+    looks = [look_at(folder / f"{s}.jpg") for s in shas]
+
+    def judging(pairs: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Verdict]:
+        return {(i, j): v for i, j in pairs if (v := judge(looks[i], looks[j]))}
+
+    plain, pairs = look_alikes(
+        shas, pictures.phash, lambda s: folder / f"{s}.jpg", ValidateConfig().near_bits
+    )
+    if every_pair:
+        pairs = list(itertools.combinations(range(len(shas)), 2))
+    found = group(pictures, plain, pairs, judging, digests)
     alone = {"dup_of": None, "dup_kind": None}
     return shas, {s: found.get(s, {"group_id": s, **alone}) for s in shas}
 

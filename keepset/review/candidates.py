@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from keepset.config import ReviewConfig
 from keepset.reasons import Action, CandidateReason
 from keepset.review.evidence import Evidence
-from keepset.review.findings import Finding, conflicts, corrections, duplicates, groups_of, label_issues
+from keepset.review.findings import (
+    Finding,
+    agreeing,
+    conflicts,
+    copies_of,
+    corrections,
+    duplicates,
+    label_issues,
+)  # fmt: skip
 from keepset.review.oddities import oddities, outliers
 from keepset.review.rest import the_rest
 from keepset.review.scores import label_scores
@@ -26,7 +34,7 @@ def find_candidates(
     nothing is capped, and every other active image follows, the least sure first.
     """
     found: dict[str, list[Finding]] = {}
-    for f in _all(evidence, config):
+    for f in agreeing(evidence, _all(evidence, config)):
         found.setdefault(f.sha256, []).append(f)
     for several in found.values():
         several.sort(key=lambda f: (-f.score, f.reason))
@@ -35,8 +43,10 @@ def find_candidates(
         ranked += [(f.sha256, [f]) for f in the_rest(evidence, found)]
     else:
         ranked = ranked[: config.max_candidates]
-    groups = groups_of(evidence)
-    return [_row(evidence, rank, sha, several, groups) for rank, (sha, several) in enumerate(ranked)]
+    copies = {r["sha256"]: rows for rows in copies_of(evidence).values() for r in rows}
+    return [
+        _row(evidence, rank, sha, several, copies.get(sha, ())) for rank, (sha, several) in enumerate(ranked)
+    ]
 
 
 def _all(evidence: Evidence, config: ReviewConfig) -> Iterable[Finding]:
@@ -55,11 +65,11 @@ def _score(several: list[Finding]) -> float:
 
 
 def _row(
-    evidence: Evidence, rank: int, sha: str, several: list[Finding], groups: dict[str, list[dict[str, Any]]]
+    evidence: Evidence, rank: int, sha: str, several: list[Finding], copies: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     row, said = evidence.dataset[sha], _suggested(several)
     words = "; ".join(f.words for f in several)
-    members = [m["sha256"] for m in groups.get(row["group_id"], []) if m["sha256"] != sha]
+    members = [m["sha256"] for m in copies if m["sha256"] != sha]
     return {
         "sha256": sha, "rank": rank, "score": _score(several),
         "reasons": [str(f.reason) for f in several], "explanation": words[:1].upper() + words[1:] + ".",
