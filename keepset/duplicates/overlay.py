@@ -51,7 +51,7 @@ class Overlay:
 
     ``shares``: the part of each picture's area that the overlap is. ``busy``: cells with a pattern. ``agreeing``: part
     of them that agree. ``kept``: part of the overlap that is left when edges that disagree (a caption, a border) are cut
-    off, and ``inside``: part of its cells that agree. ``likeness``: median correlation of busy cells, -1 to 1.
+    off, ``inside``: part of its cells that agree, and ``patterns``: of its busy cells. ``likeness``: median correlation of busy cells, -1 to 1.
     ``hue``: correlation of the colours where cells agree, 1 where one of the two has none. ``tint``: median difference of
     the cells' colours there, and ``difference``: mean difference of all pixels, 0 to 255. ``edgier``: by how much more the disagreeing cells of ``a`` than those of ``b``
     have edges, as writing has, -1 to 1. ``seams``: for each picture, whether the overlap ends in it with a seam.
@@ -64,6 +64,7 @@ class Overlay:
     agreeing: float
     kept: float
     inside: float
+    patterns: float
     likeness: float
     hue: float
     tint: float
@@ -85,7 +86,7 @@ def overlay(a: Bytes, b: Bytes, fit: Fit) -> Overlay | None:
     alike, busy, pattern = _agreement(*luma)
     colours = _cells(over)[alike].mean(1), _cells(under)[alike].mean(1)
     top, bottom, left, right = _trimmed(alike)
-    inner = alike[top:bottom, left:right]
+    inner, left_busy = alike[top:bottom, left:right], busy[top:bottom, left:right]
     box_b = tuple((v - t) / s for v, t, s in zip(box_a, fit.shift * 2, fit.scale * 2, strict=True))
     return Overlay(
         fit,
@@ -94,6 +95,7 @@ def overlay(a: Bytes, b: Bytes, fit: Fit) -> Overlay | None:
         agreeing=float(alike[busy].mean()) if busy.any() else float(alike.mean()),
         kept=inner.size / alike.size,
         inside=float(inner.mean()),
+        patterns=float(inner[left_busy].mean()) if left_busy.any() else 1.0,
         likeness=float(np.median(pattern[busy & alike])) if (busy & alike).any() else 0.0,
         hue=_hue(*colours),
         tint=float(np.median(np.abs(colours[0] - colours[1]).max(1))) if alike.any() else 0.0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -15,6 +16,15 @@ _INSIDE = 0.8
 """Part of the cells that agree in a copy, once a caption at the edge is cut off."""
 _LIKENESS = 0.9
 """Correlation of the cells that agree: two frames of a burst differ in the finest detail even where nothing moved."""
+_SAME = 0.6
+"""Part of the busy cells alone."""
+_SAME_THOUGH_TINTED = 0.85
+_TINTED = 20.0
+"""Difference of the colours from which two things may just have one shape."""
+_HOLDING = ((20, 0.5), (8, 0.8))
+"""Keypoints of a copy that agree on scale and shift, and their part of the matched ones, at least."""
+_SQUEEZED, _PLENTY = 1.04, 50
+"""Change of aspect beyond which so many keypoints have to agree."""
 _COMMON = 0.58
 """Part of one of two copies that both show: more than one half of a collage."""
 _CROP = 0.22
@@ -24,8 +34,10 @@ _EQUAL = 4.0
 """Mean difference of the colours, 0 to 255, under which two pictures without patterns are the same."""
 _HUE = 0.3
 """Correlation of the colours under which a thing has another colour, not the picture."""
-_SCENE, _SCENE_ANYHOW = 0.25, 0.4
-_SCENE_KEYPOINTS, _SCENE_SHARE = 12, 0.3
+_SCENE = 0.4
+"""Part of the busy cells that agree in two frames of one scene."""
+_MOVED = ((0.25, 15, 0.3), (0.12, 30, 0.25))
+"""Fewer cells have to where keypoints agree: part of the cells, keypoints, and part of the matched ones, at least."""
 _PART = 0.95
 """Part from which a picture counts as whole."""
 _CLEAN = 0.975
@@ -115,12 +127,37 @@ def judge(a: Look, b: Look) -> Verdict | None:
 def _kinship(o: Overlay) -> Kinship | None:
     if o.busy < _PATTERNS:
         return Kinship.COPY if o.difference < _EQUAL and min(o.shares) > _PART else None
-    common = o.kept * max(o.shares)
-    copied = o.inside >= _INSIDE and o.likeness >= _LIKENESS and common >= _COMMON and min(o.shares) >= _CROP
-    if copied and o.hue >= _HUE:
+    if o.hue < _HUE:
+        return None
+    if _copied(o):
         return Kinship.COPY
-    fits = o.fit.inliers >= _SCENE_KEYPOINTS and o.fit.inliers >= _SCENE_SHARE * o.fit.matched
-    return Kinship.SCENE if o.agreeing >= (_SCENE if fits else _SCENE_ANYHOW) else None
+    return Kinship.SCENE if _one_scene(o) else None
+
+
+def _copied(o: Overlay) -> bool:
+    common = o.kept * max(o.shares) >= _COMMON and min(o.shares) >= _CROP
+    least = _SAME_THOUGH_TINTED if o.tint > _TINTED else _SAME
+    if not common or o.inside < _INSIDE or o.patterns < least or o.likeness < _LIKENESS:
+        return False
+    if not o.fit.matched:  # whole picture on whole picture
+        return True
+    return _holds(o, _HOLDING) and (_squeeze(o) < _SQUEEZED or o.fit.inliers >= _PLENTY)
+
+
+def _one_scene(o: Overlay) -> bool:
+    if _squeeze(o) > _SQUEEZED or (o.tint > _TINTED and not _holds(o, _HOLDING[:1])):
+        return False
+    if not o.fit.matched:
+        return o.agreeing >= _SCENE
+    return _holds(o, [(n, part) for agreeing, n, part in _MOVED if o.agreeing >= agreeing])
+
+
+def _holds(o: Overlay, least: Iterable[tuple[int, float]]) -> bool:
+    return any(o.fit.inliers >= max(n, part * o.fit.matched) for n, part in least)
+
+
+def _squeeze(o: Overlay) -> float:
+    return max(o.fit.scale) / min(o.fit.scale)
 
 
 def _framed(o: Overlay, k: int) -> bool:
