@@ -29,7 +29,8 @@ _COMMON = 0.58
 """Part of one of two copies that both show: more than one half of a collage."""
 _CROP = 0.22
 """Part of the larger picture that a crop shows, at least."""
-_PATTERNS = 6
+_ALMOST_ONE = 0.98
+_PATTERNS, _MANY = 6, 20
 _EQUAL = 4.0
 """Mean difference of the colours, 0 to 255, under which two pictures without patterns are the same."""
 _HUE = 0.3
@@ -141,6 +142,8 @@ def _copied(o: Overlay) -> bool:
         return False
     if not o.fit.matched:  # whole picture on whole picture
         return True
+    if o.busy >= _MANY and o.patterns >= _PART and o.likeness >= _ALMOST_ONE and o.tint < _EQUAL:
+        return True  # no two pictures are that alike by chance, however few keypoints a smooth one has
     return _holds(o, _HOLDING) and (_squeeze(o) < _SQUEEZED or o.fit.inliers >= _PLENTY)
 
 
