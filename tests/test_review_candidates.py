@@ -147,7 +147,7 @@ def test_copies_with_different_labels_are_a_conflict(case: Case) -> None:
     assert "label_conflict" in found[shas[0]]["reasons"]
     assert {"label_conflict", "exact_duplicate"} <= set(found[shas[1]]["reasons"])
     assert found[shas[1]]["suggestion"] == "delete"
-    assert "but a copy of it" in found[shas[0]]["explanation"]
+    assert "but its copy boat/" in found[shas[0]]["explanation"]
 
 
 def test_a_picture_unlike_its_class_is_suggested_for_deletion(case: Case) -> None:

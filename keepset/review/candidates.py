@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from keepset.config import ReviewConfig
 from keepset.reasons import Action, CandidateReason
 from keepset.review.evidence import Evidence
-from keepset.review.findings import Finding, conflicts, corrections, duplicates, groups_of, placeholders
+from keepset.review.findings import (
+    Finding,
+    agreeing,
+    conflicts,
+    copies_of,
+    corrections,
+    duplicates,
+    placeholders,
+)
 from keepset.review.oddities import oddities
 from keepset.review.rest import the_rest
 from keepset.review.suspected import suspected
@@ -39,7 +47,7 @@ def find_candidates(evidence: Evidence, config: ReviewConfig, *, everything: boo
     """
     scored = suspicion(evidence)
     found: dict[str, list[Finding]] = {}
-    for f in _all(evidence, scored, config.min_score):
+    for f in agreeing(evidence, _all(evidence, scored, config.min_score)):
         found.setdefault(f.sha256, []).append(f)
     for several in found.values():
         several.sort(key=lambda f: -f.score)
@@ -52,8 +60,11 @@ def find_candidates(evidence: Evidence, config: ReviewConfig, *, everything: boo
     else:
         left = max(0, len(proposed) - config.max_candidates)
         proposed = proposed[: config.max_candidates]
-    groups = groups_of(evidence)
-    rows = [_row(evidence, rank, sha, several, groups) for rank, (sha, several) in enumerate(proposed)]
+    copies = {r["sha256"]: rows for rows in copies_of(evidence).values() for r in rows}
+    rows = [
+        _row(evidence, rank, sha, several, copies.get(sha, ()))
+        for rank, (sha, several) in enumerate(proposed)
+    ]
     return Candidates(rows, left)
 
 
@@ -74,11 +85,11 @@ def _score(several: list[Finding]) -> float:
 
 
 def _row(
-    evidence: Evidence, rank: int, sha: str, several: list[Finding], groups: dict[str, list[dict[str, Any]]]
+    evidence: Evidence, rank: int, sha: str, several: list[Finding], copies: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     row, said = evidence.dataset[sha], _suggested(several)
     words = "; ".join(f.words for f in several)
-    members = [m["sha256"] for m in groups.get(row["group_id"], []) if m["sha256"] != sha]
+    members = [m["sha256"] for m in copies if m["sha256"] != sha]
     return {
         "sha256": sha, "rank": rank, "score": _score(several),
         "reasons": [str(f.reason) for f in several], "explanation": words[:1].upper() + words[1:] + ".",
