@@ -219,3 +219,11 @@ def test_files_in_the_only_folder_that_holds_them(tmp_path: Path) -> None:
         rows_of(tmp_path / "t.csv", "name,label\n1.jpg,a\n")
     assert "as in train/1.jpg" in e.value.remedy
     assert rows_of(tmp_path / "t.csv", "name,label\ntrain/1.jpg,a\n")[0][0].found.url == there[0]
+
+
+def test_pictures_inside_a_table_are_one_sentence(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"image": [{"bytes": b"\xff\xd8\xff", "path": None}], "label": [0]})
+    frame.to_parquet(tmp_path / "train.parquet")
+    with pytest.raises(SourceError, match="'image' of .* holds the pictures themselves") as e:
+        list(read_labelled(str(tmp_path / "train.parquet"), print))
+    assert "one folder per class" in e.value.remedy

@@ -21,6 +21,7 @@ from keepset.text import label_of
 
 __all__ = ["Labelled", "read_labelled"]
 
+_LOOKED_FOR = 50  # names that a folder is chosen by
 _Side = Callable[[Row], Split | None]
 
 
@@ -61,6 +62,13 @@ def _check_columns(table: Table, root: Path) -> None:
             f"The table {shown(table.path)} has no column '{missing}'; its first line is: {first or 'a single cell'}.",
             "The first line must name the columns: name (of the file) or url, and label; as in fast.ai's cleaned.csv.",
         )
+    if name is not None and any(
+        isinstance(r.cells[name], dict | bytes) for r in table.sample() if name < len(r.cells)
+    ):
+        raise SourceError(
+            f"The column '{table.columns[name]}' of {shown(table.path)} holds the pictures themselves, not their files.",
+            "Save the pictures as files, in one folder per class, and import that folder.",
+        )
     table.announce("name", "file name")
     if url is not None and any(is_web_address(text_at(r, url)) for r in table.sample()):
         table.announce("url", "address")
@@ -69,7 +77,8 @@ def _check_columns(table: Table, root: Path) -> None:
 
 def _base(table: Table, root: Path) -> Path:
     """The folder that names begin at: the table's own, or the only one below it that holds them (``train.csv``, ``train/``)."""
-    names = [n for r in table.sample() if (n := table.text(r, "name")) and not is_web_address(n)]
+    named = (table.text(r, "name") for r in table.sample()[:_LOOKED_FOR])
+    names = [n for n in named if n and not is_web_address(n)]
     if not names or _held(root, names):
         return root
     below = [p for p in _folders(root) if 2 * _held(p, names) > len(names)]
