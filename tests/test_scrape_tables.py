@@ -224,6 +224,6 @@ def test_files_in_the_only_folder_that_holds_them(tmp_path: Path) -> None:
 def test_pictures_inside_a_table_are_one_sentence(tmp_path: Path) -> None:
     frame = pd.DataFrame({"image": [{"bytes": b"\xff\xd8\xff", "path": None}], "label": [0]})
     frame.to_parquet(tmp_path / "train.parquet")
-    with pytest.raises(SourceError, match="'image' of .* holds the pictures themselves") as e:
+    with pytest.raises(SourceError, match=r"'image' of .* holds the pictures themselves") as e:
         list(read_labelled(str(tmp_path / "train.parquet"), print))
     assert "one folder per class" in e.value.remedy
