@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from keepset.config import RunConfig
-from keepset.errors import ModelError
+from keepset.errors import ModelError, PictureUnreadable
 from keepset.export.onnx import export_model, load_network
 from keepset.models import load_record
 from keepset.predict import Predictor, load, predict_files
@@ -85,6 +85,18 @@ def test_what_is_no_picture_at_all_is_a_type_error(
 ) -> None:
     with pytest.raises(TypeError, match="uint8 array"):
         served[1].predict(given)
+
+
+def test_a_path_that_is_not_there_is_told_and_the_module_shows_what_it_has(
+    served: tuple[Workspace, Predictor, list[str]], tmp_path: Path
+) -> None:
+    import keepset
+
+    with pytest.raises(PictureUnreadable, match=r"nope\.jpg cannot be read: no such file") as e:
+        served[1].predict(tmp_path / "nope.jpg")
+    assert isinstance(e.value, OSError)
+    assert "load" in dir(keepset)
+    assert "annotations" not in dir(keepset)
 
 
 def test_a_folder_gives_a_row_for_every_file(

@@ -19,10 +19,12 @@ from keepset.cli.options import (
     engine_or_default,
     open_workspace,
 )
+from keepset.programs import spell
 from keepset.stages import Stage
 
 if TYPE_CHECKING:
     from keepset.engine import Engine
+    from keepset.workspace import Workspace
 
 __all__ = ["register"]
 
@@ -87,9 +89,7 @@ def init(
     if as_json:
         output.document({"ok": True, "config": str(path), "classes": [n for n, _ in lists]})
     else:
-        print(
-            f"Wrote {path}. Put your URL lists beside it, then: keepset run {shlex.quote(str(path))} --workspace DIR"
-        )
+        print(f"Wrote {path}. Put your URL lists beside it, then: {_run_command(path)}")
 
 
 def _list_files(names: list[str]) -> list[tuple[str, str]]:
@@ -138,7 +138,14 @@ def import_(
     output.table("", ["class", "files", "given split"], rows)
     for note in found.notes:
         print(f"  {note}")
-    print(f"Wrote {path}. Next: keepset run {shlex.quote(str(path))} --workspace DIR")
+    print(f"Wrote {path}. Next: {_run_command(path)}")
+
+
+def _run_command(config: Path) -> str:
+    """With a workspace folder named like the config; another one where that folder holds something else."""
+    place = Path(config.stem)
+    free = not place.exists() or (place / "keepset.json").exists()
+    return spell("keepset", "run", config, "-w", place if free else f"{place}-workspace")
 
 
 def run(
@@ -148,10 +155,10 @@ def run(
     address: AddressOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """The whole way: collect, download, validate, split, train, report, and a cleaning batch to approve.
+    """Run the full pipeline: collect, download, validate, split, train, report, and open a cleaning batch to approve.
 
-    Everything lands in the workspace. A second run does only what is new and says so; a killed run goes on
-    where it died. Through Prefect instead (schedules, UI, retraining by itself): `keepset up`.
+    Everything lands in the workspace. A second run applies what you approved and does only what is new; a killed run
+    goes on where it died. Through Prefect instead (schedules, UI, retraining by itself): `keepset up`.
     """
     from keepset.pipeline import run as run_all
 
@@ -160,20 +167,20 @@ def run(
     with output.progress(as_json=as_json) as progress:
         done = output.results(run_all(ws, cfg, engine=where, progress=progress), as_json=as_json)
     if not as_json:
-        output.what_next(ws.root, done)
+        output.what_next(ws, done)
 
 
 def _stage(
     name: str, config: Path | None, workspace: Path | None, as_json: bool, **options: Any
-) -> tuple[Path, list[Any]]:
-    """Run it and tell of it; returns the workspace's folder and the results."""
+) -> tuple[Workspace, list[Any]]:
+    """Run it and print its result; returns the workspace and the results."""
     from importlib import import_module
 
     ws, cfg = open_workspace(workspace, config)
     function: Callable[..., Any] = getattr(import_module(f"keepset.{name}"), name)
     with output.progress(as_json=as_json) as progress:
         done = output.results([function(ws, cfg, progress=progress, **options)], as_json=as_json)
-    return ws.root, done
+    return ws, done
 
 
 def _sharded(
@@ -249,7 +256,9 @@ def train(
         train_model(ws, cfg)  # helps the leading process, which does and tells the rest
         return
     with output.progress(as_json=as_json) as progress:
+        progress.start("loading torch", None)
         trained = train_model(ws, cfg, progress=progress)
+        progress.start("exporting the model", None)
         export_model(ws, trained.outputs["model_id"])
         promoted = compare_and_promote(ws, cfg, trained.outputs["model_id"])
         output.results([trained, promoted], as_json=as_json)

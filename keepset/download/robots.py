@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from keepset.download.address import heard
 from keepset.download.answers import Answer, Trouble, check_status
 from keepset.download.target import Target
 from keepset.reasons import DownloadReason as Reason
@@ -97,6 +98,7 @@ class Robots:
         origin = target.origin
         if origin not in self.known:
             self.known[origin] = asyncio.ensure_future(self._ask(origin))
+            self.known[origin].add_done_callback(heard)
             if len(self.known) > _MOST_KNOWN:
                 self.known.popitem(last=False)
         asked = self.known[origin]
