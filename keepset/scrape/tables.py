@@ -177,7 +177,7 @@ def _check(table: Table, role: str, understood: Callable[[str], bool], wanted: s
     column = table.find(role)
     name = table.columns[column] if column is not None else role
     raise SourceError(
-        f"The table {shown(table.path)} has in its column '{name}' what is not understood: "
+        f"The column '{name}' of the table {shown(table.path)} holds values that are not understood: "
         f"{', '.join(repr(v) for v in wrong[:5])}.",
         f"Write {wanted}; or rename the column if it does not give the split.",
     )
