@@ -56,6 +56,7 @@ def test_sides_as_tools_write_them(tmp_path: Path, column: str, values: tuple[st
 def test_a_column_that_is_not_the_split_after_all_is_mentioned(tmp_path: Path) -> None:
     _, notes = rows_of(tmp_path / "t.csv", "name,label,subset\n1.jpg,a,web\n")
     assert notes == ["t.csv: the column 'subset' is not used as the split."]
+    assert not rows_of(tmp_path / "t.csv", "name,label,split,is_valid\n1.jpg,a,valid,1\n2.jpg,a,train,0\n")[1]
     _, notes = rows_of(tmp_path / "t.csv", "name,label,split,is_valid\n1.jpg,a,test,0\n")
     assert notes == ["t.csv: the split is taken from the column 'split' only."]
 

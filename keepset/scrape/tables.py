@@ -134,9 +134,10 @@ def _sides(table: Table) -> _Side:
     """How a row gives its side. Raises ``SourceError`` for words that are not understood, and names them."""
     given = [r for r in ("is_test", "is_valid", "is_train") if table.find(r) is not None]
     if table.find("split") is not None:
-        if given:
+        says = _by_word(table, "split")
+        if any(_by_truth(table, r, given) not in (None, says(r)) for r in table.sample()):
             table.notes.append(f"{shown(table.path.name)}: the split is taken from the column 'split' only.")
-        return _by_word(table, "split")
+        return says
     if (column := table.find("maybe_split")) is not None:
         values = _values(table, "maybe_split")
         used = bool(values) and all(side_of(v) for v in values)
