@@ -54,6 +54,7 @@ class UrlReason(StrEnum):
     OTHER_CLASS = "url_in_another_class"
     LICENSE = "license_not_allowed"
     OVER_CAP = "over_class_cap"
+    OUTSIDE = "outside_its_folder"  # a table may name files below its own folder only
     NO_LABEL = "no_label"
     UNREADABLE = "unreadable"  # a row of a table, an entry of a folder or an item of an API
 
@@ -155,6 +156,7 @@ REMEDIES: dict[str, dict[str, str]] = {
         UrlReason.OTHER_CLASS: "Remove the URL from the class where it does not belong.",
         UrlReason.LICENSE: "Add the licence to [scrape] licenses if you want these pictures.",
         UrlReason.OVER_CAP: "Raise [scrape] max_per_class if you want more.",
+        UrlReason.OUTSIDE: "A table may name files below its own folder only. Move the files there, or the table above them.",
         UrlReason.NO_LABEL: "Write the class into the row, then run again.",
         UrlReason.UNREADABLE: "Correct the row or file that `keepset failures --each` shows, then run again.",
     },
