@@ -152,6 +152,7 @@ def test_a_folder_is_copied_in_and_its_links_but_nothing_outside_of_it(tmp_path:
     cache.mkdir(parents=True)
     (folder / "one.jpg").write_bytes(PICTURE)
     (folder / "notes.txt").write_text("no picture")
+    (folder / "empty.jpg").touch()
     (cache / "8a3f").write_bytes(PICTURE + b"!")  # as Hugging Face's cache, DVC and git-annex keep files
     (folder / "link.jpg").symlink_to(cache / "8a3f")
     (tmp_path / "secret.jpg").write_bytes(PICTURE + b"?")
@@ -163,7 +164,8 @@ def test_a_folder_is_copied_in_and_its_links_but_nothing_outside_of_it(tmp_path:
     urls = scrape(ws, config)
     assert urls.summary["scheme_not_allowed"] == 1  # a list never reads a local file
     download(ws, config)
-    assert local_rows(ws) == {"one.jpg": "ok", "notes.txt": "not_an_image", "link.jpg": "ok"}
+    reasons = {"one.jpg": "ok", "notes.txt": "not_an_image", "link.jpg": "ok", "empty.jpg": "empty_body"}
+    assert local_rows(ws) == reasons
     elsewhere = parse_config(
         {"classes": {"a": {"folders": ["cache"]}, "b": {"lists": ["b.txt"]}}}, base=tmp_path
     )

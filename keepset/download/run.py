@@ -132,6 +132,8 @@ class Run:
     def _again(self, host: str, item: _Item, trouble: Trouble) -> bool:
         """Put the item back into the queue if asking again may help, with full jitter or as long as the host says."""
         cfg, facts = self.config.download, item.facts
+        if item.row["source"] in LOCAL:
+            return False  # a file is the same a second later
         if not trouble.transient or facts.attempts > cfg.retries or facts.seconds >= cfg.deadline_s:
             return False
         if trouble.wait_s is not None and trouble.wait_s > _LONGEST_WAIT_S:

@@ -16,8 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from keepset.files import move_in
-from keepset.storage.copies import copy_of, local, staged
+from keepset.storage.copies import copy_of, local, staged, uploading
 from keepset.storage.paths import StoredPath
 
 if TYPE_CHECKING:
@@ -76,12 +75,17 @@ def delivered(work: Iterable[T], cargo: Callable[[T], tuple[Path, Path] | None])
             sent = None
             if load is not None and isinstance(load[1], StoredPath):
                 pool = pool or stack.enter_context(ThreadPoolExecutor(AT_ONCE, "deliver"))
-                sent = pool.submit(move_in, *load)
+                sent = pool.submit(_send, load[0], load[1])
             going.append((item, sent))
             while going and (len(going) > 2 * AT_ONCE or _arrived(going[0][1])):
                 yield _settled(*going.popleft())
         while going:
             yield _settled(*going.popleft())
+
+
+def _send(part: Path, path: StoredPath) -> None:
+    with uploading(path) as fresh:
+        part.replace(fresh)
 
 
 def _arrived(sent: Future[None] | None) -> bool:
