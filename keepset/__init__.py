@@ -21,6 +21,11 @@ __all__ = ["__version__", "load"]
 __version__ = "0.1.0"
 
 
+def __dir__() -> list[str]:
+    """What people use: without it, completion offers everything but ``load``."""
+    return [*__all__, "__doc__", "__file__", "__name__", "__path__", "__spec__"]
+
+
 def __getattr__(name: str) -> Any:
     """``load`` on first use, so that ``import keepset`` stays instant."""
     if name == "load":

@@ -41,8 +41,8 @@ class Check:
 def diagnose(workspace: Path) -> Iterator[Check]:
     """Run all checks, each one guarded: a check that breaks is a failed check, not a crash."""
     checks: list[Callable[[Path], Check]] = [
-        _python, _cores, _torch, _device, _weights, _onnx, _prefect, _network, _server, _workspace, _logs, _models, _disk,
-        _extras,
+        _settings, _python, _cores, _torch, _device, _weights, _onnx, _prefect, _network, _server, _workspace, _logs, _models,
+        _disk, _extras,
     ]  # fmt: skip
     for check in checks:
         try:
@@ -54,6 +54,32 @@ def diagnose(workspace: Path) -> Iterator[Check]:
 
 
 _REINSTALL = "Install again: pip install -c constraints.txt -e ."
+
+
+def _settings(_: Path) -> Check:
+    """A misspelt variable has no effect, and nothing else would tell."""
+    from difflib import get_close_matches
+
+    from keepset.settings import Settings, settings
+
+    settings()
+    known = [f"KEEPSET_{name.upper()}" for name in Settings.model_fields]
+    strange = sorted(n for n in os.environ if n.startswith("KEEPSET_") and n not in {*known, *_INTERNAL})
+    if not strange:
+        mine = [n for n in known if n in os.environ]
+        return Check("settings", Verdict.OK, ", ".join(mine) or "all defaults")
+    near = [m for n in strange for m in get_close_matches(n, known, 1)]
+    meant = f"Did you mean {', '.join(near)}? " if near else ""
+    return Check(
+        "settings",
+        Verdict.NOTE,
+        f"without effect: {', '.join(strange)}",
+        f"{meant}All settings: docs/config.md",
+    )
+
+
+_INTERNAL = ("KEEPSET_STACK", "KEEPSET_PHOTOS")
+"""The mark of a stack's processes, and the tests' folder of photos."""
 
 
 def _python(_: Path) -> Check:
@@ -132,9 +158,12 @@ def _server(workspace: Path) -> Check:
     import httpx
 
     from keepset.files import read_json
+    from keepset.orchestrator import is_running
+    from keepset.status import stack_troubles
+    from keepset.workspace import Workspace
 
     stack = scratch(workspace) / "stack.json"
-    if not stack.exists():
+    if not stack.exists() or not is_running(workspace):
         return Check(
             "stack", Verdict.NOTE, "not running here", "`keepset up` starts Prefect, runner and gallery."
         )
@@ -144,6 +173,10 @@ def _server(workspace: Path) -> Check:
     except httpx.HTTPError as e:
         return Check(
             "stack", Verdict.NOTE, f"{url} does not answer ({type(e).__name__})", "Start it: `keepset up`."
+        )
+    if troubles := stack_troubles(Workspace.open(workspace)):
+        return Check(
+            "stack", Verdict.FAIL, " ".join(troubles), "Read that log; `keepset down` and `up` restart all."
         )
     verdict = Verdict.OK if answer.is_success else Verdict.FAIL
     return Check("stack", verdict, f"Prefect server at {url} answers {answer.status_code}")

@@ -54,6 +54,8 @@ class UrlReason(StrEnum):
     OTHER_CLASS = "url_in_another_class"
     LICENSE = "license_not_allowed"
     OVER_CAP = "over_class_cap"
+    NO_LABEL = "no_label"
+    UNREADABLE = "unreadable"  # a row of a table, an entry of a folder or an item of an API
 
 
 class DownloadReason(StrEnum):
@@ -122,7 +124,8 @@ class CandidateReason(StrEnum):
     LABEL_CONFLICT = "label_conflict"  # the same picture was found under two classes
     EXACT_DUPLICATE = "exact_duplicate"
     NEAR_DUPLICATE = "near_duplicate"
-    OUTLIER = "outlier"
+    OUTLIER = "outlier"  # unlike the other pictures of its class
+    GRAPHIC = "graphic"  # a drawing, a layout, text: not a photo as the others are
     DARK = "dark"
     BRIGHT = "bright"
     BLURRY = "blurry"
@@ -153,6 +156,8 @@ REMEDIES: dict[str, dict[str, str]] = {
         UrlReason.OTHER_CLASS: "Remove the URL from the class where it does not belong.",
         UrlReason.LICENSE: "Add the licence to [scrape] licenses if you want these pictures.",
         UrlReason.OVER_CAP: "Raise [scrape] max_per_class if you want more.",
+        UrlReason.NO_LABEL: "Write the class into the row, then run again.",
+        UrlReason.UNREADABLE: "Correct the row or file that `keepset failures --each` shows, then run again.",
     },
     "downloads": {
         DownloadReason.BLOCKED_SCHEME: "The URL redirects to something other than http or https. Remove it from the list.",

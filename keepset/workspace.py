@@ -41,6 +41,7 @@ from keepset.errors import (
     WorkspaceNotWritable,
 )
 from keepset.files import append_line, read_json, read_rows, readable, refusals, write_json
+from keepset.programs import spell
 from keepset.schemas import SCHEMA_VERSION, check_version
 from keepset.storage import StoredPath, locate, scratch
 
@@ -139,7 +140,8 @@ class Workspace:
             ) from e
         except DamagedFile as e:
             raise ConfigError(
-                e.message, f"Give the run config again: keepset run CONFIG.toml --workspace {self.root}"
+                e.message,
+                f"Give the run config again: {spell('keepset', 'run', 'CONFIG.toml', '-w', self.root)}",
             ) from e
 
     # -- paths -------------------------------------------------------------------------------------
@@ -293,6 +295,17 @@ class Workspace:
 
             with lease(self.root, name, wait=wait, note=note):
                 yield
+
+    def is_locked(self, name: str) -> bool:
+        """Whether a process on this machine holds the lock ``name`` now."""
+        try:
+            with (self.scratch / "locks" / f"{name}.lock").open() as f:
+                fcntl.flock(f, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False  # nobody has ever held it, or it cannot be read
+        return False
 
     def check_writable(self) -> None:
         """Raise ``WorkspaceNotWritable`` now rather than in the middle of a run."""

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from keepset.config import RunConfig
-from keepset.errors import ModelError
+from keepset.errors import ModelError, PictureUnreadable
 from keepset.export.onnx import export_model, load_network
 from keepset.models import load_record
 from keepset.predict import Predictor, load, predict_files
@@ -87,6 +87,18 @@ def test_what_is_no_picture_at_all_is_a_type_error(
         served[1].predict(given)
 
 
+def test_a_path_that_is_not_there_is_told_and_the_module_shows_what_it_has(
+    served: tuple[Workspace, Predictor, list[str]], tmp_path: Path
+) -> None:
+    import keepset
+
+    with pytest.raises(PictureUnreadable, match=r"nope\.jpg cannot be read: no such file") as e:
+        served[1].predict(tmp_path / "nope.jpg")
+    assert isinstance(e.value, OSError)
+    assert "load" in dir(keepset)
+    assert "annotations" not in dir(keepset)
+
+
 def test_a_folder_gives_a_row_for_every_file(
     served: tuple[Workspace, Predictor, list[str]], tmp_path: Path
 ) -> None:
@@ -119,7 +131,8 @@ def test_names_that_are_no_utf_8_are_predicted_and_written_in_every_format(
         pq.read_table(io.BytesIO(out.read_bytes()))["input"].to_pylist()[0].endswith("b\\xe4r/caf\\xe9.jpg")
     )
     assert run(capsys, "predict", folder, "--model", predictor.path, "--json")[0] == 0
-    assert "caf\\xe9" in run(capsys, "predict", folder, "--model", predictor.path)[1]
+    shown = run(capsys, "predict", folder, "--model", predictor.path)[1]
+    assert "caf\\xe9" in "".join(shown.split())  # a long path goes over two lines
 
 
 def test_too_many_pixels_are_refused_before_decoding(served: tuple[Workspace, Predictor, list[str]]) -> None:

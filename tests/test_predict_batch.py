@@ -184,7 +184,7 @@ def test_what_cannot_be_is_said_before_anything_is_done(model_case: Served, tmp_
     ws = model_case.ws
     (tmp_path / "mine.parquet").write_bytes(b"somebody's")
     (tmp_path / "empty").mkdir()
-    (tmp_path / "odd.csv").write_text("picture\na.jpg\n")
+    (tmp_path / "odd.csv").write_text("number\n1\n")
     pictures(model_case, tmp_path / "in", 1)
     wrong: list[tuple[Job, type[Exception], str]] = [
         (Job(str(tmp_path / "none")), ConfigError, "There is no"),

@@ -8,8 +8,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_to_bytes, urlsplit
 
+from keepset.localfiles import path_of
 from keepset.reasons import DownloadReason as Reason
 from keepset.scrape.local import LOCAL
 
@@ -33,7 +33,7 @@ def copy_in(row: Row, allowed: Sequence[Path], part: Path, config: DownloadConfi
     )
     from keepset.download.body import Body
 
-    begin, source = time.monotonic(), _path(row["url"])
+    begin, source = time.monotonic(), path_of(row["url"])
     facts.attempts, facts.headers = facts.attempts + 1, {"etag": stamp(row["url"]) or ""}
     if not _is_in(source, allowed):
         raise Trouble(Reason.OUTSIDE, "only files of the class's own folders and tables are read")
@@ -75,7 +75,7 @@ def _opened(source: Path) -> Any:
 def stamp(url: str) -> str | None:
     """What changes with a file's content: when it was written (ns) and its size. None if it is gone."""
     try:
-        found = _path(url).stat()
+        found = path_of(url).stat()
     except OSError:
         return None
     return f'"{found.st_mtime_ns:x}-{found.st_size:x}"'
@@ -84,8 +84,3 @@ def stamp(url: str) -> str | None:
 def changed(row: Row, known: Row) -> bool:
     """Whether a row of a local file is another file by now than when ``known`` was written; a file that is gone is not."""
     return row["source"] in LOCAL and (now := stamp(row["url"])) is not None and now != known["etag"]
-
-
-def _path(url: str) -> Path:
-    """File names are bytes: those that are no UTF-8 come back as they were."""
-    return Path(os.fsdecode(unquote_to_bytes(urlsplit(url).path)))

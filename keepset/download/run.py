@@ -20,6 +20,7 @@ from keepset.download.turns import Turns
 from keepset.errors import KeepsetError
 from keepset.files import move_in
 from keepset.journal import Journal
+from keepset.localfiles import path_of
 from keepset.reasons import DownloadReason, ItemStatus
 from keepset.scrape.local import LOCAL
 from keepset.stages import Progress
@@ -130,7 +131,9 @@ class Run:
         if row["source"] == "inbox":
             return [self.ws.root / "inbox"]
         mine = [c for c in self.config.classes if c.name == row["label"]]
-        return [Path(f) for c in mine for f in c.folders] + [Path(t).parent for c in mine for t in c.tables]
+        return [path_of(f) for c in mine for f in c.folders] + [
+            path_of(t).parent for c in mine for t in c.tables
+        ]
 
     def _have(self, row: Row) -> bool:
         return row["status"] == ItemStatus.OK and self.held.size(row["sha256"]) is not None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from keepset.files import readable
+from keepset.localfiles import walk
 from keepset.predict.intake import DEFAULT_LIMITS, Limits, Refused, missing, read_file
 from keepset.predict.model import Prediction, Predictor, load
 from keepset.predict.remote import is_url, read_now
@@ -75,8 +76,7 @@ def _expand(given: str) -> list[str]:
     path = Path(given)
     if given == "-" or is_url(given) or not path.is_dir():
         return [given]
-    inside = (p for p in path.rglob("*") if p.is_file())
-    return sorted(str(p) for p in inside if not any(s.startswith(".") for s in p.relative_to(path).parts))
+    return [str(e.path) for e in walk(path) if e.problem is None]
 
 
 def _prepare(predictor: Predictor, name: str, limits: Limits, allow_private: tuple[str, ...]) -> Any:

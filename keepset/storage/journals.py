@@ -46,10 +46,11 @@ class SharedJournal(Journal):
     def __init__(self, path: Path, folder: StoredPath) -> None:
         super().__init__(path)
         self.folder, self.waiting, self.sent_at = folder, 0, time.monotonic()
-        with self._refusals():
-            self.db.execute("CREATE TABLE IF NOT EXISTS unsent (key TEXT PRIMARY KEY) WITHOUT ROWID")
-            self.db.execute("CREATE TABLE IF NOT EXISTS taken (number INTEGER PRIMARY KEY)")
-        self._catch_up()
+        with self._closed_if_refused():
+            with self._refusals():
+                self.db.execute("CREATE TABLE IF NOT EXISTS unsent (key TEXT PRIMARY KEY) WITHOUT ROWID")
+                self.db.execute("CREATE TABLE IF NOT EXISTS taken (number INTEGER PRIMARY KEY)")
+            self._catch_up()
 
     def __exit__(
         self, kind: type[BaseException] | None, e: BaseException | None, where: TracebackType | None
