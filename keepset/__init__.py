@@ -5,10 +5,16 @@ The domain in plain Python: one module or package a stage, no Prefect import any
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from keepset.predict import load
+
+if sys.platform == "win32":
+    raise ImportError(
+        "Keepset runs on Linux and macOS. On Windows, install it in WSL 2 (run `wsl --install` first)."
+    )
 
 __all__ = ["__version__", "load"]
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 
@@ -126,8 +127,9 @@ class Orchestrator:
     ) -> FlowRun:
         """Start ``flow/deployment``. With an idempotency key, asking again returns the same run."""
         body: dict[str, Any] = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
-        if idempotency_key:
-            body["idempotency_key"] = idempotency_key
+        body["idempotency_key"] = (
+            idempotency_key or uuid4().hex
+        )  # an answer that is lost starts no second run
         run = self._call("POST", f"/deployments/{self.deployment_id(name)}/create_flow_run", body)
         return FlowRun(run["id"], run["name"])
 
@@ -220,7 +222,7 @@ class Orchestrator:
         self._force(run_id, {"type": "CANCELLED", "name": "Cancelled", "message": why})
 
     def _force(self, run_id: str, state: dict[str, str]) -> None:
-        self._call("POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": True})
+        self._call("POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": True}, once=True)
 
     def follow(self, run: FlowRun, progress: Progress, poll_s: float = 0.5) -> Iterator[str]:
         """Yield a line for each finished task, and drive ``progress``, until the run is over or waits."""
@@ -267,12 +269,22 @@ class Orchestrator:
         except httpx.HTTPError:
             return False
 
-    def _call(self, method: str, path: str, body: Any = None, missing: Any = None) -> Any:
-        """The answer's JSON, or ``missing`` (if given) where there is no such thing."""
+    def _call(
+        self, method: str, path: str, body: Any = None, missing: Any = None, *, once: bool = False
+    ) -> Any:
+        """The answer's JSON, or ``missing`` (if given) where there is no such thing.
+
+        ``once``: what must not be done twice is not repeated when the answer is lost; whoever asks looks again first.
+        """
         for attempt in range(5):
             try:
                 answer = self._request(method, path, body, _TIMEOUT_S)
-            except httpx.TimeoutException:
+            except httpx.TimeoutException as e:
+                if once:
+                    raise OrchestratorError(
+                        f"The Prefect server at {self.api_url} did not answer in time to {method} {path}.",
+                        "See `keepset status`: it may have done it all the same. If not, try again in a minute.",
+                    ) from e
                 continue
             except httpx.HTTPError as e:
                 raise OrchestratorError(

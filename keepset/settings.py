@@ -15,6 +15,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from keepset.cores import usable_cores
 from keepset.errors import ConfigError
 
 __all__ = ["Settings", "settings"]
@@ -38,9 +39,7 @@ class Settings(BaseSettings):
         default_factory=lambda: Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "keepset",
         description="Where local copies of a workspace on s3:// lie. May be deleted at any time.",
     )
-    workers: int = Field(
-        default_factory=lambda: os.cpu_count() or 1, ge=1, description="Processes that decode images."
-    )
+    workers: int = Field(default_factory=usable_cores, ge=1, description="Processes that decode images.")
     engine: Literal["local", "dask"] = Field(
         "local", description="Where shards run: in the run's own process, or on Dask workers (docs/scale.md)."
     )
@@ -48,9 +47,6 @@ class Settings(BaseSettings):
         "", description="Address of a Dask scheduler, e.g. tcp://scheduler:8786; empty starts workers here."
     )
     dask_workers: int = Field(0, ge=0, description="Dask workers to start here; 0 is one a core.")
-    transport: Literal["auto", "httpx", "aiohttp"] = Field(
-        "auto", description="What carries downloads; auto takes aiohttp if the extra `fast` is installed."
-    )
     host: str = Field("127.0.0.1", description="Address the gallery and the web app bind to.")
     web_port: int = Field(8765, ge=0, le=65535, description="Port of the gallery; 0 picks a free one.")
     prefect_port: int = Field(4200, ge=0, le=65535, description="Port of the embedded Prefect server.")

@@ -11,7 +11,7 @@ from bench.review.evaluated import Card, Copies, Evaluated, copies
 from bench.review.outcome import mean_of, report
 from bench.review.peers import distances
 from bench.review.ranking import Found, average_precision, found_in, measured
-from bench.review.real import _sets
+from bench.review.real import sets_of
 from bench.review.truth import Pair, Truth, Verdict, kind_of, linked, read_truth, standing
 from keepset.errors import ConfigError
 
@@ -167,11 +167,11 @@ def test_a_folder_begins_the_next_set(tmp_path: Path) -> None:
     one, two, truth = tmp_path / "one", tmp_path / "two", tmp_path / "t.csv"
     one.mkdir()
     two.mkdir()
-    assert _sets([one, truth, two, truth, truth]) == [(one, truth, None), (two, truth, truth)]
+    assert sets_of([one, truth, two, truth, truth]) == [(one, truth, None), (two, truth, truth)]
     with pytest.raises(ConfigError, match="is not a set"):
-        _sets([one, two, truth])
+        sets_of([one, two, truth])
     with pytest.raises(ConfigError, match="is not a set"):
-        _sets([truth, one, truth])
+        sets_of([truth, one, truth])
 
 
 def a_set(precision: float, bad: int, in_batch: int) -> Evaluated:

@@ -36,7 +36,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write every figure and every order here")
     args = parser.parse_args()
     try:
-        sets = _sets(args.paths)
+        sets = sets_of(args.paths)
         results = [_one(*s, args.work) for s in sets]
     except KeepsetError as e:
         print(e, file=sys.stderr)
@@ -50,7 +50,7 @@ def main() -> int:
     return 0
 
 
-def _sets(paths: list[Path]) -> list[tuple[Path, Path, Path | None]]:
+def sets_of(paths: list[Path]) -> list[tuple[Path, Path, Path | None]]:
     """Folder, truth and pairs of each set: a folder begins the next set. Raises ``ConfigError``."""
     found: list[list[Path]] = []
     for path in paths:

@@ -35,7 +35,7 @@ def clean(
     """
     if batch_id is not None:
         _must_be_approved(load_batch(ws, batch_id))
-    with ws.lock("clean"):
+    with ws.lock("clean", note=progress.note):
         settle(ws)
         settle_revisions(ws)
         asked = [load_batch(ws, batch_id)] if batch_id else list_batches(ws)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -38,8 +39,7 @@ seed = 42                                 # same seed, same split, same model
 valid = 0.2
 
 [train]
-arch = "tf_efficientnet_lite0"            # any timm classifier
-epochs = 2                                # 0 keeps the linear head on frozen features: seconds, not minutes
+arch = "lite0+lite1+lite2"                # "lite0" is 4 times as fast and a little less accurate; or any timm network
 """
 
 _CLASS = "[classes.{name}]\n{lists:<41} # one URL a line\n"
@@ -69,7 +69,7 @@ def init(
     from keepset.config import check_config
     from keepset.errors import ConfigError
     from keepset.files import write_bytes
-    from keepset.importing import quoted
+    from keepset.importing import toml_string
 
     lists = _list_files([c.strip() for c in classes.split(",") if c.strip()])
     check_config(
@@ -77,8 +77,10 @@ def init(
         base=Path(),
         where=f'--classes "{classes}"',
     )
-    tables = "\n".join(_CLASS.format(name=quoted(n), lists=f"lists = [{quoted(f)}]") for n, f in lists)
-    text = _TEMPLATE.format(file=path, name=quoted(path.stem), classes=tables)
+    tables = "\n".join(
+        _CLASS.format(name=toml_string(n), lists=f"lists = [{toml_string(f)}]") for n, f in lists
+    )
+    text = _TEMPLATE.format(file=shlex.quote(str(path)), name=toml_string(path.stem), classes=tables)
     try:
         write_bytes(path, text.encode(), exclusive=True)
     except FileExistsError as e:
@@ -99,25 +101,27 @@ def _list_files(names: list[str]) -> list[tuple[str, str]]:
 
 def import_(
     source: Annotated[
-        Path, typer.Argument(help="Folder of pictures, or a CSV with the columns name and label.")
+        Path, typer.Argument(help="Folder of pictures, or a table with the columns name (or url) and label.")
     ],
     config: Annotated[
         Path | None, typer.Argument(help="Config file to write. Default: NAME.toml here.", show_default=False)
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a run config for pictures that you have: a tree of folders, fast.ai's cleaned.csv, an export of ours.
+    """Write a run config for pictures that you have: a folder tree, a table such as cleaned.csv, a Keepset export.
 
-    A folder a class, or train/, valid/ and test/ with a folder a class in each; then these are the split. Of a CSV,
-    names are relative to its folder, and rows that are not in it are not taken. `keepset run` then copies the pictures
-    in and checks each like any other. Never overwrites a file.
+    One folder per class; or train/, valid/ and test/ with one folder per class in each, which are then the split. If
+    there is no valid/, it is drawn from train/ by seed. Tables are CSV, TSV, JSON, Excel or Parquet; names in them are
+    relative to the table's folder. `keepset run` then copies the pictures in and checks each like any other. Never
+    overwrites a file.
     """
     from keepset.errors import ConfigError
     from keepset.files import write_bytes
     from keepset.importing import config_text, find_pictures
+    from keepset.localfiles import shown
 
     found = find_pictures(source)
-    path = config or Path(f"{found.source.stem}.toml")
+    path = config or Path(f"{shown(found.source.stem)}.toml")
     try:
         write_bytes(path, config_text(found, path).encode(), exclusive=True)
     except FileExistsError as e:

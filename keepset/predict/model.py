@@ -10,11 +10,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from keepset.errors import ModelError, PictureUnreadable
 from keepset.files import local
-from keepset.pixels import Preprocess, model_input, to_rgb
+from keepset.pixels import Preprocess, model_input, upright
 from keepset.predict.intake import DEFAULT_LIMITS, Limits, open_image
 from keepset.storage import locate
 
@@ -95,9 +95,9 @@ class Predictor:
         if isinstance(image, bytes | bytearray | memoryview):
             decoded = open_image(bytes(image), shortest=self.preprocess.resize, limits=limits)
         elif isinstance(image, Image.Image):
-            decoded = to_rgb(ImageOps.exif_transpose(image))
+            decoded = upright(image)
         else:
-            decoded = to_rgb(_from_array(image))
+            decoded = upright(_from_array(image))
         return model_input(decoded, self.preprocess)
 
     def predict_pixels(self, pixels: Sequence[npt.NDArray[np.uint8]]) -> list[Prediction]:

@@ -29,9 +29,9 @@ from bench.review.noise.sheets import sheet
 from bench.review.noise.spared import by_change, by_note, spared
 from bench.review.outcome import mean_of, report
 from bench.review.runs import reviewed
-from bench.review.sets import CHECKOUT
 from keepset.errors import ConfigError, KeepsetError
 
+CHECKOUT = Path(__file__).resolve().parents[3]
 OUT = CHECKOUT / "bench" / "out" / "noise"
 RATES = (0.01, 0.05, 0.15, 0.30)
 # Seeds such that of the bears the toys have most of the junk, and grizzlies are among black bears.
