@@ -8,10 +8,9 @@ from flows.build_dataset import build_dataset
 from flows.naming import named
 from flows.parameters import DatasetForm, begin
 from flows.presence import be_present
-from flows.train_model import train_model
+from flows.train_model import learn
 from keepset.engine import Engine
 from keepset.pipeline import foresee
-from tasks.review import ask_for_review
 
 __all__ = ["pipeline"]
 
@@ -35,6 +34,4 @@ def pipeline(
     be_present(ws)
     foresee(ws, ws.config())
     build_dataset(workspace, config, dataset, engine)
-    compared = train_model(workspace)
-    ask_for_review(workspace, compared["outputs"]["model_id"])
-    return compared
+    return learn(ws, ask=True)

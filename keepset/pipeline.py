@@ -42,25 +42,35 @@ def build(
 
 def learn(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> Iterator[StageResult]:
     """train, then export for serving, compare with the model in use, promote, and report."""
-    from keepset.export.onnx import export_model
-    from keepset.interpret import interpret
-    from keepset.promote import compare_and_promote
     from keepset.train import train
 
     trained = train(ws, config, progress=progress)
     yield trained
-    model_id = trained.outputs["model_id"]
-    export_model(ws, model_id)
-    yield compare_and_promote(ws, config, model_id)
-    yield interpret(ws, config, progress=progress, model_id=model_id)
+    yield from _put_in_use(ws, config, trained.outputs["model_id"], progress)
 
 
 def retrain(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> Iterator[StageResult]:
-    """What follows a cleaned revision: learn, and open the next batch if one is worth a person's time."""
-    from keepset.review import review
+    """What follows a cleaned revision: learn, and open the next batch if one is worth a person's time.
 
-    yield from learn(ws, config, progress=progress)
+    The batch comes right after the training: a person can begin while the model is exported, compared and reported on.
+    """
+    from keepset.review import review
+    from keepset.train import train
+
+    trained = train(ws, config, progress=progress)
+    yield trained
     yield review(ws, config, progress=progress)
+    yield from _put_in_use(ws, config, trained.outputs["model_id"], progress)
+
+
+def _put_in_use(ws: Workspace, config: RunConfig, model_id: str, progress: Progress) -> Iterator[StageResult]:
+    from keepset.export.onnx import export_model
+    from keepset.interpret import interpret
+    from keepset.promote import compare_and_promote
+
+    export_model(ws, model_id)
+    yield compare_and_promote(ws, config, model_id)
+    yield interpret(ws, config, progress=progress, model_id=model_id)
 
 
 def run(
