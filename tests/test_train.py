@@ -11,6 +11,7 @@ from keepset import manifests
 from keepset.errors import ModelError, TrainingError
 from keepset.models import list_models, load_record
 from keepset.train import train
+from keepset.train.finder import advice
 from keepset.train.head import cross_validate, fit_head, softmax
 from keepset.workspace import Workspace
 from tests.factories import config as drawn_config
@@ -67,7 +68,9 @@ def test_fine_tuning_learns_and_the_better_contender_is_kept(tmp_path: Path) -> 
     assert all(1 <= len(h["rates"]) <= 24 and h["rates"][-1] == h["lr"] for h in record.history)
     held_out = {k: v["nll"] for k, v in record.candidates.items() if k != "why"}
     assert record.winner == min(held_out, key=lambda k: held_out[k])
-    assert 1e-4 <= record.lr_find["chosen"] <= 5e-3
+    curve = [np.array(record.lr_find[k]) for k in ("lrs", "losses")]
+    assert record.lr_find == advice(*curve)  # what the record says was read off this curve
+    assert max(record.history[-1]["rates"]) == pytest.approx(record.lr_find["chosen"], rel=0.05)
     assert len(record.lr_find["lrs"]) == len(record.lr_find["losses"]) > 5
 
 

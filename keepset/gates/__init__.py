@@ -74,7 +74,7 @@ def _run(ws: Workspace, config: RunConfig, gate: str, found: Manifest) -> Iterab
         return run_suite(gate, frame, config)
     from keepset.gates.leaks import straddling, with_todays_groups
 
-    apart = straddling(ws, with_todays_groups(ws, frame), config)
+    apart = straddling(ws, with_todays_groups(ws, frame))
     return run_suite(gate, frame, config, apart)
 
 

@@ -1,7 +1,7 @@
 """Which images of the data set are alike as of today, although they are on two sides of the split or in two folds.
 
 The data set records each image's group as it was when the image came. Groups grow together later: by newcomers, or by
-another ``near_bits``. So what ``images.parquet`` says today is looked at as well. A group there may hang together by
+another search. So what ``images.parquet`` says today is looked at as well. A group there may hang together by
 images that are not in use (``split`` leaves out what would tie two sides); what counts is whether those in use are
 alike among themselves, and that is compared anew for the few groups in doubt.
 """
@@ -11,20 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from keepset import manifests
-from keepset.config import RunConfig
-from keepset.duplicates import Pictures, alike
+from keepset.duplicates import hanging_together
 from keepset.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Straddling", "straddling", "with_todays_groups"]
-
-_FACTS = ["sha256", "phash", "width", "height", "bytes"]
 
 
 @dataclass(frozen=True)
@@ -48,11 +42,13 @@ def with_todays_groups(ws: Workspace, frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(today=frame.sha256.map(today).fillna(frame.group_id))
 
 
-def straddling(ws: Workspace, frame: pd.DataFrame, config: RunConfig) -> Straddling:
+def straddling(ws: Workspace, frame: pd.DataFrame) -> Straddling:
     """Look at the active rows of a frame ``with_todays_groups``."""
     active = frame[frame.active]
     doubtful = [_several(active, "today", column) for column in ("split", "fold")]
-    groups = _together(ws, sorted({*doubtful[0].sha256, *doubtful[1].sha256}), config)
+    groups = _together(
+        ws, sorted({*doubtful[0].sha256, *doubtful[1].sha256}), active.set_index("sha256").today
+    )
     return Straddling(_apart(active, "split", groups), _apart(active, "fold", groups))
 
 
@@ -72,17 +68,13 @@ def _apart(active: pd.DataFrame, column: str, today: list[tuple[str, ...]]) -> t
     return tuple(sorted(found))
 
 
-def _together(ws: Workspace, shas: list[str], config: RunConfig) -> list[tuple[str, ...]]:
-    """The groups among these images alone; all of them as one if a thumbnail is missing, so that nothing slips by."""
-    if not shas:
-        return []
-    pieces = []
-    for batch in manifests.batches(ws.images, "images", _FACTS, size=65_536):
-        pieces.append(batch.filter(pc.is_in(batch["sha256"], pa.array(shas))))
-    mine = pa.Table.from_batches(pieces)
-    pictures = Pictures(mine["sha256"].to_pylist(), **{c: mine[c].to_numpy() for c in _FACTS[1:]})
-    try:
-        groups = alike(pictures, ws.thumb, config.validate_.near_bits)
-    except FileNotFoundError:
-        return [tuple(shas)]
-    return [tuple(sorted(pictures.sha256[i] for i in members)) for members in groups]
+def _together(ws: Workspace, shas: list[str], today: pd.Series) -> list[tuple[str, ...]]:
+    """The groups among these images alone; a group of today as one if a thumbnail is missing, so that nothing slips by."""
+    found = []
+    for _, members in today[shas].groupby(today[shas], sort=True):
+        mine = [str(s) for s in members.index]
+        try:
+            found += [tuple(sorted(g)) for g in hanging_together(mine, ws.thumb)]
+        except FileNotFoundError:
+            found.append(tuple(mine))
+    return found

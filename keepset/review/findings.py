@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from keepset.reasons import Action, CandidateReason
 from keepset.review.evidence import Evidence
-from keepset.review.scores import LabelScores
+from keepset.review.naming import called
+from keepset.scrape.local import LOCAL
 
-__all__ = ["EXACT", "NEAR", "Finding", "conflicts", "corrections", "duplicates", "groups_of", "label_issues"]
+__all__ = [
+    "EXACT",
+    "NEAR",
+    "Finding",
+    "agreeing",
+    "conflicts",
+    "copies_of",
+    "corrections",
+    "duplicates",
+    "placeholders",
+]
 
+Row = Mapping[str, Any]
 # How sure a reason is that the image needs a change. Fixed by judgement, not tuned.
 EXACT = 0.95
 NEAR = 0.75
 CONFLICT = 0.9
 CONFLICT_SETTLED = 0.55  # the model agrees with the label it has
 CORRECTED = 0.97
+SERVED_OFTEN = 0.9
 
-SURE = 0.6
-"""Out-of-sample probability of another class from which relabelling to it is suggested."""
-WRONG = 0.8
-"""Label-issue score from which an image that fits no class is suggested for deletion."""
+MANY, MANY_OF_ONE = 4, 10
+"""So many URLs gave the same file, of several classes or of one: a site's "photo unavailable" rather than a picture."""
 
 
 @dataclass(frozen=True)
@@ -37,77 +48,98 @@ class Finding:
     words: str
 
 
-def label_issues(evidence: Evidence, scores: LabelScores, min_score: float) -> Iterator[Finding]:
-    """Images whose label both scorers together doubt."""
-    for i, sha in enumerate(scores.sha256):
-        score = float(scores.score[i])
-        if score >= min_score and evidence.past.asks_again(sha, score):
-            yield _label_issue(evidence, sha, score)
-
-
-def _label_issue(evidence: Evidence, sha: str, score: float) -> Finding:
-    """Relabel where the model is sure of another class; delete where it is only sure that it is not this."""
-    p, label = evidence.predictions[sha], evidence.dataset[sha]["label"]
-    best, share = p["cv_predicted"], max(p["cv_probs"])
-    action, target = Action.KEEP, None
-    words = f"looks like '{best}' ({share:.0%}), labelled '{label}'"
-    if best == label:
-        words = f"does not look like most '{label}' pictures"
-    elif share >= SURE:
-        action, target = Action.RELABEL, best
-    elif score >= WRONG:
-        action = Action.DELETE
-        words = f"hardly looks like '{label}', and no other class is likely (best '{best}', {share:.0%})"
-    if sha in evidence.past.decided:
-        words += "; decided before, but the model is much surer now"
-    return Finding(sha, CandidateReason.LABEL_ISSUE, score, action, target, words)
-
-
 def conflicts(evidence: Evidence) -> Iterator[Finding]:
-    """The same picture under two classes: the same file, or two copies with different labels."""
-    groups = groups_of(evidence)
-    for row in evidence.rows:
-        sha = row["sha256"]
-        if sha in evidence.past.decided:
-            continue
-        twins = {m["label"] for m in groups.get(row["group_id"], []) if _are_copies(row, m)}
-        found, copied = set(row["other_labels"]) - {row["label"]}, twins - {row["label"]}
-        words = [f"found under '{row['label']}' and also under {_named(found)}"] if found else []
-        words += [f"labelled '{row['label']}', but a copy of it {_named(copied)}"] if copied else []
-        if words:
-            yield _conflict(evidence, row, found | copied, "; ".join(words))
+    """The same picture under two classes: the same file, or copies with different labels.
+
+    All copies of a picture are judged by the mean of what the model says of each, so that no two of them are suggested
+    for opposite classes.
+    """
+    groups: list[Sequence[Row]] = [*copies_of(evidence).values()]
+    grouped = {r["sha256"] for members in groups for r in members}
+    groups += [[r] for r in evidence.rows if r["other_labels"] and r["sha256"] not in grouped]
+    for members in groups:
+        guess = _guess(evidence, members)
+        for row in members:
+            if row["sha256"] not in evidence.past.decided and (
+                words := _disagreement(evidence, row, members)
+            ):
+                yield _conflict(row, guess, _claims(members), words)
+
+
+def _claims(members: Sequence[Row]) -> set[str]:
+    """Every class that one of the copies has, or was found under."""
+    return {label for m in members for label in (m["label"], *m["other_labels"])}
+
+
+def _guess(evidence: Evidence, members: Sequence[Row]) -> str | None:
+    """The class that the model takes the copies for, all together. None if it has seen none of them."""
+    said = [p["cv_probs"] for m in members if (p := evidence.prediction(m["sha256"])) is not None]
+    if not said:
+        return None
+    sums = [sum(of_class) for of_class in zip(*said, strict=True)]
+    return evidence.classes[sums.index(max(sums))]
+
+
+def _disagreement(evidence: Evidence, row: Row, members: Sequence[Row]) -> str:
+    label = row["label"]
+    found = set(row["other_labels"]) - {label}
+    copies = [m for m in members if m["label"] != label]
+    words = [f"found under '{label}' and also under {_named(found)}"] if found else []
+    if copies:
+        name = called(copies[0]["sha256"], evidence.images)
+        words.append(
+            f"labelled '{label}', but its copy {name} is labelled {_named({m['label'] for m in copies})}"
+        )
+    return "; ".join(words)
 
 
 def _named(labels: set[str]) -> str:
     return ", ".join(f"'{label}'" for label in sorted(labels))
 
 
-def _conflict(evidence: Evidence, row: Mapping[str, Any], others: set[str], words: str) -> Finding:
-    sha, label = row["sha256"], row["label"]
-    p = evidence.prediction(sha)
-    if p is not None and p["cv_predicted"] in others:
-        guess = p["cv_predicted"]
-        words += f"; looks like '{guess}'"
-        return Finding(sha, CandidateReason.LABEL_CONFLICT, CONFLICT, Action.RELABEL, guess, words)
-    if p is not None and p["cv_predicted"] == label:
-        words += f"; looks like '{label}'"
-    return Finding(sha, CandidateReason.LABEL_CONFLICT, CONFLICT_SETTLED, Action.KEEP, None, words)
+def _conflict(row: Row, guess: str | None, claims: set[str], words: str) -> Finding:
+    sha, reason = row["sha256"], CandidateReason.LABEL_CONFLICT
+    words += f"; looks like '{guess}'" if guess in claims else ""
+    if guess in claims and guess != row["label"]:
+        return Finding(sha, reason, CONFLICT, Action.RELABEL, guess, words)
+    return Finding(sha, reason, CONFLICT_SETTLED, Action.KEEP, None, words)
 
 
-def _are_copies(row: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether one of two rows of a group is a copy of the other, or both of a third."""
-    if row["sha256"] == other["sha256"]:
-        return False
-    return bool(
-        other["sha256"] == row["dup_of"]
-        or other["dup_of"] == row["sha256"]
-        or (row["dup_of"] is not None and row["dup_of"] == other["dup_of"])
-    )
+def placeholders(evidence: Evidence) -> Iterator[Finding]:
+    """Files that many URLs gave. Copies in folders of one's own are left to the search for duplicates."""
+    for row in evidence.rows:
+        sha, label = row["sha256"], row["label"]
+        image = evidence.images.get(sha)
+        if image is None or image["source"] in LOCAL or sha in evidence.past.decided:
+            continue
+        others = {*row["other_labels"], *image["other_labels"]} - {label}
+        if image["copies"] >= (MANY if others else MANY_OF_ONE):
+            words = f"{image['copies']} URLs gave this same file ({_named({label} | others)}): probably a placeholder"
+            words += " such as 'photo unavailable'"
+            yield Finding(sha, CandidateReason.PLACEHOLDER, SERVED_OFTEN, Action.DELETE, None, words)
+
+
+def agreeing(evidence: Evidence, findings: Iterable[Finding]) -> Iterator[Finding]:
+    """``findings`` in which copies of one picture are relabelled to one class only, that of ``conflicts``.
+
+    What a person said is not touched.
+    """
+    groups = copies_of(evidence).values()
+    guesses = {
+        m["sha256"]: guess for members in groups for guess in [_guess(evidence, members)] for m in members
+    }
+    for f in findings:
+        said = f.reason == CandidateReason.USER_CORRECTION or f.action != Action.RELABEL
+        if said or guesses.get(f.sha256, f.label) == f.label:
+            yield f
+        else:
+            words = f"{f.words}, but its copies and it together look like '{guesses[f.sha256]}'"
+            yield replace(f, action=Action.KEEP, label=None, words=words)
 
 
 def duplicates(evidence: Evidence) -> Iterator[Finding]:
-    """All but the best active copy of each duplicate group, unless a person judged them different."""
-    for members in groups_of(evidence).values():
+    """All but the best active copy of each picture, unless a person judged them different."""
+    for members in copies_of(evidence).values():
         best = members[0]
         for row in members[1:]:
             sha = row["sha256"]
@@ -115,12 +147,11 @@ def duplicates(evidence: Evidence) -> Iterator[Finding]:
                 continue
             exact = _same_pixels(row, best)
             reason = CandidateReason.EXACT_DUPLICATE if exact else CandidateReason.NEAR_DUPLICATE
-            words = f"{'same pixels as' if exact else 'nearly the same as'} {best['sha256'][:8]}"
-            words += f", {_better(evidence, best, row)}"
+            words = f"{_likeness(evidence, row, best, exact=exact)} (kept: {_better(evidence, best, row)})"
             yield Finding(sha, reason, EXACT if exact else NEAR, Action.DELETE, None, words)
 
 
-def _same_pixels(row: Mapping[str, Any], best: Mapping[str, Any]) -> bool:
+def _same_pixels(row: Row, best: Row) -> bool:
     """Whether both are the same picture: one an exact copy of the other, or both of a third that is gone."""
     if row["dup_kind"] != "exact":
         return False
@@ -128,30 +159,42 @@ def _same_pixels(row: Mapping[str, Any], best: Mapping[str, Any]) -> bool:
     return bool(row["dup_of"] == best["sha256"] or third)
 
 
-def groups_of(evidence: Evidence) -> dict[str, list[dict[str, Any]]]:
-    """Active members of each duplicate group of two or more, the best first.
+def _likeness(evidence: Evidence, row: Row, best: Row, *, exact: bool) -> str:
+    name = called(best["sha256"], evidence.images)
+    if exact:
+        return f"same pixels as {name}"
+    image = evidence.images.get(row["sha256"], {})
+    how = image.get("dup_how") if image.get("dup_of") == best["sha256"] else None
+    return f"copy of {name}: {how}" if how else f"almost the same as {name}"
 
-    Best is the copy the others point at (``dup_of``); if it is gone, the largest picture, then file.
+
+def copies_of(evidence: Evidence) -> dict[str, list[Row]]:
+    """Active copies of one picture, two or more, the best first; by the sha256 of what they are copies of.
+
+    Best is the picture that the others are copies of (``dup_of``); if it is gone, the largest picture, then file.
     """
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, list[Row]] = {}
     for row in evidence.rows:
-        found.setdefault(row["group_id"], []).append(row)
-    many = {g: rows for g, rows in found.items() if len(rows) > 1}
+        found.setdefault(row["dup_of"] or row["sha256"], []).append(row)
+    many = {best: rows for best, rows in found.items() if len(rows) > 1}
 
-    def order(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    def order(row: Row) -> tuple[Any, ...]:
         image = evidence.images.get(row["sha256"], {})
         pixels = (image.get("width") or 0) * (image.get("height") or 0)
         return row["dup_of"] is not None, -pixels, -(image.get("bytes") or 0), row["sha256"]
 
-    return {g: sorted(rows, key=order) for g, rows in many.items()}
+    return {best: sorted(rows, key=order) for best, rows in many.items()}
 
 
-def _better(evidence: Evidence, best: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+def _better(evidence: Evidence, best: Row, row: Row) -> str:
     one, two = evidence.images.get(best["sha256"]), evidence.images.get(row["sha256"])
     if not one or not two or not one["width"] or not two["width"]:
-        return "which is kept"
-    sizes = f"{one['width']}×{one['height']} {one['format']} against {two['width']}×{two['height']} {two['format']}"
-    return f"which is kept: {sizes}"
+        return "the better copy"
+    more = one["width"] * one["height"] - two["width"] * two["height"]
+    if more:
+        why = "larger picture" if more > 0 else "shows more, or has nothing added"
+        return f"{why}, {one['width']}×{one['height']} against {two['width']}×{two['height']}"
+    return "larger file" if one["bytes"] > two["bytes"] else "one of the two is enough"
 
 
 def corrections(evidence: Evidence) -> Iterator[Finding]:

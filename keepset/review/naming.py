@@ -1,12 +1,14 @@
-"""Names that people type: a reviewer's, and the first digits of an image's sha256."""
+"""Names that people type or read: a reviewer's, the first digits of an image's sha256, an image's file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from keepset.errors import ReviewError
 
-__all__ = ["needs_name", "whole"]
+__all__ = ["called", "needs_name", "whole"]
 
 SHORTEST = 8
 """Digits of a sha256 that a person must give at least; the command line and the gallery show 12."""
@@ -36,3 +38,12 @@ def _only(name: str, known: set[str], where: str) -> str:
             f"Give its whole sha256, or its first {SHORTEST} digits or more.",
         )
     return fits[0]
+
+
+def called(sha256: str, images: Mapping[str, Mapping[str, Any]]) -> str:
+    """What a person knows an image by: the end of the address that it came from, such as ``teddys/00000033.jpg``.
+
+    ``images``: rows of the manifest by sha256. Without an address that ends in a name, the first digits of the sha256.
+    """
+    parts = [p for p in unquote(urlsplit(images.get(sha256, {}).get("url") or "").path).split("/") if p]
+    return "/".join(p[-60:] for p in parts[-2:]) if parts else sha256[:SHORTEST]

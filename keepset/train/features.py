@@ -7,7 +7,7 @@ that no body counts more than another.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from threading import Lock
@@ -42,7 +42,11 @@ __all__ = [
     "keep",
     "load",
     "of_packaged",
+    "of_squares",
+    "order",
+    "pieces",
     "save",
+    "squares",
     "units",
     "widths",
 ]
@@ -58,6 +62,26 @@ def load(ws: Workspace, model_id: str) -> tuple[list[str], Floats]:
     """
     with _opened(ws, model_id) as f:
         return f.metadata()["sha256"].split("\n"), f.get_tensor("features")
+
+
+def pieces(ws: Workspace, model_id: str, rows: int = 8192) -> Iterator[tuple[slice, Floats]]:
+    """``load``'s features, some thousand rows at a time with their places: of a million images they are 15 GB.
+
+    Raises ``ModelError``.
+    """
+    with _opened(ws, model_id) as f:
+        stored = f.get_slice("features")
+        count = stored.get_shape()[0]
+        for start in range(0, count, rows):
+            place = slice(start, min(start + rows, count))
+            yield place, stored[place]
+
+
+def order(ws: Workspace, model_id: str) -> list[str]:
+    """The sha256 of each row of ``load``'s features. Raises ``ModelError``."""
+    with _opened(ws, model_id) as f:
+        found: list[str] = f.metadata()["sha256"].split("\n")
+        return found
 
 
 def widths(ws: Workspace, model_id: str) -> tuple[int, ...]:
@@ -141,6 +165,20 @@ def _packaged_body(arch: str, size: int, device: str) -> Body:
     return body_of(network, preprocess_of(arch, size))
 
 
+def squares(ws: Workspace, arch: str, shas: Sequence[str], config: TrainConfig) -> npt.NDArray[np.uint8]:
+    """Validated images as ``of_squares`` takes them, uint8 [n, side, side, 3]."""
+    cache = PixelCache(ws, _packaged_body(arch, config.size, str(choose_device(config))).spec)
+    cache.fill(shas, SILENT)
+    return cache.read(shas)
+
+
+def of_squares(arch: str, pictures: npt.NDArray[np.uint8], config: TrainConfig) -> Floats:
+    """Raw features, float32 [n, d], of pictures that are in no workspace, by the packaged network ``arch``."""
+    body = _packaged_body(arch, config.size, str(choose_device(config)))
+    chunks = Chunks(forward_at_once(choose_device(config), config.size), SILENT)
+    return _computed(body, len(pictures), lambda start, stop: pictures[start:stop], chunks)
+
+
 def compute(cache: PixelCache, body: Body, shas: Sequence[str], chunks: Chunks) -> Floats:
     """float32 [n, d] in the order of ``shas``; only what this body has not seen yet is computed."""
     body.network.eval()
@@ -151,7 +189,9 @@ def compute(cache: PixelCache, body: Body, shas: Sequence[str], chunks: Chunks) 
         chunks.progress.start("features of the pretrained body", len(parallel.share(missing)))
         step = AT_ONCE * parallel.world()
         for part in (missing[i : i + step] for i in range(0, len(missing), step)):
-            rows = parallel.gathered(_computed(cache, body, parallel.share(part), chunks), len(part))
+            mine = parallel.share(part)
+            found = _computed(body, len(mine), lambda i, j, of=mine: cache.read(of[i:j]), chunks)  # type: ignore[misc]
+            rows = parallel.gathered(found, len(part))
             if parallel.leads():
                 store.append(part, rows)
         parallel.shared(None)  # until the leading process has written
@@ -159,16 +199,20 @@ def compute(cache: PixelCache, body: Body, shas: Sequence[str], chunks: Chunks) 
     return store.read(shas)
 
 
-def _computed(cache: PixelCache, body: Body, shas: Sequence[str], chunks: Chunks) -> Floats:
-    """Of a chain, each core takes some pictures of its own: that costs less than all cores on the same few, and the
-    numbers do not depend on how many cores there are.
+def _computed(
+    body: Body, count: int, squares: Callable[[int, int], npt.NDArray[np.uint8]], chunks: Chunks
+) -> Floats:
+    """float32 [count, d]; ``squares`` gives the pictures from a place to before another.
+
+    Of a chain, each core takes some pictures of its own: that costs less than all cores on the same few, and the numbers
+    do not depend on how many cores there are.
     """
     import torch
 
-    found = np.zeros((len(shas), body.width), np.float32)
+    found = np.zeros((count, body.width), np.float32)
 
     def forward(at: int, stop: int) -> Floats:
-        return _forward(body, cache.read(shas[at : min(stop, at + chunks.forward)]))
+        return _forward(body, squares(at, min(stop, at + chunks.forward)))
 
     def fill(at: int, stop: int) -> int:
         while at < stop:
@@ -179,10 +223,8 @@ def _computed(cache: PixelCache, body: Body, shas: Sequence[str], chunks: Chunks
 
     device = next(body.network.parameters()).device
     with lanes(torch.get_num_threads() if body.chain and device.type == "cpu" else 1) as each:
-        starts = range(0, len(shas), size := chunks.forward)
-        for at, stop in zip(
-            starts, each(fill, starts, (min(len(shas), i + size) for i in starts)), strict=True
-        ):
+        starts = range(0, count, size := chunks.forward)
+        for at, stop in zip(starts, each(fill, starts, (min(count, i + size) for i in starts)), strict=True):
             chunks.progress.advance(stop - at)
     return found
 

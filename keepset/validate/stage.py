@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from keepset import manifests
 from keepset.config import RunConfig
-from keepset.duplicates import Pictures, group
+from keepset.duplicates import SCENE, Pictures
 from keepset.errors import StageError
 from keepset.journal import Journal
 from keepset.manifests import Header
@@ -26,15 +26,16 @@ from keepset.settings import settings
 from keepset.stages import SILENT, Progress, Shard, Stage, StageResult, shards
 from keepset.storage.carrying import Held, bring, delivered, landing
 from keepset.storage.journals import open_journal
+from keepset.validate import copies
 from keepset.validate.distinct import Distinct, addresses
-from keepset.validate.look import Job, PixelJob, look, pixel_digest
+from keepset.validate.look import Job, look
 from keepset.validate.pool import Lost, run_jobs
 from keepset.validate.worker import memory_limit_gap
 from keepset.workspace import Workspace
 
 __all__ = ["Shard", "is_current", "merge", "plan", "run_shard", "validate"]
 
-VERSION = 4
+VERSION = 5
 _AT_ONCE = 4096
 _TRIES = 3
 _OF_THE_MACHINE = {ImageReason.TIMEOUT, ImageReason.MEMORY, ImageReason.CRASHED, ImageReason.MISSING}
@@ -44,7 +45,7 @@ Row = dict[str, Any]
 
 def validate(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> StageResult:
     """Look at every blob that was not looked at under this config, then find duplicates among all."""
-    with ws.lock("validate"):
+    with ws.lock("validate", note=progress.note):
         if header := _standing(ws, config):
             return StageResult(Stage.VALIDATE, False, f"up to date: {header.rows} images were looked at")
         for shard in plan(ws, config):
@@ -125,28 +126,36 @@ def merge(ws: Workspace, config: RunConfig, progress: Progress = SILENT) -> Stag
     Raises ``StageError`` if an image was not looked at yet: it would be lost in silence.
     """
     parents = {"downloads": manifests.read_header(ws.downloads).content_hash}
-    facts = Distinct(ws).facts()
+    distinct = Distinct(ws)
+    facts = distinct.facts()
     counts: Counter[str] = Counter()
-    copies: Counter[str] = Counter()
-    unsettled = 0
+    kinds: Counter[str] = Counter()
     thumbs = ws.held_thumbs()
     journal_name = _journal_name(config)
     with open_journal(ws, journal_name) as journal, manifests.writing(ws.images, "images") as out:
         journal.settle()
-        progress.start("finding duplicates", None)
-        groups = _groups(ws, config, facts["sha256"], journal)
+        groups, unsettled = copies.find(ws, config, _pictures(facts["sha256"], journal), journal, progress)
         for rows in _pieces(facts, journal):
             unsettled += sum(not _settled(thumbs, r) for r in rows)
             full = [_without_tries(r) | (groups.get(r["sha256"]) or _alone(r)) for r in rows]
             counts.update(str(r.get("reason") or "ok") for r in full)
-            copies.update(str(r["dup_kind"]) for r in full if r.get("dup_kind"))
+            kinds.update(str(r["dup_kind"]) for r in full if r.get("dup_kind"))
             out.add(full)
         extra = {"unsettled": unsettled}
         out.commit(Header("images", "validate", _fingerprint(ws, config), parents, config.as_dict(), extra))
-    summary = {**counts, **{f"{k}_duplicates": v for k, v in copies.items()}}
+    scenes = kinds.pop(SCENE, 0)
+    summary = {
+        **counts,
+        **{f"{k}_duplicates": v for k, v in kinds.items()},
+        "same_file": distinct.repeated,
+    } | ({"same_scene": scenes} if scenes else {})
     message = (
         f"{counts['ok']} images are good, {counts.total() - counts['ok']} rejected; "
-        f"{copies['exact']} exact and {copies['near']} near duplicates"
+        f"{kinds['exact']} exact and {kinds['near']} near duplicates"
+    )
+    message += f", {scenes} of one scene with another" if scenes else ""
+    message += (
+        f"; {distinct.repeated} more URLs gave a file that another URL gave" if distinct.repeated else ""
     )
     message += f"; {unsettled} will be tried again by the next run" if unsettled else ""
     return StageResult(Stage.VALIDATE, True, message, summary, {"images": "manifests/images.parquet"})
@@ -178,27 +187,6 @@ def _alone(row: Row) -> Row:
     return {"group_id": row["sha256"]} if row["status"] == ItemStatus.OK else {}
 
 
-def _groups(ws: Workspace, config: RunConfig, shas: pa.ChunkedArray, journal: Journal) -> dict[str, Row]:
-    pictures = _pictures(shas, journal)
-
-    def digests(wanted: list[str]) -> dict[str, str]:
-        known = {s: r["digest"] for s, r in _digests_known(journal, wanted).items()}
-        missing = [s for s in wanted if s not in known]
-        blobs = bring(ws.blob(s) for s in missing)
-        jobs = (PixelJob(s, blob) for s, blob in zip(missing, blobs, strict=True))
-        for job, answer in _run(pixel_digest, jobs, config):
-            if isinstance(answer, str):
-                journal.put(f"pixels:{job.sha256}", {"sha256": job.sha256, "digest": answer})
-                known[job.sha256] = answer
-        return known
-
-    return group(pictures, ws.thumb, digests, config.validate_.near_bits)
-
-
-def _digests_known(journal: Journal, shas: list[str]) -> dict[str, Row]:
-    return {r["sha256"]: r for r in journal.get(f"pixels:{s}" for s in shas).values()}
-
-
 def _pictures(shas: pa.ChunkedArray, journal: Journal) -> Pictures:
     """The good images' columns, from the journal."""
     names: list[str] = []
@@ -227,6 +215,7 @@ def _standing(ws: Workspace, config: RunConfig) -> Header | None:
 def _fingerprint(ws: Workspace, config: RunConfig) -> str:
     parents = {"downloads": manifests.read_header(ws.downloads).content_hash}
     facts = {k: v for k, v in config.part("validate")["validate"].items() if k != "shard_size"}
+    facts["copies"] = [copies.VERSION, copies.searched_by(config)]
     return manifests.fingerprint("validate", parents, facts, VERSION)
 
 

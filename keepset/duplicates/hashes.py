@@ -1,20 +1,22 @@
-"""Duplicate groups: the same pixels, and near copies found by perceptual hash and checked on the thumbnails."""
+"""Pictures that a perceptual hash and a coarse comparison take for copies, among any number."""
 
 from __future__ import annotations
 
 import itertools
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from keepset.duplicates.sets import Sets
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["Pictures", "alike", "group", "near_pairs"]
+__all__ = ["look_alikes", "near_pairs"]
 
 _SAME_ENOUGH = 14.0
 """Mean absolute difference of 32 x 32 grey thumbnails, contrast-matched, grey levels 0..255."""
@@ -26,77 +28,38 @@ _SEEN = 20_000
 """Thumbnails kept in memory while comparing, at 4 kB each."""
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """What grouping needs to know of ``n`` good images: columns of length n, in one order."""
+def look_alikes(
+    sha256: Sequence[str], phash: npt.NDArray[np.uint64], thumb: Callable[[str], Path], near_bits: int
+) -> tuple[list[list[int]], list[tuple[int, int]]]:
+    """Positions of uniform pictures of one colour, in groups, and pairs of other pictures that may be copies.
 
-    sha256: Sequence[str]
-    phash: npt.NDArray[np.uint64]
-    width: npt.NDArray[np.int32]
-    height: npt.NDArray[np.int32]
-    bytes: npt.NDArray[np.int64]
-
-
-def group(
-    pictures: Pictures,
-    thumb: Callable[[str], Path],
-    digests: Callable[[list[str]], Mapping[str, str]],
-    near_bits: int,
-) -> dict[str, dict[str, Any]]:
-    """``{"group_id", "dup_of", "dup_kind", "pixel_hash"}`` by sha256 of the images that are not alone.
-
-    ``thumb`` says where an image's thumbnail is. ``digests`` gives a digest of the full upright pixels of the
-    images it is asked for: those that look the same and have one size, because only there it decides anything.
-    The best copy of a group has the most pixels, then the most bytes, then the smallest sha256; the others name
-    it, as ``exact`` if they have its very pixels, else as ``near``.
+    Equal hashes are one point of the search, however many. Of pictures that all look the same to the hash and a coarse
+    comparison only so many pairs are given as hang them together.
     """
-    groups = alike(pictures, thumb, near_bits)
-    same_size = [twins for members in groups for twins in _same_size(members, pictures)]
-    wanted = sorted(pictures.sha256[i] for twins in same_size for i in twins)
-    known = digests(wanted) if wanted else {}
-    return {sha: facts for members in groups for sha, facts in _facts(members, pictures, known)}
-
-
-def _same_size(members: list[int], p: Pictures) -> Iterator[list[int]]:
-    sizes: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for i in members:
-        sizes[int(p.width[i]), int(p.height[i])].append(i)
-    yield from (same for same in sizes.values() if len(same) > 1)
-
-
-def _facts(members: list[int], p: Pictures, known: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    def worth(i: int) -> tuple[int, int, str]:
-        return -int(p.width[i]) * int(p.height[i]), -int(p.bytes[i]), p.sha256[i]
-
-    best = p.sha256[min(members, key=worth)]
-    group_id = min(p.sha256[i] for i in members)
-    for sha in (p.sha256[i] for i in members):
-        same = known.get(sha) is not None and known.get(sha) == known.get(best)
-        kind = None if sha == best else "exact" if same else "near"
-        yield sha, {
-            "group_id": group_id, "dup_of": None if sha == best else best, "dup_kind": kind,
-            "pixel_hash": known.get(sha),
-        }  # fmt: skip
-
-
-def alike(p: Pictures, thumb: Callable[[str], Path], near_bits: int) -> list[list[int]]:
-    """The groups of two and more, as positions. Equal hashes are one point of the search, however many."""
-    small = _Small(p.sha256, thumb)
-    sets = _Sets(len(p.sha256))
-    hashes, place = np.unique(p.phash, return_inverse=True)
+    small, plain, maybe = _Small(sha256, thumb), Sets(len(sha256)), Sets(len(sha256))
+    pairs: list[tuple[int, int]] = []
+    hashes, place = np.unique(phash, return_inverse=True)
     members = np.split(
         np.argsort(place, kind="stable"), np.cumsum(np.bincount(place, minlength=len(hashes)))[:-1]
     )
-    firsts = [_firsts(m.tolist(), small, sets) for m in members] if len(hashes) else []
+
+    def tie(a: int, b: int) -> None:
+        if small.read(a).flat and small.read(b).flat:
+            plain.join(a, b)
+        else:
+            pairs.append((min(a, b), max(a, b)))
+        maybe.join(a, b)
+
+    firsts = [_firsts(m.tolist(), small, tie) for m in members] if len(hashes) else []
     for i, j in itertools.chain.from_iterable(near_pairs(hashes, near_bits)):
         for a, b in itertools.product(firsts[i], firsts[j]):
-            if sets.root(a) != sets.root(b) and small.alike(a, b):
-                sets.join(a, b)
-    return sets.groups()
+            if maybe.root(a) != maybe.root(b) and small.alike(a, b):
+                tie(a, b)
+    return plain.groups(), pairs
 
 
-def _firsts(members: list[int], small: _Small, sets: _Sets) -> list[int]:
-    """Of pictures with one hash: the first of each look. The others are joined to it.
+def _firsts(members: list[int], small: _Small, tie: Callable[[int, int], None]) -> list[int]:
+    """Of pictures with one hash: the first of each look. The others are tied to it.
 
     Uniform pictures all have one hash, so they are looked up by their colour, not compared one by one.
     """
@@ -112,7 +75,7 @@ def _firsts(members: list[int], small: _Small, sets: _Sets) -> list[int]:
             near = (tuple(c + d for c, d in zip(seen.cell, step, strict=True)) for step in _STEPS)
             known = (f for cell in near if cell in flat for f in flat[cell])
         if (same := next((f for f in known if small.alike(f, m)), None)) is not None:
-            sets.join(same, m)
+            tie(same, m)
             continue
         firsts.append(m)
         (flat[seen.cell] if seen.flat else busy).append(m)
@@ -156,32 +119,6 @@ def _agreeing(
         step += 1
         at = at[at + step < len(masked)]
         at = at[masked[at] == masked[at + step]]
-
-
-class _Sets:
-    """Disjoint sets of positions (union by the smaller position, path halving)."""
-
-    def __init__(self, n: int) -> None:
-        self.parent = np.arange(n)
-
-    def root(self, i: int) -> int:
-        parent = self.parent
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = int(parent[i])
-        return i
-
-    def join(self, i: int, j: int) -> None:
-        a, b = sorted((self.root(i), self.root(j)))
-        self.parent[b] = a
-
-    def groups(self) -> list[list[int]]:
-        roots = np.array([self.root(i) for i in range(len(self.parent))], dtype=np.intp)
-        shared = np.flatnonzero(np.bincount(roots, minlength=len(roots))[roots] > 1) if len(roots) else roots
-        found: dict[int, list[int]] = defaultdict(list)
-        for i in shared.tolist():
-            found[int(roots[i])].append(i)
-        return list(found.values())
 
 
 @dataclass(frozen=True)
