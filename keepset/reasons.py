@@ -114,7 +114,8 @@ class CandidateReason(StrEnum):
     LABEL_CONFLICT = "label_conflict"  # the same picture was found under two classes
     EXACT_DUPLICATE = "exact_duplicate"
     NEAR_DUPLICATE = "near_duplicate"
-    OUTLIER = "outlier"
+    OUTLIER = "outlier"  # unlike the other pictures of its class
+    GRAPHIC = "graphic"  # a drawing, a layout, text: not a photo as the others are
     DARK = "dark"
     BRIGHT = "bright"
     BLURRY = "blurry"

@@ -132,7 +132,7 @@ def add_model(
     valid = [r for r in rows if r["split"] == "valid"]
     errors = sum(r["predicted"] != r["label"] for r in valid)
     record = {
-        "id": model_id, "arch": "tf_efficientnet_lite0", "weights": "packaged", "classes": labels,
+        "id": model_id, "arch": "tf_efficientnet_lite0", "weights": "none", "classes": labels,
         "preprocess": {"resize": 256, "crop": 224, "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic"},
         "dataset_revision": data.header.extra["revision"], "dataset_hash": data.content_hash, "seed": 7,
         "threads": 1, "device": "cpu", "config": {}, "winner": "linear_head",

@@ -113,9 +113,9 @@ def test_a_batch_of_every_image_begins_with_what_is_proposed(case: Case) -> None
     assert (whole.proposed, whole.record.on_request, len(rows)) == (4, 32, 36)
     rest = rows[n:]
     assert [r["rank"] for r in rows] == list(range(36))
-    assert [r["given_probability"] for r in rest] == sorted(r["given_probability"] for r in rest)
-    assert {(*r["reasons"], r["suggestion"], r["suggested_label"], r["score"]) for r in rest} == {
-        ("not_suspected", "keep", None, 0.0)
+    assert [r["score"] for r in rows] == sorted((r["score"] for r in rows), reverse=True)
+    assert {(*r["reasons"], r["suggestion"], r["suggested_label"]) for r in rest} == {
+        ("not_suspected", "keep", None)
     }
     assert all(r["explanation"].endswith("shown because all images were asked for.") for r in rest)
     again = review(case.ws, case.config, everything=True)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+
 from keepset import manifests
 from keepset.clean import clean, restore
 from keepset.files import append_line
 from keepset.manifests import Header
 from keepset.reasons import Action, CandidateReason
 from keepset.review import Mark, load_batch, mark, review, submit
+from keepset.train import features
 from tests.review_fixtures import Case, case, edit_images, edit_predictions, make_case, say, top_up
 
 __all__ = ["case"]
@@ -65,9 +68,7 @@ def test_no_more_than_was_asked_for(tmp_path: Path) -> None:
 def test_an_unsure_other_class_is_no_suggestion_to_relabel(case: Case) -> None:
     wrong = sorted(case.wrong)[0]
     convince(case, wrong, 0.55, "0" * 16)
-    found = by_sha(case)[wrong]
-    assert found["reasons"] == ["label_issue"]
-    assert found["suggestion"] != "relabel"
+    assert by_sha(case)[wrong]["suggestion"] != "relabel"
 
 
 def test_of_exact_copies_all_but_the_best_are_suggested_for_deletion(case: Case) -> None:
@@ -149,16 +150,23 @@ def test_copies_with_different_labels_are_a_conflict(case: Case) -> None:
     assert "but its copy boat/" in found[shas[0]]["explanation"]
 
 
-def test_an_outlier_is_suggested_for_deletion(case: Case) -> None:
+def test_a_picture_unlike_its_class_is_suggested_for_deletion(case: Case) -> None:
     (sha,) = case.clean_ones(1)
-    edit_predictions(case, {sha: {"ood_distance": 0.9}})
+    order, x = features.load(case.ws, "0" * 16)
+    x[order.index(sha)] = np.random.default_rng(5).normal(0, 1, x.shape[1])
+    features.save(case.ws, "0" * 16, order, x, [x.shape[1]])
     found = by_sha(case)[sha]
     assert found["reasons"] == ["outlier"]
     assert found["suggestion"] == "delete"
-    assert "0.90" in found["explanation"]
+    assert found["explanation"] == f"Unlike the other pictures of '{case.truth[sha]}'."
 
 
-def test_low_quality_is_shown_unless_half_of_the_set_has_it(case: Case) -> None:
+def everything(case: Case) -> dict[str, dict[str, Any]]:
+    batch_id = review(case.ws, case.config, everything=True).outputs["batch_id"]
+    return {r["sha256"]: r for r in load_batch(case.ws, batch_id).candidates().rows()}
+
+
+def test_an_empty_picture_is_proposed_and_other_low_quality_is_only_told(case: Case) -> None:
     dark, flat, tiny = case.clean_ones(3)
     edit_images(
         case,
@@ -169,16 +177,25 @@ def test_low_quality_is_shown_unless_half_of_the_set_has_it(case: Case) -> None:
         },
     )
     found = by_sha(case)
-    assert found[dark]["reasons"] == ["dark"]
+    assert not {dark, tiny} & set(found)  # night and small pictures are innocent
     assert set(found[flat]["reasons"]) == {"low_information", "blurry"}
-    assert found[tiny]["reasons"] == ["odd_size"]
-    assert found[tiny]["suggestion"] == "keep"
+    assert found[flat]["suggestion"] == "delete"
+    told = everything(case)
+    assert told[dark]["reasons"] == told[tiny]["reasons"] == ["not_suspected"]
+    assert told[dark]["explanation"].startswith("Very dark (mean 0.01 of 1)")
+    assert told[tiny]["explanation"].startswith("Odd size 8×8")
+
+
+def test_all_images_follow_in_the_order_of_their_chance(case: Case) -> None:
+    scores = [r["score"] for r in sorted(everything(case).values(), key=lambda r: r["rank"])]
+    assert scores == sorted(scores, reverse=True)
+    assert len(scores) == len(case.active())
 
 
 def test_what_half_of_the_set_has_is_hidden(case: Case) -> None:
     half = [r["sha256"] for r in case.active()][: len(case.active()) * 2 // 3]
-    edit_images(case, {s: {"brightness": 0.01} for s in half})
-    assert not any("dark" in r["reasons"] for r in rows(case))
+    edit_images(case, {s: {"entropy": 0.3} for s in half})
+    assert not any("low_information" in r["reasons"] for r in rows(case))
 
 
 # -- users' corrections -----------------------------------------------------------------------------------
@@ -270,6 +287,11 @@ def convince(case: Case, sha: str, sure: float, model_id: str) -> None:
 def test_a_decided_image_comes_back_only_when_the_model_is_much_surer(case: Case) -> None:
     stubborn = sorted(case.wrong)[0]
     convince(case, stubborn, 0.5, "0" * 16)
+    order, x = features.load(case.ws, "0" * 16)
+    label = {r["sha256"]: r["label"] for r in case.active()}
+    alike = next(i for i, s in enumerate(order) if s not in case.wrong and label[s] == label[stubborn])
+    x[order.index(stubborn)] = 0.6 * x[alike] + 0.4 * x[order.index(stubborn)]
+    features.save(case.ws, "0" * 16, order, x, [x.shape[1]])
     keep_all(case)
     case.train_again("1" * 16)
     convince(case, stubborn, 0.998, "1" * 16)

@@ -4,64 +4,75 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from keepset.config import ReviewConfig
 from keepset.reasons import Action, CandidateReason
 from keepset.review.evidence import Evidence
-from keepset.review.findings import (
-    Finding,
-    agreeing,
-    conflicts,
-    copies_of,
-    corrections,
-    duplicates,
-    label_issues,
-)  # fmt: skip
-from keepset.review.oddities import oddities, outliers
+from keepset.review.findings import Finding, agreeing, conflicts, copies_of, corrections, duplicates
+from keepset.review.oddities import oddities
 from keepset.review.rest import the_rest
-from keepset.review.scores import label_scores
+from keepset.review.suspected import suspected
+from keepset.review.suspicion import Suspicion, suspicion
 
-__all__ = ["find_candidates"]
+__all__ = ["Candidates", "find_candidates"]
+
+_SCORED = frozenset({CandidateReason.LABEL_ISSUE, CandidateReason.OUTLIER, CandidateReason.GRAPHIC})
+"""Reasons that share one score: what the scorers say together."""
 
 
-def find_candidates(
-    evidence: Evidence, config: ReviewConfig, *, everything: bool = False
-) -> list[dict[str, Any]]:
-    """Rows of the manifest ``candidates``, the likeliest trouble first, at most ``max_candidates``.
+@dataclass(frozen=True)
+class Candidates:
+    """``rows`` of the manifest ``candidates``, the likeliest trouble first; ``left`` more are as likely, but over the
+    limit of a batch."""
 
-    An image with several reasons has the score 1 - prod(1 - score): each is further evidence. With ``everything``
-    nothing is capped, and every other active image follows, the least sure first.
+    rows: list[dict[str, Any]]
+    left: int
+
+
+def find_candidates(evidence: Evidence, config: ReviewConfig, *, everything: bool = False) -> Candidates:
+    """The images that are worth a look: whose chance to need a change is ``min_score`` or more.
+
+    Reasons of different kinds add up to 1 - prod(1 - score). With ``everything`` nothing is cut, and every other active
+    image follows, the most suspicious first.
     """
+    scored = suspicion(evidence)
     found: dict[str, list[Finding]] = {}
-    for f in agreeing(evidence, _all(evidence, config)):
+    for f in agreeing(evidence, _all(evidence, scored, config.min_score)):
         found.setdefault(f.sha256, []).append(f)
     for several in found.values():
-        several.sort(key=lambda f: (-f.score, f.reason))
+        several.sort(key=lambda f: -f.score)
     ranked = sorted(found.items(), key=lambda item: (-_score(item[1]), item[0]))
+    proposed = [item for item in ranked if _score(item[1]) >= config.min_score]
+    left = 0
     if everything:
-        ranked += [(f.sha256, [f]) for f in the_rest(evidence, found)]
+        shown = {sha for sha, _ in proposed}
+        proposed += [(f.sha256, [f]) for f in the_rest(evidence, scored, shown, found)]
     else:
-        ranked = ranked[: config.max_candidates]
+        left = max(0, len(proposed) - config.max_candidates)
+        proposed = proposed[: config.max_candidates]
     copies = {r["sha256"]: rows for rows in copies_of(evidence).values() for r in rows}
-    return [
-        _row(evidence, rank, sha, several, copies.get(sha, ())) for rank, (sha, several) in enumerate(ranked)
+    rows = [
+        _row(evidence, rank, sha, several, copies.get(sha, ()))
+        for rank, (sha, several) in enumerate(proposed)
     ]
+    return Candidates(rows, left)
 
 
-def _all(evidence: Evidence, config: ReviewConfig) -> Iterable[Finding]:
-    scores = label_scores(evidence)
-    if scores is not None:
-        yield from label_issues(evidence, scores, config.min_score)
+def _all(evidence: Evidence, scored: Suspicion | None, least: float) -> Iterable[Finding]:
+    if scored is not None:
+        yield from suspected(evidence, scored, least)
     yield from conflicts(evidence)
     yield from duplicates(evidence)
-    yield from outliers(evidence)
     yield from oddities(evidence)
     yield from corrections(evidence)
 
 
 def _score(several: list[Finding]) -> float:
-    return 1.0 - math.prod(1.0 - f.score for f in several)
+    apart = [f.score for f in several if f.reason not in _SCORED]
+    together = [f.score for f in several if f.reason in _SCORED]
+    return 1.0 - math.prod(1.0 - s for s in [*apart, *together[:1]])
 
 
 def _row(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keepset import manifests
 from keepset.config import RunConfig
@@ -14,10 +14,6 @@ from keepset.inbox import WAITING
 from keepset.models import ModelRecord, list_models
 from keepset.review import inbox, memory
 from keepset.workspace import Workspace
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 __all__ = ["Evidence", "gather"]
 
@@ -29,7 +25,7 @@ _OF_IMAGES = (
 _OF_DATA = (
     "sha256", "label", "other_labels", "split", "group_id", "dup_of", "dup_kind", "active", "changed_by",
 )  # fmt: skip
-_OF_PREDICTIONS = ("sha256", "cv_predicted", "cv_probs", "ood_distance")
+_OF_PREDICTIONS = ("sha256", "cv_predicted", "cv_probs")
 
 
 @dataclass(frozen=True)
@@ -39,19 +35,16 @@ class Evidence:
     ``rows`` are data-set rows (columns ``_OF_DATA``) in manifest order, with their duplicate groups as they are now;
     the other maps go by sha256 and may lack an image (``images`` and ``predictions`` have the columns ``_OF_IMAGES``
     and ``_OF_PREDICTIONS`` only; ``predictions`` lacks exact duplicates and images that were added after training).
-    ``classes`` is the model's order of classes; ``labels`` is every class an image may have; ``far`` is the distance
-    under which 99 % of held-out images lie; ``waiting`` are rows of the inbox, not active before a person has decided
+    ``record`` is the model and its order of classes; ``labels`` is every class an image may have; ``waiting`` are rows of the inbox, not active before a person has decided
     about them; ``strangers`` is how many pictures users corrected that the data set does not hold.
     """
 
     ws: Workspace
     revision: int
     dataset_hash: str
-    model_id: str
+    record: ModelRecord
     predictions_hash: str
-    classes: tuple[str, ...]
     labels: tuple[str, ...]
-    far: float
     rows: list[Row]
     images: Mapping[str, Row]
     predictions: Mapping[str, Row]
@@ -69,6 +62,15 @@ class Evidence:
         facts |= {"everything": True} if everything else {}
         return manifests.fingerprint("review", parents, facts, version)
 
+    @property
+    def model_id(self) -> str:
+        return self.record.id
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The order of the model's outputs."""
+        return self.record.classes
+
     @functools.cached_property
     def dataset(self) -> dict[str, Row]:
         """The rows that may be candidates by sha256: the active ones, and those of the inbox that wait."""
@@ -85,15 +87,6 @@ class Evidence:
         if p is None:
             return 1.0 / len(self.classes)
         return float(p["cv_probs"][self.classes.index(label)]) if label in self.classes else 0.0
-
-    def features(self) -> tuple[list[str], npt.NDArray[np.float32]]:
-        """Frozen-body features: sha256s and float32 [n, d]. Raises ``ModelError``.
-
-        Not those of a fine-tuned body: it has learned the very labels that are in doubt.
-        """
-        from keepset.train import features
-
-        return features.load(self.ws, self.model_id)
 
 
 def gather(ws: Workspace, config: RunConfig) -> Evidence:
@@ -113,11 +106,9 @@ def gather(ws: Workspace, config: RunConfig) -> Evidence:
         ws=ws,
         revision=int(header.extra["revision"]),
         dataset_hash=header.content_hash,
-        model_id=record.id,
+        record=record,
         predictions_hash=manifests.read_header(path).content_hash,
-        classes=record.classes,
         labels=tuple(sorted({*config.labels, *record.classes, *(r["label"] for r in rows)})),
-        far=float(record.ood.get("quantile99", 0.0)),
         rows=rows,
         images=images,
         predictions={sha: r for sha, r in said.items() if sha in active},

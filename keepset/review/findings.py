@@ -9,19 +9,8 @@ from typing import Any
 from keepset.reasons import Action, CandidateReason
 from keepset.review.evidence import Evidence
 from keepset.review.naming import called
-from keepset.review.scores import LabelScores
 
-__all__ = [
-    "EXACT",
-    "NEAR",
-    "Finding",
-    "agreeing",
-    "conflicts",
-    "copies_of",
-    "corrections",
-    "duplicates",
-    "label_issues",
-]
+__all__ = ["EXACT", "NEAR", "Finding", "agreeing", "conflicts", "copies_of", "corrections", "duplicates"]
 
 Row = Mapping[str, Any]
 # How sure a reason is that the image needs a change. Fixed by judgement, not tuned.
@@ -30,11 +19,6 @@ NEAR = 0.75
 CONFLICT = 0.9
 CONFLICT_SETTLED = 0.55  # the model agrees with the label it has
 CORRECTED = 0.97
-
-SURE = 0.6
-"""Out-of-sample probability of another class from which relabelling to it is suggested."""
-WRONG = 0.8
-"""Label-issue score from which an image that fits no class is suggested for deletion."""
 
 
 @dataclass(frozen=True)
@@ -47,32 +31,6 @@ class Finding:
     action: Action
     label: str | None
     words: str
-
-
-def label_issues(evidence: Evidence, scores: LabelScores, min_score: float) -> Iterator[Finding]:
-    """Images whose label both scorers together doubt."""
-    for i, sha in enumerate(scores.sha256):
-        score = float(scores.score[i])
-        if score >= min_score and evidence.past.asks_again(sha, score):
-            yield _label_issue(evidence, sha, score)
-
-
-def _label_issue(evidence: Evidence, sha: str, score: float) -> Finding:
-    """Relabel where the model is sure of another class; delete where it is only sure that it is not this."""
-    p, label = evidence.predictions[sha], evidence.dataset[sha]["label"]
-    best, share = p["cv_predicted"], max(p["cv_probs"])
-    action, target = Action.KEEP, None
-    words = f"looks like '{best}' ({share:.0%}), labelled '{label}'"
-    if best == label:
-        words = f"does not look like most '{label}' pictures"
-    elif share >= SURE:
-        action, target = Action.RELABEL, best
-    elif score >= WRONG:
-        action = Action.DELETE
-        words = f"hardly looks like '{label}', and no other class is likely (best '{best}', {share:.0%})"
-    if sha in evidence.past.decided:
-        words += "; decided before, but the model is much surer now"
-    return Finding(sha, CandidateReason.LABEL_ISSUE, score, action, target, words)
 
 
 def conflicts(evidence: Evidence) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Images that are odd rather than mislabelled: outliers by feature distance, and low quality.
+"""Images of low quality or of an odd size.
 
 All thresholds are here. An oddity that half of the set has is what the set looks like, and is hidden (as
 cleanvision does).
@@ -16,12 +16,10 @@ from keepset.reasons import Action, CandidateReason
 from keepset.review.evidence import Evidence
 from keepset.review.findings import Finding
 
-__all__ = ["CHECKS", "Check", "oddities", "outliers"]
+__all__ = ["CHECKS", "Check", "oddities"]
 
 COMMON = 0.5
 """Share of the set from which an oddity is hidden."""
-FAR = 5.0
-"""An outlier lies so many median absolute deviations beyond the median distance."""
 ODD_SIZE = 10.0
 """Side (square root of the area) so many times larger or smaller than the set's median."""
 
@@ -35,7 +33,8 @@ class Check:
     words: str
     low: float = -math.inf
     high: float = math.inf
-    score: float = 0.6
+    score: float = 0.15
+    action: Action = Action.KEEP
 
     def fails(self, image: Mapping[str, Any]) -> bool:
         value = image.get(self.column)
@@ -53,7 +52,8 @@ CHECKS = (
         "entropy",
         "hardly any content ({value:.1f} bits)",
         low=2.0,
-        score=0.7,
+        score=0.9,
+        action=Action.DELETE,
     ),
 )
 
@@ -65,7 +65,7 @@ def oddities(evidence: Evidence) -> Iterator[Finding]:
         found = [(sha, image) for sha, image in images if check.fails(image)]
         for sha, image in _unless_common(found, len(images)):
             words = check.words.format(value=image[check.column] + 0.0)  # older manifests hold -0.0
-            yield from _fresh(evidence, Finding(sha, check.reason, check.score, Action.DELETE, None, words))
+            yield from _fresh(evidence, Finding(sha, check.reason, check.score, check.action, None, words))
     yield from _odd_sizes(evidence, images)
 
 
@@ -77,30 +77,11 @@ def _odd_sizes(evidence: Evidence, images: Sequence[tuple[str, Mapping[str, Any]
     found = [(s, i) for s, i in sized if not 1 / ODD_SIZE <= _side(i) / middle <= ODD_SIZE]
     for sha, image in _unless_common(found, len(images)):
         words = f"odd size {image['width']}×{image['height']}, the median side is {middle:.0f} px"
-        yield from _fresh(evidence, Finding(sha, CandidateReason.ODD_SIZE, 0.5, Action.KEEP, None, words))
+        yield from _fresh(evidence, Finding(sha, CandidateReason.ODD_SIZE, 0.1, Action.KEEP, None, words))
 
 
 def _side(image: Mapping[str, Any]) -> float:
     return math.sqrt(image["width"] * image["height"])
-
-
-def outliers(evidence: Evidence) -> Iterator[Finding]:
-    """Images far from all others in feature space: likely not a picture of any class.
-
-    Far is beyond the distance under which 99 % of held-out images lie *and* beyond the median by five
-    median absolute deviations; the second keeps the one in a hundred that is always beyond the first.
-    """
-    known = [(s, float(p["ood_distance"])) for s, p in evidence.predictions.items()]
-    if len(known) < 5:
-        return
-    middle = median(d for _, d in known)
-    spread = median(abs(d - middle) for _, d in known)
-    limit = max(evidence.far, middle + FAR * spread)
-    found = [(s, d) for s, d in known if d > limit]
-    for sha, d in _unless_common(found, len(known)):
-        words = f"unlike the other pictures (distance {d:.2f}, ordinary is {middle:.2f})"
-        score = min(0.95, 0.6 + 0.35 * (d - limit) / max(limit, 1e-9))
-        yield from _fresh(evidence, Finding(sha, CandidateReason.OUTLIER, score, Action.DELETE, None, words))
 
 
 def _unless_common(found: list[tuple[str, Any]], total: int) -> list[tuple[str, Any]]:

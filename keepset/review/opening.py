@@ -22,7 +22,7 @@ from keepset.workspace import Workspace
 
 __all__ = ["review"]
 
-VERSION = 1
+VERSION = 2
 """Raised when the same model would now give other candidates."""
 
 
@@ -53,24 +53,32 @@ def review(
             progress.note(
                 f"{evidence.strangers} pictures that users corrected are not in the data set yet: the next run takes them in"
             )
-        rows = find_candidates(evidence, config.review, everything=everything)
+        found = find_candidates(evidence, config.review, everything=everything)
+        rows = found.rows
         nothing = "" if everything and rows else _not_worth_it(ws, rows)
         if nothing:
             return StageResult(Stage.REVIEW, False, nothing, {"candidates": len(rows)})
         batch = _open(evidence, config, rows, wanted, now or datetime.now(UTC))
     counts = dict(batch.record.counts)
     return StageResult(
-        Stage.REVIEW, True, _opened(batch), {"candidates": len(rows), **counts}, {"batch_id": batch.id}
+        Stage.REVIEW,
+        True,
+        _opened(batch, found.left),
+        {"candidates": len(rows), **counts},
+        {"batch_id": batch.id},
     )
 
 
-def _opened(batch: Batch) -> str:
-    """What was opened; and whether another batch waits, since marks count only in the batch where they are made."""
+def _opened(batch: Batch, left: int) -> str:
+    """What was opened, what is left for the next one, and whether another batch waits, since marks count only in the batch
+    where they are made.
+    """
     total, said = batch.candidates().header.rows, ""
     if batch.record.on_request:
         first = f"the {batch.proposed} that something speaks against, then all others"
         said = f": {first if batch.proposed else 'nothing speaks against any'}"
     words = f"Batch {batch.id} is open: {total} images to look at{said}."
+    words += f" {left} more are likely enough to be wrong; the next batch shows them." if left else ""
     others = [b.id for b in list_batches(batch.ws) if b.id != batch.id and b.status == BatchStatus.OPEN]
     if batch.record.on_request and others:
         words += f" Also open: {', '.join(others)}; a mark counts in the batch where it is made, so decide on each."

@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping, Sequence
 
 from keepset.reasons import Action, CandidateReason
 from keepset.review.evidence import Evidence
 from keepset.review.findings import Finding
+from keepset.review.suspicion import Suspicion
 
 __all__ = ["the_rest"]
 
 
-def the_rest(evidence: Evidence, proposed: Container[str]) -> list[Finding]:
-    """Every active image that is not ``proposed``, by the out-of-sample probability of its label, the lowest first.
+def the_rest(
+    evidence: Evidence,
+    scored: Suspicion | None,
+    proposed: Container[str],
+    weak: Mapping[str, Sequence[Finding]],
+) -> list[Finding]:
+    """Every active image that is not ``proposed``, the most suspicious first, then those that were not scored.
 
-    Their score is 0 and the suggestion is to keep them: nothing was found, and the words say no more than that.
+    Their score is what the scorers say; the suggestion is to keep them. ``weak`` findings are told with them.
     """
+    chance = dict(zip(scored.scores.sha256, scored.chance.tolist(), strict=True)) if scored else {}
     left = [r["sha256"] for r in evidence.rows if r["sha256"] not in proposed]
-    left.sort(key=lambda sha: (evidence.given_probability(sha), sha))
-    return [_shown(evidence, sha) for sha in left]
+    left.sort(key=lambda sha: (-chance.get(sha, 0.0), sha))
+    return [_shown(evidence, sha, chance.get(sha, 0.0), weak.get(sha, ())) for sha in left]
 
 
-def _shown(evidence: Evidence, sha: str) -> Finding:
+def _shown(evidence: Evidence, sha: str, chance: float, weak: Sequence[Finding]) -> Finding:
     known = sha in evidence.past.decided
     reason = CandidateReason.DECIDED_BEFORE if known else CandidateReason.NOT_SUSPECTED
     words = (
-        "a person decided it before, and the model is not much surer now" if known else _words(evidence, sha)
+        "a person decided it before, and the suspicion is not much stronger now"
+        if known
+        else _words(evidence, sha)
     )
-    return Finding(sha, reason, 0.0, Action.KEEP, None, f"{words}; shown because all images were asked for")
+    words = "; ".join([*(f.words for f in weak), words, "shown because all images were asked for"])
+    return Finding(sha, reason, chance, Action.KEEP, None, words)
 
 
 def _words(evidence: Evidence, sha: str) -> str:

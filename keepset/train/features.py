@@ -7,7 +7,7 @@ body counts more than another.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -41,7 +41,11 @@ __all__ = [
     "keep",
     "load",
     "of_packaged",
+    "of_squares",
+    "order",
+    "pieces",
     "save",
+    "squares",
     "taken",
     "units",
     "widths",
@@ -58,6 +62,26 @@ def load(ws: Workspace, model_id: str) -> tuple[list[str], Floats]:
     """
     with _opened(ws, model_id) as f:
         return f.metadata()["sha256"].split("\n"), f.get_tensor("features")
+
+
+def pieces(ws: Workspace, model_id: str, rows: int = 8192) -> Iterator[tuple[slice, Floats]]:
+    """``load``'s features, some thousand rows at a time with their places: of a million images they are 15 GB.
+
+    Raises ``ModelError``.
+    """
+    with _opened(ws, model_id) as f:
+        stored = f.get_slice("features")
+        count = stored.get_shape()[0]
+        for start in range(0, count, rows):
+            place = slice(start, min(start + rows, count))
+            yield place, stored[place]
+
+
+def order(ws: Workspace, model_id: str) -> list[str]:
+    """The sha256 of each row of ``load``'s features. Raises ``ModelError``."""
+    with _opened(ws, model_id) as f:
+        found: list[str] = f.metadata()["sha256"].split("\n")
+        return found
 
 
 def widths(ws: Workspace, model_id: str) -> tuple[int, ...]:
@@ -142,6 +166,23 @@ def _packaged_body(arch: str, size: int, device: str) -> Body:
         torch.device(device), memory_format=torch.channels_last
     )
     return body_of(network, preprocess_of(arch, size))
+
+
+def squares(ws: Workspace, arch: str, shas: Sequence[str], config: TrainConfig) -> npt.NDArray[np.uint8]:
+    """Validated images as ``of_squares`` takes them, uint8 [n, side, side, 3]."""
+    cache = PixelCache(ws, _packaged_body(arch, config.size, str(choose_device(config))).spec)
+    cache.fill(shas, SILENT)
+    return cache.read(shas)
+
+
+def of_squares(arch: str, pictures: npt.NDArray[np.uint8], config: TrainConfig) -> Floats:
+    """Raw features, float32 [n, d], of pictures that are in no workspace, by the packaged network ``arch``."""
+    body = _packaged_body(arch, config.size, str(choose_device(config)))
+    chunks = Chunks(forward_at_once(choose_device(config), config.size), SILENT)
+    found: list[Floats] = []
+    while (at := sum(map(len, found))) < len(pictures):
+        found.append(chunks.fitting(lambda i=at: _forward(body, pictures[i : i + chunks.forward], None)))  # type: ignore[misc]
+    return np.concatenate(found)
 
 
 def compute(

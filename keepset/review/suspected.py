@@ -1,0 +1,103 @@
+"""What the scorers suspect, as findings: the reasons that weigh most, what to do, and both in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from keepset.reasons import Action, CandidateReason
+from keepset.review.evidence import Evidence
+from keepset.review.findings import Finding
+from keepset.review.imagenet import graphic_classes, names
+from keepset.review.suspicion import Suspicion
+
+__all__ = ["suspected"]
+
+LIKELY = 0.6
+"""Out-of-sample probability of another class from which relabelling to it is suggested."""
+DELETE = 0.6
+"""Chance from which deleting is suggested; below it the picture is only shown."""
+COUNTS, BESIDE = 1.0, 0.4
+"""A reason is named if it adds so much log-odds, and so large a share of what the main reason adds."""
+SURELY_SEEN = 0.3
+RARE = 0.05
+
+
+def suspected(evidence: Evidence, found: Suspicion, least: float) -> Iterator[Finding]:
+    """The findings of each image whose chance is at least ``least``, the main reason first.
+
+    An image that was decided before is asked about again only if the suspicion is strong and much stronger than then.
+    """
+    for i, sha in enumerate(found.scores.sha256):
+        chance = float(found.chance[i])
+        if chance >= least and evidence.past.asks_again(sha, chance):
+            yield from _findings(evidence, found, i)
+
+
+def _findings(evidence: Evidence, found: Suspicion, i: int) -> Iterator[Finding]:
+    sha, chance = found.scores.sha256[i], float(found.chance[i])
+    weighed = sorted(_weighed(evidence, found, i), reverse=True)
+    most = weighed[0][0]
+    action, label = _action(evidence, sha, chance, weighed[0][1])
+    again = "; decided before, but the suspicion is much stronger now" if sha in evidence.past.decided else ""
+    for weight, reason in weighed:
+        if weight == most or weight >= max(COUNTS, BESIDE * most):
+            words = _words(evidence, found, i, reason) + again
+            yield Finding(sha, reason, chance, action, label, words)
+            again = ""
+
+
+def _weighed(evidence: Evidence, found: Suspicion, i: int) -> list[tuple[float, CandidateReason]]:
+    """What each reason adds. A picture of another class is unlike its own: that is one reason, not two."""
+    label, unlike, graphic = float(found.label[i]), float(found.unlike[i]), float(found.graphic[i])
+    if label >= COUNTS and _other_class(evidence, found.scores.sha256[i]) is not None:
+        label, unlike = label + max(unlike, 0.0), 0.0
+    return [
+        (label, CandidateReason.LABEL_ISSUE),
+        (unlike, CandidateReason.OUTLIER),
+        (graphic, CandidateReason.GRAPHIC),
+    ]
+
+
+def _other_class(evidence: Evidence, sha: str) -> str | None:
+    """The class that the model is sure of, if it is another one than the image has."""
+    p = evidence.predictions[sha]
+    other: str = p["cv_predicted"]
+    sure = other != evidence.dataset[sha]["label"] and max(p["cv_probs"]) >= LIKELY
+    return other if sure else None
+
+
+def _action(evidence: Evidence, sha: str, chance: float, main: CandidateReason) -> tuple[Action, str | None]:
+    """Relabel where the model is sure of another class; delete what fits none; else leave it to the person."""
+    other = _other_class(evidence, sha)
+    if other is not None and main == CandidateReason.LABEL_ISSUE:
+        return Action.RELABEL, other
+    return (Action.DELETE if chance >= DELETE else Action.KEEP), None
+
+
+def _words(evidence: Evidence, found: Suspicion, i: int, reason: CandidateReason) -> str:
+    sha = found.scores.sha256[i]
+    label = evidence.dataset[sha]["label"]
+    seen, share = int(found.scores.seen[i]), float(found.scores.share[i])
+    if reason == CandidateReason.LABEL_ISSUE:
+        return _label_words(evidence, sha, label)
+    if reason == CandidateReason.GRAPHIC:
+        if seen in graphic_classes() and share >= SURELY_SEEN:
+            return f"looks like {_a(names()[seen])}"
+        return "looks like a drawing, a layout or a page of text, not like the other photos"
+    if seen >= 0 and share >= SURELY_SEEN and float(found.scores.usual[i]) <= RARE:
+        return f"looks like {_a(names()[seen])}; few pictures of '{label}' do"
+    return f"unlike the other pictures of '{label}'"
+
+
+def _label_words(evidence: Evidence, sha: str, label: str) -> str:
+    p = evidence.predictions[sha]
+    best, share = p["cv_predicted"], max(p["cv_probs"])
+    if best == label:
+        return f"does not look like most '{label}' pictures"
+    if share >= LIKELY:
+        return f"looks like '{best}' ({share:.0%}), labelled '{label}'"
+    return f"hardly looks like '{label}', and no other class is likely (best '{best}', {share:.0%})"
+
+
+def _a(noun: str) -> str:
+    return f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"

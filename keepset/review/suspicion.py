@@ -1,0 +1,280 @@
+"""How likely it is that a person would change or throw out a picture, from scorers that err on different pictures.
+
+None of them has seen the picture, and each compares it with its own class:
+
+* **label**: minus the logarithm of the out-of-sample probability of the label (``cv_probs`` of the model).
+* **unlike**: cosine distance to the mean of the other pictures of the class, in centred features of length one.
+* **graphic**: what a classifier says that has learnt graphics made of the set's own photos (``graphics``).
+* **print**: share of ImageNet's classes for print and layout in what the network itself sees (``imagenet``).
+
+*unlike* and *print* are counted in robust standard deviations (1.4826 x the median absolute deviation) from the median of
+the class. The four add up to log-odds, so that one strong reason is enough and several weak ones count. Their weights were
+fitted by logistic regression on labelled sets and planted noise (``bench/review/weights.py``), and are the same for every data set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keepset.review import graphics
+from keepset.review.imagenet import Sight, graphic_classes, sight_of
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from keepset.review.evidence import Evidence
+
+    Floats = npt.NDArray[np.float64]
+    Singles = npt.NDArray[np.float32]
+    Ints = npt.NDArray[np.int64]
+
+__all__ = ["WEIGHTS", "Scores", "Suspicion", "Weights", "scores_of", "suspicion"]
+
+SPREAD_UNLIKE, SPREAD_PRINT = 0.04, 0.25
+"""Least standard deviation that counts: of a cosine, and of the decimal logarithm of a probability."""
+FEW = 8
+"""A class with fewer pictures is compared with the spread of all."""
+LEAST, MOST = -2.0, 8.0
+"""A score counts between these."""
+SUREST = 0.96
+"""Scores alone are never surer than this; what a person says is."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Log-odds per unit of each score, and with all scores 0."""
+
+    label: float
+    unlike: float
+    graphic: float
+    print: float
+    bias: float
+
+
+WEIGHTS = Weights(label=0.49, unlike=1.16, graphic=2.8, print=0.54, bias=-5.7)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """By image, in the order of ``sha256``, [n] each: the four scores (0 where one could not be computed), and what the
+    network sees: the likeliest ImageNet class (-1: not asked), its probability, and its mean probability in the
+    other pictures of the image's class.
+    """
+
+    sha256: list[str]
+    label: Floats
+    unlike: Floats
+    graphic: Floats
+    print: Floats
+    seen: Ints
+    share: Floats
+    usual: Floats
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """``chance`` [n] is the estimated share of such pictures that a person would act on; what each scorer adds to its
+    log-odds is ``label``, ``unlike`` and ``graphic`` (with ``print``), [n] each.
+    """
+
+    scores: Scores
+    chance: Floats
+    label: Floats
+    unlike: Floats
+    graphic: Floats
+
+
+def suspicion(evidence: Evidence, weights: Weights = WEIGHTS) -> Suspicion | None:
+    """Of every active image that the model has predicted; None if they are of fewer than two classes."""
+    scores = scores_of(evidence)
+    if scores is None:
+        return None
+    label, unlike = weights.label * _cut(scores.label), weights.unlike * _cut(scores.unlike)
+    graphic = weights.graphic * _cut(scores.graphic) + weights.print * _cut(scores.print)
+    odds = np.exp(label + unlike + graphic + weights.bias)
+    return Suspicion(scores, SUREST * odds / (1 + odds), label, unlike, graphic)
+
+
+def _cut(score: Floats) -> Floats:
+    return np.clip(score, LEAST, MOST)
+
+
+def scores_of(evidence: Evidence) -> Scores | None:
+    """The scores of every active image that the model has predicted; None if they are of fewer than two classes.
+
+    Time is linear in the images; memory holds some thousand rows of features and some numbers per image.
+    """
+    known = _Known.of(evidence)
+    if known is None:
+        return None
+    centre = known.centre()
+    sums, sight = _sums(known, centre)
+    n = len(known.shas)
+    unlike, graphic = np.zeros(n), np.zeros(n)
+    head = _graphic_head(known) if sight.asked else None
+    for rows, features in known.pieces():
+        unlike[rows] = _distance(known.unit(features) - centre, known.labels[rows], sums)
+        if head is not None:
+            graphic[rows] = head.score(_length_one(features[:, known.first]))
+    if head is not None:
+        graphic[known.sample] = head.left_out
+    usual = sight.usual(known.labels)
+    return Scores(
+        known.shas, _label_loss(evidence, known),
+        _standard(unlike, known.labels, SPREAD_UNLIKE), graphic,
+        _standard(np.log10(sight.print + 1e-4), known.labels, SPREAD_PRINT),
+        sight.seen, sight.share, usual,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Known:
+    """The images that are scored: their rows among the model's features, their labels as numbers, and a sample."""
+
+    evidence: Evidence
+    shas: list[str]
+    rows: Ints
+    labels: Ints
+    classes: int
+    widths: tuple[int, ...]
+    sample: Ints
+
+    @staticmethod
+    def of(evidence: Evidence) -> _Known | None:
+        from keepset.train import features
+
+        index = {c: i for i, c in enumerate(evidence.classes)}
+        dataset, predictions = evidence.dataset, evidence.predictions
+        places, shas, labels = [], [], []
+        for i, sha in enumerate(features.order(evidence.ws, evidence.record.id)):
+            label = dataset[sha]["label"] if sha in predictions and sha in dataset else None
+            if label in index:
+                places.append(i)
+                shas.append(sha)
+                labels.append(index[label])
+        if len(set(labels)) < 2:
+            return None
+        sample = np.sort(np.random.default_rng(len(shas)).permutation(len(shas))[: graphics.OWN])
+        widths = features.widths(evidence.ws, evidence.record.id)
+        return _Known(
+            evidence, shas, np.array(places), np.array(labels), len(evidence.classes), widths, sample
+        )  # fmt: skip
+
+    @property
+    def first(self) -> slice:
+        """The columns of the first body."""
+        return slice(0, self.widths[0])
+
+    def pieces(self) -> Iterator[tuple[slice, Singles]]:
+        """Raw features, some thousand rows at a time, and their places among the images that are scored."""
+        from keepset.train import features
+
+        for rows, found in features.pieces(self.evidence.ws, self.evidence.record.id):
+            low, high = np.searchsorted(self.rows, [rows.start, rows.start + len(found)])
+            if high > low:
+                yield slice(int(low), int(high)), found[self.rows[low:high] - rows.start]
+
+    def unit(self, features: Singles) -> Singles:
+        """Each body's block of length one."""
+        from keepset.train.features import units
+
+        return units(features, self.widths)
+
+    def centre(self) -> Singles:
+        total = np.zeros(sum(self.widths))
+        for _, features in self.pieces():
+            total += self.unit(features).sum(axis=0)
+        return (total / len(self.shas)).astype(np.float32)
+
+
+@dataclass
+class _Seen:
+    """What the network sees of each image, [n] each, and the mean over each class, [classes, 1000]."""
+
+    asked: bool
+    seen: Ints
+    share: Floats
+    print: Floats
+    means: Floats
+    counts: Ints
+
+    def usual(self, labels: Ints) -> Floats:
+        """How probable the class that is seen in an image is in the other images of its own class, [n]."""
+        if not self.asked:
+            return np.zeros(len(labels))
+        total = self.means[labels, self.seen] * self.counts[labels]
+        found: Floats = (total - self.share) / np.maximum(self.counts[labels] - 1, 1)
+        return found
+
+
+def _sums(known: _Known, centre: Singles) -> tuple[Floats, _Seen]:
+    """The sum of the centred features of length one of each class, [classes, d], and what the network sees."""
+    n, sums = len(known.shas), np.zeros((known.classes, len(centre)))
+    sight: Sight | None = sight_of(known.evidence.record.arch, known.evidence.record.weights, known.widths)
+    counts = np.bincount(known.labels, minlength=known.classes)
+    found = _Seen(
+        sight is not None, np.full(n, -1), np.zeros(n), np.zeros(n), np.zeros((known.classes, 1000)), counts
+    )
+    for rows, features in known.pieces():
+        labels = known.labels[rows]
+        _add(sums, labels, _length_one(known.unit(features) - centre))
+        if sight is not None:
+            posterior = sight.posterior(features)
+            found.seen[rows], found.share[rows] = posterior.argmax(axis=1), posterior.max(axis=1)
+            found.print[rows] = posterior[:, graphic_classes()].sum(axis=1)
+            _add(found.means, labels, posterior)
+    found.means /= np.maximum(counts, 1)[:, None]
+    return sums, found
+
+
+def _add(sums: Floats, labels: Ints, rows: Singles) -> None:
+    """Add each row to the sum of its class."""
+    for label in np.unique(labels):
+        sums[label] += rows[labels == label].sum(axis=0)
+
+
+def _distance(centred: Singles, labels: Ints, sums: Floats) -> Floats:
+    """Cosine distance to the mean of the *other* images of the class, [n]; 1 for the only one."""
+    rows = _length_one(centred)
+    others = _length_one((sums[labels] - rows).astype(np.float32))
+    found: Floats = 1.0 - np.einsum("nd,nd->n", rows, others).astype(np.float64)
+    return found
+
+
+def _graphic_head(known: _Known) -> graphics.GraphicHead:
+    record = known.evidence.record
+    own = np.zeros((len(known.sample), known.widths[0]), np.float32)
+    for rows, features in known.pieces():
+        inside = (known.sample >= rows.start) & (known.sample < rows.stop)
+        own[inside] = features[known.sample[inside] - rows.start, known.first]
+    shas = [known.shas[i] for i in known.sample]
+    made = graphics.self_made_features(known.evidence.ws, record, shas, record.seed)
+    return graphics.fit(_length_one(own), _length_one(made))
+
+
+def _label_loss(evidence: Evidence, known: _Known) -> Floats:
+    """Minus the logarithm of the out-of-sample probability of the label, nats, [n]."""
+    pairs = zip(known.shas, known.labels.tolist(), strict=True)
+    given = np.array([evidence.predictions[sha]["cv_probs"][label] for sha, label in pairs], np.float64)
+    found: Floats = -np.log(np.maximum(given, 1e-9))
+    return found
+
+
+def _standard(values: Floats, labels: Ints, least: float) -> Floats:
+    """Robust standard deviations from the median of the class, [n]."""
+    out = np.empty(len(values))
+    for label in np.unique(labels):
+        inside = labels == label
+        whole = values if inside.sum() < FEW else values[inside]
+        middle = np.median(whole)
+        out[inside] = (values[inside] - middle) / max(1.4826 * np.median(np.abs(whole - middle)), least)
+    return out
+
+
+def _length_one(rows: Singles) -> Singles:
+    scaled: Singles = rows / (np.linalg.norm(rows, axis=1, keepdims=True) + 1e-9)
+    return scaled
