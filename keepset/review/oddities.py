@@ -33,7 +33,7 @@ class Check:
     words: str
     low: float = -math.inf
     high: float = math.inf
-    score: float = 0.15
+    score: float = 0.05
     action: Action = Action.KEEP
 
     def fails(self, image: Mapping[str, Any]) -> bool:
@@ -77,7 +77,7 @@ def _odd_sizes(evidence: Evidence, images: Sequence[tuple[str, Mapping[str, Any]
     found = [(s, i) for s, i in sized if not 1 / ODD_SIZE <= _side(i) / middle <= ODD_SIZE]
     for sha, image in _unless_common(found, len(images)):
         words = f"odd size {image['width']}×{image['height']}, the median side is {middle:.0f} px"
-        yield from _fresh(evidence, Finding(sha, CandidateReason.ODD_SIZE, 0.1, Action.KEEP, None, words))
+        yield from _fresh(evidence, Finding(sha, CandidateReason.ODD_SIZE, 0.05, Action.KEEP, None, words))
 
 
 def _side(image: Mapping[str, Any]) -> float:

@@ -55,7 +55,7 @@ class Weights:
     bias: float
 
 
-WEIGHTS = Weights(label=0.49, unlike=1.16, graphic=2.8, print=0.54, bias=-5.7)
+WEIGHTS = Weights(label=0.69, unlike=0.95, graphic=2.84, print=0.42, bias=-5.47)
 
 
 @dataclass(frozen=True)
