@@ -108,13 +108,6 @@ class ScrapeConfig(_Section):
     def _apis_are_addresses(cls, urls: dict[str, str]) -> dict[str, str]:
         return {source: _web_address(url) for source, url in urls.items()}
 
-    @field_validator("contact")
-    @classmethod
-    def _one_line(cls, value: str) -> str:
-        if not value.isprintable():
-            raise ValueError("a contact is one line of printable text")
-        return value
-
 
 class DownloadConfig(_Section):
     connections: int = Field(64, ge=1, le=512, description="Requests in flight over all hosts.")

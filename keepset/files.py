@@ -20,7 +20,7 @@ from keepset.errors import DamagedFile, WorkspaceNotWritable
 from keepset.storage import StoredPath
 
 __all__ = [
-    "TOO_MANY_FILES", "append_line", "atomic_path", "local", "move_in", "parsed_row", "read_json", "read_lines", "read_rows", "readable",
+    "TOO_MANY_FILES", "append_line", "atomic_path", "local", "move_in", "parsed_row", "read_json", "read_lines", "read_rows",
     "refusals", "write_bytes", "write_json", "write_secret",
 ]  # fmt: skip
 
@@ -191,15 +191,6 @@ def refusals(path: Path) -> Iterator[None]:
             "Correct that and run the same command again: finished work is kept.",
         )
         raise _refused(path, e) or other from e
-
-
-def readable(name: str | Path) -> str:
-    """A path as text for manifests, files and terminals: bytes that are no UTF-8 as ``\\xe4``, as `ls -b` shows them."""
-    try:
-        raw = str(name).encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # half a character that came from no file system
-        raw = str(name).encode("utf-8", "backslashreplace")
-    return raw.decode("utf-8", "backslashreplace")
 
 
 def _sync(path: Path) -> None:

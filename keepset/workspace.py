@@ -40,10 +40,11 @@ from keepset.errors import (
     WorkspaceError,
     WorkspaceNotWritable,
 )
-from keepset.files import append_line, read_json, read_rows, readable, refusals, write_json
+from keepset.files import append_line, read_json, read_rows, refusals, write_json
 from keepset.programs import spell
 from keepset.schemas import SCHEMA_VERSION, check_version
 from keepset.storage import StoredPath, locate, scratch
+from keepset.text import without_surrogates
 
 if TYPE_CHECKING:
     from keepset.storage.carrying import Held
@@ -72,9 +73,9 @@ class Workspace:
         ``WorkspaceVersionError``.
         """
         root = locate(root)
-        if readable(root) != str(root):
+        if without_surrogates(str(root)) != str(root):
             raise WorkspaceError(
-                f"{readable(root)} is not a name in UTF-8, which Parquet and SQLite need.",
+                f"{without_surrogates(str(root))} is not a name in UTF-8, which Parquet and SQLite need.",
                 "Choose another folder as --workspace.",
             )
         if (root / "keepset.json").exists():

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from keepset.config import DownloadConfig, parse_config
+from keepset.config import DownloadConfig
 from keepset.download.fetch import Fetched, Fetcher, Trouble, Wanted, user_agent
 from keepset.download.proxies import Proxies
 from keepset.download.target import BadUrl, Target
@@ -174,12 +174,6 @@ def test_a_contact_beyond_ascii_is_sent(tmp_path: Path, contact: str) -> None:
         asyncio.run(run())
     assert b"User-Agent: keepset/" in heads[0]
     heads[0].decode("ascii")
-
-
-def test_a_contact_that_would_be_a_header_of_its_own_is_refused() -> None:
-    classes = {"a": {"urls": ["http://a.example/1.jpg"]}, "b": {"urls": ["http://a.example/2.jpg"]}}
-    with pytest.raises(ConfigError, match="contact"):
-        parse_config({"classes": classes, "scrape": {"contact": "me\r\nX-Evil: 1"}}, base=Path())
 
 
 def test_a_list_of_very_many_hosts_leaves_no_connection_open_to_each(tmp_path: Path) -> None:

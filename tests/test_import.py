@@ -187,6 +187,36 @@ def test_linked_sub_folders_are_read_and_loops_are_rows(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_every_file_is_a_picture_or_has_a_reason(tmp_path: Path) -> None:
+    """import = scrape = images + reasons, whatever lies in the folders."""
+    from keepset import manifests
+
+    tree = tmp_path / "set"
+    for i in range(12):
+        picture(tree / CLASSES[i % 2], CLASSES[i % 2], i)
+    odd = tree / CLASSES[0]
+    good = (odd / "0.jpg").read_bytes()
+    for name, data in (("cut.jpg", good[:400]), ("empty.jpg", b""), ("notes.txt", b"no picture"), ("twice.jpg", good),
+                       ("a.heic", b"\0\0\0\x18ftypheic" + bytes(40)), ("b.svg", b"<svg xmlns='x'/>"), ("c d%.jpg", good + b"!"),
+                       ("tiny.gif", b"GIF89a\1\0\1\0\0\0\0;")):  # fmt: skip
+        (odd / name).write_bytes(data)
+    (odd / "gone.jpg").symlink_to(tmp_path / "nowhere")
+    (odd / "loop").symlink_to(tree)
+    os.mkfifo(odd / "pipe.jpg")
+    counted = sum(of.total() for of in find_pictures(tree).counts.values())
+    ws, _, _ = bring_in(tree, tmp_path)
+    urls_, downloads = (
+        manifests.read(p, n).rows() for p, n in ((ws.urls, "urls"), (ws.downloads, "downloads"))
+    )
+    images = manifests.read(ws.images, "images").rows()
+    assert counted == 12 + 8 + 3 == len(urls_)
+    assert sum(r["status"] == "ok" for r in urls_) == len(downloads)
+    assert sum(r["status"] == "ok" for r in downloads) == sum(r["copies"] for r in images)
+    lost = [r for rows in (urls_, downloads, images) for r in rows if r["status"] != "ok"]
+    assert all(r["reason"] for r in lost)
+    assert sum(r["copies"] for r in images if r["status"] == "ok") + len(lost) == counted
+
+
 def test_hidden_folders_are_in_no_class(tmp_path: Path) -> None:
     for folder in (
         *CLASSES[:2],

@@ -125,15 +125,13 @@ def test_names_that_are_no_utf_8_are_predicted_and_written_in_every_format(
         out = tmp_path / os.fsdecode(b"\xe9." + form.encode())
         code, said, err = run(capsys, "predict", folder, "--model", predictor.path, "-o", out)
         assert code == 0, err
-        assert "\\xe9." in said + err
+        assert "é." in said + err
         assert (
-            "b\\xe4r/caf\\xe9.jpg" in out.read_bytes().decode(errors="replace").replace("\\\\", "\\")
+            "bär/café.jpg" in out.read_bytes().decode(errors="replace").replace("\\\\", "\\")
         ) or form == "parquet"
-    assert (
-        pq.read_table(io.BytesIO(out.read_bytes()))["input"].to_pylist()[0].endswith("b\\xe4r/caf\\xe9.jpg")
-    )
+    assert pq.read_table(io.BytesIO(out.read_bytes()))["input"].to_pylist()[0].endswith("bär/café.jpg")
     assert run(capsys, "predict", folder, "--model", predictor.path, "--json")[0] == 0
-    assert "caf\\xe9" in run(capsys, "predict", folder, "--model", predictor.path)[1]
+    assert "café" in run(capsys, "predict", folder, "--model", predictor.path)[1]
 
 
 def test_too_many_pixels_are_refused_before_decoding(served: tuple[Workspace, Predictor, list[str]]) -> None:

@@ -224,7 +224,7 @@ def test_a_folder_with_names_that_are_no_utf_8_is_predicted_whole(model_case: Se
     done.message.encode()
     found = rows(model_case.ws.root / done.outputs["predictions"])
     assert [r["status"] for r in found] == ["ok"] * 3
-    assert found[-1]["input"].endswith("b\\xe4r/caf\\xe9 %41.jpg")
+    assert found[-1]["input"].endswith("bär/café %41.jpg")
     assert "up to date" in predict_batch(model_case.ws, Job(str(folder))).message
     listed = tmp_path / "list.txt"
     listed.write_bytes(os.fsencode(folder) + b"/caf\xe9 %41.jpg\n")

@@ -172,5 +172,5 @@ def test_all_of_errors_is_honest() -> None:
 def test_a_name_that_is_no_utf_8_is_refused_in_words(tmp_path: Path) -> None:
     import os
 
-    with pytest.raises(errors.WorkspaceError, match=r"b\\xe4r is not a name in UTF-8"):
+    with pytest.raises(errors.WorkspaceError, match=r"bär is not a name in UTF-8"):
         Workspace.create(tmp_path / os.fsdecode(b"b\xe4r"), "x")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from typing import Any
 from keepset import manifests
 from keepset.config import DownloadConfig
 from keepset.errors import ConfigError, ManifestError, WorkspaceError
-from keepset.files import local, readable
+from keepset.files import local
 from keepset.journal import Journal
 from keepset.manifests import Header
 from keepset.predict.arriving import arriving
@@ -34,6 +33,7 @@ from keepset.settings import settings
 from keepset.stages import SILENT, Progress, Shard, Stage, StageResult, shards
 from keepset.storage import locate
 from keepset.storage.journals import open_journal
+from keepset.text import without_surrogates
 from keepset.workspace import Workspace
 
 __all__ = ["Job", "merge", "plan", "predict_batch", "run_shard"]
@@ -95,7 +95,8 @@ def plan(ws: Workspace, job: Job, *, size: int = SHARD, progress: Progress = SIL
         out.commit(Header("batch_inputs", "predict", "", {}, {}, extra))
     if not count:
         raise ConfigError(
-            f"There is no picture in {readable(job.source) or 'the data set'}.", "Give another source."
+            f"There is no picture in {without_surrogates(job.source) or 'the data set'}.",
+            "Give another source.",
         )
     planned = _planned(ws, job)
     if _standing(planned):
@@ -122,10 +123,10 @@ def merge(ws: Workspace, job: Job) -> StageResult:
     """Put the journal's rows together, in the order of the source."""
     planned = _planned(ws, job)
     inside = planned.out.is_relative_to(ws.root)
-    shown = readable(planned.out.relative_to(ws.root) if inside else planned.out)
+    shown = without_surrogates(str(planned.out.relative_to(ws.root) if inside else planned.out))
     if header := _standing(planned):
         counts = header.extra["counts"]
-        message = f"up to date: {_words(counts)} in {readable(planned.out)}"
+        message = f"up to date: {_words(counts)} in {without_surrogates(str(planned.out))}"
         return StageResult(Stage.PREDICT, False, message, counts, {"predictions": shown})
     counts, failed = Counter[str](), 0
     classes = load(planned.model).classes
@@ -144,7 +145,7 @@ def merge(ws: Workspace, job: Job) -> StageResult:
             "failed": failed,
         }
         out.commit(Header("batch_predictions", "predict", _fingerprint(planned), parents, {}, extra))
-    message = f"{_words(counts)} by model {planned.model_id[:8]}, in {readable(planned.out)}"
+    message = f"{_words(counts)} by model {planned.model_id[:8]}, in {without_surrogates(str(planned.out))}"
     return StageResult(Stage.PREDICT, True, message, dict(counts), {"predictions": shown})
 
 
@@ -179,7 +180,7 @@ def _inputs(ws: Workspace, job: Job) -> Path:
 def _out(ws: Workspace, job: Job) -> Path:
     if job.to:
         return Path(job.to).expanduser().absolute()
-    stem = re.sub("[^ -\ud7ff]", "_", Path(job.source).resolve().stem) if job.source else "dataset"
+    stem = without_surrogates(Path(job.source).resolve().stem) if job.source else "dataset"
     return ws.root / "predictions" / f"{stem}-{_name(ws, job)[:8]}.parquet"
 
 
@@ -204,8 +205,10 @@ def _standing(planned: _Planned) -> Header | None:
 
 
 def _check_ours(out: Path) -> None:
-    if readable(out) != str(out):
-        raise ConfigError(f"{readable(out)} is not a name in UTF-8.", "Give another file with --to.")
+    if without_surrogates(str(out)) != str(out):
+        raise ConfigError(
+            f"{without_surrogates(str(out))} is not a name in UTF-8.", "Give another file with --to."
+        )
     if not out.exists():
         return
     try:

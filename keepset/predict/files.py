@@ -10,7 +10,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from keepset.files import readable
 from keepset.localfiles import walk
 from keepset.predict.intake import DEFAULT_LIMITS, Limits, Refused, missing, read_file
 from keepset.predict.model import Prediction, Predictor, load
@@ -18,6 +17,7 @@ from keepset.predict.remote import is_url, read_now
 from keepset.reasons import DownloadReason, ImageReason, ItemStatus
 from keepset.settings import settings
 from keepset.stages import SILENT, Progress
+from keepset.text import without_surrogates
 
 __all__ = ["Row", "predict_files"]
 
@@ -38,7 +38,7 @@ class Row:
         """Flat and JSON-ready, the same keys for every row."""
         p = self.prediction
         return {
-            "input": readable(self.input), "status": str(self.status), "label": p and p.label,
+            "input": without_surrogates(self.input), "status": str(self.status), "label": p and p.label,
             "probability": p and p.probability, "outcome": p and str(p.outcome),
             "unfamiliar": p and p.unfamiliar, "distance": p and p.distance,
             "probabilities": p and p.probabilities, "model_id": p and p.model_id,

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from keepset import manifests
 from keepset.errors import ConfigError, SourceError
-from keepset.files import readable
 from keepset.localfiles import hidden, spelled
 from keepset.localfiles import path_of as local_path
 from keepset.predict.remote import is_url
@@ -16,6 +15,7 @@ from keepset.storage import locate
 from keepset.tables import Table, is_web_address, open_table, text_at
 from keepset.tables.cells import clean_address
 from keepset.tables.columns import normal
+from keepset.text import without_surrogates
 from keepset.workspace import Workspace
 
 __all__ = ["list_inputs", "path_of"]
@@ -38,7 +38,7 @@ def list_inputs(ws: Workspace, source: Path | None) -> Iterator[Row]:
         return _folder(source)
     if not source.is_file():
         raise ConfigError(
-            f"There is no {readable(source)}.",
+            f"There is no {without_surrogates(str(source))}.",
             "Give a folder, or a table (CSV, JSON, Excel, Parquet) of paths or URLs.",
         )
     return (_of(text, spelled(source.parent, text)) for text in _places(source) if text)
@@ -67,19 +67,19 @@ def _folder(folder: Path) -> Iterator[Row]:
 
 def _of(text: str, path: Path) -> Row:
     if is_url(text):
-        return {"input": readable(text), "place": readable(text), "stamp": ""}
+        return {"input": without_surrogates(text), "place": without_surrogates(text), "stamp": ""}
     try:
         facts = path.stat()
         stamp = f"{facts.st_size}:{facts.st_mtime_ns}"
     except (OSError, ValueError):  # it becomes a row with its reason
         stamp = ""
-    return {"input": readable(text), "place": _place(path), "stamp": stamp}
+    return {"input": without_surrogates(text), "place": _place(path), "stamp": stamp}
 
 
 def _place(path: Path) -> str:
     """As text that a manifest can hold: a name that is no UTF-8 as a URI, whose escapes are its bytes."""
     text = str(path)
-    return path.as_uri() if readable(text) != text else text
+    return path.as_uri() if without_surrogates(text) != text else text
 
 
 def path_of(place: str) -> Path:
@@ -99,7 +99,9 @@ def _places(file: Path) -> Iterator[str]:
             text = text_at(row, column)
             yield clean_address(text) if is_web_address(text) else text
     except (OSError, ValueError) as e:
-        raise ConfigError(f"{readable(file)} cannot be read: {e}.", "Give a table or text file.") from e
+        raise ConfigError(
+            f"{without_surrogates(str(file))} cannot be read: {e}.", "Give a table or text file."
+        ) from e
     except SourceError as e:
         raise ConfigError(e.message, e.remedy) from e
 
@@ -111,7 +113,7 @@ def _column(table: Table) -> int:
     if found is None:
         first = f"; its first line is: {', '.join(table.columns)}" if table.columns else ""
         raise ConfigError(
-            f"{readable(table.path)} has none of the columns {', '.join(_COLUMNS)}{first}.",
+            f"{without_surrogates(str(table.path))} has none of the columns {', '.join(_COLUMNS)}{first}.",
             "Name the column of files or addresses path or url.",
         )
     return found
