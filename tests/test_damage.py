@@ -10,8 +10,9 @@ from starlette.testclient import TestClient
 
 from keepset.cores import usable_cores
 from keepset.doctor import Verdict, diagnose
-from keepset.errors import ModelError
+from keepset.errors import KeepsetError, ModelError
 from keepset.models import damaged_models, list_models, load_record
+from keepset.review import load_batch
 from keepset.web.app import create_app
 from keepset.workspace import Workspace
 from tests.factories import add_model, dataset_workspace
@@ -50,6 +51,15 @@ def test_a_damaged_model_hides_no_other_and_is_named(
             file.unlink()
         (damaged.models / f"{i:016x}").rmdir()
     assert {c.name: c for c in diagnose(damaged.root)}["models"].verdict == Verdict.OK
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '"x"', "{"])
+def test_a_damaged_batch_is_named(damaged: Workspace, text: str) -> None:
+    folder = damaged.batches / "b0001-0123abcd"
+    folder.mkdir(parents=True)
+    (folder / "batch.json").write_text(text)
+    with pytest.raises(KeepsetError, match=r"batch\.json is damaged"):
+        load_batch(damaged, folder.name)
 
 
 def test_a_torn_line_of_the_audit_log_is_passed_over_and_named(damaged: Workspace) -> None:

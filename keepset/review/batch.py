@@ -250,6 +250,10 @@ def load_batch(ws: Workspace, batch_id: str, *, clock: Callable[[], datetime] = 
         raise ReviewError(
             f"There is no batch {batch_id[:40]!r}.", "`keepset review list` shows all batches."
         ) from e
+    except (KeyError, TypeError, AttributeError) as e:
+        raise ReviewError(
+            f"{ws.batches / batch_id / 'batch.json'} is damaged: {e}.", "Restore it from a backup."
+        ) from e
     return Batch(ws, record, clock)
 
 
