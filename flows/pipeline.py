@@ -9,13 +9,12 @@ from flows.build_dataset import build_dataset
 from flows.naming import named
 from flows.parameters import DatasetForm, begin
 from flows.presence import be_present
-from flows.train_model import train_model
+from flows.train_model import learn
 from keepset.engine import Engine
 from keepset.neighbours import gallery_of
 from keepset.pipeline import foresee
 from keepset.programs import spell
 from keepset.workspace import Workspace
-from tasks.review import ask_for_review
 
 __all__ = ["pipeline"]
 
@@ -39,8 +38,7 @@ def pipeline(
     be_present(ws)
     foresee(ws, ws.config())
     build_dataset(workspace, config, dataset, engine)
-    compared = train_model(workspace)
-    ask_for_review(workspace, compared["outputs"]["model_id"])
+    compared = learn(ws, ask=True)
     return Completed(data=compared, message=f"{compared['message']} {_next(ws)}")
 
 

@@ -7,7 +7,6 @@ from prefect import flow
 from flows.naming import named
 from flows.presence import be_present
 from flows.train_model import learn
-from tasks.review import ask_for_review
 from tasks.running import opened
 
 __all__ = ["retrain"]
@@ -24,6 +23,4 @@ def retrain(workspace: str) -> dict[str, Any]:
     """
     ws, _ = opened(workspace)
     be_present(ws)
-    compared = learn(ws)
-    ask_for_review(workspace, compared["outputs"]["model_id"])
-    return compared
+    return learn(ws, ask=True)

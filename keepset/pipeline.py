@@ -51,29 +51,42 @@ def build(
 
 def learn(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> Iterator[StageResult]:
     """train, then export for serving, compare with the model in use, promote, and report."""
+    trained = _trained(ws, config, progress)
+    yield trained
+    yield from _put_in_use(ws, config, trained.outputs["model_id"], progress)
+
+
+def retrain(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> Iterator[StageResult]:
+    """What follows a cleaned revision: learn, and open the next batch if one is worth a person's time.
+
+    The batch comes right after the training: a person can begin while the model is exported, compared and reported on.
+    """
+    from keepset.review import review
+
+    trained = _trained(ws, config, progress)
+    yield trained
+    yield review(ws, config, progress=progress)
+    yield from _put_in_use(ws, config, trained.outputs["model_id"], progress)
+
+
+def _trained(ws: Workspace, config: RunConfig, progress: Progress) -> StageResult:
+    progress.start("loading torch", None)
+    from keepset.train import train
+
+    return train(ws, config, progress=progress)
+
+
+def _put_in_use(ws: Workspace, config: RunConfig, model_id: str, progress: Progress) -> Iterator[StageResult]:
     from keepset.export.onnx import export_model
     from keepset.interpret import interpret
     from keepset.promote import compare_and_promote
-    from keepset.train import train
 
-    progress.start("loading torch", None)
-    trained = train(ws, config, progress=progress)
-    yield trained
-    model_id = trained.outputs["model_id"]
     progress.start("exporting the model", None)
     export_model(ws, model_id)
     progress.start("comparing with the model in use", None)
     yield compare_and_promote(ws, config, model_id)
     progress.start("writing the report", None)
     yield interpret(ws, config, progress=progress, model_id=model_id)
-
-
-def retrain(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> Iterator[StageResult]:
-    """What follows a cleaned revision: learn, and open the next batch if one is worth a person's time."""
-    from keepset.review import review
-
-    yield from learn(ws, config, progress=progress)
-    yield review(ws, config, progress=progress)
 
 
 def follow_up(ws: Workspace, *, progress: Progress = SILENT) -> Iterator[StageResult]:

@@ -27,7 +27,10 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def config(base: Path, labels: tuple[str, ...] = CLASSES, **sections: Any) -> RunConfig:
-    """A run config with one (unused) page a class; ``sections`` override, e.g. train={"epochs": 0}."""
+    """A run config with one (unused) page a class; ``sections`` override, e.g. train={"epochs": 0}. The network is the
+    smallest packaged one, if none is named.
+    """
+    sections["train"] = {"arch": "lite0", "size": 224, **sections.get("train", {})}
     classes = {label: {"pages": [f"http://127.0.0.1:9/{label}"]} for label in labels}
     return parse_config({"name": "drawn", "seed": 7, "classes": classes, **sections}, base=base)
 

@@ -63,7 +63,9 @@ def test_run_approve_retrain_and_run_again(tmp_path: Path) -> None:
         urls: dict[str, list[str]] = {}
         for p in planted:
             urls.setdefault(p.label, []).append(base + p.path)
-        config = write_config(tmp_path, urls, base.removeprefix("http://"), train="epochs = 0")
+        config = write_config(
+            tmp_path, urls, base.removeprefix("http://"), train='arch = "lite0"\nepochs = 0'
+        )
         ws = tmp_path / "ws"
         first = keepset("run", config, "-w", ws)
         assert [r["stage"] for r in first["results"]][:4] == ["scrape", "download", "validate", "split"]
@@ -100,7 +102,7 @@ def test_real_bears_over_http(photos: Path, tmp_path: Path) -> None:
             d.name: [f"http://{host}/{quote(f'{d.name}/{p.name}')}" for p in sorted(d.iterdir())]
             for d in sorted(bears.iterdir())
         }
-        config = write_config(tmp_path, urls, host, train="epochs = 0")
+        config = write_config(tmp_path, urls, host, train='arch = "lite0"\nepochs = 0')
         done = keepset("run", config, "-w", tmp_path / "ws")
     model = keepset("status", "-w", tmp_path / "ws")["models"][0]
     assert model["n"] >= 80

@@ -61,7 +61,7 @@ def test_a_model_of_spoilt_labels_is_refused_and_the_old_one_stays_in_use(tmp_pa
 
 def test_the_next_batch_opens_only_if_there_is_one_worth_a_look(tmp_path: Path) -> None:
     ws, config, truth = dataset_workspace(tmp_path, per_class=20, flips=6, train={"epochs": 0})
-    *_, asked = pipeline.retrain(ws, config)
+    _, asked, *_ = pipeline.retrain(ws, config)
     (first,) = list_batches(ws)
     shown = {r["sha256"]: r for r in first.candidates().rows()}
     wrong = [s for s, r in shown.items() if r["label"] != truth[s]]
@@ -70,7 +70,7 @@ def test_the_next_batch_opens_only_if_there_is_one_worth_a_look(tmp_path: Path) 
     mark(first, [Mark(wrong[0], Action.RELABEL, truth[wrong[0]])], who="ann")
     submit(first, "approve", who="ann")  # the others are left undecided
     clean(ws, config)
-    *_, asked = pipeline.retrain(ws, config)
+    _, asked, *_ = pipeline.retrain(ws, config)
     assert (asked.stage, asked.changed) == (Stage.REVIEW, True)
     _, second = list_batches(ws)
     assert second.status == BatchStatus.OPEN
@@ -87,13 +87,13 @@ def test_the_next_batch_opens_only_if_there_is_one_worth_a_look(tmp_path: Path) 
     mark(second, right, who="ann")
     submit(second, "approve", who="ann")
     clean(ws, config)
-    *_, asked = pipeline.retrain(ws, config)
+    _, asked, *_ = pipeline.retrain(ws, config)
     assert (asked.stage, asked.changed, dict(asked.outputs)) == (Stage.REVIEW, False, {})
     assert len(list_batches(ws)) == 2
 
     before = ws.promoted()
     restore(ws, second.id, who="bob", why="second thoughts")  # undone after its retraining
-    trained, _, _, asked = pipeline.retrain(ws, config)
+    trained, asked, *_ = pipeline.retrain(ws, config)
     assert trained.changed
     model = trained.outputs["model_id"]
     compared = read_json(ws.models / model / "comparison.json")

@@ -32,7 +32,9 @@ def _config(folder: Path, planted: list[Planted], base: str) -> RunConfig:
     urls: dict[str, list[str]] = {}
     for p in planted:
         urls.setdefault(p.label, []).append(base + p.path)
-    return load_config(write_config(folder, urls, base.removeprefix("http://"), train="epochs = 0"))
+    return load_config(
+        write_config(folder, urls, base.removeprefix("http://"), train='arch = "lite0"\nepochs = 0')
+    )
 
 
 def _approve(ws: Workspace, config: RunConfig) -> None:
