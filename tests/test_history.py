@@ -35,8 +35,11 @@ def test_each_step_of_a_cleaning_is_a_sentence(case: Case, capsys: pytest.Captur
     assert [(r.number, r.images, r.out) for r in revisions(case.ws)] == [(1, 36, 0), (2, 35, 1), (3, 36, 0)]
     with served(case.ws.root) as url:
         page = httpx.get(f"{url}/log", trust_env=False).text
+        home = httpx.get(url, trust_env=False).text
     assert mine[2] in page
     assert "<td>2</td><td>35</td><td>1</td>" in page
+    assert "deleted 1, relabelled 0, kept 1, 2 not decided" in home
+    assert run(capsys, "purge", "-w", case.ws.root)[1].startswith("· purge ")
     code, out, _ = run(capsys, "review", "log", "-w", case.ws.root)
     assert code == 0
     assert "Restored 1 picture as revision 3." in " ".join(out.split())

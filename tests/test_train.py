@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +73,7 @@ def test_fine_tuning_learns_and_the_better_contender_is_kept(tmp_path: Path) -> 
     assert record.winner == min(held_out, key=lambda k: held_out[k])
     curve = [np.array(record.lr_find[k]) for k in ("lrs", "losses")]
     assert record.lr_find == advice(*curve)  # what the record says was read off this curve
-    assert max(record.history[-1]["rates"]) == pytest.approx(record.lr_find["chosen"], rel=0.05)
+    assert 0 < max(record.history[-1]["rates"]) <= record.lr_find["chosen"]
     assert len(record.lr_find["lrs"]) == len(record.lr_find["losses"]) > 5
 
 
@@ -83,6 +86,24 @@ def test_same_seed_and_threads_give_the_same_bytes(tmp_path: Path) -> None:
         weights = (ws.models / model_id / "weights.safetensors").read_bytes()
         digests.append((model_id, hashlib.sha256(weights).hexdigest()))
     assert digests[0] == digests[1]
+
+
+def test_as_many_threads_as_asked_for_wherever_it_runs(tmp_path: Path) -> None:
+    """BLAS takes its threads from the environment; the sums of a distance depend on how many share them."""
+    code = (
+        "import sys; from pathlib import Path; from keepset.workspace import Workspace\n"
+        "from keepset.train import train\n"
+        "ws = Workspace.open(Path(sys.argv[1])); train(ws, ws.config())"
+    )
+    said = []
+    for threads in ("1", "2"):
+        (tmp_path / threads).mkdir()
+        ws, _, _ = dataset_workspace(tmp_path / threads, per_class=17, train={**QUICK, "size": 64})
+        here = os.environ | {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
+        subprocess.run([sys.executable, "-c", code, str(ws.root)], check=True, env=here, timeout=200)
+        (path,) = ws.models.glob("*/predictions.parquet")
+        said.append(manifests.read_header(path).content_hash)
+    assert said[0] == said[1]
 
 
 def test_exact_copies_count_once(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def restore(
     ws, _ = open_workspace(workspace)
     what: Any = batch or list(images or ())
     done = bring_back(ws, what, who=who_or_default(who), why=note)
-    output.results([done], as_json=as_json)
+    output.results([done], as_json=as_json, command="restore")
     if done.changed and not as_json:
         output.what_next(ws, [done])
 
@@ -87,6 +87,6 @@ def purge(
     ws, _ = open_workspace(workspace)
     name = who_or_default(who) if yes else who
     done = unlink(ws, who=name, dry_run=not yes)
-    output.results([done], as_json=as_json)
+    output.results([done], as_json=as_json, command="purge")
     if not yes and done.summary["images"] and not as_json:
         print("With --yes they are deleted, for good.")

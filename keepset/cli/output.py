@@ -38,13 +38,16 @@ def fail(error: KeepsetError, *, as_json: bool) -> None:
         say(f"  → {error.remedy}")
 
 
-def results(found: Iterable[StageResult], *, as_json: bool) -> list[StageResult]:
-    """Print each stage's result as it comes, or all of them as one document at the end."""
+def results(found: Iterable[StageResult], *, as_json: bool, command: str = "") -> list[StageResult]:
+    """Print each stage's result as it comes, or all of them as one document at the end.
+
+    ``command``: what to call them, where that is not the stage.
+    """
     done = []
     for result in found:
         done.append(result)
         if not as_json:
-            print(_line(result), flush=True)
+            print(_line(result, command or result.stage), flush=True)
     if as_json:
         document(
             {"ok": True, "changed": any(r.changed for r in done), "results": [r.as_dict() for r in done]}
@@ -63,9 +66,9 @@ def what_next(ws: Workspace, done: list[StageResult]) -> None:
     print(f"Next: {next_step(ws, gallery_url(ws))}")
 
 
-def _line(result: StageResult) -> str:
+def _line(result: StageResult, name: str) -> str:
     mark = "✓" if result.changed else "·"
-    return f"{mark} {result.stage:<10} {result.message}"
+    return f"{mark} {name:<10} {result.message}"
 
 
 def failures(ws: Workspace, stage: Stage | None = None) -> None:

@@ -58,8 +58,16 @@ class Recipe:
         self.learn, self.valid = split == Split.TRAIN, split == Split.VALID
 
     def run(self) -> ModelRecord:
+        from threadpoolctl import threadpool_limits
+
         begin = time.perf_counter()
         self._prepare()
+        with threadpool_limits(
+            self.threads, user_api="blas"
+        ):  # numpy's sums depend on how many threads share them
+            return self._run(begin)
+
+    def _run(self, begin: float) -> ModelRecord:
         raw = np.concatenate([ft.compute(self.cache, b, self.shas, self.chunks) for b in self.bodies], axis=1)
         cv_probs, head, wrong = parallel.shared(self._cross_validated(raw) if parallel.leads() else _THEIRS)
         contenders = [self._linear_head(raw, head)]

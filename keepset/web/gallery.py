@@ -13,7 +13,8 @@ from starlette.routing import Route
 from keepset.history import revisions, sentence
 from keepset.models import list_models
 from keepset.neighbours import neighbours
-from keepset.review import BatchStatus, list_batches, load_batch, stop_rule
+from keepset.plural import count
+from keepset.review import Batch, BatchStatus, list_batches, load_batch, stop_rule
 from keepset.web import followup, marking, submitting
 from keepset.web.cards import facts, group_of, page_of, rows
 from keepset.web.pages import page
@@ -57,9 +58,22 @@ def routes(ws: Workspace) -> list[Route]:
 def _home(ws: Workspace, request: Request) -> Response:
     reports = [m for m in list_models(ws) if (ws.reports / m.id / "report.html").exists()]
     return page(
-        "home.html", ws, batches=list_batches(ws)[::-1], models=reports[::-1], promoted=ws.promoted(),
+        "home.html", ws, batches=[(b, _outcome(b)) for b in list_batches(ws)[::-1]], models=reports[::-1], promoted=ws.promoted(),
         advice=stop_rule(ws), followup=followup.view(ws), others={} if base() else neighbours(ws.root),
     )  # fmt: skip
+
+
+def _outcome(batch: Batch) -> str:
+    """What is left to decide in an open batch, or what was decided."""
+    approval, p = batch.approval(), batch.progress()
+    if approval is None:
+        return f"{p.undecided} of {count(p.total, 'picture')} to decide"
+    if approval.decision != "approve":
+        return f"{count(p.total, 'picture')}, nothing changed"
+    acts = [str(d["action"]) for d in approval.decisions.values()]
+    left = p.total - len(acts)
+    said = f"deleted {acts.count('delete')}, relabelled {acts.count('relabel')}, kept {acts.count('keep')}"
+    return f"{said}{f', {left} not decided' if left > 0 else ''}"
 
 
 def _batch(ws: Workspace, request: Request) -> Response:
