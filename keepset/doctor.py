@@ -211,8 +211,8 @@ def _logs(workspace: Path) -> Check:
     ]
     if damaged:
         return Check(
-            "logs", Verdict.NOTE, f"damaged and passed over: {', '.join(damaged[:9])}",
-            "Nothing to do: a power cut tore them. A backup may hold what they said.",
+            "logs", Verdict.NOTE, f"damaged and skipped: {', '.join(damaged[:9])}",
+            "Nothing to do: these lines were cut off, probably by a power failure. A backup may have them whole.",
         )  # fmt: skip
     return Check("logs", Verdict.OK, "every line can be read")
 

@@ -101,7 +101,7 @@ class Teller(Progress):
 
     def __init__(self, ws: Workspace, progress: Progress) -> None:
         self.path, self.progress, self.last = ws.scratch / STATE, progress, 0.0
-        self.state = _fresh(os.getpid())
+        self.state = _fresh(os.getpid(), locked=True)
         self._write()
 
     def start(self, what: str, total: int | None) -> None:
@@ -143,9 +143,10 @@ class Teller(Progress):
         _write(self.path, self.state)
 
 
-def _fresh(pid: int) -> dict[str, Any]:
+def _fresh(pid: int, *, locked: bool) -> dict[str, Any]:
+    """``locked``: the process has begun, and holds the lock as long as it lives."""
     return {
-        "pid": pid, "began": datetime.now(UTC).isoformat(timespec="seconds"), "results": [],
+        "pid": pid, "locked": locked, "began": datetime.now(UTC).isoformat(timespec="seconds"), "results": [],
         "what": "starting", "done": 0, "total": None, "ended": False, "trouble": None,
     }  # fmt: skip
 
@@ -166,7 +167,7 @@ def start(ws: Workspace) -> None:
             start_new_session=True, env=environment(),
         )  # fmt: skip
     if not ws.is_locked(LOCK):
-        _write(ws.scratch / STATE, _fresh(process.pid))
+        _write(ws.scratch / STATE, _fresh(process.pid, locked=False))
     threading.Thread(target=process.wait, daemon=True).start()  # leaves no zombie behind
 
 
@@ -233,10 +234,11 @@ def standing(ws: Workspace) -> Standing:
 def progress_of(ws: Workspace) -> dict[str, Any]:
     """The content of ``followup.json``; empty before the first follow-up."""
     try:
-        found: dict[str, Any] = read_json(ws.scratch / STATE)
+        found = read_json(ws.scratch / STATE)
     except (FileNotFoundError, DamagedFile):
         return {}
-    return found
+    whole = isinstance(found, dict) and found.keys() >= _fresh(0, locked=False).keys()
+    return found if whole else {}
 
 
 def _follows_an_approval(ws: Workspace) -> bool:
@@ -246,6 +248,8 @@ def _follows_an_approval(ws: Workspace) -> bool:
 
 def _just_started(left: Mapping[str, Any]) -> bool:
     """Whether its process lives, and is too young to hold the lock."""
+    if left["locked"]:
+        return False
     age = datetime.now(UTC) - datetime.fromisoformat(left["began"])
     with contextlib.suppress(OSError):
         os.kill(int(left["pid"]), 0)

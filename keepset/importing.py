@@ -124,7 +124,7 @@ def _from_tree(found: LocalPictures, labels: dict[str, str]) -> None:
     for c in tree.classes:
         found.folders.setdefault(c.label, []).append(c.path)
         found.counts.setdefault(c.label, Counter())[str(c.side or "")] += sum(1 for _ in walk(c.path))
-    tables = [shown(t.name) for t in labelled_tables(found.source)]
+    tables = [] if labels else [shown(t.name) for t in labelled_tables(found.source)]
     if "cleaned.csv" in tables:
         found.notes.append(
             "There is a cleaned.csv: import that file instead to leave out what it leaves out."

@@ -5,6 +5,7 @@ The layouts of torchvision, Hugging Face, fast.ai and Kaggle are known. A tree t
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from keepset.errors import ConfigError, SourceError
 from keepset.formats import sniff
-from keepset.localfiles import hidden, shown, visible, walk
+from keepset.localfiles import shown, visible, walk
 from keepset.reasons import Split
 from keepset.sides import side_of
 from keepset.text import label_of, many
@@ -246,7 +247,7 @@ class _Reader:
         return folder
 
     def unlabelled(self, folders: list[Path]) -> ConfigError:
-        tables = labelled_tables(self.source)
+        tables = labelled_tables(self.source) or [t for p in folders for t in labelled_tables(self.inner(p))]
         remedy = (
             f"Import the table that gives the classes: keepset import {quoted(tables[0])}"
             if tables
@@ -261,8 +262,6 @@ class _Reader:
 
 def quoted(path: Path) -> str:
     """A path as a shell takes it."""
-    import shlex
-
     return shlex.quote(shown(path))
 
 
@@ -288,7 +287,9 @@ def _has_pictures(folder: Path) -> bool:
 
 def _is_picture(path: Path) -> bool:
     if path.suffix.lower() in _SUFFIXES:
-        return not hidden(path.name)
+        return True
+    if not path.is_file():  # opening a pipe would wait for ever
+        return False
     try:
         with path.open("rb") as f:
             return sniff(f.read(64)) is not None

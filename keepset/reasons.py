@@ -54,6 +54,7 @@ class UrlReason(StrEnum):
     OTHER_CLASS = "url_in_another_class"
     LICENSE = "license_not_allowed"
     OVER_CAP = "over_class_cap"
+    OUTSIDE = "outside_its_folder"  # a table may name files below its own folder only
     NO_LABEL = "no_label"
     UNREADABLE = "unreadable"  # a row of a table, an entry of a folder or an item of an API
 
@@ -140,6 +141,7 @@ ON_REQUEST = frozenset({CandidateReason.NOT_SUSPECTED, CandidateReason.DECIDED_B
 """Reasons that propose nothing: the image is shown because somebody asked for all of them."""
 
 
+_AGAIN = "then run `keepset download --retry-failed`."
 _LATER = "Try `keepset download --retry-failed` later."
 _CONVERT = (
     "Keepset does not read this format. Convert the file to JPEG or PNG (ImageMagick: magick IN OUT.jpg), put it into a "
@@ -155,15 +157,16 @@ REMEDIES: dict[str, dict[str, str]] = {
         UrlReason.OTHER_CLASS: "Remove the URL from the class where it does not belong.",
         UrlReason.LICENSE: "Add the licence to [scrape] licenses if you want these pictures.",
         UrlReason.OVER_CAP: "Raise [scrape] max_per_class if you want more.",
+        UrlReason.OUTSIDE: "A table may name files below its own folder only. Move the files there, or the table above them.",
         UrlReason.NO_LABEL: "Write the class into the row, then run again.",
         UrlReason.UNREADABLE: "Correct the row or file that `keepset failures --each` shows, then run again.",
     },
     "downloads": {
         DownloadReason.BLOCKED_SCHEME: "The URL redirects to something other than http or https. Remove it from the list.",
         DownloadReason.OUTSIDE: "Only files below the class's own folders and tables are read. Add the file's folder to the "
-        "class's `folders`.",
+        f"class's `folders`, {_AGAIN}",
         DownloadReason.BLOCKED_ADDRESS: "The address is not public. For a server of your own, add host:port to [download] "
-        "allow_private.",
+        f"allow_private, {_AGAIN}",
         DownloadReason.BAD_URL: "Correct the line in the list.",
         DownloadReason.ROBOTS: "The site's robots.txt forbids it. Ask its owner, or use other pictures.",
         DownloadReason.OPTED_OUT: "The site asks not to be used for training. Use other pictures.",
@@ -171,19 +174,19 @@ REMEDIES: dict[str, dict[str, str]] = {
         f"HTTPS_PROXY). {_LATER}",
         DownloadReason.CONNECT: f"The host does not accept connections. {_LATER}",
         DownloadReason.PROXY: "The proxy of HTTP_PROXY or HTTPS_PROXY refuses or does not answer. `keepset doctor` shows it. "
-        "Correct it, then run `keepset download --retry-failed`.",
+        f"Correct it, {_AGAIN}",
         DownloadReason.TLS: "The host's certificate is not trusted. If your network inspects TLS, set SSL_CERT_FILE to its "
-        "certificates, then run `keepset download --retry-failed`. Otherwise open the site in a browser to see what is wrong.",
-        DownloadReason.TIMEOUT: f"Raise [download] deadline_s, or try later. {_LATER}",
-        DownloadReason.TOO_SLOW: f"Lower [download] min_bytes_per_s, or try later. {_LATER}",
+        f"certificates, {_AGAIN} Otherwise open the site in a browser to see what is wrong.",
+        DownloadReason.TIMEOUT: f"{_LATER} If the files are large or the host is slow, raise [download] deadline_s first.",
+        DownloadReason.TOO_SLOW: f"{_LATER} If the host is always slow, lower [download] min_bytes_per_s first.",
         DownloadReason.TRUNCATED: f"The host stopped before the end. {_LATER}",
         DownloadReason.PROTOCOL: "The host does not speak HTTP properly. Use another copy of the picture.",
-        DownloadReason.TOO_LARGE: "Raise [download] max_bytes if you want such large files.",
+        DownloadReason.TOO_LARGE: f"If you want such large files, raise [download] max_bytes, {_AGAIN}",
         DownloadReason.DECOMPRESSION: "The body unpacks to far more than was sent. Remove it from the list.",
         DownloadReason.NOT_FOUND: "The picture is gone. Nothing to do; for a local file, put it back.",
         DownloadReason.FORBIDDEN: "The host wants a login or blocks programs: use other pictures. For a local file, give this "
-        "user read access, then run `keepset download --retry-failed`.",
-        DownloadReason.RATE_LIMITED: "Lower [download] per_host_rate, then run `keepset download --retry-failed`.",
+        f"user read access, {_AGAIN}",
+        DownloadReason.RATE_LIMITED: f"Lower [download] per_host_rate, {_AGAIN}",
         DownloadReason.HTTP_CLIENT: "The host refuses the request. Open the URL in a browser.",
         DownloadReason.HTTP_SERVER: f"The host has a fault. {_LATER}",
         DownloadReason.TOO_MANY_REDIRECTS: "The URL redirects in circles. Remove it from the list.",

@@ -29,9 +29,9 @@ def validate_shard(workspace: str, shard: dict[str, Any]) -> dict[str, Any]:
     return run_shard(ws, config, Shard(**shard), PrefectProgress(ws, f"shard {shard['number']}: "))
 
 
-@task(name="validate", timeout_seconds=HOUR_S, task_run_name="validate", persist_result=True)
+@task(name="validate", timeout_seconds=24 * HOUR_S, task_run_name="validate", persist_result=True)
 def validate(workspace: str) -> dict[str, Any]:
-    """Put the shards together into the manifest."""
+    """Put the shards together into the manifest, and find copies: features and comparisons of all images."""
     from keepset.validate import validate as stage
 
     ws, config = opened(workspace)

@@ -104,9 +104,7 @@ def look(ws: Workspace) -> dict[str, Any]:
 
 
 def main(step: str, template: Path, scratch: Path) -> None:
-    import cleanlab.rank  # noqa: F401 - once, so that not every child takes a second over it
-
-    import keepset.train.features  # noqa: F401
+    import keepset.train.features  # noqa: F401 - once, so that not every child takes a second over it
 
     n = 0
     while True:

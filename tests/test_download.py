@@ -18,6 +18,7 @@ from keepset.download import download, merge
 from keepset.download.address import is_public
 from keepset.download.fetch import Fetched, Trouble
 from keepset.download.local import copy_in
+from keepset.errors import ConfigError
 from keepset.journal import Journal
 from keepset.scrape import scrape
 from keepset.workspace import Workspace
@@ -152,6 +153,7 @@ def test_a_folder_is_copied_in_and_its_links_but_nothing_outside_of_it(tmp_path:
     cache.mkdir(parents=True)
     (folder / "one.jpg").write_bytes(PICTURE)
     (folder / "notes.txt").write_text("no picture")
+    (folder / "empty.jpg").touch()
     (cache / "8a3f").write_bytes(PICTURE + b"!")  # as Hugging Face's cache, DVC and git-annex keep files
     (folder / "link.jpg").symlink_to(cache / "8a3f")
     (tmp_path / "secret.jpg").write_bytes(PICTURE + b"?")
@@ -163,7 +165,8 @@ def test_a_folder_is_copied_in_and_its_links_but_nothing_outside_of_it(tmp_path:
     urls = scrape(ws, config)
     assert urls.summary["scheme_not_allowed"] == 1  # a list never reads a local file
     download(ws, config)
-    assert local_rows(ws) == {"one.jpg": "ok", "notes.txt": "not_an_image", "link.jpg": "ok"}
+    reasons = {"one.jpg": "ok", "notes.txt": "not_an_image", "link.jpg": "ok", "empty.jpg": "empty_body"}
+    assert local_rows(ws) == reasons
     elsewhere = parse_config(
         {"classes": {"a": {"folders": ["cache"]}, "b": {"lists": ["b.txt"]}}}, base=tmp_path
     )
@@ -198,6 +201,24 @@ def test_a_local_file_that_is_none_or_too_large_has_its_own_reason(tmp_path: Pat
     assert copied(tmp_path / "large.jpg", tmp_path, max_bytes=4_000_000) == "jpeg"
     assert copied(tmp_path / "pipe.jpg", tmp_path) == "not_found"
     assert copied(tmp_path / "gone.jpg", tmp_path) == "not_found"
+
+
+def test_folders_need_no_way_out_and_urls_name_the_one_that_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("all_proxy", "socks5://127.0.0.1:9")
+    (tmp_path / "bears").mkdir()
+    (tmp_path / "bears" / "one.jpg").write_bytes(PICTURE)
+    classes: dict[str, Any] = {"a": {"folders": ["bears"]}, "b": {"urls": ["null"]}}
+    ws = Workspace.create(tmp_path / "ws", "x")
+    for url in ("null", "http://pictures.invalid/1.jpg"):
+        config = parse_config({"classes": classes | {"b": {"urls": [url]}}}, base=tmp_path)
+        scrape(ws, config)
+        if url == "null":
+            assert download(ws, config).summary == {"ok": 1}
+            continue
+        with pytest.raises(ConfigError, match="socks5"):
+            download(ws, config)
 
 
 def test_names_that_are_no_utf_8_are_read_as_they_are(tmp_path: Path) -> None:

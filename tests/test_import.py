@@ -100,6 +100,11 @@ def test_cleaned_csv_of_fastai(tmp_path: Path) -> None:
 
     refused = [r for r in manifests.read(ws.urls, "urls").rows() if r["status"] == "rejected"]
     assert [r["detail"] for r in refused] == ["it lies outside the table's folder"] * 2
+    assert {r["reason"] for r in refused} == {"outside_its_folder"}
+    above = tmp_path / "above.csv"  # the remedy: the table above the files
+    above.write_text(f"name,label\noutside.jpg,{CLASSES[0]}\nbears/1.jpg,{CLASSES[1]}\n")
+    (tmp_path / "again").mkdir()
+    assert [r["reason"] for r in urls(above, tmp_path / "again")] == [None, None]
     (gone,) = [r for r in manifests.read(ws.downloads, "downloads").rows() if r["status"] == "failed"]
     assert (gone["reason"], gone["url"].endswith("/gone.jpg")) == ("not_found", True)
 

@@ -148,6 +148,9 @@ def test_a_class_without_validation_images(tmp_path: Path) -> None:
     facts, html = report(ws, cfg)
     last = facts["per_class"][-1]  # what cannot be judged comes after what can
     assert (last["label"], last["n"], last["recall"], last["f1"]) == (gone, 0, None, None)
+    assert (
+        f"There are no validation images of '{gone}', so mistakes there are not counted." in facts["verdict"]
+    )
     assert "nan" not in re.sub(r"base64,[^\"]*", "", html)
 
 

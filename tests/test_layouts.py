@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,8 @@ def test_folders_without_pictures(tmp_path: Path) -> None:
     (root / "none").mkdir()
     (root / "annotations").mkdir()
     (root / "annotations" / "1.xml").write_text("<a/>")
+    os.mkfifo(root / "annotations" / "pipe")
+    os.mkfifo(root / "pipe")
     ws = Workspace.create(root / "ws", "x")
     write_bytes(ws.blob("0" * 64), b"\xff\xd8\xff a picture that came from here")
     assert find_pictures(root).notes == [

@@ -326,3 +326,51 @@ def test_images_that_the_model_has_not_seen_do_no_harm(case: Case) -> None:
     assert found["group_members"] == [sha]
     assert found["predicted"] == case.truth[sha]
     assert 0 < found["probability"] <= 1
+
+
+def probs(case: Case, **by_label: float) -> dict[str, Any]:
+    """What the model says out of sample: ``by_label``, in the model's order of classes."""
+    data = case.ws.models / ("0" * 16) / "predictions.parquet"
+    assert data.exists()
+    classes = list(case.config.labels)
+    said = [by_label.get(c, 0.0) for c in classes]
+    return {"cv_probs": said, "cv_predicted": classes[int(np.argmax(said))]}
+
+
+def copies_with_two_labels(case: Case) -> tuple[str, str]:
+    """An 'apple' and a 'boat' that are copies of one picture; the first is the better one."""
+    a, b = (next(s for s in case.clean_ones(30) if case.truth[s] == c) for c in ("apple", "boat"))
+    group = {"group_id": min(a, b)}
+    how = {"dup_of": a, "dup_kind": "near", "dup_how": "crop, 62 %; mirrored"}
+    edit_images(case, {a: group, b: group | how})
+    return a, b
+
+
+def test_copies_of_one_picture_are_never_relabelled_to_opposite_classes(case: Case) -> None:
+    """The model takes each for the other's class: together it takes them for boats."""
+    a, b = copies_with_two_labels(case)
+    edit_predictions(
+        case, {a: probs(case, apple=0.1, boat=0.9), b: probs(case, apple=0.6, boat=0.3, house=0.1)}
+    )
+    found = by_sha(case)
+    assert (found[a]["suggestion"], found[a]["suggested_label"]) == ("relabel", "boat")
+    assert found[b]["suggested_label"] is None
+    assert found[b]["suggestion"] == "delete", "it is a copy of the other"
+
+
+def test_a_copy_is_named_by_its_file_and_by_what_was_done_to_it(case: Case) -> None:
+    a, b = copies_with_two_labels(case)
+    edit_images(case, {a: {"url": "file:///home/me/teddys/00000033.jpg", "width": 640, "height": 480}})
+    words = by_sha(case)[b]["explanation"]
+    assert "opy of teddys/00000033.jpg: crop, 62 %; mirrored (kept: larger picture, 640×480" in words
+    assert "its copy teddys/00000033.jpg is labelled 'apple'" in words
+
+
+def test_frames_of_one_scene_are_not_proposed_for_deletion(case: Case) -> None:
+    a, b = case.clean_ones(6)[::5]
+    scene = {"group_id": min(a, b), "dup_kind": "scene"}
+    edit_images(case, {a: scene, b: scene})
+    found = by_sha(case)
+    assert not {"near_duplicate", "exact_duplicate"} & {
+        r for s in (a, b) for r in found.get(s, {}).get("reasons", [])
+    }

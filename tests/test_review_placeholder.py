@@ -28,7 +28,7 @@ def test_the_summary_says_where_the_urls_went(tmp_path: Path) -> None:
     rows = manifests.read(ws.downloads, "downloads").rows()
     good = [r["sha256"] for r in rows if r["status"] == "ok"]
     assert done.summary["same_file"] == len(good) - len(set(good)) == 2
-    assert "2 more URLs gave a file that another URL gave" in done.message
+    assert "2 more URLs returned the same file as another URL" in done.message
     split.split(ws, config)
     images = {r["sha256"]: r["copies"] for r in manifests.read(ws.images, "images").rows()}
     assert sum(images.values()) == len(good)
@@ -48,7 +48,7 @@ def test_what_many_urls_gave_is_suspected_whatever_the_model_says(
     assert (found is not None and "placeholder" in found["reasons"]) == suspected
     if suspected and found:
         assert found["suggestion"] == str(Action.DELETE)
-        assert f"{copies} URLs gave this same file" in found["explanation"]
+        assert f"{copies} URLs returned this same file" in found["explanation"]
         keep_all(case)  # a person looked at it, and it is a picture after all
         again = review(case.ws, case.config).outputs.get("batch_id")
         assert again is None or sha not in by_sha(case)

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -253,3 +255,11 @@ def test_whatever_a_list_holds_ends_in_rows_or_one_error(content: bytes) -> None
         remedy = e.remedy
     assert remedy
     assert all(r["reason"] or r["url"].lower().startswith("http") for r in rows)
+
+
+def test_one_odd_value_of_a_parquet_file_is_one_row(tmp_path: Path) -> None:
+    values = pa.array([A.encode(), b"http://x.example/caf\xe9.jpg"])
+    raw = pa.Array.from_buffers(pa.string(), 2, values.buffers())  # as writers that do not check it leave it
+    pq.write_table(pa.table({"url": raw}), tmp_path / "a.parquet")
+    rows, _ = read((tmp_path / "a.parquet").read_bytes(), "a.parquet")
+    assert urls(rows) == [A, "http://x.example/café.jpg"]

@@ -56,6 +56,7 @@ def test_sides_as_tools_write_them(tmp_path: Path, column: str, values: tuple[st
 def test_a_column_that_is_not_the_split_after_all_is_mentioned(tmp_path: Path) -> None:
     _, notes = rows_of(tmp_path / "t.csv", "name,label,subset\n1.jpg,a,web\n")
     assert notes == ["t.csv: the column 'subset' is not used as the split."]
+    assert not rows_of(tmp_path / "t.csv", "name,label,split,is_valid\n1.jpg,a,valid,1\n2.jpg,a,train,0\n")[1]
     _, notes = rows_of(tmp_path / "t.csv", "name,label,split,is_valid\n1.jpg,a,test,0\n")
     assert notes == ["t.csv: the split is taken from the column 'split' only."]
 
@@ -219,3 +220,11 @@ def test_files_in_the_only_folder_that_holds_them(tmp_path: Path) -> None:
         rows_of(tmp_path / "t.csv", "name,label\n1.jpg,a\n")
     assert "as in train/1.jpg" in e.value.remedy
     assert rows_of(tmp_path / "t.csv", "name,label\ntrain/1.jpg,a\n")[0][0].found.url == there[0]
+
+
+def test_pictures_inside_a_table_are_one_sentence(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"image": [{"bytes": b"\xff\xd8\xff", "path": None}], "label": [0]})
+    frame.to_parquet(tmp_path / "train.parquet")
+    with pytest.raises(SourceError, match=r"'image' of .* holds the pictures themselves") as e:
+        list(read_labelled(str(tmp_path / "train.parquet"), print))
+    assert "one folder per class" in e.value.remedy

@@ -246,3 +246,12 @@ def test_what_validate_writes_meanwhile_is_the_parent(
     split(ws, cfg)
     assert ws.current_dataset().header.parents["images"] == manifests.read_header(ws.images).content_hash
     assert len(ws.current_dataset().rows()) == 60
+
+
+def test_the_ways_out_of_no_validation_image(tmp_path: Path) -> None:
+    """What training's error says: more pictures, or a larger share in a new workspace; not in the old one."""
+    ws, few = Workspace.create(tmp_path / "ws", "drawn"), some(4, 1)
+    assert {r["split"] for r in run(ws, few, 7).values()} == {"train"}
+    assert {r["split"] for r in run(ws, few, 7, valid=0.5).values()} == {"train"}
+    assert "valid" in {r["split"] for r in run(ws, few + some(8, 1, start=100), 7).values()}
+    assert "valid" in {r["split"] for r in fresh(few, valid=0.5).values()}

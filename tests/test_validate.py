@@ -8,14 +8,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageDraw, ImageFont, ImageOps
 
 from keepset import manifests, split, validate
+from keepset.demo.draw import CLASSES, draw
 from keepset.errors import StageError, WorkspaceNotWritable
 from keepset.files import write_bytes
 from keepset.manifests import Header
+from keepset.validate import copies
 from keepset.validate.worker import memory_limit_gap
 from tests.test_hostile_images import JPEG, PHOTO, rows, saved, workspace
 
@@ -131,3 +134,101 @@ def test_the_thumbnail_is_drawn_again_if_it_was_lost(tmp_path: Path) -> None:
     with Image.open(io.BytesIO(ws.thumb(sha).read_bytes())) as thumb:
         assert thumb.size == (160, 120)
     assert manifests.read_header(ws.images).rows == 1
+
+
+class Told:
+    """What a stage reports: the pieces of work and their sizes."""
+
+    def __init__(self) -> None:
+        self.begun: list[tuple[str, int | None]] = []
+
+    def start(self, what: str, total: int | None) -> None:
+        self.begun.append((what, total))
+
+    def advance(self, n: int = 1, **facts: Any) -> None: ...
+
+    def note(self, message: str) -> None: ...
+
+    def sizes(self, what: str) -> list[int | None]:
+        return [n for w, n in self.begun if w == what]
+
+
+def test_copies_that_no_hash_sees_are_found_by_features_and_only_new_pictures_are_compared(
+    tmp_path: Path,
+) -> None:
+    """Drawings: four, a mirrored crop of the first, and later a captioned copy of the second."""
+    drawn = [draw(label, 7 + i, width=640, height=480) for i, label in enumerate((*CLASSES, "house"))]
+    files = {f"drawn{i}": saved(d, "JPEG", quality=90) for i, d in enumerate(drawn)}
+    files["cut"] = saved(ImageOps.mirror(drawn[0].crop((60, 40, 600, 450))), "JPEG", quality=80)
+    ws, cfg, names = workspace(tmp_path, files)
+    message = validate.validate(ws, cfg, progress=(first := Told())).message
+    assert "0 exact and 1 near duplicates" in message
+    assert first.sizes("comparing look-alikes")
+    seen = rows(ws, names)
+    by_name = {n: s for s, n in names.items()}
+    assert seen["cut"]["dup_of"] == by_name["drawn0"]
+    assert seen["cut"]["dup_how"].startswith("crop, 7")
+    assert seen["cut"]["dup_how"].endswith("mirrored")
+    split.split(ws, cfg)
+
+    late = drawn[1].copy()
+    pen = ImageDraw.Draw(late)
+    pen.rectangle((0, 420, 640, 480), "white")
+    pen.text((10, 425), "Seen in spring", "black", font=ImageFont.load_default(40))
+    write_bytes(ws.blob(new := hashlib.sha256(data := saved(late, "JPEG")).hexdigest()), data)
+    old = manifests.read(ws.downloads, "downloads").rows()
+    more = old[0] | {
+        "url_id": "f" * 16,
+        "url": "http://127.0.0.1/late.jpg",
+        "sha256": new,
+        "bytes": len(data),
+    }
+    manifests.write(ws.downloads, [*old, more], Header("downloads", "download", "later"))
+    manifests.write(
+        ws.urls,
+        [
+            *manifests.read(ws.urls, "urls").rows(),
+            manifests.read(ws.urls, "urls").rows()[0] | {"url_id": "f" * 16},
+        ],
+        Header("urls", "scrape", "later"),
+    )
+    validate.validate(ws, cfg, progress=(second := Told()))
+    compared = sum(n or 0 for n in second.sizes("comparing look-alikes"))
+    assert 0 < compared <= len(files), "each picture at most once, with the new one"
+    assert rows(ws, names | {new: "late"})["late"]["dup_of"] == by_name["drawn1"]
+    split.split(ws, cfg)
+    placed = {r["sha256"]: r for r in ws.current_dataset().rows()}
+    for one, other in (("cut", "drawn0"), (new, "drawn1")):
+        a, b = placed[by_name.get(one, one)], placed[by_name[other]]
+        assert (a["split"], a["fold"], a["group_id"]) == (b["split"], b["fold"], b["group_id"])
+
+
+def test_without_packaged_weights_copies_are_searched_by_hash_alone(tmp_path: Path) -> None:
+    photo = draw("house", 9, width=640, height=480)
+    files = {
+        "whole": saved(photo, "JPEG"),
+        "again": saved(photo.resize((480, 360)), "JPEG"),
+        "cut": saved(photo.crop((90, 40, 560, 470)), "JPEG"),
+    }
+    ws, cfg, names = workspace(tmp_path, files)
+    cfg = cfg.model_copy(update={"train": cfg.train.model_copy(update={"weights": "none"})})
+    validate.validate(ws, cfg)
+    seen = rows(ws, names)
+    assert seen["again"]["group_id"] == seen["whole"]["group_id"] != seen["cut"]["group_id"]
+    assert not (ws.cache / "features").exists()
+
+
+def test_pictures_that_a_worker_did_not_live_to_compare_are_compared_by_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = draw("house", 9, width=640, height=480)
+    files = {"whole": saved(photo, "JPEG"), "again": saved(photo.resize((480, 360)), "JPEG")}
+    ws, cfg, names = workspace(tmp_path, files)
+    monkeypatch.setattr(copies, "_SECONDS", -cfg.validate_.timeout_s)  # no time at all
+    assert "tried again by the next run" in validate.validate(ws, cfg).message
+    assert not validate.is_current(ws, cfg)
+    monkeypatch.undo()
+    validate.validate(ws, cfg)
+    seen = rows(ws, names)
+    assert seen["again"]["dup_of"] == seen["whole"]["sha256"]
+    assert validate.is_current(ws, cfg)

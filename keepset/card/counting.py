@@ -106,14 +106,15 @@ def _classes(active: pa.Table, known: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _duplicates(active: pa.Table) -> dict[str, int]:
-    """``groups`` of two and more, ``exact`` and ``near`` copies of a better one, ``conflicts``: found in two classes."""
-    sizes = active.group_by("group_id").aggregate([("sha256", "count")])["sha256_count"]
-    kinds = _counts(active.filter(pc.is_valid(active["dup_of"]))["dup_kind"])
-    others = pc.greater(pc.list_value_length(active["other_labels"]), 0)
+    """``groups`` of two and more copies of one picture, ``exact`` and ``near`` copies of a better one, ``scenes``:
+    pictures of one scene with another, ``conflicts``: found in two classes."""
+    copies = active.filter(pc.is_valid(active["dup_of"]))
+    kinds, others = _counts(active["dup_kind"]), pc.greater(pc.list_value_length(active["other_labels"]), 0)
     return {
-        "groups": pc.sum(pc.greater(sizes, 1)).as_py() or 0,
+        "groups": pc.count_distinct(copies["dup_of"]).as_py(),
         "exact": kinds.get("exact", 0),
         "near": kinds.get("near", 0),
+        "scenes": kinds.get("scene", 0),
         "conflicts": pc.sum(others).as_py() or 0,
     }
 

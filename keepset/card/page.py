@@ -110,7 +110,7 @@ def _classes(f: Facts) -> Iterator[str]:
     yield ""
     yield (
         f"An image's side comes from a hash of the seed ({f['seed']}) and its duplicate group, is given once and never "
-        "changes; near-duplicates are never on both sides."
+        "changes; copies, and pictures of one scene, are on one side as far as validation found them."
     )
 
 
@@ -173,7 +173,8 @@ def _left_out(f: Facts) -> Iterator[str]:
     yield (
         f"{_n(d['groups'], 'group')} of duplicates: {d['exact']} exact and {d['near']} near "
         f"{'copy' if d['exact'] + d['near'] == 1 else 'copies'} of a better picture are among the images; exact ones "
-        f"are not trained on. {_n(d['conflicts'], 'picture')} {_was(d['conflicts'])} found under more than one class."
+        f"are not trained on. {_n(d['scenes'], 'picture')} {'shows' if d['scenes'] == 1 else 'show'} the same scene as another one. "
+        f"{_n(d['conflicts'], 'picture')} {_was(d['conflicts'])} found under more than one class."
     )
 
 

@@ -126,7 +126,7 @@ def status(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> No
         return
     print(f"{found['name']}  {found['workspace']}")
     for title in ("stages", "revisions", "models", "batches", "runs"):
-        rows = [{k: v for k, v in r.items() if k not in _FOR_SCRIPTS} for r in found[title] or []]
+        rows = [_for_people(r) for r in found[title] or []]
         if rows:
             columns = list(dict.fromkeys(k for r in rows for k in r))
             output.table(
@@ -147,7 +147,15 @@ _TITLES = {
     "stages": "Manifests", "revisions": "Revisions", "models": "Models", "batches": "Batches",
     "runs": "Last runs (times in UTC)",
 }  # fmt: skip
-_FOR_SCRIPTS = {"id", "waits_until"}
+_FOR_SCRIPTS = {"id", "waits_until", "n", "error_rate"}
+
+
+def _for_people(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what only scripts need; a share with what it is a share of."""
+    shown = {k: v for k, v in row.items() if k not in _FOR_SCRIPTS}
+    if row.get("n"):
+        shown["errors"] = f"{row['errors']} of {row['n']} ({row['error_rate']:.1%})"
+    return shown
 
 
 def _cell(value: Any) -> Any:

@@ -96,7 +96,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
     cells = [[str(cell) for cell in row] for row in rows]
     console = Console()
     widths = [max(_widest(c) for c in column) for column in zip(columns, *cells, strict=True)]
-    if sum(widths) + 2 * len(widths) > console.width:
+    if sum(widths) + 2 * (len(widths) - 1) > console.width:
         _blocks(title, columns, cells)
         return
     drawn = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)

@@ -155,7 +155,7 @@ def _standing(ws: Workspace, config: RunConfig, *, look: bool = True) -> Header 
 
 
 def _a_blob_is_lost(ws: Workspace) -> bool:
-    """Whether a file that was downloaded is not there any more; 0.1 s for 100,000 on a disk."""
+    """Whether a file that was downloaded is not there any more; 0.2 s for 100,000 on a disk."""
     held, purged = ws.held_blobs().names(), pa.array(sorted(ws.purged()), pa.string())
     for batch in manifests.batches(ws.downloads, "downloads", ("sha256",)):
         wanted = batch["sha256"].drop_null()

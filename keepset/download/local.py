@@ -34,7 +34,7 @@ def copy_in(row: Row, allowed: Sequence[Path], part: Path, config: DownloadConfi
     from keepset.download.body import Body
 
     begin, source = time.monotonic(), path_of(row["url"])
-    facts.attempts, facts.headers = 1, {"etag": stamp(row["url"]) or ""}
+    facts.attempts, facts.headers = facts.attempts + 1, {"etag": stamp(row["url"]) or ""}
     if not _is_in(source, allowed):
         raise Trouble(Reason.OUTSIDE, "only files of the class's own folders and tables are read")
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -57,7 +58,6 @@ class Run:
         self.parts = ws.journal / "parts"
         self.rng = random.Random(config.seed)  # noqa: S311 - jitter, not secrets
         self.failed = self.bytes = 0
-        self.fetcher: Fetcher
         self.turns: Turns[_Item]
 
     async def all(self, todo: Iterator[tuple[Row, Row | None]]) -> None:
@@ -68,9 +68,7 @@ class Run:
         cfg = self.config.download
         items = ((host_of(row), _Item(row, before)) for row, before in todo)
         self.turns = Turns(items, per_host=cfg.per_host, rate=cfg.per_host_rate)
-        agent = user_agent(self.config.scrape.contact)
-        self.fetcher = Fetcher(cfg, self.parts, agent)
-        self.fetcher.waits = self.turns.waits
+        self.parts.mkdir(parents=True, exist_ok=True)
         free = asyncio.Semaphore(cfg.connections)
         stopped: BaseException | None = None
         self.carriers = ThreadPoolExecutor(AT_ONCE, "blobs")  # begins no thread before it is needed
@@ -83,10 +81,18 @@ class Run:
         except* KeepsetError as several:
             stopped = several.exceptions[0]
         finally:
-            await self.fetcher.close()
+            if "fetcher" in self.__dict__:
+                await self.fetcher.close()
             self.carriers.shutdown()
         if stopped:  # raised here, not above: a cycle of contexts cannot travel from a Dask worker
             raise stopped
+
+    @functools.cached_property
+    def fetcher(self) -> Fetcher:
+        """Made for the first URL of the web: a proxy that cannot be used is no matter to folders of pictures."""
+        made = Fetcher(self.config.download, self.parts, user_agent(self.config.scrape.contact))
+        made.waits = self.turns.waits
+        return made
 
     async def _one(self, host: str, item: _Item, free: asyncio.Semaphore) -> None:
         try:
@@ -135,6 +141,8 @@ class Run:
     def _again(self, host: str, item: _Item, trouble: Trouble) -> bool:
         """Put the item back into the queue if asking again may help, with full jitter or as long as the host says."""
         cfg, facts = self.config.download, item.facts
+        if item.row["source"] in LOCAL:
+            return False  # a file is the same a second later
         if not trouble.transient or facts.attempts > cfg.retries or facts.seconds >= cfg.deadline_s:
             return False
         if trouble.wait_s is not None and trouble.wait_s > _LONGEST_WAIT_S:

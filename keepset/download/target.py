@@ -97,7 +97,7 @@ def _place(text: str, scheme: str) -> tuple[str, int]:
     """Host and port."""
     found = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(?::(\d*))?", text)
     if not found or not found[1]:
-        raise BadUrl(f"no host and port: {text[:100]!r}" if text else "no host")
+        raise BadUrl(f"not a host and port: {text[:100]!r}" if text else "no host")
     port = int(found[2] or _PORTS[scheme])
     if not 0 < port < 65_536:
         raise BadUrl(f"no such port: {port}")
@@ -114,7 +114,7 @@ def _host(text: str) -> str:
     if "%" in name:
         name = _international(name)
     if not _HOST.fullmatch(name):
-        raise BadUrl(f"no host name: {text[:100]!r}")
+        raise BadUrl(f"not a host name: {text[:100]!r}")
     return name
 
 
@@ -125,4 +125,4 @@ def _international(name: str) -> str:
     try:
         return idna.encode(unquote(name, errors="strict"), uts46=True).decode("ascii")
     except (idna.IDNAError, UnicodeError) as e:
-        raise BadUrl(f"no host name: {e}") from e
+        raise BadUrl(f"not a host name: {e}") from e

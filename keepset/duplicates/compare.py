@@ -32,8 +32,14 @@ _RATIO = 0.85
 _REACH = 3.0
 """Pixels of a thumbnail by which matched keypoints may miss the common scale and shift."""
 _FEWEST = 8
-_TURN, _SCALE, _SQUEEZE = 5.0, 5.0, 1.5
-"""Degrees, scale and change of aspect of a copy, at most."""
+_TURN, _SCALE, _SQUEEZE = 10.0, 5.0, 1.5
+"""Degrees between two frames, scale and change of aspect, at most."""
+_SURELY, _SURE_SHARE, _UPRIGHT = 30, 0.4, 0.7
+"""Two frames are turned if so many keypoints, and such a part of the matched ones, agree when turned, and less than such a
+part of those when not.
+"""
+_AGREEING = 0.8
+"""Part of the busy cells that agree in a copy."""
 _TINY = 0.6
 """Correlation of two tiny versions from which the whole pictures are laid over each other."""
 _MIRRORED = np.arange(128).reshape(4, 4, 8)[::-1][:, :, (-np.arange(8)) % 8].reshape(-1)
@@ -72,13 +78,18 @@ def look_at(thumb: Path) -> Look:
 
 
 def compare(a: Look, b: Look) -> Overlay | None:
-    """The overlay under which most of the two pictures agrees. None if they cannot be laid over each other."""
+    """The overlay under which most of the two pictures agrees. None if they cannot be laid over each other.
+
+    Two frames of which one is turned have that of the turned fit, unless they agree without.
+    """
     best: Overlay | None = None
     for fit in _fits(a, b):
+        if fit.turned and best and best.agreeing > _AGREEING:
+            continue
         found = overlay(a.pixels, b.pixels, fit)
-        if found and (best is None or _area_alike(found) > _area_alike(best)):
+        if found and (best is None or fit.turned or _area_alike(found) > _area_alike(best)):
             best = found
-        if best and min(best.inside, best.kept, *best.shares) > 0.95:
+        if best and (best.fit.turned or min(best.inside, best.kept, *best.shares) > 0.95):
             break  # it does not get better
     return best
 
@@ -110,9 +121,8 @@ def _by_keypoints(a: Look, b: Look, mirrored: bool) -> Iterator[Fit]:
     p, q = a.points[ours], b.points[theirs]
     if mirrored:
         q = np.stack([b.pixels.shape[1] - 1 - q[:, 0], q[:, 1]], 1)
-    if (found := _agreed(p, q)) is not None:
-        scale, shift, inliers = found
-        yield Fit(scale, shift, mirrored, inliers, len(p))
+    if (found := _agreed(p, q, mirrored)) is not None:
+        yield found
 
 
 def _matches(one: Floats, two: Floats) -> tuple[Any, Any]:
@@ -127,8 +137,8 @@ def _matches(one: Floats, two: Floats) -> tuple[Any, Any]:
     return i[good], j[good]
 
 
-def _agreed(p: Floats, q: Floats) -> tuple[tuple[float, float], tuple[float, float], int] | None:
-    """Scale, shift (x, y) and number of the matches q -> p that most agree on. None if too few do, or it is no copy's."""
+def _agreed(p: Floats, q: Floats, mirrored: bool) -> Fit | None:
+    """The scale and shift of the matches q -> p that most agree on. None if too few do, or if it is no copy's."""
     import cv2
 
     found, mask = cv2.estimateAffinePartial2D(
@@ -136,7 +146,17 @@ def _agreed(p: Floats, q: Floats) -> tuple[tuple[float, float], tuple[float, flo
     )
     if found is None or abs(np.degrees(np.arctan2(found[1, 0], found[0, 0]))) > _TURN:
         return None
-    mine = mask[:, 0] > 0
+    fit = _upright(p, q, mask[:, 0] > 0, mirrored)
+    turning = int(mask.sum())
+    if turning < max(_SURELY, _SURE_SHARE * len(p)) or (fit and fit.inliers > _UPRIGHT * turning):
+        return fit
+    scale = float(np.hypot(found[0, 0], found[1, 0]))
+    shift = float(found[0, 2]), float(found[1, 2])
+    return Fit((scale, scale), shift, mirrored, turning, len(p), turned=True)
+
+
+def _upright(p: Floats, q: Floats, mine: npt.NDArray[np.bool_], mirrored: bool) -> Fit | None:
+    """The fit without turning, beginning with the matches ``mine``."""
     for _ in range(3):
         if mine.sum() < _FEWEST or np.ptp(q[mine], axis=0).min() < _FEWEST:
             return None
@@ -144,4 +164,4 @@ def _agreed(p: Floats, q: Floats) -> tuple[tuple[float, float], tuple[float, flo
         if not (min(sx, sy) > 1 / _SCALE and max(sx, sy) < _SCALE and max(sx / sy, sy / sx) < _SQUEEZE):
             return None
         mine = np.hypot(q[:, 0] * sx + tx - p[:, 0], q[:, 1] * sy + ty - p[:, 1]) < _REACH
-    return (sx, sy), (tx, ty), int(mine.sum())
+    return Fit((sx, sy), (tx, ty), mirrored, int(mine.sum()), len(p))

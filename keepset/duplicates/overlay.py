@@ -36,13 +36,17 @@ _EDGE = 3
 
 @dataclass(frozen=True)
 class Fit:
-    """``a = scale * b + shift`` for points (x, y) of ``b``, mirrored first if ``mirrored``; so many keypoints agree."""
+    """``a = scale * b + shift`` for points (x, y) of ``b``, mirrored first if ``mirrored``; so many keypoints agree.
+
+    ``turned``: they agree only if the picture is turned a little as well, as another frame is, and no copy.
+    """
 
     scale: tuple[float, float]
     shift: tuple[float, float]
     mirrored: bool
     inliers: int = 0
     matched: int = 0
+    turned: bool = False
 
 
 @dataclass(frozen=True)

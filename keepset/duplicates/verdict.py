@@ -128,6 +128,10 @@ def judge(a: Look, b: Look) -> Verdict | None:
 def _kinship(o: Overlay) -> Kinship | None:
     if o.busy < _PATTERNS:
         return Kinship.COPY if o.difference < _EQUAL and min(o.shares) > _PART else None
+    if o.fit.turned:
+        return Kinship.SCENE
+    if _equal(o) and _common(o):
+        return Kinship.COPY
     if o.hue < _HUE:
         return None
     if _copied(o):
@@ -135,15 +139,24 @@ def _kinship(o: Overlay) -> Kinship | None:
     return Kinship.SCENE if _one_scene(o) else None
 
 
+def _equal(o: Overlay) -> bool:
+    """No two pictures are that alike by chance, however few keypoints a smooth one has, and whatever the colours."""
+    patterns = o.busy >= _MANY and o.patterns >= _PART and o.likeness >= _ALMOST_ONE
+    return patterns and (
+        o.tint < _EQUAL or (o.inside >= _PART and (not o.fit.matched or _holds(o, _HOLDING)))
+    )
+
+
+def _common(o: Overlay) -> bool:
+    return o.kept * max(o.shares) >= _COMMON and min(o.shares) >= _CROP
+
+
 def _copied(o: Overlay) -> bool:
-    common = o.kept * max(o.shares) >= _COMMON and min(o.shares) >= _CROP
     least = _SAME_THOUGH_TINTED if o.tint > _TINTED else _SAME
-    if not common or o.inside < _INSIDE or o.patterns < least or o.likeness < _LIKENESS:
+    if not _common(o) or o.inside < _INSIDE or o.patterns < least or o.likeness < _LIKENESS:
         return False
     if not o.fit.matched:  # whole picture on whole picture
         return True
-    if o.busy >= _MANY and o.patterns >= _PART and o.likeness >= _ALMOST_ONE and o.tint < _EQUAL:
-        return True  # no two pictures are that alike by chance, however few keypoints a smooth one has
     return _holds(o, _HOLDING) and (_squeeze(o) < _SQUEEZED or o.fit.inliers >= _PLENTY)
 
 

@@ -125,6 +125,8 @@ def _verdict(facts: dict[str, Any]) -> str:
     worst = next((c for c in facts["per_class"] if c["f1"] is not None), None)
     text = f"{v['errors']} of {v['n']} {words} images are wrong: {v['error_rate']:.1%} "
     text += f"(95 % interval {v['low']:.1%} to {v['high']:.1%})."
+    unseen = ", ".join(f"'{c['label']}'" for c in facts["per_class"] if not c["n"])
+    text += f" There are no {words} images of {unseen}, so mistakes there are not counted." if unseen else ""
     if v["errors"] == 0:
         return text + f" No mistake was seen; more {words} images would tell how good it really is."
     if worst is not None and worst["f1"] < 1:

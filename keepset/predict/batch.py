@@ -94,7 +94,9 @@ def plan(ws: Workspace, job: Job, *, size: int = SHARD, progress: Progress = SIL
         count = out.rows
         out.commit(Header("batch_inputs", "predict", "", {}, {}, extra))
     if not count:
-        raise ConfigError(f"There is no picture in {job.source or 'the data set'}.", "Give another source.")
+        raise ConfigError(
+            f"There is no picture in {readable(job.source) or 'the data set'}.", "Give another source."
+        )
     planned = _planned(ws, job)
     if _standing(planned):
         return []

@@ -114,7 +114,7 @@ def placeholders(evidence: Evidence) -> Iterator[Finding]:
             continue
         others = {*row["other_labels"], *image["other_labels"]} - {label}
         if image["copies"] >= (MANY if others else MANY_OF_ONE):
-            words = f"{image['copies']} URLs gave this same file ({_named({label} | others)}): probably a placeholder"
+            words = f"{image['copies']} URLs returned this same file (classes: {_named({label} | others)}); it is probably a placeholder"
             words += " such as 'photo unavailable'"
             yield Finding(sha, CandidateReason.PLACEHOLDER, SERVED_OFTEN, Action.DELETE, None, words)
 

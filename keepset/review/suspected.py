@@ -84,7 +84,8 @@ def _words(evidence: Evidence, found: Suspicion, i: int, reason: CandidateReason
         if seen in graphic_classes() and share >= SURELY_SEEN:
             return f"looks like {_a(names()[seen])}"
         return "looks like a drawing, a layout or a page of text, not like the other photos"
-    if seen >= 0 and share >= SURELY_SEEN and float(found.scores.usual[i]) <= RARE:
+    rare = seen >= 0 and share >= SURELY_SEEN and float(found.scores.usual[i]) <= RARE
+    if rare and seen not in graphic_classes():
         return f"looks like {_a(names()[seen])}; few pictures of '{label}' do"
     return f"unlike the other pictures of '{label}'"
 

@@ -71,7 +71,7 @@ def address(found: Found) -> tuple[str, UrlReason | None, str | None]:
         return raw[:_LONGEST_RAW], found.reason, one_line(found.detail or "") or None
     if found.source in LOCAL:
         outside = None if raw.startswith("file:") else "it lies outside the table's folder"
-        return raw[:_LONGEST_RAW], UrlReason.NOT_A_URL if outside else None, outside
+        return (raw[:_LONGEST_RAW], UrlReason.OUTSIDE, outside) if outside else (raw, None, None)
     if raw[:200].lower().lstrip("\"'<").startswith("data:"):
         return raw[:200], UrlReason.DATA_URI, "pictures inside the list itself are not taken"
     url = address_in(raw) if found.source == "list" else raw

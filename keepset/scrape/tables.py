@@ -21,6 +21,7 @@ from keepset.text import label_of
 
 __all__ = ["Labelled", "read_labelled"]
 
+_LOOKED_FOR = 50  # names that a folder is chosen by
 _Side = Callable[[Row], Split | None]
 
 
@@ -61,6 +62,13 @@ def _check_columns(table: Table, root: Path) -> None:
             f"The table {shown(table.path)} has no column '{missing}'; its first line is: {first or 'a single cell'}.",
             "The first line must name the columns: name (of the file) or url, and label; as in fast.ai's cleaned.csv.",
         )
+    if name is not None and any(
+        isinstance(r.cells[name], dict | bytes) for r in table.sample() if name < len(r.cells)
+    ):
+        raise SourceError(
+            f"The column '{table.columns[name]}' of {shown(table.path)} holds the pictures themselves, not their files.",
+            "Save the pictures as files, in one folder per class, and import that folder.",
+        )
     table.announce("name", "file name")
     if url is not None and any(is_web_address(text_at(r, url)) for r in table.sample()):
         table.announce("url", "address")
@@ -69,7 +77,8 @@ def _check_columns(table: Table, root: Path) -> None:
 
 def _base(table: Table, root: Path) -> Path:
     """The folder that names begin at: the table's own, or the only one below it that holds them (``train.csv``, ``train/``)."""
-    names = [n for r in table.sample() if (n := table.text(r, "name")) and not is_web_address(n)]
+    named = (table.text(r, "name") for r in table.sample()[:_LOOKED_FOR])
+    names = [n for n in named if n and not is_web_address(n)]
     if not names or _held(root, names):
         return root
     below = [p for p in _folders(root) if 2 * _held(p, names) > len(names)]
@@ -125,9 +134,10 @@ def _sides(table: Table) -> _Side:
     """How a row gives its side. Raises ``SourceError`` for words that are not understood, and names them."""
     given = [r for r in ("is_test", "is_valid", "is_train") if table.find(r) is not None]
     if table.find("split") is not None:
-        if given:
+        says = _by_word(table, "split")
+        if any(_by_truth(table, r, given) not in (None, says(r)) for r in table.sample()):
             table.notes.append(f"{shown(table.path.name)}: the split is taken from the column 'split' only.")
-        return _by_word(table, "split")
+        return says
     if (column := table.find("maybe_split")) is not None:
         values = _values(table, "maybe_split")
         used = bool(values) and all(side_of(v) for v in values)
@@ -168,7 +178,7 @@ def _check(table: Table, role: str, understood: Callable[[str], bool], wanted: s
     column = table.find(role)
     name = table.columns[column] if column is not None else role
     raise SourceError(
-        f"The table {shown(table.path)} has in its column '{name}' what is not understood: "
+        f"The column '{name}' of the table {shown(table.path)} holds values that are not understood: "
         f"{', '.join(repr(v) for v in wrong[:5])}.",
         f"Write {wanted}; or rename the column if it does not give the split.",
     )

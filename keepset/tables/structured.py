@@ -14,7 +14,7 @@ from keepset.tables import textual
 from keepset.tables.cells import cell_text, is_web_address
 from keepset.tables.columns import known
 from keepset.tables.table import Row, Table
-from keepset.text import NOT_UTF8
+from keepset.text import NOT_UTF8, decoded
 
 __all__ = ["kind_of", "opened"]
 
@@ -112,9 +112,21 @@ def _parquet(path: Path) -> Table:
 def _plain(column: Any) -> list[Any]:
     try:
         found: list[Any] = column.to_pylist()
-    except (ValueError, OverflowError):  # times that Python has not; text that is not UTF-8
-        found = [None] * len(column)
+    except (
+        ValueError,
+        OverflowError,
+    ):  # a time that Python has not, or text that is not UTF-8: one value, not all
+        found = [_one(value) for value in column]
     return found
+
+
+def _one(value: Any) -> Any:
+    try:
+        return value.as_py()
+    except UnicodeDecodeError:
+        return decoded(value.as_buffer().to_pybytes())
+    except (ValueError, OverflowError):
+        return None
 
 
 # -- Excel -----------------------------------------------------------------------------------------

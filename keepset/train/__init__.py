@@ -90,4 +90,8 @@ def _check(rows: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> None:
                 "Add pictures of it (at least 2, better 50), or take the class out of the config.",
             )
     if not any(r["split"] == Split.VALID for r in rows):
-        raise TrainingError("There is no validation image.", "Add pictures, or raise [split] valid.")
+        raise TrainingError(
+            "There is no validation image.",
+            "Add pictures and run again; if the split is given, add them to the validation folder or table. Or raise [split] "
+            "valid and use a new workspace: images keep the side that they have.",
+        )

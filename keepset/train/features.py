@@ -64,7 +64,7 @@ def load(ws: Workspace, model_id: str) -> tuple[list[str], Floats]:
         return f.metadata()["sha256"].split("\n"), f.get_tensor("features")
 
 
-def pieces(ws: Workspace, model_id: str, rows: int = 8192) -> Iterator[tuple[slice, Floats]]:
+def pieces(ws: Workspace, model_id: str, rows: int = 2048) -> Iterator[tuple[slice, Floats]]:
     """``load``'s features, some thousand rows at a time with their places: of a million images they are 15 GB.
 
     Raises ``ModelError``.

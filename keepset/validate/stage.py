@@ -155,7 +155,7 @@ def merge(ws: Workspace, config: RunConfig, progress: Progress = SILENT) -> Stag
     )
     message += f", {scenes} of one scene with another" if scenes else ""
     message += (
-        f"; {distinct.repeated} more URLs gave a file that another URL gave" if distinct.repeated else ""
+        f"; {distinct.repeated} more URLs returned the same file as another URL" if distinct.repeated else ""
     )
     message += f"; {unsettled} will be tried again by the next run" if unsettled else ""
     return StageResult(Stage.VALIDATE, True, message, summary, {"images": "manifests/images.parquet"})
