@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SPOKEN", "Contender", "epochs_worth", "mean_network", "why"]
 
-WORTH = 0.05
+WORTH = 0.1
 """Share of training pictures on which the cross-validated linear head is wrong, from which fine-tuning is tried."""
 EPOCHS = 2
 """Epochs of fine-tuning where the config leaves it open: three cost half as much again and were no better."""
