@@ -198,7 +198,7 @@ class TrainConfig(_Section):
         None,
         ge=0,
         description="Fine-tuning epochs; 0 keeps the linear head on frozen features. If unset, 2 if that head is wrong "
-        "on 5 % of pictures or more, else 0.",
+        "on 10 % of pictures or more, else 0.",
     )
     freeze: Fraction = Field(
         0.65,

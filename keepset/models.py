@@ -17,7 +17,8 @@ __all__ = ["ModelRecord", "damaged_models", "list_models", "load_record", "save_
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """A finished model. ``classes`` is the order of its outputs; ``winner`` says what the weights hold.
+    """A finished model. ``classes`` is the order of its outputs; ``winner`` says what the weights hold, ``arch`` of which
+    networks (``config`` holds what was asked for).
 
     ``metrics["valid"]`` holds n, errors, error_rate with its 95 % interval (low, high), nll (nats) and ece.
     ``machine`` holds device, precision, batch_size, at_once (images that went through the network together),

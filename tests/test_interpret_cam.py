@@ -77,6 +77,32 @@ def test_it_points_at_what_the_network_goes_by() -> None:
     assert (x, y) == pytest.approx((0.25, 0.75), abs=0.01)
 
 
+def test_networks_side_by_side_are_looked_at_together() -> None:
+    """The map is the sum of theirs: one with hardly any weight in the head adds hardly anything."""
+    import torch
+
+    from keepset.train.networks import bodies_of, build, width
+
+    torch.manual_seed(0)
+    both = build("torchvision.resnet18+tf_efficientnet_lite0", 3).eval()
+    head: Any = both.get_submodule("head")
+    torch.nn.init.normal_(head.weight, std=0.1)
+    together = grad_cam(both, pixels(), SPEC, 1).heat
+    with torch.no_grad():
+        head.weight[:, width(bodies_of(both)[0]) :] *= 1e-6
+    first = grad_cam(both, pixels(), SPEC, 1).heat
+    assert first.shape == together.shape
+    assert not np.allclose(first, together, atol=1e-3)
+    alone = build("torchvision.resnet18", 3).eval()
+    state = {
+        k.removeprefix("bodies.0."): v for k, v in both.state_dict().items() if k.startswith("bodies.0.")
+    }
+    alone.load_state_dict(state, strict=False)
+    with torch.no_grad():
+        alone.get_submodule("fc").weight.copy_(head.weight[:, : width(alone)])  # type: ignore[operator, union-attr]
+    assert np.allclose(first, grad_cam(alone, pixels(), SPEC, 1).heat, atol=1e-5)
+
+
 def test_the_report_shows_where_a_trained_model_looked(tmp_path: Path) -> None:
     section = {"epochs": 0, "threads": 1, "size": 64}
     ws, cfg, _ = dataset_workspace(tmp_path, per_class=8, flips=3, size=(96, 72), train=section)

@@ -2,7 +2,7 @@
 
     python bench/train/tool_keepset.py ROWS.csv PX SEED EPOCHS SCRATCH OUT.json
 
-EPOCHS 0 is the first usable model (the linear head), -1 the full training with its default number of epochs. CPU seconds are this process's own:
+EPOCHS 0 is the smallest usable model (the linear head on EfficientNet-Lite0), -1 the training by default. CPU seconds are this process's own:
 loading libraries apart, from blobs to a finished model folder. The test images are no part of the workspace; they
 are predicted by the exported model after the clock has stopped.
 """
@@ -65,7 +65,7 @@ def make_workspace(
 ) -> tuple[Workspace, RunConfig]:
     labels = sorted({r["label"] for r in table})
     classes = {label: {"pages": [f"http://127.0.0.1:9/{label}"]} for label in labels}
-    section = {"size": px} | ({"epochs": epochs} if epochs >= 0 else {})
+    section = {"size": px} | ({"arch": "lite0", "epochs": epochs} if epochs >= 0 else {})
     config = parse_config({"name": "bench", "seed": seed, "classes": classes, "train": section}, base=root)
     ws = Workspace.create(root / "ws", "bench")
     ws.save_config(config)

@@ -1,10 +1,10 @@
 """The stage ``train``: from a revision of the data set to a finished model that knows how good it is.
 
-A regularised linear head on the frozen body stands in seconds. Fine-tuning starts from it, and is kept only if it
-has the lower loss on the validation set. The choice and the temperature are made on the same images that
-``metrics["valid"]`` reports, so it is slightly flattering. ``metrics["cv"]`` is of the linear head alone, over all
-images; its strength is the best of five on the folds of the training images. The error rate of a later revision is
-compared on the same images (``keepset.promote``), which is what decides.
+A regularised linear head on the frozen networks is ready in seconds. Where it is often wrong, fine-tuning is tried too, and
+of head, fine-tuned network and the mean of both the one with the lowest loss on the validation set is kept. This choice
+and the temperature are made on the same images that ``metrics["valid"]`` reports, so it is slightly flattering.
+``metrics["cv"]`` is of the linear head alone, over all images; its strength is the best of six on the folds of the training
+images. The error rate of a later revision is compared on the same images (``keepset.promote``), which is what decides.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from keepset.workspace import Workspace
 
 __all__ = ["train"]
 
-VERSION = 4
+VERSION = 5
 """Of the recipe: a model of another version is trained again, a checkpoint of another is not used."""
 
 
@@ -55,6 +55,7 @@ def _train(ws: Workspace, config: RunConfig, progress: Progress) -> StageResult:
         return StageResult(Stage.TRAIN, False, message, {}, {"model_id": model_id})
     rows = _usable(data.rows())
     _check(rows, config.labels)
+    from keepset.train.contenders import SPOKEN
     from keepset.train.recipe import Recipe
 
     identity = {"weights_file": weights_file, "version": VERSION}
@@ -62,7 +63,7 @@ def _train(ws: Workspace, config: RunConfig, progress: Progress) -> StageResult:
     valid = record.metrics["valid"]
     message = (
         f"model {model_id}: {valid['errors']} errors in {valid['n']} validation images "
-        f"({valid['error_rate']:.1%}), kept the {record.winner.replace('_', ' ')}"
+        f"({valid['error_rate']:.1%}), kept the {SPOKEN[record.winner]}"
     )
     return StageResult(Stage.TRAIN, True, message, dict(valid), {"model_id": model_id})
 

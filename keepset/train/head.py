@@ -25,7 +25,7 @@ STRENGTHS: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 FLOOR = 0.5
 """What a feature's deviation counts at least, as a share of the typical one (root mean square over the features)."""
 FEW = 3000
-"""Images up to which one core is enough."""
+"""Images up to which one core is enough, and memory no matter."""
 TINY = float(np.finfo(np.float64).tiny)
 
 
@@ -75,8 +75,12 @@ def fit_heads(
     if len(only := np.unique(labels)) == 1:
         bias = np.where(np.arange(n_classes) == only[0], 0.0, -20.0)
         return [LinearHead(np.zeros((n_classes, features.shape[1])), bias, s) for s in strengths]
-    mean, std = features.mean(0, dtype=np.float64), _scale(features)
-    rows, basis = _spanned((features - mean) / std)
+    mean = features.mean(0, dtype=np.float64)
+    std = _scale(features, mean)
+    kind = (
+        np.float64 if len(features) <= FEW else np.float32
+    )  # of many images half the memory, and sure enough
+    rows, basis = _spanned((features.astype(kind, copy=False) - mean.astype(kind)) / std.astype(kind))
     model = LogisticRegression(max_iter=300, tol=1e-3, warm_start=True)
     heads = []
     for strength in strengths:
@@ -94,13 +98,14 @@ def fit_heads(
     return heads
 
 
-def _scale(features: npt.NDArray[Any]) -> Floats:
+def _scale(features: npt.NDArray[Any], mean: Floats) -> Floats:
     """What each feature is divided by, [d]: its standard deviation, but not much less than is typical.
 
     A feature that hardly moves in training and does so in another picture would otherwise decide alone what is said of
     that one, and very surely.
     """
-    variance = features.var(0, dtype=np.float64)
+    squares = np.einsum("nd,nd->d", features, features, dtype=np.float64)  # without a copy of all features
+    variance = np.maximum(squares / len(features) - mean**2, 0.0)
     scale = np.sqrt(variance + FLOOR**2 * variance.mean() + TINY)
     return np.asarray(scale * np.sqrt((variance / scale**2).mean() + TINY))
 
