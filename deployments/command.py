@@ -16,12 +16,14 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from deployments.options import check
 from deployments.parts import CHECKOUT, tail
-from deployments.stack import READY_S, Stack, answers, hold_stack
+from deployments.stack import READY_S, Stack, hold_stack
 from keepset.cli import output
 from keepset.errors import KeepsetError, OrchestratorError
 from keepset.files import read_json
 from keepset.orchestrator import is_running, login_file
+from keepset.programs import environment, program, spell
 from keepset.settings import settings
 from keepset.storage import locate, scratch
 from keepset.workspace import Workspace
@@ -38,11 +40,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--prefect-port", type=int, default=4200)
     parser.add_argument("--web-port", type=int, default=8765)
     parser.add_argument("--cron", help="build the data set on this schedule, e.g. '0 3 * * *'")
-    parser.add_argument("--database", default=settings().database, help="SQLAlchemy URL for Prefect")
+    parser.add_argument("--database", help="SQLAlchemy URL for Prefect")
     parser.add_argument("--detach", action="store_true")
     parser.add_argument("--json", action="store_true", dest="as_json")
     options = parser.parse_args(argv)
     try:
+        options.database = settings().database if options.database is None else options.database
         {"up": _up, "down": _down}[options.verb](options)
     except KeepsetError as e:
         output.fail(e, as_json=options.as_json)
@@ -50,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _up(options: argparse.Namespace) -> None:
+    check(options)
     root = _workspace(options.workspace)
     if options.detach:
         _detach(root, options)
@@ -97,7 +101,7 @@ def _listen() -> Callable[[], bool]:
 def _detach(root: Path, options: argparse.Namespace) -> None:
     with hold_stack(Workspace.open(root)):
         pass  # nobody runs one: the one started below will hold it
-    command = [sys.executable, "-m", "deployments.command", "up", "--workspace", str(root)]
+    command = program("deployments.command", "up", "--workspace", str(root))
     command += ["--prefect-port", str(options.prefect_port), "--web-port", str(options.web_port)]
     command += ["--cron", options.cron] if options.cron else []
     command += ["--database", options.database] if options.database else []
@@ -105,7 +109,13 @@ def _detach(root: Path, options: argparse.Namespace) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, cwd=CHECKOUT
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+            cwd=CHECKOUT,
+            env=environment(),
         )
     deadline = time.monotonic() + READY_S
     while not _announced(root, process.pid):
@@ -113,16 +123,15 @@ def _detach(root: Path, options: argparse.Namespace) -> None:
             raise OrchestratorError(f"The stack did not start:\n{tail(log)}", f"Its log: {log}")
         time.sleep(0.3)
     login = login_file(root).read_text(encoding="utf-8").strip()
-    _announce(Workspace.open(root), login, options.as_json, f"keepset down -w {root}")
+    _announce(Workspace.open(root), login, options.as_json, spell("keepset", "down", "-w", root))
 
 
 def _announced(root: Path, pid: int) -> bool:
     with contextlib.suppress(FileNotFoundError, KeyError):
         state = read_json(scratch(root) / "stack.json")
+        parts = state["parts"]
         return (
-            state["pid"] == pid
-            and "web" in state["pids"]
-            and answers(int(state["web_url"].rsplit(":", 1)[1]))
+            state["pid"] == pid and "web" in state["pids"] and all(p["state"] == "ok" for p in parts.values())
         )
     return False
 

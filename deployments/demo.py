@@ -23,6 +23,7 @@ from keepset.demo.server import serve
 from keepset.errors import KeepsetError, OrchestratorError
 from keepset.files import read_json
 from keepset.orchestrator import FlowRun, Orchestrator
+from keepset.programs import spell
 from keepset.review import Batch, BatchStatus, list_batches, load_batch, submit
 from keepset.waiting import wake
 from keepset.workspace import Workspace
@@ -87,7 +88,8 @@ def _demo(options: Options) -> None:
             _say(f"Prefect UI: {stack.ui_url}   Gallery: {stack.web_url}")
             _story(ws, config, options, planted, base, stack)
     _say(f"Done in {time.monotonic() - begin:.0f} s. Everything is in {options.folder}; look around again: ")
-    print(f"  keepset up -w {ws.root}      keepset status -w {ws.root}      keepset review log -w {ws.root}")
+    for words in (("up",), ("status",), ("review", "log")):
+        print(f"  {spell('keepset', *words, '-w', ws.root)}")
 
 
 @contextlib.contextmanager

@@ -8,44 +8,67 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from keepset.cli import output
+from keepset.neighbours import MARK
+from keepset.programs import HOME
 
-__all__ = ["CHECKOUT", "MARK", "Part", "end_left_overs", "marked", "tail"]
+__all__ = ["CHECKOUT", "MARK", "NIGHTLY", "SERVED", "Part", "end_left_overs", "marked", "tail"]
 
-CHECKOUT = Path(__file__).resolve().parents[1]
+CHECKOUT = HOME
 BACK_OFF_S = (1, 2, 5, 15, 30)
 SOUND_S = 120.0
 """A part that lived this long is started again at once, as if it had never ended before."""
 
-MARK = "KEEPSET_STACK"
-"""Environment variable that every process of a stack carries; its value is the workspace's folder."""
+SILENT_S = 60.0
+"""A part that has not been seen to work for this long is reported."""
+
+SERVED = ("pipeline", "build_dataset", "train_model", "review_batch", "predict_batch", "retrain")
+"""The deployments that the runner serves (``deployments/serve.py``)."""
+NIGHTLY = "keepset-up"
+"""The schedule that ``keepset up --cron`` sets; other schedules are a person's own."""
 
 
 @dataclass
 class Part:
-    """One process of the stack, and how to start it again."""
+    """One process of the stack, how to start it again, and whether it does its work.
+
+    ``check`` asks it, in a few seconds at most. ``healthy_at`` is when it last did what it is for, since this launch:
+    0 before it has. ``waits``: it reads a line before it begins, so that it can be loaded while others start.
+    """
 
     name: str
     command: list[str]
     log: Path
+    check: Callable[[Part], bool] = lambda part: part.runs
+    waits: bool = False
     process: subprocess.Popen[bytes] | None = None
     ended: int = 0
     again_at: float = 0.0
     since: float = 0.0
+    launched_at: datetime | None = None
+    healthy_at: float = 0.0
+    exit_code: int | None = None
 
     def launch(self, environment: Mapping[str, str]) -> None:
         log: IO[bytes]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment,
+                self.command, stdin=subprocess.PIPE if self.waits else subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment,
                 start_new_session=True, preexec_fn=_die_with_parent, cwd=CHECKOUT,
             )  # fmt: skip
-        self.since, self.again_at = time.monotonic(), 0.0
+        self.since, self.again_at, self.healthy_at = time.monotonic(), 0.0, 0.0
+        self.launched_at = datetime.now(UTC)
+
+    def begin(self) -> None:
+        """Let it go on, if it waits."""
+        if self.process and self.process.stdin:
+            with contextlib.suppress(OSError), self.process.stdin as told:  # it may have ended
+                told.write(b"\n")
 
     @property
     def runs(self) -> bool:
@@ -59,15 +82,39 @@ class Part:
         if self.again_at == 0.0:
             self.ended = 0 if now - self.since > SOUND_S else self.ended
             wait = BACK_OFF_S[min(self.ended, len(BACK_OFF_S) - 1)]
-            self.ended, self.again_at = self.ended + 1, now + wait
-            output.say(
-                f"  {self.name} ended (exit code {self.process.returncode}); starting it again in {wait} s"
-            )
+            self.ended, self.again_at, self.exit_code = self.ended + 1, now + wait, self.process.returncode
             return False
         if now < self.again_at:
             return False
         self.launch(environment)
+        self.begin()
         return True
+
+    def look(self) -> None:
+        """Ask whether it does its work now."""
+        if self.runs and self.check(self):
+            self.healthy_at = time.monotonic()
+
+    def health(self) -> dict[str, Any]:
+        """``{"pid", "state", "words"}``; ``state`` is ``ok``, ``starting``, ``ended`` or ``silent``."""
+        state, words = self._health()
+        return {"pid": self.process.pid if self.process else None, "state": state, "words": words}
+
+    def _health(self) -> tuple[str, str]:
+        now, log = time.monotonic(), f"Its log: {self.log}"
+        if not self.runs:
+            times = f"{self.ended} times" if self.ended > 1 else "once"
+            return (
+                "ended",
+                f"{self.name} ended {times} (exit code {self.exit_code}) and is started again. {log}",
+            )
+        if self.healthy_at and now - self.healthy_at < SILENT_S:
+            return "ok", ""
+        if self.healthy_at or now - self.since > SILENT_S:
+            return "silent", f"{self.name} runs and does not answer. {log}"
+        if self.ended > 1:  # one death is mended; several in a row are a fault to report
+            return "ended", f"{self.name} has ended {self.ended} times (exit code {self.exit_code}). {log}"
+        return "starting", ""
 
     def terminate(self) -> None:
         """Ask the whole process group to end, then insist."""
@@ -90,7 +137,8 @@ def tail(log: Path, lines: int = 15) -> str:
 
 
 def _die_with_parent() -> None:
-    """On Linux the kernel ends a part when its supervisor dies, kill -9 included (prctl PR_SET_PDEATHSIG)."""
+    """On Linux the kernel ends a part when the thread that started it ends, kill -9 included (prctl PR_SET_PDEATHSIG):
+    so one thread starts all parts, and lives as long as the stack."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6", use_errno=True).prctl(1, signal.SIGTERM)
 

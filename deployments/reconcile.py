@@ -15,8 +15,7 @@ from typing import Any
 from deployments.dead import take_up
 from keepset import manifests
 from keepset.errors import KeepsetError
-from keepset.manifests import Header
-from keepset.models import list_models
+from keepset.followup import pending
 from keepset.orchestrator import FlowRun, Orchestrator, is_of
 from keepset.review import BatchStatus, list_batches
 from keepset.waiting import apply_decision, expire, run_id_of, wait_for, wake
@@ -82,27 +81,15 @@ def _started(prefect: Orchestrator, run: FlowRun | None, what_for: str) -> Itera
 
 def _retraining(ws: Workspace, prefect: Orchestrator) -> Iterator[str]:
     """A revision that an approval, or a restoration, made is trained on, compared with the model in use, and reported."""
-    revision = (ws.revisions() or [0])[-1]
+    revision = pending(ws).revision
     if not revision:
-        return
-    header = manifests.read_header(ws.dataset(revision))
-    cause = str(header.extra.get("cause", ""))
-    if not cause.startswith(("batch:", "restore:")) or _is_learnt(ws, header):
         return
     age = time.time() - ws.dataset(revision).stat().st_mtime
     if 0 <= age < GRACE_S or any(_is_of(ws, "retrain", r) for r in prefect.runs(GOING)):
         return  # an age below zero: the clock was put back, and says nothing
-    key = f"retrain-{ws.id}-{header.content_hash[:32]}"
+    key = f"retrain-{ws.id}-{manifests.read_header(ws.dataset(revision)).content_hash[:32]}"
     run = prefect.start_deployment("retrain/retrain", {"workspace": str(ws.root)}, key)
     yield from _started(prefect, run, f"trains on revision {revision}")
-
-
-def _is_learnt(ws: Workspace, header: Header) -> bool:
-    mine = [m.id for m in list_models(ws) if m.dataset_hash == header.content_hash]
-    return any(
-        (ws.models / m / "comparison.json").exists() and (ws.reports / m / "report.html").exists()
-        for m in mine
-    )
 
 
 def _is_of(ws: Workspace, flow: str, run: Mapping[str, Any]) -> bool:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from prefect import serve
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.deployments.runner import RunnerDeployment
 from prefect.events import DeploymentEventTrigger
+from prefect.schedules import Cron
 
+from deployments.parts import NIGHTLY
 from flows.build_dataset import build_dataset
 from flows.pipeline import pipeline
 from flows.predict_batch import predict_batch
@@ -40,7 +43,8 @@ def deployments(ws: Workspace, cron: str | None = None) -> list[RunnerDeployment
             description='URL lists to a cleaning batch that waits. Fill in "dataset" to begin a new data set.',
         ),
         RunnerDeployment.from_flow(
-            build_dataset, "build_dataset", parameters=here, tags=tags, cron=cron,
+            build_dataset, "build_dataset", parameters=here, tags=tags,
+            schedules=[Cron(cron, slug=NIGHTLY)] if cron else None,
             description="Collect, download, validate, split. Incremental and cheap when nothing changed.",
         ),
         RunnerDeployment.from_flow(
@@ -65,7 +69,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workspace", type=locate, required=True)
     parser.add_argument("--cron", help="build the data set on this schedule, e.g. '0 3 * * *'")
+    parser.add_argument("--when-told", action="store_true", help="begin when a line comes on stdin")
     options = parser.parse_args()
+    if options.when_told and not sys.stdin.readline():
+        return  # whoever was to tell has ended
     ws = Workspace.open(options.workspace)
     serve(*deployments(ws, options.cron), print_starting_message=False, pause_on_shutdown=False, limit=4)
 

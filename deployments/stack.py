@@ -12,27 +12,31 @@ import contextlib
 import os
 import secrets
 import socket
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
-from deployments.parts import MARK, Part, end_left_overs, tail
+import httpx
+
+from deployments.parts import MARK, NIGHTLY, SERVED, SILENT_S, Part, end_left_overs, tail
 from deployments.reconcile import reconcile, revive
+from deployments.supervision import Supervision
 from keepset.cli import output
 from keepset.errors import OrchestratorError, WorkspaceBusy
 from keepset.files import write_json, write_secret
 from keepset.orchestrator import Orchestrator, login_file
+from keepset.programs import environment, program, spell
+from keepset.settings import settings
 from keepset.storage import scratch
 from keepset.workspace import Workspace
 
 __all__ = ["READY_S", "Stack", "answers", "hold_stack"]
 
 READY_S = 120.0
-RECONCILE_S = 20.0
 
 
 @dataclass
@@ -73,8 +77,17 @@ class Stack:
         self.ws = Workspace.open(self.root)
         self._hold = contextlib.ExitStack()
         self._hold.enter_context(hold_stack(self.ws))
+        self._ready, self._stop = threading.Event(), threading.Event()
+        self._trouble: Exception | None = None
+        self._thread = threading.Thread(target=self._live, name="supervisor", daemon=True)
+        self._thread.start()
         try:
-            self._start()
+            while not self._ready.wait(0.2):
+                if self.asked():
+                    output.say("Stopping ...")
+                    raise KeyboardInterrupt
+            if self._trouble:
+                raise self._trouble
         except BaseException:
             self._end()
             raise
@@ -83,82 +96,110 @@ class Stack:
     def __exit__(self, *_: object) -> None:
         self._end()
 
-    # -- start and stop ----------------------------------------------------------------------------
+    def _end(self) -> None:
+        self._stop.set()
+        self._thread.join()
+        with contextlib.suppress(FileNotFoundError):
+            (scratch(self.root) / "stack.json").unlink()
+        self._hold.close()
 
-    def _start(self) -> None:
+    # -- the thread that owns the parts ------------------------------------------------------------
+
+    def _live(self) -> None:
+        try:
+            watch = self._start()
+            self._ready.set()
+            while not self._stop.wait(1.0):
+                watch.tend()
+            watch.stop.set()
+        except _Stopped:
+            pass
+        except Exception as e:  # told by the thread that waits
+            self._trouble = e
+        finally:
+            for part in reversed(self.parts):
+                part.terminate()
+            if self.parts:
+                end_left_overs(self.root)
+            self._ready.set()
+
+    def _start(self) -> Supervision:
         end_left_overs(
             self.root
         )  # of a stack that was killed; they may hold the ports, and are taken up again below
         self.prefect_port = _port(self.prefect_port, "Prefect server", "--prefect-port")
         self.web_port = _port(self.web_port, "gallery", "--web-port")
         self._make_login()
-        self.parts = self._make_parts()
         self.prefect = Orchestrator(self.api_url, self.ws)
+        self.parts = self._make_parts()
+        watch = Supervision(
+            self.parts, self._environment, lambda: reconcile(self.ws, self.prefect), self._write_state,
+            settings().reconcile_s,
+        )  # fmt: skip
         server, runner, web = self.parts
-        server.launch(self._environment())
-        self._until(self.prefect.healthy, server)
+        for part in self.parts:  # the runner loads for seconds, and waits for its turn
+            part.launch(self._environment())
+        self._until_healthy(server)
+        if not self.cron:  # else that of an earlier start would go on
+            self.prefect.unschedule("build_dataset/build_dataset", NIGHTLY)
         for line in revive(self.ws, self.prefect):
             output.say(f"  {line}")
-        self._write_state()
+        runner.begin()
+        watch.tell()
         for part in (runner, web):
-            part.launch(self._environment())
-        self._until(self._serving, runner)
-        self._until(lambda: answers(self.web_port), web)
-        self._write_state()
-        self._stop = threading.Event()
-        self._watch = threading.Thread(target=self._supervise, daemon=True)
-        self._watch.start()
+            self._until_healthy(part)
+        watch.tell()
+        watch.looker.start()
+        return watch
 
-    def _until(self, ready: Callable[[], bool], part: Part) -> None:
+    def _until_healthy(self, part: Part) -> None:
+        """Wait until the part was seen to do its work, since this very start."""
         deadline = time.monotonic() + READY_S
-        while not ready():
-            if self.asked():
-                output.say("Stopping ...")
-                raise KeyboardInterrupt
+        while not part.healthy_at:
+            if self._stop.is_set():
+                raise _Stopped
             if not part.runs or time.monotonic() > deadline:
                 how = f"was not ready after {READY_S:.0f} s" if part.runs else "ended at once"
                 raise OrchestratorError(f"The {part.name} {how}:\n{tail(part.log)}", f"Its log: {part.log}")
             time.sleep(0.2)
+            part.look()
 
     def _make_parts(self) -> list[Part]:
         logs = scratch(self.root) / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         server = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.prefect_port)]
-        runner = ["deployments.serve", "--workspace", str(self.root)]
+        runner = ["deployments.serve", "--when-told", "--workspace", str(self.root)]
         runner += ["--cron", self.cron] if self.cron else []
         web = ["keepset", "web", "-w", str(self.root), "--host", "127.0.0.1", "--port", str(self.web_port)]
         return [
-            Part(name, [sys.executable, "-m", *module], logs / f"{name}.log")
-            for name, module in (("prefect-server", server), ("runner", runner), ("web", web))
+            Part(name, program(*words), logs / f"{name}.log", check, waits=name == "runner")
+            for name, words, check in (
+                ("prefect-server", server, lambda part: self.prefect.healthy()),
+                ("runner", runner, self._polls),
+                ("web", web, lambda part: answers(self.web_port)),
+            )
         ]
 
-    def _end(self) -> None:
-        if hasattr(self, "_stop"):
-            self._stop.set()
-            self._watch.join(timeout=10)
-        for part in reversed(self.parts):
-            part.terminate()
-        if self.parts:
-            end_left_overs(self.root)
-        with contextlib.suppress(FileNotFoundError):
-            (scratch(self.root) / "stack.json").unlink()
-        self._hold.close()
+    def _polls(self, runner: Part) -> bool:
+        """Whether the runner has asked for runs of all its deployments lately, and since it was started."""
+        asked = self.prefect.last_polled(SERVED)
+        recent = datetime.now(UTC) - timedelta(seconds=SILENT_S)
+        return asked is not None and asked > max(runner.launched_at or recent, recent)
 
     def _make_login(self) -> None:
         write_secret(login_file(self.root), f"keepset:{secrets.token_urlsafe(18)}\n")
 
-    def _write_state(self) -> None:
+    def _write_state(self, health: Mapping[str, Mapping[str, Any]]) -> None:
         state = {
             "api_url": self.api_url, "ui_url": self.ui_url, "web_url": self.web_url, "pid": os.getpid(),
-            "pids": {p.name: p.process.pid for p in self.parts if p.process},
+            "pids": {p.name: p.process.pid for p in self.parts if p.process}, "parts": health,
             "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }  # fmt: skip
         write_json(scratch(self.root) / "stack.json", state)
 
     def _environment(self) -> dict[str, str]:
-        here = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
         home = scratch(self.root) / "prefect"
-        return here | {
+        ours = {
             MARK: str(self.root),
             "PREFECT_HOME": str(home),
             "PREFECT_SERVER_DATABASE_CONNECTION_URL": self.database
@@ -173,6 +214,8 @@ class Stack:
             "DO_NOT_TRACK": "1",
             "GX_ANALYTICS_ENABLED": "false",
             "PREFECT_RUNNER_POLL_FREQUENCY": "2",
+            # A second retraining waits for the first; by default it would look again after half a minute only.
+            "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5",
             "PREFECT_RUNNER_SERVER_ENABLE": "false",
             "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "true",
             # Waits of 2, 4, ... 64 seconds: a server that is away for two minutes stops no run.
@@ -180,45 +223,36 @@ class Stack:
             "PREFECT_CLI_PROMPT": "false",
             "PYTHONUNBUFFERED": "1",
         }
+        here = {k: v for k, v in environment().items() if not k.startswith("PREFECT_")}
+        return here | _past_the_proxy(here) | ours
 
-    # -- looking after them ------------------------------------------------------------------------
 
-    def _serving(self) -> bool:
-        try:
-            return len(self.prefect.deployments()) >= 5
-        except OrchestratorError:
-            return False
+class _Stopped(Exception):
+    """The stack was asked to stop while it started."""
 
-    def _supervise(self) -> None:
-        next_look = time.monotonic() + 5.0
-        while not self._stop.wait(1.0):
-            for part in self.parts:
-                if part.keep_alive(self._environment()):
-                    self._write_state()
-            if time.monotonic() >= next_look:
-                self._look_around()
-                next_look = time.monotonic() + RECONCILE_S
 
-    def _look_around(self) -> None:
-        try:
-            for line in reconcile(self.ws, self.prefect):
-                output.say(f"  {line}")
-        except OrchestratorError:
-            pass  # the server is away: looked at again soon
-        except Exception as e:  # whatever it is, it must not end the watch over the parts
-            output.say(f"  The look for work left lying failed: {type(e).__name__}: {e}")
+def _past_the_proxy(here: Mapping[str, str]) -> dict[str, str]:
+    """A company's proxy (HTTP_PROXY) is for the web: the parts reach each other directly."""
+    given = ",".join(filter(None, (here.get("NO_PROXY"), here.get("no_proxy"), "127.0.0.1,localhost,::1")))
+    return {"NO_PROXY": given, "no_proxy": given}
 
 
 @contextlib.contextmanager
 def hold_stack(ws: Workspace) -> Iterator[None]:
     """One stack a workspace. Raises ``WorkspaceBusy``."""
     with contextlib.ExitStack() as held:
-        try:
-            held.enter_context(ws.lock("stack", wait=False))
-        except WorkspaceBusy as e:
-            raise WorkspaceBusy(
-                f"A stack runs for {ws.root} already.", "`keepset status` shows it; `keepset down` stops it."
-            ) from e
+        for patience in (0.3, 0.3, 0):  # who only asks whether a stack runs holds it for a moment
+            try:
+                held.enter_context(ws.lock("stack", wait=False))
+                break
+            except WorkspaceBusy as e:
+                if not patience:
+                    raise WorkspaceBusy(
+                        f"A stack runs for {ws.root} already.",
+                        f"`{spell('keepset', 'status', '-w', ws.root)}` shows it; "
+                        f"`{spell('keepset', 'down', '-w', ws.root)}` stops it.",
+                    ) from e
+                time.sleep(patience)
         yield
 
 
@@ -227,6 +261,10 @@ def _port(wanted: int, what: str, option: str) -> int:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             s.bind(("127.0.0.1", wanted))
+        except OverflowError as e:
+            raise OrchestratorError(
+                f"{wanted} is not a port for the {what}.", f"Give {option} a number from 0 to 65535."
+            ) from e
         except OSError as e:
             raise OrchestratorError(
                 f"Port {wanted} for the {what} is taken.",
@@ -236,6 +274,8 @@ def _port(wanted: int, what: str, option: str) -> int:
 
 
 def answers(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+    """Whether a web server on loopback answers there, within three seconds."""
+    with contextlib.suppress(httpx.HTTPError):
+        httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=3, trust_env=False)
         return True
     return False

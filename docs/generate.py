@@ -44,7 +44,8 @@ def _commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
     if path != "keepset":
         yield path, command
     for name, child in children.items():
-        yield from _commands(child, f"{path} {name}")
+        if not child.hidden:  # what Keepset starts itself
+            yield from _commands(child, f"{path} {name}")
 
 
 def _command(path: str, command: Any) -> list[str]:

@@ -15,12 +15,11 @@ __all__ = ["exclusive"]
 
 @contextlib.contextmanager
 def exclusive(ws: Workspace, name: str) -> Iterator[None]:
-    """Hold the lock ``flow-<name>``; say so in the log if somebody else has it."""
-    try:
-        with ws.lock(f"flow-{name}", wait=False):
-            yield
-            return
-    except WorkspaceBusy:
-        get_run_logger().info("Another run works on '%s' of this data set; waiting for it to end.", name)
-    with ws.lock(f"flow-{name}"):
+    """Hold the lock ``flow-<name>``; log that it waits if another run has it. What the block raises passes through."""
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(ws.lock(f"flow-{name}", wait=False))
+        except WorkspaceBusy:
+            get_run_logger().info("Another run works on '%s' of this data set; waiting for it to end.", name)
+            held.enter_context(ws.lock(f"flow-{name}"))
         yield

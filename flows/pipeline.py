@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import flow
+from prefect import State, flow
+from prefect.states import Completed
 
 from flows.build_dataset import build_dataset
 from flows.naming import named
@@ -10,7 +11,10 @@ from flows.parameters import DatasetForm, begin
 from flows.presence import be_present
 from flows.train_model import train_model
 from keepset.engine import Engine
+from keepset.neighbours import gallery_of
 from keepset.pipeline import foresee
+from keepset.programs import spell
+from keepset.workspace import Workspace
 from tasks.review import ask_for_review
 
 __all__ = ["pipeline"]
@@ -22,8 +26,8 @@ def pipeline(
     config: str | None = None,
     dataset: DatasetForm | None = None,
     engine: Engine | None = None,
-) -> dict[str, Any]:
-    """The whole way: collect, download, validate, split, train, report, and a cleaning batch to approve.
+) -> State[dict[str, Any]]:
+    """The full pipeline: collect, download, validate, split, train, report, and a cleaning batch to approve.
 
     Args:
         workspace: Folder that holds everything about one data set; it is made if it is missing.
@@ -37,4 +41,10 @@ def pipeline(
     build_dataset(workspace, config, dataset, engine)
     compared = train_model(workspace)
     ask_for_review(workspace, compared["outputs"]["model_id"])
-    return compared
+    return Completed(data=compared, message=f"{compared['message']} {_next(ws)}")
+
+
+def _next(ws: Workspace) -> str:
+    """Where a person goes on, for the state of the run in Prefect's UI."""
+    where = gallery_of(ws) or f"`{spell('keepset', 'web', '-w', ws.root)}`"
+    return f"A run of review_batch looks for pictures to review, and waits for your decision: {where}"

@@ -7,6 +7,7 @@ import contextlib
 
 from prefect.runtime import flow_run
 
+from keepset.neighbours import note_neighbour
 from keepset.workspace import Workspace
 
 __all__ = ["be_present"]
@@ -21,4 +22,5 @@ def be_present(ws: Workspace) -> None:
         return
     _held[run] = held = contextlib.ExitStack()
     held.enter_context(ws.lock(f"run-{run}"))
+    note_neighbour(ws)
     atexit.register((ws.scratch / "locks" / f"run-{run}.lock").unlink, missing_ok=True)

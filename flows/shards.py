@@ -40,7 +40,7 @@ def run_shards(
         for shard in plan(workspace, 0):
             task(workspace, shard)
         return
-    with ws.lock(stage):
+    with ws.lock(stage, note=get_run_logger().info):
         shards = plan(workspace, count_workers(engine))
         if not shards:
             return

@@ -5,14 +5,25 @@ The domain in plain Python: one module or package a stage, no Prefect import any
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from keepset.predict import load
 
+if sys.platform == "win32":
+    raise ImportError(
+        "Keepset runs on Linux and macOS. On Windows, install it in WSL 2 (run `wsl --install` first)."
+    )
+
 __all__ = ["__version__", "load"]
 
 __version__ = "0.1.0"
+
+
+def __dir__() -> list[str]:
+    """What people use: without it, completion offers everything but ``load``."""
+    return [*__all__, "__doc__", "__file__", "__name__", "__path__", "__spec__"]
 
 
 def __getattr__(name: str) -> Any:

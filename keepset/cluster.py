@@ -6,7 +6,6 @@ import contextlib
 import functools
 import hashlib
 import logging
-import os
 import platform
 import sys
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keepset import __version__
+from keepset.cores import usable_cores
 from keepset.engine import Engine
 from keepset.errors import EngineError, KeepsetError
 from keepset.settings import settings
@@ -59,7 +59,7 @@ def connect(engine: Engine, ws: Workspace) -> Iterator[Cluster]:
 def count_workers(engine: Engine) -> int:
     """How many shards can run at once. Starts nothing. Raises ``EngineError`` if the scheduler does not answer."""
     if not engine.address:
-        return engine.workers or os.cpu_count() or 1
+        return engine.workers or usable_cores()
     with _client(engine.address, None) as client:
         _wait_for_workers(client, engine.address)
         return len(client.nthreads())

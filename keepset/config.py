@@ -7,15 +7,20 @@ every manifest and model. Machine facts (threads, ports, paths) live in ``keepse
 from __future__ import annotations
 
 import difflib
+import os
+import re
 import tomllib
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from keepset.errors import ConfigError
+from keepset.localfiles import absolute, config_path, path_of, shown
+from keepset.text import label_of
 
 __all__ = [
     "ClassConfig",
@@ -37,9 +42,11 @@ class _Section(BaseModel):
 class ClassConfig(_Section):
     """One class and where its pictures come from. At least one source is needed."""
 
-    name: str = Field(min_length=1, max_length=100, description="Class name, as predictions will show it.")
+    name: str = Field(min_length=1, max_length=200, description="Class name, as predictions will show it.")
     lists: tuple[str, ...] = Field(
-        (), description="URL-list files (txt, csv or parquet), relative to the config file."
+        (),
+        description="URL lists (text, CSV, TSV, JSON, Excel or Parquet), relative to the config file. Of a table with "
+        "a column label, the rows of this class are taken.",
     )
     urls: tuple[str, ...] = Field((), description="URLs of pictures, here instead of in a file.")
     pages: tuple[str, ...] = Field((), description="Web pages whose pictures are taken.")
@@ -48,8 +55,9 @@ class ClassConfig(_Section):
     )
     tables: tuple[str, ...] = Field(
         (),
-        description="CSV files with the columns name and label (fast.ai's cleaned.csv), whose rows of this class are "
-        "taken; names are relative to the CSV. A column split or is_valid gives the split.",
+        description="Tables (CSV, TSV, JSON, Excel or Parquet) with the columns name or url, and label (fast.ai's "
+        "cleaned.csv), whose rows of this class are taken. Names are relative to the table. A column split or is_valid "
+        "gives the split.",
     )
     search: dict[str, str] = Field(
         default_factory=dict,
@@ -59,10 +67,15 @@ class ClassConfig(_Section):
     @field_validator("name")
     @classmethod
     def _plain_name(cls, value: str) -> str:
-        name = unicodedata.normalize("NFC", value).strip()
-        if not name or name in {".", ".."} or any(c in "/\\" or not c.isprintable() for c in name):
-            raise ValueError("a class name is printable text without slashes")
+        name = label_of(value)
+        if not name:
+            raise ValueError("a class name needs at least one visible character")
         return name
+
+    @field_validator("pages")
+    @classmethod
+    def _pages_are_addresses(cls, pages: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_web_address(p) for p in pages)
 
     @model_validator(mode="after")
     def _has_source(self) -> ClassConfig:
@@ -82,6 +95,25 @@ class ScrapeConfig(_Section):
         default_factory=dict, description="Base URL by source, for a mirror or a test server."
     )
     contact: str = Field("", description="E-mail or URL put into the User-Agent; some APIs demand it.")
+
+    @field_validator("contact")
+    @classmethod
+    def _fits_a_header(cls, value: str) -> str:
+        if not value.isprintable():
+            raise ValueError("an HTTP header is one line of text; write an e-mail address or a URL")
+        return value.strip()
+
+    @field_validator("api_urls")
+    @classmethod
+    def _apis_are_addresses(cls, urls: dict[str, str]) -> dict[str, str]:
+        return {source: _web_address(url) for source, url in urls.items()}
+
+    @field_validator("contact")
+    @classmethod
+    def _one_line(cls, value: str) -> str:
+        if not value.isprintable():
+            raise ValueError("a contact is one line of printable text")
+        return value
 
 
 class DownloadConfig(_Section):
@@ -106,9 +138,17 @@ class DownloadConfig(_Section):
     )
     shard_size: int = Field(2000, ge=1, description="URLs a Prefect task.")
 
+    @field_validator("allow_private")
+    @classmethod
+    def _hosts_with_ports(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in filter(None, value):
+            if not re.fullmatch(r"[^/\s]+:\d{1,5}", one):
+                raise ValueError(f"'{one}' is not host:port, such as intranet.example:80")
+        return value
+
 
 class ValidateConfig(_Section):
-    formats: tuple[str, ...] = Field(
+    formats: tuple[Literal["jpeg", "png", "gif", "webp", "bmp", "avif"], ...] = Field(
         ("jpeg", "png", "gif", "webp", "bmp", "avif"), description="Formats taken, by content."
     )
     min_side: int = Field(32, ge=1, description="Shorter side must be at least this, pixels.")
@@ -137,27 +177,35 @@ class SplitConfig(_Section):
     test: float = Field(0.0, ge=0, lt=1, description="Share of a frozen test set.")
     valid_folders: tuple[str, ...] = Field(
         (),
-        description="Folders whose pictures are the validation set. With a split that is given (here, in test_folders "
-        "or by a table) all others are for training, and `valid` and `test` are not used.",
+        description="Folders whose pictures are the validation set. With a validation set that is given, here or by a "
+        "table, nothing is drawn: all other pictures are for training.",
     )
-    test_folders: tuple[str, ...] = Field((), description="Folders whose pictures are the test set.")
+    test_folders: tuple[str, ...] = Field(
+        (),
+        description="Folders whose pictures are the test set. If no validation set is given with it, `valid` is drawn from "
+        "the pictures for training.",
+    )
     folds: int = Field(5, ge=2, le=20, description="Folds for out-of-sample scores.")
 
 
 class TrainConfig(_Section):
     arch: str = Field(
-        "tf_efficientnet_lite0",
-        description="Any timm classifier by name, e.g. resnet34, or torchvision's: torchvision.resnet34.",
+        "lite0+lite1+lite2",
+        description="Networks joined by +, side by side. lite0, lite1 and lite2 need no download; lite0 alone is the "
+        "fastest. Or any timm classifier by name, e.g. resnet34, or torchvision's: torchvision.resnet34.",
     )
     weights: str = Field(
         "packaged",
-        description="packaged (EfficientNet-Lite0 to 2, no network), hub (timm's or torchvision's download), none, "
+        description="packaged (lite0 to lite2, no network), hub (timm's or torchvision's download), none, "
         "or a file: .safetensors, or .pth with nothing but tensors.",
     )
-    size: int = Field(224, ge=32, le=1024, description="Side of the square the model sees, pixels.")
+    size: int = Field(256, ge=32, le=1024, description="Side of the square the model sees, pixels.")
     head_epochs: int = Field(1, ge=0, description="Epochs on the head with the body frozen (one-cycle).")
-    epochs: int = Field(
-        2, ge=0, description="Fine-tuning epochs; 0 keeps the linear head on frozen features."
+    epochs: int | None = Field(
+        None,
+        ge=0,
+        description="Fine-tuning epochs; 0 keeps the linear head on frozen features. If unset, 2 if that head is wrong "
+        "on 5 % of pictures or more, else 0.",
     )
     freeze: Fraction = Field(
         0.65,
@@ -279,10 +327,21 @@ def _no_shared_source(classes: tuple[ClassConfig, ...]) -> None:
         for source in sorted(sources):
             if source in seen:
                 raise ValueError(
-                    f"'{seen[source]}' and '{c.name}' both take {source}: two names for one class; "
-                    "keep one of them"
+                    f"'{seen[source]}' and '{c.name}' both take {shown(source)}: two names for one class; "
+                    "keep one of them (a table that says the class of each row goes under tables)"
                 )
             seen[source] = c.name
+
+
+def _web_address(text: str) -> str:
+    """Raises ``ValueError``."""
+    try:
+        parts = urlsplit(text.strip())
+        if parts.scheme.lower() in ("http", "https") and parts.hostname:
+            return text.strip()
+    except ValueError:
+        pass
+    raise ValueError(f"'{text}' is not a web address (http://... or https://...)")
 
 
 def load_config(path: Path) -> RunConfig:
@@ -305,8 +364,20 @@ def load_config(path: Path) -> RunConfig:
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as e:
-        raise ConfigError(f"{path} is not valid TOML: {e}.", "Mend that line.") from e
+        raise ConfigError(f"{path} is not valid TOML: {e}.", _toml_help(text, e)) from e
     return parse_config(raw, base=path.resolve().parent, where=str(path))
+
+
+def _toml_help(text: str, e: tomllib.TOMLDecodeError) -> str:
+    """What to do about a line of TOML, by what people stumble over most."""
+    found = re.search(r"line (\d+)", str(e))
+    lines = text.splitlines()
+    line = lines[int(found[1]) - 1].strip() if found and int(found[1]) <= len(lines) else ""
+    if "\\" in line:
+        return f"In double quotes a backslash must be written twice; or use single quotes. The line: {line}"
+    if line.startswith("["):
+        return f'A name with spaces, dots or accents needs quotes, as in [classes."St. Bernard"]. The line: {line}'
+    return f"Correct that line: {line}" if line else "Correct that line."
 
 
 def parse_config(raw: dict[str, Any], *, base: Path, where: str = "the config") -> RunConfig:
@@ -345,7 +416,7 @@ def saved_config(raw: dict[str, Any], *, where: str) -> RunConfig:
         ) from e
 
 
-_CONFIG_HELP = "Mend it and run the same command again; docs/config.md lists every key."
+_CONFIG_HELP = "Correct these lines, then run again. All keys: docs/config.md"
 
 
 def _absolute(data: dict[str, Any], base: Path) -> dict[str, Any]:
@@ -359,7 +430,7 @@ def _absolute(data: dict[str, Any], base: Path) -> dict[str, Any]:
             c = dict(c)
             for key in ("lists", "folders", "tables"):
                 if isinstance(c.get(key), list | tuple):
-                    c[key] = [str((base / p).resolve()) if isinstance(p, str) else p for p in c[key]]
+                    c[key] = [_absolute_path(p, base) for p in c[key]]
         resolved.append(c)
     return data | {"classes": resolved}
 
@@ -368,9 +439,14 @@ def _absolute_split(section: Any, base: Path) -> Any:
     if not isinstance(section, dict):
         return section
     keys = [k for k in ("valid_folders", "test_folders") if isinstance(section.get(k), list | tuple)]
-    return section | {
-        k: [str((base / p).resolve()) if isinstance(p, str) else p for p in section[k]] for k in keys
-    }
+    return section | {k: [_absolute_path(p, base) for p in section[k]] for k in keys}
+
+
+def _absolute_path(given: Any, base: Path) -> Any:
+    """A path as the config holds it: absolute, ``~`` expanded, links as they are (``keepset.localfiles``)."""
+    if not isinstance(given, str):
+        return given
+    return config_path(absolute(os.path.expanduser(path_of(given)), base))  # noqa: PTH111 - it never raises
 
 
 def _explain(e: ValidationError, data: dict[str, Any]) -> str:
@@ -382,6 +458,8 @@ def _explain_one(err: dict[str, Any], data: dict[str, Any]) -> str:
     if err["type"] == "extra_forbidden":
         guess = difflib.get_close_matches(str(err["loc"][-1]), _keys_at(err["loc"][:-1]), n=1)
         hint = f"; did you mean '{guess[0]}'?" if guess else ""
+        if err["loc"][0] == "classes" and isinstance(err["input"], dict):
+            hint = f'; a class name with a dot needs quotes: [classes."{where.removeprefix("classes.")}"]'
         return f"unknown key '{where}'{hint}"
     if err["type"] == "missing":
         return f"'{where}' is missing"
@@ -415,17 +493,30 @@ def _keys_at(loc: tuple[Any, ...]) -> list[str]:
 def _sources_exist(config: RunConfig, where: str) -> None:
     """All that is missing at once: whoever wrote the file mends it in one go. Raises ``ConfigError``."""
     given = (*config.split.valid_folders, *config.split.test_folders)
-    missing = [f"[split] names the folder {p}, which is not a folder" for p in given if not Path(p).is_dir()]
+    missing = [
+        f"[split] names the folder {_written(p)}, which is not a folder"
+        for p in given
+        if not path_of(p).is_dir()
+    ]
     for c in config.classes:
         for paths, kind, what, as_what in (
             (c.lists, Path.is_file, "URL list", "a file"),
             (c.tables, Path.is_file, "table", "a file"),
             (c.folders, Path.is_dir, "folder", "a folder"),
         ):
-            wrong = [p for p in paths if not kind(Path(p))]
-            missing += [f"class '{c.name}' names the {what} {p}, which is not {as_what}" for p in wrong]
+            wrong = [p for p in paths if not kind(path_of(p))]
+            missing += [
+                f"class '{c.name}' names the {what} {_written(p)}, which is not {as_what}" for p in wrong
+            ]
     if missing:
         said = f" {missing[0]}." if len(missing) == 1 else "".join(f"\n  - {m}" for m in missing)
         raise ConfigError(
             f"{where}:{said}", "Give the right path (relative to the config file), or take it out."
         )
+
+
+def _written(path: str) -> str:
+    """A path for a message; a backslash that TOML has read as a tab or the like is pointed out."""
+    if path.isprintable():
+        return shown(path)
+    return f"{shown(path)!r} (in TOML a backslash is written twice, or within single quotes)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from keepset.cores import usable_cores
 from keepset.errors import KeepsetError
 from keepset.storage import StoredPath, scratch
 
@@ -39,7 +41,8 @@ class Check:
 def diagnose(workspace: Path) -> Iterator[Check]:
     """Run all checks, each one guarded: a check that breaks is a failed check, not a crash."""
     checks: list[Callable[[Path], Check]] = [
-        _python, _cores, _torch, _device, _weights, _onnx, _prefect, _server, _workspace, _disk, _extras,
+        _settings, _python, _cores, _torch, _device, _weights, _onnx, _prefect, _network, _server, _workspace, _logs, _models,
+        _disk, _extras,
     ]  # fmt: skip
     for check in checks:
         try:
@@ -53,13 +56,38 @@ def diagnose(workspace: Path) -> Iterator[Check]:
 _REINSTALL = "Install again: pip install -c constraints.txt -e ."
 
 
+def _settings(_: Path) -> Check:
+    """A misspelt variable has no effect, and nothing else would tell."""
+    from difflib import get_close_matches
+
+    from keepset.settings import Settings, settings
+
+    settings()
+    known = [f"KEEPSET_{name.upper()}" for name in Settings.model_fields]
+    strange = sorted(n for n in os.environ if n.startswith("KEEPSET_") and n not in {*known, *_INTERNAL})
+    if not strange:
+        mine = [n for n in known if n in os.environ]
+        return Check("settings", Verdict.OK, ", ".join(mine) or "all defaults")
+    near = [m for n in strange for m in get_close_matches(n, known, 1)]
+    meant = f"Did you mean {', '.join(near)}? " if near else ""
+    return Check(
+        "settings",
+        Verdict.NOTE,
+        f"without effect: {', '.join(strange)}",
+        f"{meant}All settings: docs/config.md",
+    )
+
+
+_INTERNAL = ("KEEPSET_STACK", "KEEPSET_PHOTOS")
+"""The mark of a stack's processes, and the tests' folder of photos."""
+
+
 def _python(_: Path) -> Check:
     return Check("python", Verdict.OK, f"{sys.version.split()[0]} ({sys.executable})")
 
 
 def _cores(_: Path) -> Check:
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return Check("threads", Verdict.OK, f"{usable} usable of {os.cpu_count()} cores")
+    return Check("threads", Verdict.OK, f"{usable_cores()} usable of {os.cpu_count()} cores")
 
 
 def _torch(_: Path) -> Check:
@@ -116,13 +144,26 @@ def _prefect(_: Path) -> Check:
     return Check("prefect", Verdict.OK, f"prefect {prefect}, fastapi {fastapi}")
 
 
+def _network(_: Path) -> Check:
+    from keepset.download.proxies import Proxies, certificates, tls
+
+    proxies, named = Proxies().by_scheme, [place for place in certificates() if place]
+    tls()
+    way = ", ".join(f"{scheme} through {proxy.url}" for scheme, proxy in proxies.items()) or "no proxy"
+    trust = f"certificates of {' and '.join(named)}" if named else "certificates of the package certifi"
+    return Check("network", Verdict.OK, f"{way}; {trust}")
+
+
 def _server(workspace: Path) -> Check:
     import httpx
 
     from keepset.files import read_json
+    from keepset.orchestrator import is_running
+    from keepset.status import stack_troubles
+    from keepset.workspace import Workspace
 
     stack = scratch(workspace) / "stack.json"
-    if not stack.exists():
+    if not stack.exists() or not is_running(workspace):
         return Check(
             "stack", Verdict.NOTE, "not running here", "`keepset up` starts Prefect, runner and gallery."
         )
@@ -132,6 +173,10 @@ def _server(workspace: Path) -> Check:
     except httpx.HTTPError as e:
         return Check(
             "stack", Verdict.NOTE, f"{url} does not answer ({type(e).__name__})", "Start it: `keepset up`."
+        )
+    if troubles := stack_troubles(Workspace.open(workspace)):
+        return Check(
+            "stack", Verdict.FAIL, " ".join(troubles), "Read that log; `keepset down` and `up` restart all."
         )
     verdict = Verdict.OK if answer.is_success else Verdict.FAIL
     return Check("stack", verdict, f"Prefect server at {url} answers {answer.status_code}")
@@ -157,6 +202,35 @@ def _workspace(workspace: Path) -> Check:
     )
 
 
+def _logs(workspace: Path) -> Check:
+    from keepset.files import parsed_row, read_lines
+
+    damaged = [
+        f"{name} line {number}"
+        for name in ("audit.jsonl", "inbox.jsonl")
+        for number, line in enumerate(read_lines(workspace / name), 1)
+        if parsed_row(line) is None
+    ]
+    if damaged:
+        return Check(
+            "logs", Verdict.NOTE, f"damaged and passed over: {', '.join(damaged[:9])}",
+            "Nothing to do: a power cut tore them. A backup may hold what they said.",
+        )  # fmt: skip
+    return Check("logs", Verdict.OK, "every line can be read")
+
+
+def _models(workspace: Path) -> Check:
+    from keepset.models import damaged_models, list_models
+    from keepset.workspace import Workspace
+
+    if not (workspace / "keepset.json").exists():
+        return Check("models", Verdict.NOTE, "none yet")
+    ws = Workspace.open(workspace)
+    if damaged := damaged_models(ws):
+        return Check("models", Verdict.FAIL, "; ".join(e.message for e in damaged), damaged[0].remedy)
+    return Check("models", Verdict.OK, f"{len(list_models(ws))} finished")
+
+
 def _disk(workspace: Path) -> Check:
     folder = scratch(workspace)  # of a workspace on a bucket, its cache
     place = next(p for p in [folder, *folder.resolve().parents] if p.exists())
@@ -169,10 +243,25 @@ def _disk(workspace: Path) -> Check:
 
 
 def _extras(_: Path) -> Check:
-    extras = {"ddgs": "search", "s3fs": "s3"}
-    missing = sorted({extra for module, extra in extras.items() if importlib.util.find_spec(module) is None})
+    missing = sorted({extra for name, extra in _optional() if not _is_installed(name)})
     if not missing:
         return Check("extras", Verdict.OK, "all installed")
     return Check(
         "extras", Verdict.NOTE, f"not installed: {', '.join(missing)}", "pip install 'keepset[NAME]'"
     )
+
+
+def _optional() -> Iterator[tuple[str, str]]:
+    """Each optional requirement with its extra, as the installation says; not those of developers."""
+    for line in metadata.requires("keepset") or ():
+        found = re.match(r"([\w.-]+).*extra == [\"']([\w-]+)[\"']", line)
+        if found and found[2] != "dev":
+            yield found[1], found[2]
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True

@@ -16,6 +16,7 @@
     * TrainingError                a model cannot be trained on this data
     * EngineError                  the Dask workers do not answer, died, or have other code than this process
     * ModelError                   a model cannot be loaded, or does not fit the data
+  * PictureUnreadable              the path given to ``predict`` cannot be read; an OSError too
   * ReviewError                    a cleaning batch cannot take this step
     * StaleBatch                   somebody else changed the batch first; carries the difference
     * NeedsConfirmation            a large or dangerous deletion that was not ticked
@@ -42,6 +43,7 @@ __all__ = [
     "ModelError",
     "NeedsConfirmation",
     "OrchestratorError",
+    "PictureUnreadable",
     "ReviewError",
     "SourceError",
     "StageError",
@@ -134,6 +136,10 @@ class ModelError(StageError):
 
 class EngineError(StageError):
     pass
+
+
+class PictureUnreadable(KeepsetError, OSError):
+    """Given to ``Predictor.predict``; in a folder such a file is a row with its reason."""
 
 
 class ReviewError(KeepsetError):

@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from keepset import manifests
+from keepset.download.target import BadUrl, Target
 from keepset.reasons import REMEDIES, ItemStatus
 from keepset.stages import Stage
 from keepset.workspace import Workspace
@@ -17,6 +17,7 @@ __all__ = ["Failure", "failures", "listed"]
 
 _HOSTS_SHOWN = 3
 _STAGES = {"urls": Stage.SCRAPE, "downloads": Stage.DOWNLOAD, "images": Stage.VALIDATE}
+_MANIFESTS = {stage: name for name, stage in _STAGES.items()}
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def failures(ws: Workspace, stage: Stage | None = None) -> list[Failure]:
     order = list(_STAGES.values())
     rows = sorted(hosts.items(), key=lambda x: (order.index(x[0][0]), -x[1].total(), x[0][1]))
     return [
-        Failure(s, reason, by.total(), tuple(by.most_common(_HOSTS_SHOWN)), REMEDIES[reason])
+        Failure(s, reason, by.total(), tuple(by.most_common(_HOSTS_SHOWN)), REMEDIES[_MANIFESTS[s]][reason])
         for (s, reason), by in rows
     ]
 
@@ -57,5 +58,9 @@ def listed(ws: Workspace, stage: Stage | None = None) -> Iterator[tuple[Stage, d
 
 
 def _host(url: str) -> str:
-    parts = urlsplit(url) if "://" in url else None
-    return (parts.netloc or f"{parts.scheme}:") if parts else "(no host)"
+    """Never raises: what is listed here is what could not be asked for."""
+    try:
+        return Target.parse(url).netloc
+    except BadUrl:
+        scheme, found, _ = url.partition("://")
+        return f"{scheme}:" if found and scheme.isalpha() else "(no host)"

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import secrets
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,11 @@ from keepset.errors import DamagedFile, WorkspaceNotWritable
 from keepset.storage import StoredPath
 
 __all__ = [
-    "append_line", "atomic_path", "local", "move_in", "read_json", "read_lines", "refusals", "write_bytes", "write_json",
-    "write_secret",
+    "TOO_MANY_FILES", "append_line", "atomic_path", "local", "move_in", "parsed_row", "read_json", "read_lines", "read_rows", "readable",
+    "refusals", "write_bytes", "write_json", "write_secret",
 ]  # fmt: skip
+
+TOO_MANY_FILES = "This process may open no more files: raise its limit (`ulimit -n 4096`), then run the same command again."
 
 
 @contextlib.contextmanager
@@ -52,7 +56,9 @@ def atomic_path(path: Path, *, exclusive: bool = False, sync: bool = True) -> It
     except FileExistsError:
         raise
     except OSError as e:
-        raise _refused(path, e) from e
+        if (found := _refused(path, e)) is None:
+            raise
+        raise found from e
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
@@ -116,7 +122,7 @@ def read_json(path: Path) -> Any:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append one line and sync it. One write call to a file opened for appending is never interleaved."""
+    """Append one line, whole or not at all, and sync it. Writers take turns; a line that a power cut tore stays alone."""
     if "\n" in line:
         raise ValueError("a log line holds no newline")
     if isinstance(path, StoredPath):
@@ -126,12 +132,25 @@ def append_line(path: Path, line: str) -> None:
         return
     with refusals(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            os.write(fd, line.encode() + b"\n")
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        with path.open("a+b", buffering=0) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            _append(file, line.encode() + b"\n")
+
+
+def _append(file: FileIO, line: bytes) -> None:
+    end = file.seek(0, os.SEEK_END)
+    if end:
+        file.seek(end - 1)
+        line = line if file.read(1) == b"\n" else b"\n" + line
+    try:
+        written = 0
+        while written < len(line):  # a full disk takes a part first, and refuses the next
+            written += file.write(line[written:]) or 0
+        os.fsync(file.fileno())
+    except OSError:
+        with contextlib.suppress(OSError):
+            file.truncate(end)
+        raise
 
 
 def read_lines(path: Path) -> list[str]:
@@ -141,9 +160,24 @@ def read_lines(path: Path) -> list[str]:
 
         return lines.read(path)
     try:
-        return path.read_text(encoding="utf-8", errors="replace").splitlines()
+        text = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return []
+    return text.removesuffix("\n").split("\n") if text else []
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Those lines of a log that are JSON objects; `keepset doctor` tells of others."""
+    return [row for line in read_lines(path) if (row := parsed_row(line)) is not None]
+
+
+def parsed_row(line: str) -> dict[str, Any] | None:
+    """The object that a log's line holds; None for a line that a power cut tore, or a hand."""
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) else None
 
 
 @contextlib.contextmanager
@@ -152,12 +186,20 @@ def refusals(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as e:
-        found = _refused(path, e)
-        if found is e:
-            found = WorkspaceNotWritable(
-                f"{path} cannot be written: {e}.", "Mend that; what is done stays done."
-            )
-        raise found from e
+        other = WorkspaceNotWritable(
+            f"{path} cannot be written: {e}.",
+            "Correct that and run the same command again: finished work is kept.",
+        )
+        raise _refused(path, e) or other from e
+
+
+def readable(name: str | Path) -> str:
+    """A path as text for manifests, files and terminals: bytes that are no UTF-8 as ``\\xe4``, as `ls -b` shows them."""
+    try:
+        raw = str(name).encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a character that came from no file system
+        raw = str(name).encode("utf-8", "backslashreplace")
+    return raw.decode("utf-8", "backslashreplace")
 
 
 def _sync(path: Path) -> None:
@@ -168,7 +210,8 @@ def _sync(path: Path) -> None:
         os.close(fd)
 
 
-def _refused(path: Path, e: OSError) -> OSError | WorkspaceNotWritable:
+def _refused(path: Path, e: OSError) -> WorkspaceNotWritable | None:
+    """None: it is nothing that a disk says."""
     refusals = {
         errno.EACCES: "Give this user write access, or choose another --workspace.",
         errno.EPERM: "Give this user write access, or choose another --workspace.",
@@ -179,8 +222,10 @@ def _refused(path: Path, e: OSError) -> OSError | WorkspaceNotWritable:
         errno.ENAMETOOLONG: "Choose a shorter path.",
         errno.ENOTDIR: "A file is in the way; choose another --workspace.",
         errno.EISDIR: "A folder is in the way; move it, then run the same command again.",
+        errno.EMFILE: TOO_MANY_FILES,
+        errno.ENFILE: TOO_MANY_FILES,
         errno.EIO: "The disk reports an error; look at it before anything else.",
     }
     if e.errno in refusals:
         return WorkspaceNotWritable(f"{path} cannot be written: {e.strerror}.", refusals[e.errno])
-    return e
+    return None

@@ -1,30 +1,30 @@
-"""A run config for pictures that are here already: an ImageFolder tree, a table, or what Keepset has exported."""
+"""A run config for pictures that are here already: a tree of folders, a table, or what Keepset has exported."""
 
 from __future__ import annotations
 
 import json
 import os
+import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from keepset.config import check_config
 from keepset.errors import ConfigError
 from keepset.export.names import folder_names
 from keepset.files import read_json
+from keepset.layouts import labelled_tables, quoted, read_tree
+from keepset.localfiles import absolute, config_path, path_of, shown, walk
 from keepset.reasons import Split
+from keepset.text import label_of, many, one_line
 
-__all__ = ["Found", "config_text", "find_pictures", "quoted"]
-
-_SPLITS = {
-    "train": Split.TRAIN, "training": Split.TRAIN, "valid": Split.VALID, "val": Split.VALID,
-    "validation": Split.VALID, "test": Split.TEST, "testing": Split.TEST,
-}  # fmt: skip
+__all__ = ["LocalPictures", "config_text", "find_pictures", "toml_string"]
 
 
 @dataclass
-class Found:
+class LocalPictures:
     """Where each class's pictures are; ``counts``: files by class and split, "" where no split is given."""
 
     source: Path
@@ -38,30 +38,46 @@ class Found:
     def classes(self) -> list[str]:
         return sorted(self.counts)
 
+    @property
+    def sides(self) -> set[str]:
+        """The sides that are given."""
+        return {side for of in self.counts.values() for side in of if side}
 
-def find_pictures(source: Path) -> Found:
-    """Look at a folder or a CSV. Raises ``ConfigError`` if there are not at least two classes in it."""
-    source = source.expanduser().resolve()
-    found = Found(source)
+
+def find_pictures(source: Path) -> LocalPictures:
+    """Look at a folder or a table. Raises ``ConfigError`` if there are not at least two classes in it."""
+    source = absolute(os.path.expanduser(source))  # noqa: PTH111 - it never raises
+    found = LocalPictures(source)
     if source.suffix == ".toml" and source.is_file():
-        raise ConfigError(f"{source} is a run config already.", f"keepset run {source} --workspace DIR")
+        raise ConfigError(
+            f"{shown(source)} is a run config already.", f"keepset run {quoted(source)} --workspace DIR"
+        )
     if source.is_file():
         _from_table(found, source)
     elif not source.is_dir():
         raise ConfigError(
-            f"There is no {source}.", "Give a folder of pictures, or a CSV with name and label."
+            f"There is no {shown(source)}.",
+            "Give a folder of pictures, or a table with the columns name and label.",
         )
     elif (exported := _exported(source)).get("format") == "csv":
         _from_table(found, source / "labels.csv")
     else:
-        _from_tree(
-            found, {folder: label for label, folder in folder_names(exported.get("classes", [])).items()}
-        )
+        labels = exported.get("classes")
+        known = [x for x in labels if isinstance(x, str)] if isinstance(labels, list) else []
+        _from_tree(found, {folder: label for label, folder in folder_names(known).items()})
     if len(found.counts) < 2:
         seen = f"only the class '{found.classes[0]}'" if found.counts else "no class"
+        tables = labelled_tables(source) if source.is_dir() else []
         raise ConfigError(
-            f"A classifier needs at least two classes; in {source} there is {seen}.",
-            "Expected: a folder a class, the same inside train/ and valid/, or a CSV with the columns name and label.",
+            " ".join(
+                (
+                    f"A classifier needs at least two classes; in {shown(source)} there is {seen}.",
+                    *found.notes,
+                )
+            ),
+            f"Import the table that gives the classes: keepset import {quoted(tables[0])}"
+            if tables
+            else "Expected: one folder per class, the same inside train/ and valid/, or a table with the columns name and label.",
         )
     return found
 
@@ -74,70 +90,76 @@ def _exported(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def _from_table(found: Found, path: Path) -> None:
-    from keepset.scrape.tables import read_rows
+def _from_table(found: LocalPictures, path: Path) -> None:
+    from keepset.scrape.border import address
+    from keepset.scrape.tables import read_labelled
 
-    found.table, missing = path, 0
-    for row, side in read_rows(path):
-        found.counts.setdefault(row["label"].strip(), Counter())[str(side or "")] += 1
-        missing += not (path.parent / row["name"]).is_file()
-    if missing:
+    found.table = path
+    odd: dict[str, list[str]] = {}
+    for row in read_labelled(config_path(path), found.notes.append):
+        url, reason, detail = address(row.found)
+        if row.label:
+            found.counts.setdefault(row.label, Counter())[str(row.side or "")] += 1
+        if reason is not None:
+            odd.setdefault(f"{reason}", []).append(detail or url)
+        elif url.startswith("file:") and not path_of(url).is_file():
+            odd.setdefault("no such file", []).append(shown(path_of(url).name))
+    for why, examples in odd.items():
         found.notes.append(
-            f"{missing} rows name a file that is not there; each will be a row with its reason."
+            f"{many(len(examples), 'row')} cannot be taken ({why}: {'; '.join(examples[:3])}"
+            f"{' ...' if len(examples) > 3 else ''}); each will be a row with its reason."
         )
-
-
-def _from_tree(found: Found, labels: dict[str, str]) -> None:
-    source = found.source
-    inside = _folders(source)
-    splits = {p: _SPLITS[p.name.lower()] for p in inside if p.name.lower() in _SPLITS and _folders(p)}
-    for top in splits or [source]:
-        side = splits.get(top)
-        if side is not None:
-            found.given.setdefault(side, []).append(top)
-        for folder in _folders(top):
-            if n := _count(folder):
-                label = labels.get(folder.name, folder.name)
-                found.folders.setdefault(label, []).append(folder)
-                found.counts.setdefault(label, Counter())[str(side or "")] += n
-            else:
-                found.notes.append(f"{folder.relative_to(source)} is empty and is left out.")
-    if splits and (others := [p.name for p in inside if p not in splits]):
+    untaught = [c for c, of in sorted(found.counts.items()) if found.sides and not of[""] + of[Split.TRAIN]]
+    if untaught:
         found.notes.append(
-            f"Beside the splits there are other folders, which are left out: {', '.join(others)}."
+            f"No row for training: {', '.join(untaught)}. Remove these classes from the config, or add rows."
         )
-    _tell_of_tables(found)
+    if found.sides and (without := sum(of[""] for of in found.counts.values())):
+        found.notes.append(f"{many(without, 'row')} without a side of the split: used for training.")
 
 
-def _tell_of_tables(found: Found) -> None:
-    if (found.source / "cleaned.csv").is_file():
+def _from_tree(found: LocalPictures, labels: dict[str, str]) -> None:
+    tree = read_tree(found.source, labels)
+    found.given, found.notes = tree.given, tree.notes
+    for c in tree.classes:
+        found.folders.setdefault(c.label, []).append(c.path)
+        found.counts.setdefault(c.label, Counter())[str(c.side or "")] += sum(1 for _ in walk(c.path))
+    tables = [shown(t.name) for t in labelled_tables(found.source)]
+    if "cleaned.csv" in tables:
         found.notes.append(
             "There is a cleaned.csv: import that file instead to leave out what it leaves out."
         )
-
-
-def _folders(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def _count(folder: Path) -> int:
-    return sum(1 for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))
+    elif tables:
+        found.notes.append(f"Classes are also in {', '.join(tables)}: to use them, import that file instead.")
 
 
 # -- the config ------------------------------------------------------------------------------------
 
 
-def config_text(found: Found, path: Path) -> str:
-    """The run config as TOML, for the file ``path``: what lies below its folder is named relative to it."""
-    return "\n".join(_lines(found, path.resolve().parent)) + "\n"
+def config_text(found: LocalPictures, path: Path) -> str:
+    """The run config as TOML, for the file ``path``: what lies below its folder is named relative to it.
+
+    Raises ``ConfigError`` for classes that no run config takes, such as two names for one class.
+    """
+    base = path.resolve().parent
+    text = "\n".join(_lines(found, base)) + "\n"
+    try:
+        check_config(tomllib.loads(text), base=base, where=shown(found.source))
+    except ConfigError as e:
+        what = e.message.partition("\n")[2] or e.message
+        raise ConfigError(
+            f"The classes in {shown(found.source)} cannot be used:\n{what}",
+            "Rename the folders, or the classes in the table, then import again.",
+        ) from e
+    return text
 
 
-def _lines(found: Found, base: Path) -> Iterator[str]:
-    yield f"# Made by `keepset import {found.source.name}`. docs/config.md lists every key."
-    yield f"name = {quoted(_name(found))}"
+def _lines(found: LocalPictures, base: Path) -> Iterator[str]:
+    yield f"# Made by `keepset import {one_line(shown(found.source.name))}`. docs/config.md lists every key."
+    yield f"name = {toml_string(_name(found))}"
     yield from ("seed = 42                                 # same seed, same split, same model", "")
     for label in found.classes:
-        yield f"[classes.{quoted(label)}]"
+        yield f"[classes.{toml_string(label)}]"
         if found.table is not None:
             yield f"tables = {_paths([found.table], base)}"
         else:
@@ -147,34 +169,37 @@ def _lines(found: Found, base: Path) -> Iterator[str]:
     if most > 1000:
         yield from ("[scrape]", f"max_per_class = {most}", "")
     yield "[split]"
-    given = any(side for of in found.counts.values() for side in of)
-    if given:
+    if Split.VALID in found.sides:
         yield "# the sides are given: nothing is drawn, and a training copy of a validation picture is set aside"
+    elif found.sides:
+        yield "# drawn by seed from the pictures for training: the source gives no validation set"
     for side, key in ((Split.VALID, "valid_folders"), (Split.TEST, "test_folders")):
         if side in found.given:
             yield f"{key} = {_paths(found.given[side], base)}"
-    if not given:
+    if Split.VALID not in found.sides:
         yield "valid = 0.2"
     yield from (
         "",
         "[train]",
-        'arch = "tf_efficientnet_lite0"            # any timm classifier',
-        "epochs = 2",
+        'arch = "lite0+lite1+lite2"                # "lite0" is 4 times as fast; or any timm network',
     )
 
 
-def _name(found: Found) -> str:
-    return (found.source.parent if found.source.is_file() else found.source).name[:100] or "dataset"
+def _name(found: LocalPictures) -> str:
+    folder = found.source.parent if found.source.is_file() else found.source
+    return label_of(shown(folder.name))[:100] or "dataset"
 
 
 def _paths(paths: Iterable[Path], base: Path) -> str:
-    return f"[{', '.join(quoted(_relative(p, base)) for p in paths)}]"
+    return f"[{', '.join(toml_string(_relative(p, base)) for p in paths)}]"
 
 
 def _relative(path: Path, base: Path) -> str:
-    return os.path.relpath(path, base) if path.is_relative_to(base) else str(path)
+    """Relative to ``base`` where it is below, and as a ``file:`` URL where TOML cannot hold its bytes."""
+    text = config_path(path)
+    return os.path.relpath(path, base) if text == str(path) and path.is_relative_to(base) else text
 
 
-def quoted(value: str) -> str:
+def toml_string(value: str) -> str:
     """A TOML basic string, which JSON's is."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -19,7 +19,7 @@ from pathlib import Path
 from keepset.config import InboxConfig
 from keepset.errors import ReviewError
 from keepset.export.names import picture_name
-from keepset.files import append_line, write_bytes
+from keepset.files import append_line, parsed_row, write_bytes
 from keepset.formats import sniff
 from keepset.scrape.found import Found
 from keepset.workspace import Workspace
@@ -78,12 +78,13 @@ class Inbox:
         ``InboxFull``.
         """
         kind, sha = sniff(data[:64]), hashlib.sha256(data).hexdigest()
-        assert kind is not None, "it was decoded"
+        if kind is None:
+            raise ValueError("the caller has not decoded it")
         with self.lock:
             log = self.ws.root / "inbox.jsonl"
             if log.exists() and log.stat().st_size > _MOST_LOG:
                 raise InboxFull("The inbox has no room for more corrections.", _ASK)
-            known = self.ws.blob(sha).exists()
+            known = self.ws.blob(sha).exists() or sha in self.ws.purged()
             file = self.ws.root / "inbox" / sha[:2] / picture_name(sha, kind)
             if not known and not file.exists():
                 self._make_room(len(data))
@@ -115,10 +116,10 @@ class Inbox:
         if not log.exists():
             return False
         last: dict[str, str] = {}
-        with log.open(encoding="utf-8") as f:
+        with log.open(encoding="utf-8", errors="replace") as f:
             for line in f:
                 if row["sha256"] in line:
-                    last = json.loads(line)
+                    last = parsed_row(line) or last
         return {k: last.get(k) for k in row} == row
 
 

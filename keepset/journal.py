@@ -47,6 +47,7 @@ class Journal:
             self.db = sqlite3.connect(
                 self.path.absolute().as_uri(), timeout=_PATIENCE_S, isolation_level=None, check_same_thread=False, uri=True
             )  # fmt: skip
+        with self._closed_if_refused(), self._refusals():
             if part:  # said before the log begins: a log that one process holds needs no shared memory
                 self.db.execute("PRAGMA main.locking_mode=EXCLUSIVE")
             self.db.execute("PRAGMA main.journal_mode=WAL")
@@ -57,6 +58,15 @@ class Journal:
             if part and path.exists():
                 self.db.execute("ATTACH ? AS settled", (f"{path.absolute().as_uri()}?immutable=1",))
                 self.tables = ["settled", "main"]
+
+    @contextlib.contextmanager
+    def _closed_if_refused(self) -> Iterator[None]:
+        """A journal that cannot be opened leaves no connection, and so no lock, behind."""
+        try:
+            yield
+        except BaseException:
+            self.db.close()
+            raise
 
     def __enter__(self) -> Self:
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ from keepset.files import read_json, write_json
 from keepset.pixels import Preprocess
 from keepset.workspace import Workspace
 
-__all__ = ["ModelRecord", "list_models", "load_record", "save_record"]
+__all__ = ["ModelRecord", "damaged_models", "list_models", "load_record", "save_record"]
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,30 @@ def load_record(ws: Workspace, model_id: str) -> ModelRecord:
     except FileNotFoundError as e:
         known = ", ".join(m.id for m in list_models(ws)) or "none yet"
         raise ModelError(f"There is no finished model '{model_id}'.", f"Models here: {known}.") from e
-    except (ValueError, KeyError, TypeError) as e:
+    except (ValueError, KeyError, TypeError, AttributeError) as e:
         raise ModelError(f"{path} is damaged: {e}.", "Delete that folder and run `keepset train`.") from e
 
 
 def list_models(ws: Workspace) -> list[ModelRecord]:
-    """All finished models, oldest first."""
-    if not ws.models.is_dir():
-        return []
-    found = [load_record(ws, p.name) for p in ws.models.iterdir() if (p / "model.json").is_file()]
+    """All finished models, oldest first. One whose record is damaged is left out; `keepset doctor` names it."""
+    found = []
+    for name in _finished(ws):
+        with contextlib.suppress(ModelError):
+            found.append(load_record(ws, name))
     return sorted(found, key=lambda m: (m.dataset_revision, m.created_at, m.id))
+
+
+def damaged_models(ws: Workspace) -> list[ModelError]:
+    """What is wrong with each model that is finished and cannot be loaded."""
+    found = []
+    for name in _finished(ws):
+        try:
+            load_record(ws, name)
+        except ModelError as e:
+            found.append(e)
+    return found
+
+
+def _finished(ws: Workspace) -> list[str]:
+    folders = ws.models.iterdir() if ws.models.is_dir() else ()
+    return [p.name for p in folders if (p / "model.json").is_file()]

@@ -9,11 +9,12 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 
@@ -104,10 +105,11 @@ def is_of(ws: Workspace, run: Mapping[str, Any]) -> bool:
 
 def connect(ws: Workspace) -> Orchestrator | None:
     """The server of the stack that runs this workspace, or of ``PREFECT_API_URL``; None if there is none."""
-    try:
-        url = str(read_json(ws.scratch / "stack.json")["api_url"])
+    try:  # what a killed stack left written counts for nothing
+        url = str(read_json(ws.scratch / "stack.json")["api_url"]) if is_running(ws.root) else ""
     except (FileNotFoundError, KeyError):
-        url = os.environ.get("PREFECT_API_URL", "")
+        url = ""
+    url = url or os.environ.get("PREFECT_API_URL", "")
     return Orchestrator(url, ws) if url else None
 
 
@@ -125,17 +127,40 @@ class Orchestrator:
     ) -> FlowRun:
         """Start ``flow/deployment``. With an idempotency key, asking again returns the same run."""
         body: dict[str, Any] = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
-        if idempotency_key:
-            body["idempotency_key"] = idempotency_key
+        body["idempotency_key"] = (
+            idempotency_key or uuid4().hex
+        )  # an answer that is lost starts no second run
         run = self._call("POST", f"/deployments/{self.deployment_id(name)}/create_flow_run", body)
         return FlowRun(run["id"], run["name"])
 
     def deployment_id(self, name: str) -> str:
         return str(self._call("GET", f"/deployments/name/{name}")["id"])
 
+    def knows(self, name: str) -> bool:
+        """Whether ``flow/deployment`` is known there."""
+        return bool(self._call("GET", f"/deployments/name/{name}", missing={}))
+
     def deployments(self) -> list[str]:
         """Names of all deployments the server knows."""
         return [d["name"] for d in self._deployments()]
+
+    def last_polled(self, names: Collection[str]) -> datetime | None:
+        """When a runner last asked for runs of the one of these deployments that was asked for longest ago; None: one of
+        them is unknown, was never asked for, or the server does not answer within three seconds."""
+        try:
+            answer = self._request("POST", "/deployments/filter", {"limit": _PAGE}, 3.0)
+            found = {d["name"]: d.get("last_polled") for d in answer.raise_for_status().json()}
+        except httpx.HTTPError:
+            return None
+        asked = [found.get(name) for name in names]
+        return min(datetime.fromisoformat(a) for a in asked if a) if all(asked) else None
+
+    def unschedule(self, name: str, slug: str) -> None:
+        """Delete the schedule ``slug`` of ``flow/deployment``, if both are known."""
+        found = self._call("GET", f"/deployments/name/{name}", missing={})
+        for schedule in found.get("schedules") or ():
+            if schedule.get("slug") == slug:
+                self._call("DELETE", f"/deployments/{found['id']}/schedules/{schedule['id']}")
 
     def default_workspaces(self) -> list[str]:
         """The workspaces that deployments work on where nobody says otherwise."""
@@ -197,7 +222,7 @@ class Orchestrator:
         self._force(run_id, {"type": "CANCELLED", "name": "Cancelled", "message": why})
 
     def _force(self, run_id: str, state: dict[str, str]) -> None:
-        self._call("POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": True})
+        self._call("POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": True}, once=True)
 
     def follow(self, run: FlowRun, progress: Progress, poll_s: float = 0.5) -> Iterator[str]:
         """Yield a line for each finished task, and drive ``progress``, until the run is over or waits."""
@@ -244,12 +269,22 @@ class Orchestrator:
         except httpx.HTTPError:
             return False
 
-    def _call(self, method: str, path: str, body: Any = None, missing: Any = None) -> Any:
-        """The answer's JSON, or ``missing`` (if given) where there is no such thing."""
+    def _call(
+        self, method: str, path: str, body: Any = None, missing: Any = None, *, once: bool = False
+    ) -> Any:
+        """The answer's JSON, or ``missing`` (if given) where there is no such thing.
+
+        ``once``: what must not be done twice is not repeated when the answer is lost; whoever asks looks again first.
+        """
         for attempt in range(5):
             try:
                 answer = self._request(method, path, body, _TIMEOUT_S)
-            except httpx.TimeoutException:
+            except httpx.TimeoutException as e:
+                if once:
+                    raise OrchestratorError(
+                        f"The Prefect server at {self.api_url} did not answer in time to {method} {path}.",
+                        "See `keepset status`: it may have done it all the same. If not, try again in a minute.",
+                    ) from e
                 continue
             except httpx.HTTPError as e:
                 raise OrchestratorError(
@@ -277,9 +312,15 @@ class Orchestrator:
     def _request(self, method: str, path: str, body: Any, timeout_s: float) -> httpx.Response:
         user, _, password = self._login().partition(":")
         auth = httpx.BasicAuth(user, password) if user else None
-        return httpx.request(
-            method, self.api_url + path, json=body, auth=auth, timeout=timeout_s, trust_env=False
-        )
+        try:
+            return httpx.request(
+                method, self.api_url + path, json=body, auth=auth, timeout=timeout_s, trust_env=False
+            )
+        except httpx.InvalidURL as e:
+            raise OrchestratorError(
+                f"{self.api_url!r} is not the address of a Prefect server: {e}.",
+                "Set PREFECT_API_URL to one like http://127.0.0.1:4200/api, or unset it.",
+            ) from e
 
     def _login(self) -> str:
         try:

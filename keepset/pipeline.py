@@ -9,10 +9,11 @@ from collections.abc import Iterator
 
 from keepset.config import RunConfig
 from keepset.engine import Engine
+from keepset.followup import pending, working
 from keepset.stages import SILENT, Progress, StageResult
 from keepset.workspace import Workspace
 
-__all__ = ["build", "foresee", "learn", "retrain", "run"]
+__all__ = ["build", "follow_up", "foresee", "learn", "retrain", "run"]
 
 
 def foresee(ws: Workspace, config: RunConfig) -> None:
@@ -21,6 +22,13 @@ def foresee(ws: Workspace, config: RunConfig) -> None:
 
     if not ws.downloads.exists():
         check_choice(config.train)
+
+
+_OPENING = {
+    "urls": "reading the sources", "downloads": "planning the downloads", "images": "planning the validation",
+    "dataset": "splitting",
+}  # fmt: skip
+"""What the bar says until a stage names its own work, so that the one before is seen to be over."""
 
 
 def build(
@@ -35,6 +43,7 @@ def build(
     from keepset.validate import validate
 
     for stage, gate in ((scrape, "urls"), (download, "downloads"), (validate, "images"), (split, "dataset")):
+        progress.start(_OPENING[gate], None)
         result = run_stage(stage, ws, engine, progress)
         yield result
         check(ws, config, gate)
@@ -47,11 +56,15 @@ def learn(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> I
     from keepset.promote import compare_and_promote
     from keepset.train import train
 
+    progress.start("loading torch", None)
     trained = train(ws, config, progress=progress)
     yield trained
     model_id = trained.outputs["model_id"]
+    progress.start("exporting the model", None)
     export_model(ws, model_id)
+    progress.start("comparing with the model in use", None)
     yield compare_and_promote(ws, config, model_id)
+    progress.start("writing the report", None)
     yield interpret(ws, config, progress=progress, model_id=model_id)
 
 
@@ -63,15 +76,45 @@ def retrain(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) ->
     yield review(ws, config, progress=progress)
 
 
+def follow_up(ws: Workspace, *, progress: Progress = SILENT) -> Iterator[StageResult]:
+    """Apply approved batches, train on the cleaned revision, and open the next batch. Nothing if nothing is pending."""
+    with working(ws, progress) as teller:
+        yield from teller.each(_follow_up(ws, ws.config(), teller))
+
+
+def _follow_up(ws: Workspace, config: RunConfig, progress: Progress) -> Iterator[StageResult]:
+    yield from _apply(ws, config, progress)
+    if pending(ws).revision:
+        yield from retrain(ws, config, progress=progress)
+
+
+def _apply(ws: Workspace, config: RunConfig, progress: Progress) -> Iterator[StageResult]:
+    from keepset.clean import clean
+
+    if pending(ws).batches:
+        progress.start("applying the decisions", None)
+        yield clean(ws, config, progress=progress)
+
+
 def run(
     ws: Workspace, config: RunConfig, *, engine: Engine | None = None, progress: Progress = SILENT
 ) -> Iterator[StageResult]:
-    """The whole way from URL lists to a cleaning batch that waits for a person.
+    """The full pipeline, from URL lists to a cleaning batch to review. Approved batches are applied first.
 
-    ``engine`` says where the shards of downloading and validation run; left out, as this machine's settings say.
+    ``engine``: where the shards of downloading and validation run; by default, as this machine's settings say.
     """
     ws.check_writable()
     ws.save_config(config)
     foresee(ws, config)
-    yield from build(ws, config, engine=engine or Engine.of_this_machine(), progress=progress)
+    where = engine or Engine.of_this_machine()
+    if not pending(ws):
+        yield from _run(ws, config, where, progress)
+        return
+    with working(ws, progress) as teller:
+        yield from teller.each(_run(ws, config, where, teller))
+
+
+def _run(ws: Workspace, config: RunConfig, engine: Engine, progress: Progress) -> Iterator[StageResult]:
+    yield from _apply(ws, config, progress)
+    yield from build(ws, config, engine=engine, progress=progress)
     yield from retrain(ws, config, progress=progress)

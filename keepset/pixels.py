@@ -8,15 +8,25 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from keepset.exif import turn_of
+from keepset.formats import sniff
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["Preprocess", "decode", "model_input", "to_rgb"]
+__all__ = ["Preprocess", "decode", "mended", "model_input", "opened", "to_rgb", "upright"]
+
+_PLUGINS = {
+    "jpeg": ("JpegImagePlugin", "JpegImageFile"), "png": ("PngImagePlugin", "PngImageFile"),
+    "gif": ("GifImagePlugin", "GifImageFile"), "webp": ("WebPImagePlugin", "WebPImageFile"),
+    "bmp": ("BmpImagePlugin", "BmpImageFile"), "avif": ("AvifImagePlugin", "AvifImageFile"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -40,11 +50,54 @@ def decode(data: bytes, *, shortest: int | None = None) -> Image.Image:
     Raises what Pillow raises (``UnidentifiedImageError``, ``OSError``, ``ValueError`` ...): callers that
     meet unchecked bytes use ``keepset.validate``, which adds limits and turns errors into reasons.
     """
-    with Image.open(io.BytesIO(data)) as image:
+    with opened(mended(data)) as image:
         if shortest and image.format == "JPEG":
             image.draft("RGB" if image.mode in ("RGB", "YCbCr") else image.mode, (shortest, shortest))
-        image.load()
-        return to_rgb(ImageOps.exif_transpose(image))
+        return upright(image)
+
+
+def opened(data: bytes) -> ImageFile.ImageFile:
+    """The file's header as Pillow reads it, by content, of the formats that Keepset decodes and no others.
+
+    Unlike ``Image.open`` it has no limit on pixels, which is a global of the whole process: callers have their own.
+    """
+    kind = sniff(data[:64])
+    if kind is None:
+        raise UnidentifiedImageError("not a picture of a format that Keepset decodes")
+    module, name = _PLUGINS[kind]
+    image: ImageFile.ImageFile = getattr(import_module(f"PIL.{module}"), name)(io.BytesIO(data))
+    return image
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The image as RGB, turned as its EXIF says. Loads it if need be."""
+    image.load()
+    turn, _ = turn_of(image.info)
+    rgb = to_rgb(image)
+    return rgb if turn is None else rgb.transpose(turn)
+
+
+def mended(data: bytes) -> bytes:
+    """A JPEG that lacks nothing but its end marker, with one. Everything else as it is, a JPEG that ends early too."""
+    if not data.startswith(b"\xff\xd8\xff") or data.rstrip(b"\0").endswith(_END):
+        return data
+    from keepset.validate.header import walk_jpeg
+
+    if walk_jpeg(data).end:
+        return data  # something follows the picture
+    import simplejpeg
+
+    whole = data.removesuffix(b"\xff") + _END
+    try:
+        space = simplejpeg.decode_jpeg_header(whole)[2]
+        colours = "CMYK" if space in ("CMYK", "YCCK") else "RGB"
+        simplejpeg.decode_jpeg(whole, colours, strict=True, min_height=1, min_width=1)
+    except ValueError:
+        return data
+    return whole
+
+
+_END = b"\xff\xd9"
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -7,7 +7,8 @@ from typing import Any
 from keepset import manifests
 from keepset.config import RunConfig
 from keepset.files import read_json, write_json
-from keepset.models import load_record
+from keepset.models import ModelRecord, load_record
+from keepset.plural import count
 from keepset.stages import Stage, StageResult
 from keepset.workspace import Workspace
 
@@ -18,23 +19,31 @@ ALPHA = 0.05
 
 
 def compare_and_promote(ws: Workspace, config: RunConfig, model_id: str) -> StageResult:
-    """Compare ``model_id`` with the model in use on the same images, promote it or not, and say why. Twice is once.
+    """Compare ``model_id`` with the model in use on the same images, promote it or not, and say why. Safe to repeat.
 
-    The comparison stays in ``models/<id>/comparison.json``. Raises ``ModelError`` for an unknown model.
+    The comparison stays in ``models/<id>/comparison.json``; it is made again if another model came into use since and
+    ``model_id`` is the one of the run config and data set in force (the config went back to an earlier one). Raises ``ModelError`` for an unknown model.
     """
-    load_record(ws, model_id)
-    path = ws.models / model_id / "comparison.json"
-    if path.exists():
-        found: dict[str, Any] = read_json(path)
-        if found["promote"] and ws.promoted() == found["before"]:
+    record = load_record(ws, model_id)
+    path, before = ws.models / model_id / "comparison.json", ws.promoted()
+    found: dict[str, Any] = read_json(path) if path.exists() else {}
+    if found and before in (model_id, found["before"]):
+        if found["promote"] and before == found["before"]:
             ws.promote(model_id, found["message"])  # a kill came between the two writes
         return _result(found, changed=False)
-    before = ws.promoted()
+    if found and not _is_in_force(ws, config, record):  # a run of earlier times, taken up again
+        return _result(found | {"message": f"a later model, {before}, stays in use."}, changed=False)
     found = _first(model_id) if before in (None, model_id) else compare(ws, str(before), model_id)
     write_json(path, found)
     if found["promote"]:
         ws.promote(model_id, found["message"])
     return _result(found, changed=True)
+
+
+def _is_in_force(ws: Workspace, config: RunConfig, record: ModelRecord) -> bool:
+    """Whether the model is what training on the current revision with the current config gives."""
+    mine = (record.config, record.seed, record.dataset_hash)
+    return mine == (config.part("train"), config.seed, manifests.read_header(ws.newest()).content_hash)
 
 
 def _first(model_id: str) -> dict[str, Any]:
@@ -68,7 +77,9 @@ def compare(ws: Workspace, before: str, after: str) -> dict[str, Any]:
     worse = len(broken) > len(fixed) and p < ALPHA
     newer = load_record(ws, after).dataset_revision > load_record(ws, before).dataset_revision
     errors = [sum(m[s] != truth[s] for s in both) for m in (old, new)]
-    counts = f"On the same {len(both)} validation images: {errors[0]} errors before, {errors[1]} after"
+    counts = (
+        f"On the same {len(both)} validation images: {count(errors[0], 'error')} before, {errors[1]} after"
+    )
     detail = f"{len(fixed)} fixed, {len(broken)} newly broken, p = {p:.2f}"
     message = f"{counts} ({detail}). {_verdict(errors, worse=worse, newer=newer)}"
     return {

@@ -1,7 +1,8 @@
 """Why an item was not taken, or why it is shown to a person: the closed vocabularies.
 
 Values are what stands in the manifests, so they never change their spelling.
-``REMEDIES`` says in words what a person can do about each URL, download or image reason.
+``REMEDIES`` says what a person can do about each, by the manifest it is in: a truncated download may be whole the next
+time, a truncated file never.
 """
 
 from __future__ import annotations
@@ -53,16 +54,20 @@ class UrlReason(StrEnum):
     OTHER_CLASS = "url_in_another_class"
     LICENSE = "license_not_allowed"
     OVER_CAP = "over_class_cap"
+    NO_LABEL = "no_label"
+    UNREADABLE = "unreadable"  # a row of a table, an entry of a folder or an item of an API
 
 
 class DownloadReason(StrEnum):
     BLOCKED_SCHEME = "blocked_scheme"
+    OUTSIDE = "outside_its_folder"
     BLOCKED_ADDRESS = "blocked_address"
     BAD_URL = "bad_url"
     ROBOTS = "robots_disallowed"
     OPTED_OUT = "opted_out"  # X-Robots-Tag noai / noimageai / noindex
     DNS = "dns_failure"
     CONNECT = "connect_failed"
+    PROXY = "proxy_failure"
     TLS = "tls_failure"
     TIMEOUT = "timeout"  # the total deadline
     TOO_SLOW = "too_slow"  # under the minimum speed
@@ -78,14 +83,18 @@ class DownloadReason(StrEnum):
     TOO_MANY_REDIRECTS = "too_many_redirects"
     NOT_AN_IMAGE = "not_an_image"  # by content, not by extension or header
     EMPTY = "empty_body"
+    FORMAT = "format_not_supported"  # a picture, but of a format that Keepset does not decode
     CHECKSUM = "checksum_mismatch"  # not the file that the source described
+    PURGED = "purged"  # a person had this very file deleted for good
 
 
 class ImageReason(StrEnum):
     NOT_AN_IMAGE = "not_an_image"
     FORMAT = "format_not_allowed"
+    UNSUPPORTED = "format_not_supported"
     TRUNCATED = "truncated"
     BROKEN = "broken"
+    TOO_LARGE = "too_large"
     TOO_MANY_PIXELS = "too_many_pixels"
     TOO_MANY_SCANS = "too_many_scans"
     TOO_MANY_FRAMES = "too_many_frames"
@@ -111,6 +120,7 @@ class CandidateReason(StrEnum):
     """Why an image is shown to the reviewer."""
 
     LABEL_ISSUE = "label_issue"
+    PLACEHOLDER = "placeholder"  # many URLs gave this very file: "photo unavailable" and the like
     LABEL_CONFLICT = "label_conflict"  # the same picture was found under two classes
     EXACT_DUPLICATE = "exact_duplicate"
     NEAR_DUPLICATE = "near_duplicate"
@@ -130,48 +140,75 @@ ON_REQUEST = frozenset({CandidateReason.NOT_SUSPECTED, CandidateReason.DECIDED_B
 """Reasons that propose nothing: the image is shown because somebody asked for all of them."""
 
 
-REMEDIES: dict[str, str] = {
-    UrlReason.NOT_A_URL: "Mend the line in the list, or leave it: it does no harm.",
-    UrlReason.DATA_URI: "Save the picture as a file and use the folder source.",
-    UrlReason.SCHEME: "Only http and https are fetched; use the folder source for local files.",
-    UrlReason.DUPLICATE: "Nothing to do: it was named before.",
-    UrlReason.OTHER_CLASS: "Take the URL out of the class where it does not belong.",
-    UrlReason.LICENSE: "Add the licence to [scrape] licenses if it is wanted.",
-    UrlReason.OVER_CAP: "Raise [scrape] max_per_class if more are wanted.",
-    DownloadReason.BLOCKED_SCHEME: "Only http and https are fetched; use the folder source for local files.",
-    DownloadReason.BLOCKED_ADDRESS: "The address is not public; for a server of your own, name it in "
-    "[download] allow_private.",
-    DownloadReason.BAD_URL: "Mend the line in the list.",
-    DownloadReason.ROBOTS: "The site's robots.txt forbids it; ask its owner, or take other pictures.",
-    DownloadReason.OPTED_OUT: "The site asks not to be used for training; take other pictures.",
-    DownloadReason.DNS: "The host is gone, or this machine has no name service; try --retry-failed later.",
-    DownloadReason.CONNECT: "The host does not accept connections; try --retry-failed later.",
-    DownloadReason.TLS: "The host's certificate is not valid; look at the site in a browser.",
-    DownloadReason.TIMEOUT: "Raise [download] deadline_s, or try --retry-failed later.",
-    DownloadReason.TOO_SLOW: "Lower [download] min_bytes_per_s, or try --retry-failed later.",
-    DownloadReason.TRUNCATED: "The file ends early; try --retry-failed later.",
-    DownloadReason.PROTOCOL: "The host does not speak HTTP properly.",
-    DownloadReason.TOO_LARGE: "Raise [download] max_bytes if such pictures are wanted.",
-    DownloadReason.DECOMPRESSION: "The body unpacks to far more than it sends; leave it out.",
-    DownloadReason.NOT_FOUND: "The picture is gone; nothing to do.",
-    DownloadReason.FORBIDDEN: "The host wants a login or blocks programs; take other pictures.",
-    DownloadReason.RATE_LIMITED: "Lower [download] per_host_rate, then --retry-failed.",
-    DownloadReason.HTTP_CLIENT: "The host refuses the request; look at the URL in a browser.",
-    DownloadReason.HTTP_SERVER: "The host is in trouble; try --retry-failed later.",
-    DownloadReason.TOO_MANY_REDIRECTS: "The URL goes in circles; leave it out.",
-    DownloadReason.NOT_AN_IMAGE: "It is no picture, whatever its name says. If it is a web page with pictures, use the page source.",
-    DownloadReason.EMPTY: "The host sent nothing; try --retry-failed later.",
-    DownloadReason.CHECKSUM: "The file is not the one the source described; look at its landing page.",
-    ImageReason.BROKEN: "The file is damaged; leave it out, or find another copy.",
-    ImageReason.TOO_MANY_FRAMES: "Raise [validate] max_frames if such animations are wanted.",
-    ImageReason.CRASHED: "The decoder broke on it; leave it out, and do not open it elsewhere.",
-    ImageReason.EMPTY: "The file is empty; leave it out.",
-    ImageReason.MISSING: "The blob is gone from the workspace; run `keepset download` to fetch it again.",
-    ImageReason.FORMAT: "Add the format to [validate] formats if it is wanted.",
-    ImageReason.TOO_MANY_PIXELS: "Raise [validate] max_pixels if such pictures are wanted.",
-    ImageReason.TOO_MANY_SCANS: "A progressive JPEG made to be slow; leave it out.",
-    ImageReason.TOO_SMALL: "Lower [validate] min_side if such pictures are wanted.",
-    ImageReason.ASPECT: "Raise [validate] max_aspect if such pictures are wanted.",
-    ImageReason.TIMEOUT: "Raise [validate] timeout_s if the machine is slow.",
-    ImageReason.MEMORY: "Raise [validate] memory_mb if the machine has more.",
+_LATER = "Try `keepset download --retry-failed` later."
+_CONVERT = (
+    "Keepset does not read this format. Convert the file to JPEG or PNG (ImageMagick: magick IN OUT.jpg), put it into a "
+    "folder and name that in the class's `folders`."
+)
+
+REMEDIES: dict[str, dict[str, str]] = {
+    "urls": {
+        UrlReason.NOT_A_URL: "Correct the line in the list, or ignore it: it does no harm.",
+        UrlReason.DATA_URI: "Save the picture as a file and use the folder source.",
+        UrlReason.SCHEME: "Only http and https are fetched; use the folder source for local files.",
+        UrlReason.DUPLICATE: "Nothing to do: the list names this URL twice.",
+        UrlReason.OTHER_CLASS: "Remove the URL from the class where it does not belong.",
+        UrlReason.LICENSE: "Add the licence to [scrape] licenses if you want these pictures.",
+        UrlReason.OVER_CAP: "Raise [scrape] max_per_class if you want more.",
+        UrlReason.NO_LABEL: "Write the class into the row, then run again.",
+        UrlReason.UNREADABLE: "Correct the row or file that `keepset failures --each` shows, then run again.",
+    },
+    "downloads": {
+        DownloadReason.BLOCKED_SCHEME: "The URL redirects to something other than http or https. Remove it from the list.",
+        DownloadReason.OUTSIDE: "Only files below the class's own folders and tables are read. Add the file's folder to the "
+        "class's `folders`.",
+        DownloadReason.BLOCKED_ADDRESS: "The address is not public. For a server of your own, add host:port to [download] "
+        "allow_private.",
+        DownloadReason.BAD_URL: "Correct the line in the list.",
+        DownloadReason.ROBOTS: "The site's robots.txt forbids it. Ask its owner, or use other pictures.",
+        DownloadReason.OPTED_OUT: "The site asks not to be used for training. Use other pictures.",
+        DownloadReason.DNS: "The host name is unknown. Check the spelling and this machine's DNS (behind a proxy: set "
+        f"HTTPS_PROXY). {_LATER}",
+        DownloadReason.CONNECT: f"The host does not accept connections. {_LATER}",
+        DownloadReason.PROXY: "The proxy of HTTP_PROXY or HTTPS_PROXY refuses or does not answer. `keepset doctor` shows it. "
+        "Correct it, then run `keepset download --retry-failed`.",
+        DownloadReason.TLS: "The host's certificate is not trusted. If your network inspects TLS, set SSL_CERT_FILE to its "
+        "certificates, then run `keepset download --retry-failed`. Otherwise open the site in a browser to see what is wrong.",
+        DownloadReason.TIMEOUT: f"Raise [download] deadline_s, or try later. {_LATER}",
+        DownloadReason.TOO_SLOW: f"Lower [download] min_bytes_per_s, or try later. {_LATER}",
+        DownloadReason.TRUNCATED: f"The host stopped before the end. {_LATER}",
+        DownloadReason.PROTOCOL: "The host does not speak HTTP properly. Use another copy of the picture.",
+        DownloadReason.TOO_LARGE: "Raise [download] max_bytes if you want such large files.",
+        DownloadReason.DECOMPRESSION: "The body unpacks to far more than was sent. Remove it from the list.",
+        DownloadReason.NOT_FOUND: "The picture is gone. Nothing to do; for a local file, put it back.",
+        DownloadReason.FORBIDDEN: "The host wants a login or blocks programs: use other pictures. For a local file, give this "
+        "user read access, then run `keepset download --retry-failed`.",
+        DownloadReason.RATE_LIMITED: "Lower [download] per_host_rate, then run `keepset download --retry-failed`.",
+        DownloadReason.HTTP_CLIENT: "The host refuses the request. Open the URL in a browser.",
+        DownloadReason.HTTP_SERVER: f"The host has a fault. {_LATER}",
+        DownloadReason.TOO_MANY_REDIRECTS: "The URL redirects in circles. Remove it from the list.",
+        DownloadReason.NOT_AN_IMAGE: "Not an image, despite its name. If it is a web page with pictures, use the page source.",
+        DownloadReason.FORMAT: _CONVERT,
+        DownloadReason.EMPTY: f"The file has 0 bytes. Replace it; if it is on the web: {_LATER[0].lower()}{_LATER[1:]}",
+        DownloadReason.CHECKSUM: "The file is not the one that the source described. See its landing page.",
+        DownloadReason.PURGED: "Nothing to do: `keepset purge` deleted this picture for good, and it is not fetched again.",
+    },
+    "images": {
+        ImageReason.NOT_AN_IMAGE: "Not an image, despite its name. Replace it, or leave it out.",
+        ImageReason.BROKEN: "The file is damaged. Replace it with another copy, or leave it out.",
+        ImageReason.TRUNCATED: "The file is damaged (it ends early). Replace it with another copy, or leave it out.",
+        ImageReason.TOO_MANY_FRAMES: "Raise [validate] max_frames if you want such animations.",
+        ImageReason.CRASHED: "The decoder crashed on it. Leave it out, and do not open it elsewhere.",
+        ImageReason.EMPTY: "The file has 0 bytes. Replace it, or leave it out.",
+        ImageReason.MISSING: "The file is missing from the workspace. Run `keepset download` to fetch it again.",
+        ImageReason.FORMAT: "Add the format to [validate] formats if you want it.",
+        ImageReason.UNSUPPORTED: _CONVERT,
+        ImageReason.TOO_LARGE: "Raise [download] max_bytes if you want such large files.",
+        ImageReason.TOO_MANY_PIXELS: "Raise [validate] max_pixels if you want such pictures.",
+        ImageReason.TOO_MANY_SCANS: "A progressive JPEG made to be slow. Leave it out.",
+        ImageReason.TOO_SMALL: "Lower [validate] min_side if you want such pictures.",
+        ImageReason.ASPECT: "Raise [validate] max_aspect if you want such pictures.",
+        ImageReason.TIMEOUT: "Raise [validate] timeout_s if this machine is slow.",
+        ImageReason.MEMORY: "Raise [validate] memory_mb if this machine has more.",
+    },
 }

@@ -7,14 +7,26 @@ nothing here may change what a run finds, only where and how fast it runs.
 from __future__ import annotations
 
 import functools
+import getpass
 import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from keepset.cores import usable_cores
+from keepset.errors import ConfigError
+
 __all__ = ["Settings", "settings"]
+
+
+def _login_name() -> str:
+    """Who runs this; empty for a user id without a name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return ""
 
 
 class Settings(BaseSettings):
@@ -27,9 +39,7 @@ class Settings(BaseSettings):
         default_factory=lambda: Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "keepset",
         description="Where local copies of a workspace on s3:// lie. May be deleted at any time.",
     )
-    workers: int = Field(
-        default_factory=lambda: os.cpu_count() or 1, ge=1, description="Processes that decode images."
-    )
+    workers: int = Field(default_factory=usable_cores, ge=1, description="Processes that decode images.")
     engine: Literal["local", "dask"] = Field(
         "local", description="Where shards run: in the run's own process, or on Dask workers (docs/scale.md)."
     )
@@ -37,9 +47,6 @@ class Settings(BaseSettings):
         "", description="Address of a Dask scheduler, e.g. tcp://scheduler:8786; empty starts workers here."
     )
     dask_workers: int = Field(0, ge=0, description="Dask workers to start here; 0 is one a core.")
-    transport: Literal["auto", "httpx", "aiohttp"] = Field(
-        "auto", description="What carries downloads; auto takes aiohttp if the extra `fast` is installed."
-    )
     host: str = Field("127.0.0.1", description="Address the gallery and the web app bind to.")
     web_port: int = Field(8765, ge=0, le=65535, description="Port of the gallery; 0 picks a free one.")
     prefect_port: int = Field(4200, ge=0, le=65535, description="Port of the embedded Prefect server.")
@@ -53,11 +60,26 @@ class Settings(BaseSettings):
         ge=0,
         description="Seconds between checkpoints of a training, more if writing one is slow; 0: every step.",
     )
+    reconcile_s: float = Field(
+        20.0,
+        ge=1,
+        description="Seconds between the stack's looks for work left lying. On a bucket each look costs requests.",
+    )
     reviewer: str = Field(
-        default_factory=lambda: os.environ.get("USER", ""), description="Name put into the audit log."
+        default_factory=_login_name, description="Name put into the audit log; default: the login name."
     )
 
 
 @functools.cache
 def settings() -> Settings:
-    return Settings()
+    """This machine's settings. Raises ``ConfigError`` that names the environment variable."""
+    try:
+        return Settings()
+    except ValidationError as e:
+        wrong = [
+            f"KEEPSET_{'_'.join(map(str, x['loc'])).upper()}={x['input']!r}: {x['msg']}" for x in e.errors()
+        ]
+        raise ConfigError(
+            "Wrong environment variable: " + "; ".join(wrong) + ".",
+            "Change it or unset it, then run again. All settings: docs/config.md",
+        ) from None

@@ -9,7 +9,8 @@ Sides are the yardstick and never change. Folds are not: where groups have merge
 have, so that no image is scored by a model that saw its copy.
 
 Where a source gives the sides (``keepset.given``), they are taken as they are: nothing is topped up, and a training
-picture that is a copy of a validation picture becomes a row that is not active.
+picture that is a copy of a validation picture becomes a row that is not active. If it gives a test set but no
+validation set, that is drawn from the pictures for training.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ Row = dict[str, Any]
 
 def split(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> StageResult:
     """Write revision 1, or a further one if there are new images. Nobody who has a side ever moves."""
-    images = manifests.read_header(ws.images)
-    with ws.lock("split"):
+    with ws.lock("split", note=progress.note):
+        images = manifests.read_header(ws.images)
         old = _current(ws)
         known = {r["sha256"]: r for r in old.table.select(_PLACED).to_pylist()} if old else {}
         good = _good(ws)
@@ -66,9 +67,25 @@ def split(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> S
         extra = {"revision": before + 1, "before": before, "cause": "split", "refolded": len(folds)}
         header = Header("dataset", "split", fingerprint, parents, config.as_dict(), extra)
         manifests.write(ws.dataset(before + 1), table, header, exclusive=True)
-    sides = Counter(table.filter(table["active"])["split"].to_pylist())
-    message = _message(before + 1, sides, added, len(folds))
+    active = table.filter(table["active"])
+    sides = Counter(active["split"].to_pylist())
+    message = _message(before + 1, sides, added, len(folds)) + _unmeasured(active, config, given is not None)
     return StageResult(Stage.SPLIT, True, message, dict(sides), {"revision": str(before + 1)})
+
+
+def _unmeasured(active: pa.Table, config: RunConfig, given: bool) -> str:
+    """Which classes have no validation picture: nothing would show that the model knows them badly."""
+    pairs = zip(active["label"].to_pylist(), active["split"].to_pylist(), strict=True)
+    measured = {label for label, side in pairs if side == Split.VALID}
+    missing = ", ".join(f"'{label}'" for label in config.labels if label not in measured)
+    more = (
+        "put some into the validation folder or table" if given else "add pictures that are not near-copies"
+    )
+    return (
+        f"; WARNING: no validation picture of {missing}: mistakes there cannot be seen, {more}"
+        if missing
+        else ""
+    )
 
 
 def _good(ws: Workspace) -> list[Row]:
@@ -146,16 +163,24 @@ def _assign(
             place_of[gid] = _Place(known[0].split, known[0].fold, known[0].group_id, together)
         else:
             open_groups.append(gid)
+    drawn = sides is None or Split.VALID not in sides.values()
     if sides is not None:
-        place_of |= {g: _given_place([m["sha256"] for m in groups[g]], g, config, sides) for g in open_groups}
-        open_groups = []
+        given = {g: _given_place([m["sha256"] for m in groups[g]], g, config, sides) for g in open_groups}
+        place_of |= {g: p for g, p in given.items() if not drawn or p.split != Split.TRAIN}
+        open_groups = [g for g in open_groups if g not in place_of]
+        config = _without_test(config)
     for label in sorted({groups[g][0]["label"] for g in open_groups}):
         mine = [g for g in open_groups if groups[g][0]["label"] == label]
         have = Counter(r["split"] for r in old if r["given_label"] == label)
         for g, (side, fold) in _top_up(mine, {g: len(groups[g]) for g in mine}, have, config).items():
             place_of[g] = _Place(side, fold, g)
     new = [r for r in good if r["sha256"] not in placed]
-    return [_row(r, _checked(r["sha256"], place_of[r["group_id"]], sides), revision) for r in new]
+    return [_row(r, _checked(r["sha256"], place_of[r["group_id"]], sides, drawn), revision) for r in new]
+
+
+def _without_test(config: RunConfig) -> RunConfig:
+    """Where a source gives sides, the test set is as given; only a validation set that nobody gives is drawn."""
+    return config.model_copy(update={"split": config.split.model_copy(update={"test": 0.0})})
 
 
 def _given_place(members: list[str], group_id: str, config: RunConfig, sides: Mapping[str, Split]) -> _Place:
@@ -165,9 +190,13 @@ def _given_place(members: list[str], group_id: str, config: RunConfig, sides: Ma
     return _Place(str(side), _number(config.seed + 1, group_id) % config.split.folds, group_id)
 
 
-def _checked(sha256: str, place: _Place, sides: Mapping[str, Split] | None) -> _Place:
-    """A copy on another side than its group's would be a leak; moving it would change what was given."""
-    if sides is None or sides.get(sha256, Split.TRAIN) == place.split:
+def _checked(sha256: str, place: _Place, sides: Mapping[str, Split] | None, drawn: bool) -> _Place:
+    """A copy on another side than its group's would be a leak; moving it would change what was given.
+
+    ``drawn``: no source gives a validation set, so that train and valid are one side here.
+    """
+    side = place.split if sides is None else sides.get(sha256, Split.TRAIN)
+    if side == place.split or (drawn and Split.TEST not in (side, place.split)):
         return place
     return replace(place, taken=False)
 
@@ -176,10 +205,10 @@ def _top_up(
     mine: list[str], sizes: dict[str, int], have: Counter[str], config: RunConfig
 ) -> dict[str, tuple[str, int]]:
     """Sides for a class's new groups: lowest hash first, until each share is full; the rest is for training."""
-    total = sum(have.values()) + sum(sizes.values())
+    total = sum(have.values()) + sum(sizes.values()) - (0 if config.split.test else have[Split.TEST])
     room = {
         Split.VALID: round(total * config.split.valid) - have[Split.VALID],
-        Split.TEST: round(total * config.split.test) - have[Split.TEST],
+        Split.TEST: round(total * config.split.test) - have[Split.TEST] if config.split.test else 0,
     }
     out = {}
     for g in sorted(mine, key=lambda g: _number(config.seed, g)):

@@ -38,7 +38,7 @@ def run_stage(
     if engine.kind == EngineKind.LOCAL or not hasattr(module, "run_shard"):
         return function(ws, config, progress=progress, **options)
     stage = Stage(function.__name__)
-    with ws.lock(stage):
+    with ws.lock(stage, note=progress.note):
         if options.get("retry_failed") or not module.is_current(ws, config):
             shards = module.plan(ws, config, count_workers(engine), **options)
             if shards:

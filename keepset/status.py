@@ -13,9 +13,10 @@ from typing import Any
 from keepset import manifests
 from keepset.errors import ManifestError, OrchestratorError
 from keepset.files import read_json
+from keepset.next_step import next_step
 from keepset.workspace import Workspace
 
-__all__ = ["collect"]
+__all__ = ["collect", "gallery_url", "stack_troubles"]
 
 LAST_RUNS = 10
 
@@ -36,7 +37,9 @@ def collect(ws: Workspace) -> dict[str, Any]:
         "models": _models(ws),
         "promoted": ws.promoted(),
         "batches": _batches(ws),
+        "next": next_step(ws, str((stack or {}).get("web_url") or "")),
         "stack": stack,
+        "trouble": _troubles(stack),
         "runs": runs,
         "runs_trouble": trouble,
     }
@@ -108,6 +111,21 @@ def _batches(ws: Workspace) -> list[dict[str, Any]]:
     ]
 
 
+def gallery_url(ws: Workspace) -> str:
+    """The address of the stack's gallery; empty if no stack runs here."""
+    return str((_stack(ws) or {}).get("web_url") or "")
+
+
+def stack_troubles(ws: Workspace) -> list[str]:
+    """What is wrong with the parts of the stack that runs here, a sentence each; empty where none runs."""
+    return _troubles(_stack(ws))
+
+
+def _troubles(stack: Mapping[str, Any] | None) -> list[str]:
+    parts = (stack or {}).get("parts") or {}
+    return [p["words"] for p in parts.values() if p.get("words")]
+
+
 def _stack(ws: Workspace) -> dict[str, Any] | None:
     """Where it listens; None if none runs. What a killed stack left written counts for nothing."""
     from keepset.orchestrator import is_running
@@ -116,7 +134,7 @@ def _stack(ws: Workspace) -> dict[str, Any] | None:
         found: dict[str, Any] = read_json(ws.scratch / "stack.json")
     except FileNotFoundError:
         return None
-    keys = ("api_url", "ui_url", "web_url", "started_at", "pids")
+    keys = ("api_url", "ui_url", "web_url", "started_at", "pids", "parts")
     return {k: found.get(k) for k in keys} if is_running(ws.root) else None
 
 
@@ -126,11 +144,11 @@ def _runs(ws: Workspace, stack: Mapping[str, Any] | None) -> tuple[list[dict[str
 
     url = stack["api_url"] if stack else os.environ.get("PREFECT_API_URL", "")
     if not url:
-        return None, "the stack is not running: `keepset up` starts it"
+        return None, ""
     prefect = Orchestrator(url, ws)
-    if not prefect.healthy():
-        return None, f"the Prefect server at {url} does not answer"
     try:
+        if not prefect.healthy():
+            return None, f"the Prefect server at {url} does not answer"
         found = prefect.recent_runs(200)
     except OrchestratorError as e:
         return None, e.message

@@ -13,19 +13,30 @@ from keepset.review import Batch, BatchStatus
 from keepset.workspace import Workspace
 
 __all__ = [
-    "apply_decision", "expire", "notify_decision", "notify_reopened", "remember", "run_id_of", "wait_for", "wake",
+    "apply_decision", "expire", "notify_decision", "notify_reopened", "remember", "run_id_of", "take_up", "wait_for",
+    "wake",
 ]  # fmt: skip
+
+_DEPLOYMENT = "review_batch/review_batch"
 
 
 def notify_decision(ws: Workspace, batch: Batch) -> bool:
-    """Wake the flow run that waits for this batch. False if none does: the decision is on disk all the same,
-    and a running stack takes it up within a minute; without one, `keepset clean` applies it.
-    """
+    """See that Prefect takes a decision up. False if none is in charge: the decision is on disk all the same."""
     prefect = connect(ws)
     try:
-        return prefect is not None and wake(prefect, batch)
+        return prefect is not None and take_up(prefect, batch)
     except OrchestratorError:
         return False
+
+
+def take_up(prefect: Orchestrator, batch: Batch) -> bool:
+    """Wake the run that waits for the batch, or start one that applies it. False if this server knows no such run."""
+    if wake(prefect, batch):
+        return True
+    if batch.status != BatchStatus.APPROVED or not prefect.knows(_DEPLOYMENT):
+        return False
+    _start(prefect, batch, _apply_key(batch))
+    return True
 
 
 def notify_reopened(ws: Workspace, batch: Batch) -> bool:
@@ -70,7 +81,11 @@ def wait_for(prefect: Orchestrator, batch: Batch) -> FlowRun | None:
 
 def apply_decision(prefect: Orchestrator, batch: Batch) -> FlowRun | None:
     """Start a run that applies an approved batch; None if the run that waited for it does."""
-    return None if wake(prefect, batch) else _start(prefect, batch, f"apply-{batch.ws.id}-{batch.id}")
+    return None if wake(prefect, batch) else _start(prefect, batch, _apply_key(batch))
+
+
+def _apply_key(batch: Batch) -> str:
+    return f"apply-{batch.ws.id}-{batch.id}"
 
 
 def remember(batch: Batch, run_id: str, api_url: str) -> None:
@@ -81,7 +96,7 @@ def remember(batch: Batch, run_id: str, api_url: str) -> None:
 
 def _start(prefect: Orchestrator, batch: Batch, key: str) -> FlowRun:
     parameters = {"workspace": str(batch.ws.root), "batch_id": batch.id}
-    run = prefect.start_deployment("review_batch/review_batch", parameters, key)
+    run = prefect.start_deployment(_DEPLOYMENT, parameters, key)
     remember(batch, run.id, prefect.api_url)
     return run
 

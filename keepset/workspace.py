@@ -25,7 +25,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,7 +40,8 @@ from keepset.errors import (
     WorkspaceError,
     WorkspaceNotWritable,
 )
-from keepset.files import append_line, read_json, read_lines, refusals, write_json
+from keepset.files import append_line, read_json, read_rows, readable, refusals, write_json
+from keepset.programs import spell
 from keepset.schemas import SCHEMA_VERSION, check_version
 from keepset.storage import StoredPath, locate, scratch
 
@@ -71,6 +72,11 @@ class Workspace:
         ``WorkspaceVersionError``.
         """
         root = locate(root)
+        if readable(root) != str(root):
+            raise WorkspaceError(
+                f"{readable(root)} is not a name in UTF-8, which Parquet and SQLite need.",
+                "Choose another folder as --workspace.",
+            )
         if (root / "keepset.json").exists():
             return cls.open(root)
         if root.exists() and not root.is_dir():
@@ -134,7 +140,8 @@ class Workspace:
             ) from e
         except DamagedFile as e:
             raise ConfigError(
-                e.message, f"Give the run config again: keepset run CONFIG.toml --workspace {self.root}"
+                e.message,
+                f"Give the run config again: {spell('keepset', 'run', 'CONFIG.toml', '-w', self.root)}",
             ) from e
 
     # -- paths -------------------------------------------------------------------------------------
@@ -245,16 +252,24 @@ class Workspace:
         append_line(self.root / "audit.jsonl", json.dumps(row, sort_keys=True))
 
     def audit_log(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in read_lines(self.root / "audit.jsonl")]
+        return read_rows(self.root / "audit.jsonl")
+
+    def purged(self) -> frozenset[str]:
+        """The pictures that were ever deleted for good: none of them is taken in again."""
+        rows = (r["what"] for r in self.audit_log() if r["action"] == "purge")
+        return frozenset(sha for what in rows for sha in what["sha256"])
 
     # -- locks -------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def lock(self, name: str, *, wait: bool = True) -> Iterator[None]:
+    def lock(
+        self, name: str, *, wait: bool = True, note: Callable[[str], None] | None = None
+    ) -> Iterator[None]:
         """Hold the lock ``name`` of this workspace. The kernel frees it when the process dies.
 
-        On a bucket a lease is held too, for other machines (``keepset.storage.leases``). Raises ``WorkspaceBusy`` at
-        once if ``wait`` is false and another process holds it, or ``WorkspaceNotWritable``.
+        ``note`` is told, once, that another process holds it and is waited for. On a bucket a lease is held too, for
+        other machines (``keepset.storage.leases``). Raises ``WorkspaceBusy`` at once if ``wait`` is false and another
+        process holds it, or ``WorkspaceNotWritable``.
         """
         path = self.scratch / "locks" / f"{name}.lock"
         with refusals(path):
@@ -262,19 +277,35 @@ class Workspace:
             f = path.open("a+")
         with f:
             try:
-                fcntl.flock(f, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+                fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as e:
-                raise WorkspaceBusy(
-                    f"Another run is working on '{name}' in {self.root}.",
-                    "Wait for it to end (`keepset status` shows it), or use another workspace.",
-                ) from e
+                busy = f"Another run is working on '{name}' in {self.root}"
+                if not wait:
+                    raise WorkspaceBusy(
+                        f"{busy}.",
+                        "Wait for it to end (`keepset status` shows it), or use another workspace.",
+                    ) from e
+                if note is not None:
+                    note(f"{busy}; waiting for it to end.")
+                fcntl.flock(f, fcntl.LOCK_EX)
             if not isinstance(self.root, StoredPath):
                 yield
                 return
             from keepset.storage.leases import lease
 
-            with lease(self.root, name, wait=wait):
+            with lease(self.root, name, wait=wait, note=note):
                 yield
+
+    def is_locked(self, name: str) -> bool:
+        """Whether a process on this machine holds the lock ``name`` now."""
+        try:
+            with (self.scratch / "locks" / f"{name}.lock").open() as f:
+                fcntl.flock(f, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False  # nobody has ever held it, or it cannot be read
+        return False
 
     def check_writable(self) -> None:
         """Raise ``WorkspaceNotWritable`` now rather than in the middle of a run."""

@@ -10,7 +10,8 @@ from prefect import task
 from prefect.artifacts import create_image_artifact, create_markdown_artifact
 
 from keepset.files import read_json
-from keepset.storage import scratch
+from keepset.neighbours import gallery_of
+from keepset.programs import spell
 from keepset.workspace import Workspace
 from tasks.running import HOUR_S, artifact_key, opened, run_stage
 from tasks.showing import show
@@ -45,10 +46,8 @@ def show_verdict(workspace: str, model_id: str) -> None:
 
 
 def _link(ws: Workspace, model_id: str) -> str:
-    try:
-        url = read_json(scratch(ws.root) / "stack.json")["web_url"]
-    except (FileNotFoundError, KeyError):
-        return f"The report: `reports/{model_id}/report.html` in the workspace."
+    if not (url := gallery_of(ws)):
+        return f"The report: `{ws.reports / model_id / 'report.html'}`, or `{spell('keepset', 'web', '-w', ws.root)}`."
     return f"[The whole report]({url}/reports/{model_id})"
 
 

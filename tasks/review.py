@@ -11,13 +11,14 @@ from prefect.deployments import run_deployment
 from prefect.logging import get_run_logger
 
 from keepset.errors import ReviewError
-from keepset.files import read_json
-from keepset.storage import scratch
+from keepset.neighbours import gallery_of
+from keepset.programs import spell
 from tasks.running import HOUR_S, artifact_key, opened, run_stage
 from tasks.showing import show
 
 if TYPE_CHECKING:
     from keepset.review import Batch
+    from keepset.workspace import Workspace
 
 __all__ = ["announce", "ask_for_review", "open_batch", "record_decision", "remember_run"]
 
@@ -69,7 +70,7 @@ def announce(workspace: str, batch_id: str) -> str:
     words = (
         f"### Cleaning batch {batch_id} of '{_cell(ws.name)}' waits for approval\n\n"
         f"{batch.candidates().header.rows} images of revision {batch.record.revision}, until "
-        f"{batch.deadline:%Y-%m-%d %H:%M} UTC.\n\n{_link(ws.root, batch_id)}\n\n"
+        f"{batch.deadline:%Y-%m-%d %H:%M} UTC.\n\n{_link(ws, batch_id)}\n\n"
         f"| reason | images |\n|---|---|\n{counts}\n\n{_first(batch)}"
     )
     show(
@@ -99,11 +100,9 @@ def _cell(text: str) -> str:
     return re.sub(r"([\\`*_\[\]<>|#!()~])", r"\\\1", " ".join(text.split()))
 
 
-def _link(root: Any, batch_id: str) -> str:
-    try:
-        url = read_json(scratch(root) / "stack.json")["web_url"]
-    except (FileNotFoundError, KeyError):
-        return f"Look at it with `keepset web -w {root}`."
+def _link(ws: Workspace, batch_id: str) -> str:
+    if not (url := gallery_of(ws)):
+        return f"Look at it with `{spell('keepset', 'web', '-w', ws.root)}`."
     return f"[Look at it in the gallery]({url}/batches/{batch_id}): pictures, reasons, undo."
 
 

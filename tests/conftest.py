@@ -43,7 +43,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A real stack, started once: 15 s. Its own workspace has a batch worth a look; others may be brought along."""
     from tests.stack_fixtures import start, waiting_workspace
 
-    running = start(waiting_workspace(tmp_path_factory.mktemp("stack")))
+    running = start(waiting_workspace(tmp_path_factory.mktemp("stack")), forked=True)
     yield running
     running.stop()
     assert not (running.ws.root / "stack.json").exists()

@@ -126,10 +126,10 @@ class Web(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def hostile_web() -> Iterator[tuple[str, Counter[str]]]:
-    """Yield the base URL and the counter of requests by path."""
+def hostile_web(address: str = "127.0.0.1") -> Iterator[tuple[str, Counter[str]]]:
+    """Yield the base URL and the counter of requests by path. ``address``: "" for all of this machine's."""
     asked: Counter[str] = Counter()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Web,), {"asked": asked}))
+    server = ThreadingHTTPServer((address, 0), type("Handler", (Web,), {"asked": asked}))
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

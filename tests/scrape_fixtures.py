@@ -28,6 +28,8 @@ class Apis(BaseHTTPRequestHandler):
         code, wait = self.state["trouble"].pop(0) if self.state["trouble"] else (200, None)
         if code != 200:
             self.answer(b"{}", code, {"Retry-After": wait} if wait else {})
+        elif parts.path in self.state["answers"]:
+            self.answer(*self.state["answers"][parts.path])
         elif parts.path in known:
             self.answer(json.dumps(known[parts.path](q)).encode())
         elif parts.path == "/":  # DuckDuckGo's page, which holds the token for its pictures
@@ -88,11 +90,14 @@ class Apis(BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def apis() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the base URL and a state: ``trouble`` is answered first, ``asked`` is what was asked for."""
-    state: dict[str, Any] = {"asked": [], "trouble": []}
+    """Yield the base URL and a state: ``trouble`` is answered first, ``asked`` is what was asked for.
+
+    ``answers``: what is answered instead, by path (arguments of ``Apis.answer``).
+    """
+    state: dict[str, Any] = {"asked": [], "trouble": [], "answers": {}}
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Apis,), {"state": state}))
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}", state

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 
 from keepset.models import list_models
-from keepset.orchestrator import FlowRun, Orchestrator, RunState, login_file
+from keepset.orchestrator import FlowRun, Orchestrator, RunState, is_of, login_file
 from keepset.review import Batch, BatchStatus, load_batch
 from keepset.workspace import Workspace
 from tests.factories import add_model, dataset_workspace
@@ -88,12 +88,12 @@ class Running:
         rows = self.post("/logs/filter", {"logs": {"flow_run_id": {"any_": ids}}, "limit": 200}).json()
         return "\n".join(r["message"] for r in rows)
 
-    def retrainings(self) -> list[dict[str, Any]]:
-        """All runs of ``retrain`` that have completed; none has failed."""
+    def retrainings(self, ws: Workspace | None = None) -> list[dict[str, Any]]:
+        """All runs of ``retrain`` (on ``ws``) that have completed; none has failed."""
         runs = [
             r
             for r in self.prefect.runs(["COMPLETED", "FAILED", "CRASHED"])
-            if r["name"].startswith("retrain")
+            if r["name"].startswith("retrain") and (ws is None or is_of(ws, r))
         ]
         assert all(r["state_type"] == "COMPLETED" for r in runs), [r["state"]["message"] for r in runs]
         return runs
@@ -112,13 +112,22 @@ class Running:
         self.process.communicate(timeout=60)
 
 
-def start(ws: Workspace, kills: Path | None = None, *, cron: str = "") -> Running:
-    """A stack of its own; ``kills`` is a folder of deaths to come (``tests/kill_hook/sitecustomize.py``)."""
+def start(
+    ws: Workspace, kills: Path | None = None, *, cron: str = "", forked: bool = False,
+    environment: Mapping[str, str] | None = None,
+) -> Running:  # fmt: skip
+    """A stack of its own; ``kills`` is a folder of deaths to come (``tests/kill_hook/sitecustomize.py``).
+
+    ``forked``: flow runs are forked from a process that has imported everything (``bench/chaos/hooks``): each is a
+    process of its own all the same, and costs a second instead of six.
+    """
+    more = {"OMP_NUM_THREADS": "1", "KEEPSET_RECONCILE_S": "4"}
+    more |= (_deaths(kills) if kills else {}) | (_FORKED if forked else {}) | dict(environment or {})
     command = [sys.executable, "-m", "deployments.command", "up", "--workspace", str(ws.root), "--json"]
     command += ["--prefect-port", "0", "--web-port", "0", *(["--cron", cron] if cron else [])]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=CHECKOUT,
-        env=os.environ | {"OMP_NUM_THREADS": "1"} | (_deaths(kills) if kills else {}),
+        env=os.environ | more,
     )  # fmt: skip
     assert process.stdout is not None
     line = process.stdout.readline()
@@ -126,6 +135,9 @@ def start(ws: Workspace, kills: Path | None = None, *, cron: str = "") -> Runnin
         process.communicate()
         raise AssertionError("the stack did not start: " + _logs(ws.root))
     return Running(ws, process, json.loads(line))
+
+
+_FORKED = {"PYTHONPATH": str(CHECKOUT / "bench" / "chaos" / "hooks"), "KEEPSET_BENCH_FORKED": "1"}
 
 
 def _deaths(folder: Path) -> dict[str, str]:

@@ -29,7 +29,10 @@ KILLS = [("download", "flow run"), ("train", "everything"), ("retrain", "prefect
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the stack's processes in /proc")
 def test_a_killed_run_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
     due = list(KILLS)
-    with serving(delay_s=0.2) as web, StackProgram(tmp_path / "stack", forked=True) as stack:
+    with (
+        serving(delay_s=0.2) as web,
+        StackProgram(tmp_path / "stack", forked=True, environment={"KEEPSET_RECONCILE_S": "4"}) as stack,
+    ):
         story = Story(0, tmp_path / "disturbed", Plot(0, tmp_path / "plot", web))
         story.begin(stack.prefect)
         deadline = time.monotonic() + PATIENCE_S

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def test_a_class_may_be_just_its_lists(folder: Path) -> None:
         ),
         ("seed = 3", "seed = = 3", "not valid TOML"),
         ("[train]", "[split]\nvalid = 0.6\ntest = 0.4\n[train]", "leaves nothing to train on"),
-        ("[classes.black]", '[classes."a/b"]', "without slashes"),
+        ("[classes.black]", '[classes."\\u200b"]', "at least one visible character"),
     ],
 )
 def test_a_wrong_config_names_the_thing(folder: Path, old: str, new: str, says: str) -> None:
@@ -78,6 +79,59 @@ def test_a_wrong_config_names_the_thing(folder: Path, old: str, new: str, says: 
         load(folder, GOOD.replace(old, new, 1))
     assert says in str(e.value)
     assert e.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says", "mended"),
+    [
+        ("[classes.teddy]", "[classes.polar bear]", "A name with spaces, dots or accents needs quotes", '[classes."polar bear"]'),
+        ("[classes.teddy]", "[classes.polar.bear]", 'quotes: [classes."polar.bear"]', '[classes."polar.bear"]'),
+        ("lists/teddy.txt", "lists\\pteddy.txt", "a backslash must be written twice", "lists/teddy.txt"),
+        ("lists/teddy.txt", "lists\\teddy.txt", "(in TOML a backslash is written twice", "lists/teddy.txt"),
+        ("[train]", '[scrape]\ncontact = "a\\nb"\n[train]', "an HTTP header is one line", "[train]"),
+        ("[train]", '[scrape.api_urls]\ngbif = "gbif"\n[train]', "'gbif' is not a web address", "[train]"),
+        ("[train]", '[download]\nallow_private = ["http://a:80"]\n[train]', "is not host:port",
+         '[download]\nallow_private = ["a:80"]\n[train]'),
+        ('lists = ["lists/teddy.txt"]', 'pages = ["bears.html"]', "is not a web address", 'pages = ["http://x.example/bears.html"]'),
+    ],
+)  # fmt: skip
+def test_what_people_stumble_over_has_its_remedy(
+    folder: Path, old: str, new: str, says: str, mended: str
+) -> None:
+    with pytest.raises(ConfigError) as e:
+        load(folder, GOOD.replace(old, new, 1))
+    assert says in str(e.value)
+    load(folder, GOOD.replace(old, mended, 1))
+
+
+def test_class_names_are_what_a_person_sees(folder: Path) -> None:
+    config = load(folder, GOOD.replace("[classes.teddy]", '[classes."cafe\\u0301\\u00a0 a/b\\u200b "]'))
+    assert config.labels == ("black", "café a/b")
+
+
+def test_a_contact_may_have_accents(folder: Path) -> None:
+    assert (
+        load(folder, GOOD + '[scrape]\ncontact = "Jürgen <j@x.example>"').scrape.contact
+        == "Jürgen <j@x.example>"
+    )
+
+
+def test_links_in_paths_stay_and_home_is_expanded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder))
+    (folder / "link").symlink_to(folder / "lists")
+    config = load(folder, GOOD.replace("lists/black", "~/link/../link/black"))
+    assert config.classes[0].lists == (str(folder / "link" / "black.txt"),)
+
+
+def test_a_path_that_is_not_utf8_is_a_file_url(folder: Path) -> None:
+    odd = folder / os.fsdecode(b"b\xe4r.txt")
+    odd.write_text("http://127.0.0.1/a.jpg\n")
+    config = load(folder, GOOD.replace("lists/black.txt", odd.as_uri()))
+    assert config.classes[0].lists == (odd.as_uri(),)
+    assert RunConfig.model_validate(config.as_dict()) == config
+    odd.unlink()
+    with pytest.raises(ConfigError, match=r"/bär\.txt, which is not a file"):
+        load(folder, GOOD.replace("lists/black.txt", odd.as_uri()))
 
 
 def test_all_missing_sources_are_named_at_once(folder: Path) -> None:

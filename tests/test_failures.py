@@ -13,8 +13,8 @@ from tests.test_download import workspace
 
 
 def test_every_reason_has_a_remedy() -> None:
-    everything = [*UrlReason, *DownloadReason, *ImageReason]
-    assert [r for r in everything if r not in REMEDIES] == []
+    vocabularies = {"urls": UrlReason, "downloads": DownloadReason, "images": ImageReason}
+    assert {name: set(REMEDIES[name]) for name in REMEDIES} == {n: set(v) for n, v in vocabularies.items()}
 
 
 def test_failures_are_summed_by_reason_and_host_and_listed_one_by_one(

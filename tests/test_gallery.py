@@ -106,7 +106,7 @@ def test_a_form_comes_back_to_its_page_and_never_elsewhere(client: httpx.Client,
 
 def test_many_classes_are_typed_not_listed(tmp_path: Path) -> None:
     labels = tuple(f"class {i:02}" for i in range(30))
-    case = make_case(tmp_path, per_class=2, flips=2, labels=labels)
+    case = make_case(tmp_path, per_class=2, flips=2, labels=labels, review={"min_score": 0.0})
     batch = case.open_batch()
     sha = batch.candidates().rows()[0]["sha256"]
     with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False) as c:

@@ -36,7 +36,8 @@ def _press(page: Any, key: str) -> None:
         page.keyboard.press(key)
 
 
-def test_a_batch_by_keyboard(browser: Any, case: Case) -> None:  # noqa: F811
+def test_a_batch_by_keyboard(browser: Any, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")  # else it would be retrained here
     batch = case.open_batch()
     rows = batch.candidates().rows()
     labels = batch.record.labels

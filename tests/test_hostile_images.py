@@ -18,6 +18,8 @@ from PIL import Image
 from keepset import manifests
 from keepset.files import write_bytes
 from keepset.manifests import Header
+from keepset.pixels import decode
+from keepset.predict.intake import Refused, open_image
 from keepset.validate import validate
 from keepset.validate.header import count_scans
 from keepset.validate.pool import Lost, run_jobs
@@ -71,12 +73,13 @@ GOOD = {
 }  # fmt: skip
 BAD = {
     "empty": (b"", "empty_file"), "html": (b"<!doctype html><p>moved", "not_an_image"),
-    "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not_an_image"), "zeros": (b"\0" * 5000, "not_an_image"),
+    "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "format_not_supported"), "zeros": (b"\0" * 5000, "not_an_image"),
     "scans": (many_scans(150), "too_many_scans"), "huge": (huge_png(20_000, 20_000), "too_many_pixels"),
     "tiny": (saved(PHOTO.resize((8, 8)), "PNG"), "too_small"),
     "thin": (saved(PHOTO.resize((1000, 40)), "PNG"), "extreme_aspect"),
+    "broken_png": (GOOD["png"][:900] + b"\0\xff\0\xff" + GOOD["png"][904:], "broken"),  # EXIF was looked for first, once
     "header": (JPEG[:30], "truncated"), "bmp_head": (b"BM" + b"\xff" * 60, "truncated"),
-    "tiff": (saved(PHOTO, "TIFF"), "not_an_image"),
+    "tiff": (saved(PHOTO, "TIFF"), "format_not_supported"),
     "wide_bmp": (BMP[:18] + b"\x81\xff\xff\xff" + BMP[22:], "too_many_pixels"),  # 4294967169 pixels wide, it says
 }  # fmt: skip
 
@@ -131,6 +134,62 @@ def test_good_files_of_all_kinds_and_bad_ones_with_their_reason(tmp_path: Path) 
     before = {p: p.stat().st_mtime_ns for p in (ws.root / "thumbs").rglob("*.jpg")}
     assert validate(ws, cfg).changed
     assert {p: p.stat().st_mtime_ns for p in before} == before
+
+
+def ftyp(*brands: bytes) -> bytes:
+    """The head of an ISO media file of those brands, the major one first."""
+    return (
+        struct.pack(">I", 16 + 4 * len(brands[1:])) + b"ftyp" + brands[0] + b"\0\0\0\0" + b"".join(brands[1:])
+    )
+
+
+FOREIGN = {
+    "HEIC": ftyp(b"heic", b"mif1", b"heic"), "MP4": ftyp(b"isom", b"iso2"), "TIFF": saved(PHOTO, "TIFF"),
+    "JPEG 2000": b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG XL": b"\xff\x0a" + bytes(40), "PDF": b"%PDF-1.7",
+    "SVG": b"\xef\xbb\xbf<?xml version='1.0'?>\n<!-- made by hand -->\n<svg xmlns='http://www.w3.org/2000/svg'/>",
+    "PSD": b"8BPS\0\1" + bytes(20), "ICO": b"\0\0\1\0\1\0" + bytes(20), "WebM": b"\x1aE\xdf\xa3" + bytes(20),
+}  # fmt: skip
+
+
+def test_a_format_that_is_not_read_is_named_and_its_conversion_is_taken(tmp_path: Path) -> None:
+    mif1 = bytearray(GOOD["avif"])
+    mif1[8:12] = b"mif1"  # as some cameras and encoders write AVIF
+    cut = {"no end": JPEG[:-2], "no end, grey": saved(PHOTO.convert("L"), "JPEG")[:-2]}
+    ws, cfg, names = workspace(tmp_path, FOREIGN | {"avif": bytes(mif1), **cut})
+    validate(ws, cfg)
+    found = rows(ws, names)
+    assert {n: found[n]["reason"] for n in FOREIGN} == dict.fromkeys(FOREIGN, "format_not_supported")
+    assert all(n in found[n]["detail"] for n in FOREIGN)
+    assert (found["avif"]["status"], found["avif"]["format"]) == ("ok", "avif")
+    assert {n: found[n]["warnings"] for n in cut} == {n: ["sloppy_jpeg"] for n in cut}
+    for name in FOREIGN:  # the prediction says the same
+        with pytest.raises(Refused, match=f"{name}.*Convert it to JPEG") as caught:
+            open_image(FOREIGN[name], shortest=64)
+        assert caught.value.reason == "format_not_supported"
+    with Image.open(io.BytesIO(FOREIGN["TIFF"])) as tiff:  # what the remedy says
+        converted = saved(tiff, "PNG")
+    assert open_image(converted, shortest=64).size == PHOTO.size
+
+
+def test_what_validation_takes_everything_else_decodes_to_the_same_size(tmp_path: Path) -> None:
+    """One decoder for all: training, prediction and thumbnails never meet a file that they cannot read."""
+    rng, files = np.random.default_rng(2), dict(GOOD)
+    for kind in GOOD:
+        for i in range(14):
+            data = bytearray(GOOD[kind])
+            for at in rng.integers(2, len(data), 3 + i % 3):
+                data[at] = int(rng.integers(256))
+            files[f"{kind}-{i}"] = bytes(data)
+        files[f"{kind}-tail"], files[f"{kind}-cut"] = GOOD[kind] + b"junk", GOOD[kind][:-2]
+    ws, cfg, names = workspace(tmp_path, files)
+    validate(ws, cfg)
+    good = [r for r in manifests.read(ws.images, "images").rows() if r["status"] == "ok"]
+    assert len(good) > 2 * len(GOOD)
+    for row in good:
+        data = files[names[row["sha256"]]]
+        assert decode(data).size == (row["width"], row["height"])
+        assert min(decode(data, shortest=64).size) >= 64
+        assert min(open_image(data, shortest=64).size) >= 64
 
 
 def test_truncated_anywhere_is_never_taken_and_never_breaks_the_run(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_what_is_no_correction_is_refused_in_words(
         "no_correction": (409, send(site, data, said)),
         "bad_label": (400, send(site, data, "no class")),
         "no_consent": (400, send(site, data, label, consent="")),
-        "not_an_image": (422, send(site, b"<svg onload=alert(1)>", label)),
+        "format_not_supported": (422, send(site, b"<svg onload=alert(1)>", label)),
         "nothing_given": (400, site.post("/api/corrections", files={"label": (None, label)})),
         "unsupported_media_type": (415, site.post("/api/corrections", json={"label": label})),
         "other_site": (403, site.post("/api/corrections", headers={"sec-fetch-site": "cross-site"})),

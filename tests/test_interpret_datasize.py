@@ -31,7 +31,7 @@ def test_the_fit_finds_a_curve_that_it_was_drawn_from() -> None:
 
 
 def test_close_clouds_want_more_data() -> None:
-    found = data_size_curve(blobs(150, 1.6))
+    found = data_size_curve(blobs(150, 1.6, width=48))
     assert found["answer"] == "yes"
     assert found["words"].startswith("Yes: with twice as many training images")
     rates = [p["error_rate"] for p in found["points"]]
@@ -39,7 +39,9 @@ def test_close_clouds_want_more_data() -> None:
     assert found["twice"]["error_rate"] < rates[-1]
     assert all(p["low"] <= p["error_rate"] <= p["high"] for p in found["points"])
     assert found["twice"]["size"] == 2 * found["points"][-1]["size"]
-    again = blobs(900, 1.6, seed=5)  # the promise, kept: with six times the images the error is lower
+    again = blobs(
+        900, 1.6, seed=5, width=48
+    )  # the promise, kept: with six times the images the error is lower
     assert data_size_curve(again)["points"][-1]["error_rate"] < rates[-1]
 
 

@@ -87,7 +87,19 @@ def course(
             id="an augmented loss above the validation loss is not too few epochs",
         ),
         pytest.param(
-            course([0.5, 0.3], [0.5, 0.52], [0.2, 0.15]), "too_few_epochs", "40% off the training loss", id="still learning"
+            course([0.5, 0.3], [0.5, 0.45], [0.2, 0.15]), "too_few_epochs", "40% off the training loss", id="still learning"
+        ),
+        pytest.param(
+            course([0.5, 0.3], [0.5, 0.52], [0.2, 0.15]), "healthy", "", id="held-out loss climbs, one error fewer"
+        ),
+        pytest.param(
+            course([0.1, 0.05, 0.005], [0.15, 0.162, 0.172], [0.06, 0.06, 0.053], winner="linear_head",
+                   candidates={"linear_head": {"nll": 0.123}}),
+            "no_gain", "from 0.123 to 0.172", id="the linear head is better and is kept",
+        ),
+        pytest.param(
+            course([0.5, 0.3], [0.5, 0.45], [0.2, 0.15], candidates={"linear_head": {"nll": 0.40}}),
+            "healthy", "", id="it falls, and is still worse than the linear head",
         ),
         pytest.param(course([0.5, 0.3], [0.5, 0.4], [0.1, 0.0]), "healthy", "", id="no error left to learn from"),
         pytest.param(

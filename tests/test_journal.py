@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -91,10 +92,15 @@ def test_a_part_that_is_being_written_is_left_alone_and_said(tmp_path: Path) -> 
 
 
 def test_no_two_processes_hold_one_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+    monkeypatch.setattr("sqlite3.connect", lambda *a, **k: opened.append(connect(*a, **k)) or opened[-1])
     monkeypatch.setattr("keepset.journal._PATIENCE_S", 0.1)
     holder = writer(tmp_path / "a.sqlite", "lane-0", 0)
     with pytest.raises(WorkspaceBusy):
         Journal(tmp_path / "a.sqlite", "lane-0")
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):  # Python 3.13 warns of one left open
+        opened[-1].execute("SELECT 1")
     end(holder)
     Journal(tmp_path / "a.sqlite", "lane-0").db.close()
 

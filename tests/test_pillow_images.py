@@ -60,4 +60,4 @@ def test_each_has_an_outcome_and_what_is_good_has_a_thumbnail(
     assert reasons <= {str(r) for r in ImageReason} - {str(ImageReason.TIMEOUT), str(ImageReason.CRASHED)}
     plain = ("hopper.jpg", "hopper.webp", "hopper.bmp", "pil123p.png", "transparent.png", "16_bit_noise.tif")
     assert [rows[n]["status"] for n in plain[:-1]] == ["ok"] * 5
-    assert rows[plain[-1]]["reason"] == "not_an_image"  # TIFF is not among our formats
+    assert rows[plain[-1]]["reason"] == "format_not_supported"

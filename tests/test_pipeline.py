@@ -95,5 +95,10 @@ def test_the_next_batch_opens_only_if_there_is_one_worth_a_look(tmp_path: Path) 
     restore(ws, second.id, who="bob", why="second thoughts")  # undone after its retraining
     trained, _, _, asked = pipeline.retrain(ws, config)
     assert trained.changed
-    assert ws.promoted() == trained.outputs["model_id"] or ws.promoted() == before
+    model = trained.outputs["model_id"]
+    compared = read_json(ws.models / model / "comparison.json")
+    assert compared["before"] == before
+    assert model != before
+    assert ws.promoted() == (model if compared["promote"] else before)
+    assert compared["promote"] is not (compared["broken"] > compared["fixed"] and compared["p_value"] < 0.05)
     assert not asked.outputs  # what somebody restored is not asked about again

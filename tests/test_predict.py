@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from keepset.errors import ModelError
+from keepset.config import RunConfig
+from keepset.errors import ModelError, PictureUnreadable
 from keepset.export.onnx import export_model, load_network
 from keepset.models import load_record
 from keepset.predict import Predictor, load, predict_files
@@ -28,6 +29,7 @@ from keepset.stages import SILENT
 from keepset.train.pixels_cache import PixelCache
 from keepset.workspace import Workspace
 from tests.factories import add_model, dataset_workspace
+from tests.test_cli import run
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +87,18 @@ def test_what_is_no_picture_at_all_is_a_type_error(
         served[1].predict(given)
 
 
+def test_a_path_that_is_not_there_is_told_and_the_module_shows_what_it_has(
+    served: tuple[Workspace, Predictor, list[str]], tmp_path: Path
+) -> None:
+    import keepset
+
+    with pytest.raises(PictureUnreadable, match=r"nope\.jpg cannot be read: no such file") as e:
+        served[1].predict(tmp_path / "nope.jpg")
+    assert isinstance(e.value, OSError)
+    assert "load" in dir(keepset)
+    assert "annotations" not in dir(keepset)
+
+
 def test_a_folder_gives_a_row_for_every_file(
     served: tuple[Workspace, Predictor, list[str]], tmp_path: Path
 ) -> None:
@@ -98,10 +112,49 @@ def test_a_folder_gives_a_row_for_every_file(
     assert [r["reason"] for r in rows] == [None, "broken", "not_an_image", "empty_file", "file_missing"]
 
 
+def test_names_that_are_no_utf_8_are_predicted_and_written_in_every_format(
+    served: tuple[Workspace, Predictor, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ws, predictor, shas = served
+    folder = tmp_path / "in" / os.fsdecode(b"b\xe4r")
+    folder.mkdir(parents=True)
+    (folder / os.fsdecode(b"caf\xe9.jpg")).write_bytes(ws.blob(shas[0]).read_bytes())
+    for form in ("jsonl", "csv", "parquet"):
+        out = tmp_path / os.fsdecode(b"\xe9." + form.encode())
+        code, said, err = run(capsys, "predict", folder, "--model", predictor.path, "-o", out)
+        assert code == 0, err
+        assert "\\xe9." in said + err
+        assert (
+            "b\\xe4r/caf\\xe9.jpg" in out.read_bytes().decode(errors="replace").replace("\\\\", "\\")
+        ) or form == "parquet"
+    assert (
+        pq.read_table(io.BytesIO(out.read_bytes()))["input"].to_pylist()[0].endswith("b\\xe4r/caf\\xe9.jpg")
+    )
+    assert run(capsys, "predict", folder, "--model", predictor.path, "--json")[0] == 0
+    shown = run(capsys, "predict", folder, "--model", predictor.path)[1]
+    assert "caf\\xe9" in "".join(shown.split())  # a long path goes over two lines
+
+
 def test_too_many_pixels_are_refused_before_decoding(served: tuple[Workspace, Predictor, list[str]]) -> None:
     ws, predictor, shas = served
     with pytest.raises(Refused, match="pixels"):
         predictor.prepare(ws.blob(shas[0]), Limits(max_pixels=100))
+
+
+def test_what_a_data_set_takes_by_default_is_predicted_too(
+    served: tuple[Workspace, Predictor, list[str]],
+) -> None:
+    config, ours = RunConfig.model_fields, Limits()
+    assert ours.max_bytes == config["download"].default.max_bytes
+    validate = config["validate_"].default
+    assert (ours.max_pixels, ours.max_scans, ours.formats) == (
+        validate.max_pixels,
+        validate.max_scans,
+        validate.formats,
+    )
+    out = io.BytesIO()
+    Image.new("L", (8000, 6900)).save(out, "JPEG", quality=1)  # 55 megapixels, more than an upload may have
+    assert served[1].prepare(out.getvalue()).shape[2] == 3
 
 
 def test_no_model_says_what_to_do(tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ def test_a_table_of_paths_and_one_of_urls(model_case: Served, tmp_path: Path) ->
     try:
         done = predict_batch(model_case.ws, Job(str(table), to=str(tmp_path / "out.parquet")))
         found = rows(tmp_path / "out.parquet")
-        assert [r["reason"] for r in found] == [None] * 5 + ["not_found", "blocked_address", "dns_failure"]
+        assert [r["reason"] for r in found] == [None] * 5 + ["not_found", "blocked_address", "bad_url"]
         assert done.summary["not_found"] == 1
         paths = tmp_path / "paths.csv"
         paths.write_text("id,path\n" + "".join(f"{i},web/{i:02}.jpg\n" for i in range(6)))
@@ -184,7 +184,7 @@ def test_what_cannot_be_is_said_before_anything_is_done(model_case: Served, tmp_
     ws = model_case.ws
     (tmp_path / "mine.parquet").write_bytes(b"somebody's")
     (tmp_path / "empty").mkdir()
-    (tmp_path / "odd.csv").write_text("picture\na.jpg\n")
+    (tmp_path / "odd.csv").write_text("number\n1\n")
     pictures(model_case, tmp_path / "in", 1)
     wrong: list[tuple[Job, type[Exception], str]] = [
         (Job(str(tmp_path / "none")), ConfigError, "There is no"),
@@ -212,3 +212,20 @@ def test_the_flow_runs_shard_by_shard(model_case: Served, tmp_path: Path) -> Non
         assert done["changed"]
         assert len(rows(tmp_path / "out.parquet")) == 3
         assert not flow(**where, to=str(tmp_path / "out.parquet"))["changed"]
+
+
+def test_a_folder_with_names_that_are_no_utf_8_is_predicted_whole(model_case: Served, tmp_path: Path) -> None:
+    pictures(model_case, tmp_path / "in", 3)
+    folder = tmp_path / os.fsdecode(b"b\xe4r")
+    (tmp_path / "in").rename(folder)
+    (folder / "01.jpg").rename(folder / os.fsdecode(b"caf\xe9 %41.jpg"))
+    done = predict_batch(model_case.ws, Job(str(folder)))
+    assert "3 pictures predicted" in done.message
+    done.message.encode()
+    found = rows(model_case.ws.root / done.outputs["predictions"])
+    assert [r["status"] for r in found] == ["ok"] * 3
+    assert found[-1]["input"].endswith("b\\xe4r/caf\\xe9 %41.jpg")
+    assert "up to date" in predict_batch(model_case.ws, Job(str(folder))).message
+    listed = tmp_path / "list.txt"
+    listed.write_bytes(os.fsencode(folder) + b"/caf\xe9 %41.jpg\n")
+    assert "1 pictures predicted" in predict_batch(model_case.ws, Job(str(listed))).message

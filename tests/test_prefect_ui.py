@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from keepset.orchestrator import FlowRun
@@ -61,6 +62,10 @@ def test_a_new_data_set_from_the_form_to_a_model_a_batch_its_approval_and_the_re
     assert (ws.name, ws.revisions(), len(models(ws))) == ("fruit", [1], 1)
     assert ws.config().train.epochs == 0
     _look_at_the_run(ui, stack, run, f"{tmp_path.name}/fruit")
+    gallery = f"{stack.state['web_url']}/w/{ws.id}"
+    assert gallery in (said := stack.prefect.state(run).message)
+    assert "in use" in said
+    assert "fruit: cleaning batches" in httpx.get(f"{gallery}/", trust_env=False).text
 
     wait_for(lambda: list_batches(ws) and run_id_of(list_batches(ws)[0]), "a batch that waits")
     batch = list_batches(ws)[0]

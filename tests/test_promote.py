@@ -137,8 +137,9 @@ def test_an_older_comparison_does_not_take_back_a_later_promotion(space: Space) 
     for model_id in (OLD, NEW):
         model(space, model_id, range(2))
         compare_and_promote(ws, cfg, model_id)
-    compare_and_promote(ws, cfg, OLD)
+    again = compare_and_promote(ws, cfg, OLD)
     assert ws.promoted() == NEW
+    assert again.message == f"up to date: a later model, {NEW}, stays in use."
 
 
 def test_an_unknown_model_is_an_error_in_words(space: Space) -> None:
@@ -155,3 +156,19 @@ def test_mcnemar_is_the_exact_binomial(fixed: int, broken: int, p: float) -> Non
 
 def _killed(*_: Any, **__: Any) -> None:  # stands for the kill, exactly between the two writes
     raise KeyboardInterrupt
+
+
+def test_a_model_of_an_earlier_config_is_compared_with_the_one_in_use_now(space: Space) -> None:
+    ws, config, _ = space
+    model(space, OLD, range(3), config=config.part("train"), seed=config.seed)
+    compare_and_promote(ws, config, OLD)
+    model(space, NEW, range(3, 5))
+    assert compare_and_promote(ws, config, NEW).changed
+    back = compare_and_promote(
+        ws, config, OLD
+    )  # the run config went back, so this model is the config's again
+    assert (back.changed, ws.promoted()) == (True, OLD)
+    assert "first model" not in back.message
+    assert "2 errors before, 3 after" in back.message
+    assert not compare_and_promote(ws, config, OLD).changed
+    assert promotions(ws) == [OLD, NEW, OLD]

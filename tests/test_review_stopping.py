@@ -58,6 +58,12 @@ def test_batches_nobody_looked_at_do_not_count() -> None:
     assert not advise([batch_yield(0, 60), batch_yield(0, 0), batch_yield(9, 60)]).stop
 
 
+def test_a_share_of_the_few_that_were_decided_is_not_told() -> None:
+    words = advise([batch_yield(1, 1, 22)]).words
+    assert words == "In the last batch, 1 of 22 pictures were decided. Review the next batch."
+    assert "100" not in words
+
+
 def decide(case: Case, action: Action) -> None:
     batch = case.open_batch()
     mark(batch, [Mark(r["sha256"], action) for r in batch.candidates().rows()], who="ann")

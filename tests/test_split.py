@@ -8,11 +8,14 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+import hypothesis
+import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from keepset import manifests
 from keepset.manifests import Header
+from keepset.reasons import Split
 from keepset.split import split
 from keepset.workspace import Workspace
 from tests import factories
@@ -53,7 +56,7 @@ def fresh(rows: list[Row], seed: int = 7, **sizes: Any) -> dict[str, Row]:
 
 
 @quick
-@given(n=st.integers(60, 400), per_group=st.integers(1, 4))
+@hypothesis.given(n=st.integers(60, 400), per_group=st.integers(1, 4))
 def test_no_survivor_moves_when_images_come_and_go(n: int, per_group: int) -> None:
     rows = some(n, per_group)
     with tempfile.TemporaryDirectory() as folder:
@@ -67,7 +70,7 @@ def test_no_survivor_moves_when_images_come_and_go(n: int, per_group: int) -> No
 
 
 @quick
-@given(n=st.integers(40, 400), per_group=st.integers(1, 4), test=st.sampled_from([0.0, 0.1, 0.2]))
+@hypothesis.given(n=st.integers(40, 400), per_group=st.integers(1, 4), test=st.sampled_from([0.0, 0.1, 0.2]))
 def test_no_group_on_both_sides_and_shares_within_a_group(n: int, per_group: int, test: float) -> None:
     rows = fresh(some(n, per_group), valid=0.2, test=test)
     sides: dict[str, set[tuple[str, int]]] = defaultdict(set)
@@ -82,7 +85,7 @@ def test_no_group_on_both_sides_and_shares_within_a_group(n: int, per_group: int
 
 
 @quick
-@given(seed=st.integers(0, 2**40))
+@hypothesis.given(seed=st.integers(0, 2**40))
 def test_same_seed_same_split_whatever_the_order(seed: int) -> None:
     rows = some(120, 2)
     assert places(fresh(rows, seed)) == places(fresh(rows[::-1], seed))
@@ -140,7 +143,7 @@ def test_second_run_writes_nothing(tmp_path: Path) -> None:
 
 
 @quick
-@given(seed=st.integers(0, 2**20), ties=st.integers(1, 12))
+@hypothesis.given(seed=st.integers(0, 2**20), ties=st.integers(1, 12))
 def test_newcomers_share_side_and_fold_with_all_of_their_group(seed: int, ties: int) -> None:
     rows = some(60, 1)
     with tempfile.TemporaryDirectory() as folder:
@@ -178,3 +181,68 @@ def test_old_groups_that_merge_take_one_fold_without_any_newcomer(tmp_path: Path
     assert after[one["sha256"]] == after[other["sha256"]]
     run(ws, merged, 7)
     assert ws.revisions() == [1, 2], "once is enough"
+
+
+def test_a_class_without_a_validation_picture_is_named(tmp_path: Path) -> None:
+    """A11: one duplicate group is all of a class, and fits into no validation set."""
+    ws = Workspace.create(tmp_path / "ws", "drawn")
+    rows = [image(i, 0, "black") for i in range(14)] + [image(100 + i, 100 + i, "grizzly") for i in range(14)]
+    cfg = factories.config(ws.root, LABELS, seed=7)
+    manifests.write(ws.images, rows, Header("images", "validate", "by hand"))
+    said = split(ws, cfg).message
+    assert "WARNING: no validation picture of 'black': mistakes there cannot be seen" in said
+    more = rows + [image(200 + i, 200 + i, "black") for i in range(10)]  # the remedy: pictures that differ
+    manifests.write(ws.images, more, Header("images", "validate", "by hand"))
+    assert "WARNING" not in split(ws, cfg).message
+
+
+def sides_given(side: dict[int, Split], rows: list[Row], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A source gives these sides, by number of the row."""
+    found = {rows[n]["sha256"]: s for n, s in side.items()}
+    monkeypatch.setattr("keepset.split.given_sides", lambda ws, config: found)
+
+
+def test_a_validation_set_is_drawn_where_only_a_test_set_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ws = Workspace.create(tmp_path / "ws", "drawn")
+    rows = some(120, 2)
+    sides_given(dict.fromkeys(range(24), Split.TEST), rows, monkeypatch)
+    before = run(ws, rows, 7, test=0.3)  # what is given is the test set: none is drawn
+    assert {r["sha256"] for r in rows[:24]} == {s for s, r in before.items() if r["split"] == "test"}
+    assert Counter(r["split"] for r in before.values())["valid"] in range(17, 21)  # a fifth of the other 96
+    assert all(r["active"] for r in before.values())
+    copy = image(1000, 13, rows[26]["label"])  # of a picture for training or validation: it joins that
+    leak = image(1001, 0, rows[0]["label"])  # of a test picture, on no side itself
+    after = run(ws, [*rows, copy, leak], 7, test=0.3)
+    assert places(after)[copy["sha256"]] == places(before)[rows[26]["sha256"]]
+    assert after[copy["sha256"]]["active"]
+    assert not after[leak["sha256"]]["active"]
+    assert {s: places(after)[s] for s in before} == places(before)
+
+
+def test_nothing_is_drawn_where_a_validation_set_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = some(60, 1)
+    sides_given({0: Split.VALID, 1: Split.VALID}, rows, monkeypatch)
+    after = run(Workspace.create(tmp_path / "ws", "drawn"), rows, 7)
+    assert [s for s, r in after.items() if r["split"] == "valid"] == [r["sha256"] for r in rows[:2]]
+
+
+def test_what_validate_writes_meanwhile_is_the_parent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D11: the images are read under the lock, header and rows alike."""
+    ws = Workspace.create(tmp_path / "ws", "drawn")
+    cfg, lock = factories.config(ws.root, LABELS, seed=7), Workspace.lock
+    manifests.write(ws.images, some(40, 1), Header("images", "validate", "by hand"))
+
+    def late(self: Workspace, name: str, *args: Any, **more: Any) -> Any:
+        manifests.write(ws.images, some(60, 1), Header("images", "validate", "by hand"))
+        return lock(self, name, *args, **more)
+
+    monkeypatch.setattr(Workspace, "lock", late)
+    split(ws, cfg)
+    assert ws.current_dataset().header.parents["images"] == manifests.read_header(ws.images).content_hash
+    assert len(ws.current_dataset().rows()) == 60

@@ -8,17 +8,22 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from deployments import command
 from deployments.automations import automations
-from deployments.parts import Part, marked
+from deployments.parts import NIGHTLY, SERVED, Part, marked
 from deployments.stack import Stack
+from deployments.supervision import Supervision
 from keepset.errors import OrchestratorError, WorkspaceBusy
 from keepset.files import read_json
-from keepset.orchestrator import is_running
+from keepset.orchestrator import Orchestrator, is_running
 from keepset.status import collect
 from keepset.workspace import Workspace
 from tests.stack_fixtures import CHECKOUT, start, wait_for
@@ -65,13 +70,25 @@ def test_automations_are_three_and_template_no_words_of_others() -> None:
 
 @pytest.mark.prefect
 def test_nightly_runs_are_planned_a_killed_part_comes_back_and_down_ends_all(tmp_path: Path) -> None:
-    running = start(Workspace.create(tmp_path / "ws", "empty"), cron="0 3 * * *")
+    """Behind a company's proxy that reaches nothing here, too."""
+    proxy = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"), "http://127.0.0.1:9")
+    running = start(Workspace.create(tmp_path / "ws", "empty"), cron="0 3 * * *", environment=proxy)
     try:
         wait_for(lambda: running.prefect.runs(["SCHEDULED"]), "the nightly runs to be planned", 60)
         path = running.ws.root / "stack.json"
+        assert {k: p["state"] for k, p in read_json(path)["parts"].items()} == {
+            "prefect-server": "ok", "runner": "ok", "web": "ok", "upkeep": "ok",
+        }  # fmt: skip
+        assert running.prefect.last_polled(SERVED) is not None
+        assert running.prefect.last_polled([*SERVED, "unknown"]) is None
+        running.prefect.unschedule("build_dataset/build_dataset", NIGHTLY)
+        wait_for(lambda: not running.prefect.runs(["SCHEDULED"]), "the schedule to be gone", 60)
         old = read_json(path)["pids"]
         os.kill(old["web"], signal.SIGKILL)
+        wait_for(lambda: read_json(path)["parts"]["web"]["state"] == "ended", "its death to be reported", 30)
+        assert [t for t in collect(running.ws)["trouble"] if "web ended once (exit code -9)" in t]
         wait_for(lambda: read_json(path)["pids"]["web"] != old["web"], "the gallery to come back", 30)
+        wait_for(lambda: not collect(running.ws)["trouble"], "it to be healthy again", 30)
         new = read_json(path)["pids"]
         assert {k: v for k, v in new.items() if k != "web"} == {k: v for k, v in old.items() if k != "web"}
         assert json.loads(_stack("down", running.ws).stdout) == {"ok": True, "changed": True}
@@ -91,21 +108,14 @@ def _stack(verb: str, ws: Workspace) -> subprocess.CompletedProcess[str]:
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the stack's processes in /proc")
 def test_ctrl_c_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
     ws = Workspace.create(tmp_path / "ws", "empty")
-    command = [
-        sys.executable,
-        "-m",
-        "keepset",
-        "up",
-        "-w",
-        str(ws.root),
-        "--prefect-port",
-        "0",
-        "--web-port",
-        "0",
-    ]
+    for name in ("tasks", "flows", "deployments"):  # a user's own modules of these names are none of ours
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong module')")
+    code = "from keepset.cli import main; main()"
+    ports = ["--prefect-port", "0", "--web-port", "0"]
     process = subprocess.Popen(
-        command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+        [sys.executable, "-c", code, "up", "-w", str(ws.root), *ports], cwd=tmp_path, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
     wait_for(lambda: marked(ws.root), "the server to be started", 60)
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=60)
@@ -133,3 +143,85 @@ def test_a_part_that_lived_long_comes_back_at_once(tmp_path: Path) -> None:
     assert not part.keep_alive(dict(os.environ))
     assert part.ended == 1
     assert before + 1 <= part.again_at <= time.monotonic() + 1
+
+
+def test_a_part_that_keeps_dying_is_reported_and_the_watch_outlives_what_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deployments.parts.BACK_OFF_S", (0,))
+    log = tmp_path / "dying.log"
+    dying = Part("dying", [sys.executable, "-c", "raise SystemExit(3)"], log)
+    missing = Part("missing", ["/nowhere/to/be/found"], log)
+    told: list[dict[str, Any]] = []
+    watch = Supervision([dying, missing], lambda: dict(os.environ), list, lambda h: told.append(dict(h)))
+    dying.launch(dict(os.environ))
+    missing.process = dying.process  # it ran once, and its program is gone since
+    deadline = time.monotonic() + 60
+    while dying.ended < 3 and time.monotonic() < deadline:
+        watch.tend()
+        time.sleep(0.05)
+    words = told[-1]["dying"]["words"]
+    assert "dying has ended" in words or "dying ended" in words
+    assert "exit code 3" in words
+    assert str(log) in words
+    assert "Starting missing again failed: FileNotFoundError" in capsys.readouterr().err
+
+
+def test_a_look_that_hangs_delays_no_restart_and_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deployments.supervision.HANGS_S", 0.2)
+    hangs, told = threading.Event(), []
+    watch = Supervision([], dict, lambda: [str(hangs.wait(60))], lambda h: told.append(dict(h)))
+    watch.began = time.monotonic() - 1
+    watch.tend()
+    assert "has hung" in told[-1]["upkeep"]["words"]
+    hangs.set()
+
+
+def test_a_runner_is_ready_only_when_this_start_has_seen_it_ask_for_runs(tmp_path: Path) -> None:
+    """An old database holds the deployments already, and when they were last asked for."""
+    stack = Stack(Workspace.create(tmp_path / "ws", "empty").root)
+
+    class Server(Orchestrator):
+        def last_polled(self, names: object) -> datetime | None:
+            return datetime.now(UTC) - timedelta(seconds=5)
+
+    stack.prefect = Server("http://127.0.0.1:9", None)
+    runner = Part("runner", [], tmp_path / "log", launched_at=datetime.now(UTC) - timedelta(seconds=9))
+    assert stack._polls(runner)
+    runner.launched_at = datetime.now(UTC)
+    assert not stack._polls(runner)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--cron", "0 25 * * *"), "--cron '0 25 * * *' is not a schedule"),
+        (("--cron", ""), "five fields"),
+        (("--web-port", "70000"), "--web-port 70000 is not a port"),
+        (("--prefect-port", "8000", "--web-port", "8000"), "cannot both have port 8000"),
+        (("--database", "postgresql://me:secret@db/x"), "postgresql+asyncpg://me:***@db/x"),
+        (("--database", "mysql://db/x"), "'mysql'"),
+        (("--database", "nonsense"), "not given as a URL"),
+    ],
+)
+def test_options_that_a_part_would_die_of_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], said: str
+) -> None:
+    with pytest.raises(SystemExit) as e:
+        command.main(["up", "--workspace", str(tmp_path / "ws"), *options])
+    told = capsys.readouterr().err
+    assert e.value.code == 2
+    assert said in told
+    assert "secret" not in told
+    assert not (tmp_path / "ws").exists()
+
+
+def test_all_that_is_served_is_waited_for(tmp_path: Path) -> None:
+    from deployments.serve import deployments
+
+    ws = Workspace.create(tmp_path / "ws", "empty")
+    served = deployments(ws, "0 3 * * *")
+    assert tuple(d.name for d in served) == SERVED
+    assert [s.slug for d in served for s in d.schedules or ()] == [NIGHTLY]

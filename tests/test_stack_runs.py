@@ -84,6 +84,30 @@ def test_runs_on_one_data_set_wait_and_those_on_another_do_not(
     assert stack.until(waiting, lambda s: s.over).type == "COMPLETED"
 
 
+_WHAT_THE_BLOCK_RAISES = """
+import sys
+from pathlib import Path
+from prefect import flow
+from keepset.errors import WorkspaceBusy
+from keepset.workspace import Workspace
+from flows.exclusive import exclusive
+
+@flow
+def busy(root):
+    with exclusive(Workspace.open(Path(root)), "build"):
+        raise WorkspaceBusy("another stage", "wait")
+
+try:
+    busy(sys.argv[1])
+except WorkspaceBusy as e:
+    assert e.message == "another stage"
+"""
+
+
+def test_a_busy_stage_within_a_run_is_not_taken_for_a_busy_run(stack: Running, built: Workspace) -> None:
+    stack.python(_WHAT_THE_BLOCK_RAISES, str(built.root))
+
+
 _WHILE_THE_SERVER_HANGS = """
 import os, signal, sys, time
 from pathlib import Path

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from keepset.storage import StoredPath, leases, locate, scratch
 from keepset.storage.carrying import AT_ONCE, bring, delivered, landing
 from keepset.storage.journals import open_journal
 from keepset.workspace import Workspace
+from tests.flaky_store import flaky
 from tests.storage_fixtures import another_machine, s3, s3_server
 
 __all__ = ["s3", "s3_server"]
@@ -184,6 +186,42 @@ def test_rows_are_sent_while_the_work_goes_on(
     another_machine(monkeypatch, cache)  # the killed machine itself has lost nothing
     with open_journal(ws, "download") as journal:
         assert len(journal) == 25
+
+
+def test_a_slow_store_holds_up_nobody_who_writes_the_same_journal(
+    s3: str, s3_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ws, asked, go_on = Workspace.create(locate(s3), "x"), threading.Event(), threading.Event()
+
+    def slowly(method: str, path: str) -> str:
+        if method == "PUT" and "/journal/" in path:
+            asked.set()
+            go_on.wait(60)
+        return ""
+
+    with flaky(s3_server, slowly) as (address, _):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        with open_journal(ws, "download") as one, open_journal(ws, "download") as other:
+            one.put("k0", {"n": 0})
+            sending = threading.Thread(target=one.send)
+            sending.start()
+            assert asked.wait(30)
+            begin = time.monotonic()
+            other.put("k0", {"n": 1})
+            other.put("k1", {"n": 1})
+            took = time.monotonic() - begin
+            go_on.set()
+            sending.join()
+            assert took < 5, "the journal was locked while the store was asked"
+            left = other.db.execute("SELECT key FROM unsent ORDER BY key").fetchall()
+            assert left == [("k0",), ("k1",)], "what was put meanwhile is still to be sent"
+
+
+def test_no_error_of_the_store_is_its_own_cause(s3: str) -> None:
+    root = locate(s3)
+    with pytest.raises(FileNotFoundError) as caught:
+        root.bucket.read("nowhere")
+    assert caught.value.__cause__ is not caught.value
 
 
 # -- carrying --------------------------------------------------------------------------------------

@@ -167,7 +167,7 @@ def test_a_worker_on_postgresql_runs_the_whole_pipeline(
         batch = _batches(root)[0]
         assert batch.status == BatchStatus.OPEN
         wait_for(lambda: _is_waited_for(prefect, batch), "its run to be suspended")
-        alone = {k: v for k, v in here.items() if k != "PREFECT_API_URL"}  # it cannot tell Prefect
+        alone = here | {"PREFECT_API_URL": f"http://127.0.0.1:{free_port()}/api"}  # it cannot tell Prefect
         web = (
             "keepset",
             "web",

@@ -119,7 +119,9 @@ def test_what_the_model_is_judged_by_has_no_part_in_choosing_it(tmp_path: Path) 
     """Other labels on validation and test images leave the linear head, its strength with it, as it is."""
     from tests.test_train import relabel
 
-    ws, cfg, _ = dataset_workspace(tmp_path, per_class=10, train={"epochs": 0, "threads": 1, "size": 64})
+    ws, cfg, _ = dataset_workspace(
+        tmp_path, per_class=10, train={"arch": "lite0", "epochs": 0, "threads": 1, "size": 64}
+    )
     held_out = [r["sha256"] for r in ws.current_dataset().rows() if r["split"] != "train"]
     weights = [(ws.models / train(ws, cfg).outputs["model_id"] / "weights.safetensors").read_bytes()]
     others = dict(zip(cfg.labels, np.roll(cfg.labels, 1).tolist(), strict=True))

@@ -167,3 +167,10 @@ def test_all_of_errors_is_honest() -> None:
     public = {n for n, v in vars(errors).items() if isinstance(v, type) and issubclass(v, Exception)}
     assert set(errors.__all__) == public
     assert all(name in (errors.__doc__ or "") for name in public)
+
+
+def test_a_name_that_is_no_utf_8_is_refused_in_words(tmp_path: Path) -> None:
+    import os
+
+    with pytest.raises(errors.WorkspaceError, match=r"b\\xe4r is not a name in UTF-8"):
+        Workspace.create(tmp_path / os.fsdecode(b"b\xe4r"), "x")

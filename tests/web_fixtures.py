@@ -16,14 +16,14 @@ from keepset import manifests
 from keepset.files import write_bytes
 from keepset.manifests import Header
 from keepset.review import Batch, load_batch
-from keepset.web.app import create_app
+from keepset.web.app import create_gallery
 from tests.review_fixtures import Case
 
 
 @contextlib.contextmanager
 def served(root: Path, token: str = "") -> Iterator[str]:
     """The app in a thread on a free loopback port; yields its address."""
-    config = uvicorn.Config(create_app(root, token=token), host="127.0.0.1", port=0, log_level="error")
+    config = uvicorn.Config(create_gallery(root, token=token), host="127.0.0.1", port=0, log_level="error")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

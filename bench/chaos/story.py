@@ -6,6 +6,7 @@ are killed. What both leave in their workspaces must be the same.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import time
 from collections import Counter
@@ -214,7 +215,7 @@ def _journalled(ws: Workspace) -> list[str]:
     path = ws.journal / "download.sqlite"
     if not path.exists():
         return []
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10) as db:
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as db:
         try:
             return [str(k) for (k,) in db.execute("SELECT key FROM done")]
         except sqlite3.OperationalError:  # the file is there, the table is not yet

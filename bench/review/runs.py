@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from keepset.importing import Found, config_text, find_pictures
+from keepset.importing import LocalPictures, config_text, find_pictures
 from keepset.review import load_batch
 from keepset.stages import StageResult
 from keepset.workspace import Workspace
@@ -86,7 +86,7 @@ def _rows(ws: Workspace, open_batch: Callable[[], StageResult]) -> Rows:
     return sorted(rows, key=lambda r: r["rank"])
 
 
-def file_hashes(found: Found) -> dict[str, str]:
+def file_hashes(found: LocalPictures) -> dict[str, str]:
     """sha256 of each file's bytes, by its path below the source, with ``/``."""
     files = [
         p for folders in found.folders.values() for d in folders for p in sorted(d.rglob("*")) if p.is_file()

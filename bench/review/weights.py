@@ -65,7 +65,9 @@ def _labelled(folder: Path, truth_file: Path, pairs: Path | None, work: Path) ->
     if stored.exists():
         with np.load(stored) as f:
             return Labelled(folder.name, f["scores"], f["bad"])
-    run = reviewed(folder, work / folder.name, epochs=0)
+    cache = work / "cache"
+    cache.mkdir(parents=True, exist_ok=True)
+    run = reviewed(folder, work / folder.name, epochs=0, cache=cache)
     evidence = gather(run.ws, run.ws.config())
     scores = scores_of(evidence)
     if scores is None:

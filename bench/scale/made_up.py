@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from keepset import download, manifests
 from keepset.config import RunConfig, parse_config
 from keepset.journal import Journal
 from keepset.manifests import Header
+from keepset.storage.journals import open_journal
 from keepset.validate import stage as validation
 from keepset.workspace import Workspace
 
@@ -29,7 +31,15 @@ Row = dict[str, Any]
 def config(root: Path) -> RunConfig:
     classes = {label: {"pages": [f"http://127.0.0.1:9/{label}"]} for label in LABELS}
     return parse_config(
-        {"name": "made up", "classes": classes, "scrape": {"max_per_class": 10**9}}, base=root
+        {
+            "name": "made up",
+            "classes": classes,
+            "scrape": {"max_per_class": 10**9},
+            "train": {
+                "weights": "none"
+            },  # there are no pictures in which copies could be looked for by features
+        },
+        base=root,
     )
 
 
@@ -75,10 +85,9 @@ def _fetched(i: int) -> Row:
 def fill_validate_journal(ws: Workspace, n: int) -> Path:
     """Every image looked at and good, hashes at random."""
     rng = np.random.default_rng(0)
-    path = validation._journal_path(ws, ws.config())
-    with Journal(path) as journal:
+    with open_journal(ws, validation._journal_name(ws.config())) as journal:
         _put(journal, ((_sha(i), _looked_at(i, int(rng.integers(2**63)))) for i in range(n)))
-    return path
+        return journal.path
 
 
 def _looked_at(i: int, phash: int) -> Row:
@@ -96,10 +105,12 @@ def _put(journal: Journal, rows: Iterator[tuple[str, Row]]) -> None:
     journal.db.execute("COMMIT")
 
 
-def trained(ws: Workspace, width: int = 1280) -> None:
-    """A model of the current revision, with predictions and features [n, ``width``] float32."""
-    from safetensors.numpy import save_file
+WIDTHS = (1280, 1280, 1280)
+"""Features per image of each of the three networks of the default."""
 
+
+def trained(ws: Workspace) -> None:
+    """A model of the current revision, with predictions and features [n, sum(``WIDTHS``)] float32."""
     from keepset.files import write_bytes
 
     data = ws.current_dataset()
@@ -112,12 +123,22 @@ def trained(ws: Workspace, width: int = 1280) -> None:
             part = range(start, min(len(shas), start + _PIECE))
             out.add([_predicted(shas[i], labels[i], sides[i], rng) for i in part])
         out.commit(Header("predictions", "train", "0" * 16, {"dataset": data.content_hash}))
-    features = np.concatenate([
-        rng.random((min(_PIECE, len(shas) - s), width), np.float32) for s in range(0, len(shas), _PIECE)
-    ])  # fmt: skip
-    save_file({"features": features}, folder / "features.safetensors", {"sha256": "\n".join(shas)})
+    _write_features(folder / "features.safetensors", shas, rng)
     write_bytes(folder / "model.json", _record(ws, data))
     ws.promote("0" * 16, "made up")
+
+
+def _write_features(path: Path, shas: list[str], rng: np.random.Generator) -> None:
+    """As safetensors writes them, but a piece at a time: a million rows are 15 GB."""
+    shape = (len(shas), sum(WIDTHS))
+    said = {"sha256": "\n".join(shas), "widths": ",".join(map(str, WIDTHS))}
+    table = {"dtype": "F32", "shape": shape, "data_offsets": (0, shape[0] * shape[1] * 4)}
+    header = json.dumps({"__metadata__": said, "features": table}).encode()
+    header += b" " * (-len(header) % 8)
+    with path.open("wb") as f:
+        f.write(len(header).to_bytes(8, "little") + header)
+        for start in range(0, shape[0], _PIECE):
+            f.write(rng.random((min(_PIECE, shape[0] - start), shape[1]), np.float32).data)
 
 
 def _predicted(sha: str, label: str, side: str, rng: np.random.Generator) -> Row:
@@ -133,10 +154,8 @@ def _predicted(sha: str, label: str, side: str, rng: np.random.Generator) -> Row
 
 
 def _record(ws: Workspace, data: manifests.Manifest) -> bytes:
-    import json
-
     return json.dumps({
-        "id": "0" * 16, "arch": "tf_efficientnet_lite0", "weights": "packaged", "classes": list(LABELS),
+        "id": "0" * 16, "arch": "lite0+lite1+lite2", "weights": "packaged", "classes": list(LABELS),
         "preprocess": {"resize": 256, "crop": 224, "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic"},
         "dataset_revision": data.header.extra["revision"], "dataset_hash": data.content_hash, "seed": 7,
         "threads": 1, "device": "cpu", "config": {}, "winner": "linear_head", "candidates": {}, "temperature": 1.0,

@@ -84,8 +84,14 @@ def gate(ws: Workspace) -> dict[str, Any]:
 
 
 def review(ws: Workspace) -> dict[str, Any]:
+    """There are no pictures to make graphics of: their features are made up too (88, however many images there are)."""
+    import numpy as np
+
+    from keepset.review import graphics
     from keepset.review import review as stage
 
+    made = np.random.default_rng(1).random((88, made_up.WIDTHS[0]), np.float32)
+    graphics.self_made_features = lambda *_: made
     return {"found": stage(ws, ws.config()).summary}
 
 

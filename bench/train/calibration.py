@@ -44,7 +44,7 @@ def _measure(features: Any, labels: Any, n: int, rng: Any, found: dict[Any, list
     learn, valid, rest = np.split(order, [4 * n, 5 * n])
     if len(np.unique(labels[learn])) < classes:
         return
-    strength = hd.choose_strength(features[learn], labels[learn], np.arange(len(learn)) % 5, classes)
+    strength = hd.choose_strength(features[learn], labels[learn], np.arange(len(learn)) % 5, classes).strength
     head = hd.fit_head(features[learn], labels[learn], classes, strength)
     for kind, sharpness in (("as fitted", 1.0), ("sharp", 2.0)):
         logits = {part: sharpness * head.logits(features[i]) for part, i in (("v", valid), ("r", rest))}

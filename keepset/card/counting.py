@@ -173,7 +173,7 @@ def _stage(ws: Workspace, name: str) -> dict[str, Any]:
     return {
         "stage": _STAGES[name], "manifest": name, "rows": rows, "ok": ok,
         "dropped": [
-            {"reason": r, "count": n, "remedy": REMEDIES.get(r, "")}
+            {"reason": r, "count": n, "remedy": REMEDIES[name].get(r, "")}
             for r, n in sorted(dropped.items(), key=lambda p: (-p[1], str(p[0])))
         ],
     }  # fmt: skip

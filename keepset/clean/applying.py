@@ -35,13 +35,11 @@ def clean(
     """
     if batch_id is not None:
         _must_be_approved(load_batch(ws, batch_id))
-    with ws.lock("clean"):
+    with ws.lock("clean", note=progress.note):
         settle(ws)
         settle_revisions(ws)
         asked = [load_batch(ws, batch_id)] if batch_id else list_batches(ws)
         done = [_apply(b, a) for b in asked if (a := b.approval()) is not None and _unfinished(b, a)]
-    for one in done:
-        progress.note(one["message"])
     changed = [d for d in done if d["changed"]]
     message = " ".join(d["message"] for d in done) or "up to date: no approved batch waits to be applied"
     summary = {k: sum(d[k] for d in changed) for k in ("deleted", "relabelled", "skipped")}

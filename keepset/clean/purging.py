@@ -11,16 +11,18 @@ from keepset.clean.revising import current_number
 from keepset.inbox import WAITING
 from keepset.review.naming import needs_name
 from keepset.stages import Stage, StageResult
+from keepset.storage import StoredPath
 from keepset.workspace import Workspace
 
 __all__ = ["purge"]
 
 
 def purge(ws: Workspace, *, who: str, dry_run: bool = True) -> StageResult:
-    """Unlink blob and thumbnail of every image that is inactive in the current revision.
+    """Unlink every file of each image that is inactive in the current revision: blob, thumbnail, decoded pixels, and
+    what a user of the prediction page sent.
 
-    Their rows stay, with their sources and the batch that deleted them; ``restore`` of a purged image is
-    impossible afterwards, and older revisions can no longer be trained on whole. With ``dry_run`` nothing
+    Their rows stay, with their sources and the batch that deleted them; ``restore`` of a purged image is impossible
+    afterwards, older revisions can no longer be trained on whole, and no source brings the same file in again. With ``dry_run`` nothing
     is touched. ``summary`` holds the numbers of images and bytes. The audit row is written before the first
     file goes, so that a kill leaves no unexplained gap; running it again finishes.
     """
@@ -28,8 +30,9 @@ def purge(ws: Workspace, *, who: str, dry_run: bool = True) -> StageResult:
         needs_name(who)
     with ws.lock("clean"):
         gone = _deleted(ws.newest())
-        there = [s for s in gone if ws.blob(s).exists() or ws.thumb(s).exists()]
-        summary = {"images": len(there), "bytes": sum(_size(ws, s) for s in there)}
+        sizes = {s: _size(ws, s) for s in gone}
+        there = [s for s, size in sizes.items() if size]
+        summary = {"images": len(there), "bytes": sum(sizes.values())}
         words = f"{len(there)} deleted image{'s' * (len(there) != 1)}, {summary['bytes'] / 1e6:.1f} MB"
         if dry_run or not there:
             what = f"Would purge {words}; nothing was touched." if there else "up to date: nothing to purge"
@@ -37,8 +40,8 @@ def purge(ws: Workspace, *, who: str, dry_run: bool = True) -> StageResult:
         facts: dict[str, Any] = {"revision": current_number(ws), **summary, "sha256": there}
         ws.audit("purge", who=who.strip(), what=facts)
         for sha in there:
-            ws.blob(sha).unlink(missing_ok=True)
-            ws.thumb(sha).unlink(missing_ok=True)
+            for path in _files(ws, sha):
+                path.unlink(missing_ok=True)
     return StageResult(Stage.CLEAN, True, f"Purged {words}.", summary)
 
 
@@ -50,9 +53,19 @@ def _deleted(data: Path) -> list[str]:
     ]
 
 
+def _files(ws: Workspace, sha: str) -> list[Path]:
+    """Where the picture may be. The inbox and the decoded pixels are local folders, whatever holds the workspace."""
+    found = [ws.blob(sha), ws.thumb(sha), *(ws.cache / "pixels").glob(f"*/{sha[:2]}/{sha}.npy")]
+    return (
+        found
+        if isinstance(ws.root, StoredPath)
+        else [*found, *(ws.root / "inbox").glob(f"{sha[:2]}/{sha}.*")]
+    )
+
+
 def _size(ws: Workspace, sha: str) -> int:
     total = 0
-    for path in (ws.blob(sha), ws.thumb(sha)):
+    for path in _files(ws, sha):
         with contextlib.suppress(FileNotFoundError):
             total += path.stat().st_size
     return total

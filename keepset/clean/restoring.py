@@ -107,9 +107,10 @@ def _set_back(data: Path, wanted: Mapping[str, Row]) -> tuple[dict[str, Change],
 
 
 def _must_have_blobs(ws: Workspace, wanted: Mapping[str, Row]) -> None:
-    gone = [s for s, r in wanted.items() if r["active"] and not ws.blob(s).exists()]
+    purged = ws.purged()
+    gone = [s for s, r in wanted.items() if r["active"] and (s in purged or not ws.blob(s).exists())]
     if gone:
         raise ReviewError(
             f"{len(gone)} of these images were purged (the first: {gone[0][:12]}); nothing was restored.",
-            "A purge is final: take the picture from its source again, or restore the others by name.",
+            "A purge is final. Restore the other images by name.",
         )

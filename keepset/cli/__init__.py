@@ -7,6 +7,7 @@ unusable · 4 the stage before has not run · 5 a gate failed · 6 the cleaning 
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -85,6 +86,9 @@ _assemble()
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit with a documented code."""
     args = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):  # a file name, or a terminal's encoding, is no reason to fail
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(args, standalone_mode=True)
     except KeepsetError as e:

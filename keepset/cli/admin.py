@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from keepset import programs
 from keepset.cli import output
 from keepset.cli.options import (
     AddressOption,
@@ -64,7 +65,7 @@ def up(
     options = ["--detach"] if detach else []
     options += ["--prefect-port", str(settings().prefect_port if prefect_port is None else prefect_port)]
     options += ["--web-port", str(settings().web_port if web_port is None else web_port)]
-    options += ["--cron", cron] if cron else []
+    options += ["--cron", cron] if cron is not None else []
     options += ["--database", database] if database else []
     where = engine_or_default(engine, address).environment()
     _stack("up", workspace, options, as_json, where)
@@ -82,9 +83,9 @@ def _stack(
     # that Ctrl-C and `kill` reach it, and nothing stands between it and its end.
 
     root = workspace_or_default(workspace)
-    command = [sys.executable, "-m", "deployments.command", verb, "--workspace", str(root), *options]
+    command = programs.program("deployments.command", verb, "--workspace", str(root), *options)
     command += ["--json"] if as_json else []
-    os.execve(sys.executable, command, os.environ | dict(environment or {}))  # noqa: S606
+    os.execve(sys.executable, command, programs.environment(environment))  # noqa: S606
 
 
 def failures(
@@ -132,19 +133,14 @@ def status(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> No
                 f"\n{_TITLES[title]}", [c.replace("_", " ") for c in columns],
                 [[_cell(r.get(c)) for c in columns] for r in rows],
             )  # fmt: skip
-    print(f"\nModel in use: {found['promoted'] or 'none yet: `keepset run CONFIG` leads to one'}")
-    for batch in found["batches"]:
-        if batch["status"] == "open":
-            print(
-                f"Waits for a person: {batch['batch']}, {batch['images']} images, until {batch['waits_until']}"
-            )
-    if found["runs"] is None:
-        print(f"Last runs: not known, {found['runs_trouble']}")
+    print(f"\nModel in use: {found['promoted'] or 'none yet'}")
+    print(f"Next: {found['next']}")
     stack = found["stack"]
-    where = (
-        f"gallery {stack['web_url']}, Prefect {stack['ui_url']}" if stack else "not running (`keepset up`)"
-    )
-    print(f"Stack: {where}")
+    print(f"Service: gallery {stack['web_url']}, Prefect {stack['ui_url']}" if stack else "Service: off")
+    for trouble in found["trouble"]:
+        print(f"Trouble: {trouble}")
+    if found["runs"] is None and found["runs_trouble"]:
+        print(f"Last runs: unknown, {found['runs_trouble']}")
 
 
 _TITLES = {

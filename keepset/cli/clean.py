@@ -14,6 +14,7 @@ from keepset.cli.options import (
     WorkspaceOption,
     open_workspace,
     who_or_default,
+    workspace_or_default,
 )
 
 __all__ = ["register"]
@@ -22,15 +23,28 @@ __all__ = ["register"]
 def register(app: typer.Typer) -> None:
     for command in (clean, restore, purge):
         app.command(rich_help_panel="Cleaning")(command)
+    app.command("follow-up", hidden=True)(follow_up)
 
 
 def clean(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
-    """Apply approved batches that are not applied yet: a new revision of the data set. Twice is once."""
+    """Apply approved batches that are not applied yet: a new revision of the data set. Safe to repeat."""
     from keepset.clean import clean as apply
 
     ws, cfg = open_workspace(workspace)
     with output.progress(as_json=as_json) as progress:
-        output.results([apply(ws, cfg, progress=progress)], as_json=as_json)
+        done = output.results([apply(ws, cfg, progress=progress)], as_json=as_json)
+    if not as_json:
+        output.what_next(ws, done)
+
+
+def follow_up(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """Apply approved batches and train on the cleaned revision: what the gallery starts after an approval."""
+    from keepset.pipeline import follow_up as steps
+    from keepset.workspace import Workspace
+
+    ws = Workspace.open(workspace_or_default(workspace))
+    with output.progress(as_json=as_json) as progress:
+        output.results(steps(ws, progress=progress), as_json=as_json)
 
 
 def restore(
@@ -56,7 +70,7 @@ def restore(
     done = bring_back(ws, what, who=who_or_default(who), why=note)
     output.results([done], as_json=as_json)
     if done.changed and not as_json:
-        print(f"A running stack trains on it within minutes; without one: keepset train -w {ws.root}")
+        output.what_next(ws, [done])
 
 
 def purge(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,7 +38,7 @@ WorkspaceOption = Annotated[
         parser=locate,
         metavar="DIR",
         help="Folder, or s3://BUCKET/PREFIX, that holds everything about one data set. "
-        "Default: KEEPSET_WORKSPACE, or data/workspace.",
+        "Default: KEEPSET_WORKSPACE, else the workspace around the current folder, else data/workspace.",
         show_default=False,
     ),
 ]
@@ -72,10 +73,22 @@ WhoOption = Annotated[
 
 
 def workspace_or_default(folder: Path | None) -> Path:
-    """The place that was named, or this machine's own. Raises ``WorkspaceError`` for no place at all."""
+    """The place that was named, else KEEPSET_WORKSPACE, else the workspace around the current folder (as git finds a
+    repository), else data/workspace. Raises ``WorkspaceError`` for a place that cannot be one."""
     from keepset.settings import settings
 
-    return folder or locate(settings().workspace)
+    if folder is not None:
+        return folder
+    around = None if "workspace" in settings().model_fields_set else _around(Path.cwd())
+    return around or locate(settings().workspace)
+
+
+def _around(folder: Path) -> Path | None:
+    for place in (folder, *folder.parents):
+        with contextlib.suppress(OSError):
+            if (place / "keepset.json").is_file():
+                return place
+    return None
 
 
 def open_workspace(folder: Path | None, config_file: Path | None = None) -> tuple[Workspace, RunConfig]:

@@ -13,8 +13,6 @@ from keepset.errors import KeepsetError
 from keepset.stages import Progress, Stage, StageResult, facts_line, pace_line
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rich.progress import Progress as Bars
 
     from keepset.workspace import Workspace
@@ -54,16 +52,15 @@ def results(found: Iterable[StageResult], *, as_json: bool) -> list[StageResult]
     return done
 
 
-def what_next(root: Path, done: list[StageResult]) -> None:
-    """Where the report is, and that a batch waits."""
+def what_next(ws: Workspace, done: list[StageResult]) -> None:
+    """Where the report is, and the next step."""
+    from keepset.next_step import next_step
+    from keepset.status import gallery_url
+
     found = {k: v for r in done for k, v in r.outputs.items()}
     if report := found.get("report"):
-        print(f"\nReport: {root / report}")
-    if found.get("batch_id"):
-        print(
-            f"A cleaning batch waits for you: keepset web -w {root}   (the gallery)\n"
-            f"                           or: keepset review show -w {root}"
-        )
+        print(f"\nReport: {ws.root / report}")
+    print(f"Next: {next_step(ws, gallery_url(ws))}")
 
 
 def _line(result: StageResult) -> str:
@@ -88,17 +85,44 @@ def failures(ws: Workspace, stage: Stage | None = None) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A table for people. Cells are plain text: nothing in them is taken as markup."""
+    """A table for people; where it is too wide for whole words, a block of lines per row.
+
+    Cells are plain text: nothing in them is taken as markup.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    cells = [[str(cell) for cell in row] for row in rows]
+    console = Console()
+    widths = [max(_widest(c) for c in column) for column in zip(columns, *cells, strict=True)]
+    if sum(widths) + 2 * len(widths) > console.width:
+        _blocks(title, columns, cells)
+        return
     drawn = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for i, column in enumerate(columns):
-        drawn.add_column(column, no_wrap=i == 0, overflow="fold")  # ids must be whole, to be copied
-    for row in rows:
-        drawn.add_row(*(Text(str(cell)) for cell in row))
-    Console().print(drawn)
+        whole = max(len(r[0]) for r in cells) if i == 0 and cells else 0  # ids are copied
+        drawn.add_column(column, no_wrap=i == 0, min_width=max(widths[i], min(whole, console.width // 2)))
+    for line in cells:
+        drawn.add_row(*(Text(cell) for cell in line))
+    console.print(drawn)
+
+
+def _widest(cell: str) -> int:
+    """Columns of a terminal that the longest word takes."""
+    from rich.cells import cell_len
+
+    return max(map(cell_len, cell.split()), default=0)
+
+
+def _blocks(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    if title:
+        print(title)
+    for first, *others in rows:
+        print(first)
+        for name, cell in zip(columns[1:], others, strict=True):
+            if cell:
+                print(f"    {name}: {cell}" if name else f"    {cell}")
 
 
 @contextlib.contextmanager
@@ -124,10 +148,14 @@ def _bars() -> Bars:
         def render(self, task: rp.Task) -> Text:
             return Text(pace_line(int(task.completed), None, task.elapsed or 0.0))
 
+    class Done(rp.MofNCompleteColumn):  # "0/?" says nothing
+        def render(self, task: rp.Task) -> Text:
+            return super().render(task) if task.total is not None or task.completed else Text()
+
     return rp.Progress(
         rp.TextColumn("  {task.description}", markup=False),
         rp.BarColumn(bar_width=28),
-        rp.MofNCompleteColumn(),
+        Done(),
         Speed(),
         rp.TimeRemainingColumn(compact=True),
         rp.TextColumn("{task.fields[facts]}", markup=False),

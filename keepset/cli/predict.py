@@ -56,6 +56,8 @@ def predict(
 
     A picture that cannot be read is a row with its reason; the exit code is 1 if nothing could be predicted.
     """
+    from keepset.files import readable
+
     where = model or workspace_or_default(workspace)
     with output.progress(as_json=as_json) as progress:
         rows = _counted(_rows(where, inputs, progress))
@@ -64,7 +66,7 @@ def predict(
         else:
             _print(rows, form, out)
             if out is not None:
-                output.say(f"Wrote {out}: {rows.seen} rows, {rows.predicted} of them predicted.")
+                output.say(f"Wrote {readable(out)}: {rows.seen} rows, {rows.predicted} of them predicted.")
     if not rows.seen and not as_json:
         nothing = KeepsetError(
             f"There is no file in {', '.join(inputs)}.", "Give pictures, or folders of pictures."

@@ -15,6 +15,7 @@ from keepset.cli.options import (
     open_workspace,
     who_or_default,
 )
+from keepset.programs import spell
 
 if TYPE_CHECKING:
     from keepset.review import Batch
@@ -77,9 +78,10 @@ def propose(
     if as_json:
         return
     if done[0].outputs.get("batch_id"):
-        print(f"Look at it: keepset web -w {ws.root}   or: keepset review show -w {ws.root}")
+        print(f"Look at it: {spell('keepset', 'web', '-w', ws.root)}   (the gallery)")
+        print(f"        or: {spell('keepset', 'review', 'show', '-w', ws.root)}")
     elif not everything:
-        print(f"To look through every image: keepset review --all -w {ws.root}")
+        print(f"To look through every image: {spell('keepset', 'review', '--all', '-w', ws.root)}")
 
 
 def list_(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
@@ -182,7 +184,7 @@ def approve(
     What was marked in the gallery is done; what was not stays, or is done as suggested with --suggested. Where a stack
     runs (`keepset up`), the Prefect run that waits for the batch goes on; else it is done here and now.
     """
-    ws, cfg = open_workspace(workspace)
+    ws, _ = open_workspace(workspace)
     undecided = "suggested" if suggested else "keep"
     options = {"undecided": undecided, "keep": tuple(keep or ()), "confirm": confirm}
     decided = _decide(ws, batch, "approve", who, note, **options)
@@ -190,18 +192,12 @@ def approve(
     if taken_up or not retrain:
         _report(decided, taken_up, as_json)
         return
-    from keepset import pipeline
-    from keepset.clean import clean as apply
+    from keepset.pipeline import follow_up
 
     with output.progress(as_json=as_json) as progress:
-
-        def steps() -> Any:
-            yield apply(ws, cfg, progress=progress, batch_id=decided.id)
-            yield from pipeline.retrain(ws, cfg, progress=progress)
-
-        done = output.results(steps(), as_json=as_json)
+        done = output.results(follow_up(ws, progress=progress), as_json=as_json)
     if not as_json:
-        output.what_next(ws.root, done)
+        output.what_next(ws, done)
 
 
 def reject(
@@ -270,17 +266,15 @@ def log(
     as_json: JsonOption = False,
 ) -> None:
     """The audit log: who changed what, when and why."""
+    from keepset.history import sentence
+
     ws, _ = open_workspace(workspace)
     rows = ws.audit_log()[-limit:]
     if as_json:
         output.document({"ok": True, "log": rows})
         return
-    shown = [(r["at"][:19], r["who"], r["action"], _short(r["what"]), r["why"]) for r in rows]
-    output.table("Audit log", ["when (UTC)", "who", "action", "what", "why"], shown)
-
-
-def _short(what: dict[str, Any]) -> str:
-    return ", ".join(f"{k}={str(v)[:40]}" for k, v in what.items())
+    shown = [(r["at"][:19].replace("T", " "), r["who"], sentence(r), r["why"]) for r in rows]
+    output.table("Audit log", ["when (UTC)", "who", "what", "why"], shown)
 
 
 def _batch(ws: Workspace, batch_id: str | None) -> Batch:
@@ -321,9 +315,9 @@ def _report(batch: Batch, taken_up: bool, as_json: bool) -> None:
         )
         return
     next_step = {
-        BatchStatus.APPROVED: "`keepset clean` applies it.",
-        BatchStatus.SENT_BACK: f"`keepset review reopen {batch.id}` takes it up again.",
+        BatchStatus.APPROVED: f"Next: {spell('keepset', 'run', '-w', batch.ws.root)}   (applies it and retrains)",
+        BatchStatus.SENT_BACK: f"To open it again: {spell('keepset', 'review', 'reopen', batch.id, '-w', batch.ws.root)}",
         BatchStatus.REJECTED: "Nothing changes.",
     }.get(batch.status, "")
-    words = "The waiting Prefect run goes on." if taken_up else next_step
+    words = "Prefect takes it up." if taken_up else next_step
     print(f"{batch.id} is {str(batch.status).replace('_', ' ')}. {words}".rstrip())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,10 +19,12 @@ from keepset.cli.options import (
     engine_or_default,
     open_workspace,
 )
+from keepset.programs import spell
 from keepset.stages import Stage
 
 if TYPE_CHECKING:
     from keepset.engine import Engine
+    from keepset.workspace import Workspace
 
 __all__ = ["register"]
 
@@ -36,8 +39,7 @@ seed = 42                                 # same seed, same split, same model
 valid = 0.2
 
 [train]
-arch = "tf_efficientnet_lite0"            # any timm classifier
-epochs = 2                                # 0 keeps the linear head on frozen features: seconds, not minutes
+arch = "lite0+lite1+lite2"                # "lite0" is 4 times as fast and a little less accurate; or any timm network
 """
 
 _CLASS = "[classes.{name}]\n{lists:<41} # one URL a line\n"
@@ -67,7 +69,7 @@ def init(
     from keepset.config import check_config
     from keepset.errors import ConfigError
     from keepset.files import write_bytes
-    from keepset.importing import quoted
+    from keepset.importing import toml_string
 
     lists = _list_files([c.strip() for c in classes.split(",") if c.strip()])
     check_config(
@@ -75,8 +77,10 @@ def init(
         base=Path(),
         where=f'--classes "{classes}"',
     )
-    tables = "\n".join(_CLASS.format(name=quoted(n), lists=f"lists = [{quoted(f)}]") for n, f in lists)
-    text = _TEMPLATE.format(file=path, name=quoted(path.stem), classes=tables)
+    tables = "\n".join(
+        _CLASS.format(name=toml_string(n), lists=f"lists = [{toml_string(f)}]") for n, f in lists
+    )
+    text = _TEMPLATE.format(file=shlex.quote(str(path)), name=toml_string(path.stem), classes=tables)
     try:
         write_bytes(path, text.encode(), exclusive=True)
     except FileExistsError as e:
@@ -84,7 +88,7 @@ def init(
     if as_json:
         output.document({"ok": True, "config": str(path), "classes": [n for n, _ in lists]})
     else:
-        print(f"Wrote {path}. Put your URL lists beside it, then: keepset run {path} --workspace DIR")
+        print(f"Wrote {path}. Put your URL lists beside it, then: {_run_command(path)}")
 
 
 def _list_files(names: list[str]) -> list[tuple[str, str]]:
@@ -97,25 +101,27 @@ def _list_files(names: list[str]) -> list[tuple[str, str]]:
 
 def import_(
     source: Annotated[
-        Path, typer.Argument(help="Folder of pictures, or a CSV with the columns name and label.")
+        Path, typer.Argument(help="Folder of pictures, or a table with the columns name (or url) and label.")
     ],
     config: Annotated[
         Path | None, typer.Argument(help="Config file to write. Default: NAME.toml here.", show_default=False)
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a run config for pictures that you have: a tree of folders, fast.ai's cleaned.csv, an export of ours.
+    """Write a run config for pictures that you have: a folder tree, a table such as cleaned.csv, a Keepset export.
 
-    A folder a class, or train/, valid/ and test/ with a folder a class in each; then these are the split. Of a CSV,
-    names are relative to its folder, and rows that are not in it are not taken. `keepset run` then copies the pictures
-    in and checks each like any other. Never overwrites a file.
+    One folder per class; or train/, valid/ and test/ with one folder per class in each, which are then the split. If
+    there is no valid/, it is drawn from train/ by seed. Tables are CSV, TSV, JSON, Excel or Parquet; names in them are
+    relative to the table's folder. `keepset run` then copies the pictures in and checks each like any other. Never
+    overwrites a file.
     """
     from keepset.errors import ConfigError
     from keepset.files import write_bytes
     from keepset.importing import config_text, find_pictures
+    from keepset.localfiles import shown
 
     found = find_pictures(source)
-    path = config or Path(f"{found.source.stem}.toml")
+    path = config or Path(f"{shown(found.source.stem)}.toml")
     try:
         write_bytes(path, config_text(found, path).encode(), exclusive=True)
     except FileExistsError as e:
@@ -131,7 +137,14 @@ def import_(
     output.table("", ["class", "files", "given split"], rows)
     for note in found.notes:
         print(f"  {note}")
-    print(f"Wrote {path}. Next: keepset run {path} --workspace DIR")
+    print(f"Wrote {path}. Next: {_run_command(path)}")
+
+
+def _run_command(config: Path) -> str:
+    """With a workspace folder named like the config; another one where that folder holds something else."""
+    place = Path(config.stem)
+    free = not place.exists() or (place / "keepset.json").exists()
+    return spell("keepset", "run", config, "-w", place if free else f"{place}-workspace")
 
 
 def run(
@@ -141,10 +154,10 @@ def run(
     address: AddressOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """The whole way: collect, download, validate, split, train, report, and a cleaning batch to approve.
+    """Run the full pipeline: collect, download, validate, split, train, report, and open a cleaning batch to approve.
 
-    Everything lands in the workspace. A second run does only what is new and says so; a killed run goes on
-    where it died. Through Prefect instead (schedules, UI, retraining by itself): `keepset up`.
+    Everything lands in the workspace. A second run applies what you approved and does only what is new; a killed run
+    goes on where it died. Through Prefect instead (schedules, UI, retraining by itself): `keepset up`.
     """
     from keepset.pipeline import run as run_all
 
@@ -153,20 +166,20 @@ def run(
     with output.progress(as_json=as_json) as progress:
         done = output.results(run_all(ws, cfg, engine=where, progress=progress), as_json=as_json)
     if not as_json:
-        output.what_next(ws.root, done)
+        output.what_next(ws, done)
 
 
 def _stage(
     name: str, config: Path | None, workspace: Path | None, as_json: bool, **options: Any
-) -> tuple[Path, list[Any]]:
-    """Run it and tell of it; returns the workspace's folder and the results."""
+) -> tuple[Workspace, list[Any]]:
+    """Run it and print its result; returns the workspace and the results."""
     from importlib import import_module
 
     ws, cfg = open_workspace(workspace, config)
     function: Callable[..., Any] = getattr(import_module(f"keepset.{name}"), name)
     with output.progress(as_json=as_json) as progress:
         done = output.results([function(ws, cfg, progress=progress, **options)], as_json=as_json)
-    return ws.root, done
+    return ws, done
 
 
 def _sharded(
@@ -242,7 +255,9 @@ def train(
         train_model(ws, cfg)  # helps the leading process, which does and tells the rest
         return
     with output.progress(as_json=as_json) as progress:
+        progress.start("loading torch", None)
         trained = train_model(ws, cfg, progress=progress)
+        progress.start("exporting the model", None)
         export_model(ws, trained.outputs["model_id"])
         promoted = compare_and_promote(ws, cfg, trained.outputs["model_id"])
         output.results([trained, promoted], as_json=as_json)

@@ -9,16 +9,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from keepset import manifests
 from keepset.config import RunConfig
 from keepset.download.lanes import in_lane, split_in_lanes
 from keepset.download.local import changed
+from keepset.download.purged import PURGED
 from keepset.journal import Journal
 from keepset.manifests import Header
-from keepset.reasons import ItemStatus
+from keepset.reasons import DownloadReason, ItemStatus
 from keepset.stages import SILENT, Progress, Shard, Stage, StageResult, shards
+from keepset.storage import StoredPath
 from keepset.storage.carrying import Held
 from keepset.storage.journals import open_journal
 from keepset.workspace import Workspace
@@ -38,7 +41,7 @@ def download(
 
     ``retry_failed`` also asks again for what failed before.
     """
-    with ws.lock("download"):
+    with ws.lock("download", note=progress.note):
         if not retry_failed and (header := _standing(ws, config)) is not None:
             return StageResult(
                 Stage.DOWNLOAD, False, f"up to date: {header.rows} URLs were asked for already"
@@ -58,7 +61,7 @@ def plan(ws: Workspace, config: RunConfig, lanes: int = 0, *, retry_failed: bool
     """
     with _journal(ws) as journal:
         journal.settle()
-        known = _Known(ws, journal, ws.held_blobs(), _due(config), retry_failed)
+        known = _Known(ws, journal, ws.held_blobs(), ws.purged(), _due(config), retry_failed)
         ranges = shards(manifests.read_header(ws.urls).rows, config.download.shard_size * max(1, lanes))
         if lanes:
             found = ((r, known.todo(r)) for r in ranges)
@@ -79,11 +82,12 @@ def _fetch(
     from keepset.download.run import Run
 
     with _journal(ws, shard) as journal:
-        known = _Known(ws, journal, ws.held_blobs(), _due(config), retry_failed)
+        known = _Known(ws, journal, ws.held_blobs(), ws.purged(), _due(config), retry_failed)
         count = _count(known, shard)
         if count:
             progress.start("downloading", count)
-            asyncio.run(Run(ws, config, journal, progress, known.held).all(known.todo(shard)))
+            run = Run(ws, config, journal, progress, known.held, known.purged)
+            asyncio.run(run.all(known.todo(shard)))
     return count
 
 
@@ -104,12 +108,12 @@ def merge(ws: Workspace, config: RunConfig, progress: Progress = SILENT) -> Stag
     parents = {"urls": manifests.read_header(ws.urls).content_hash}
     counts: Counter[str] = Counter()
     oldest = datetime.now(UTC).isoformat()
-    everything = Shard(0, 0, manifests.read_header(ws.urls).rows)
+    everything, purged = Shard(0, 0, manifests.read_header(ws.urls).rows), ws.purged()
     with _journal(ws) as journal, manifests.writing(ws.downloads, "downloads") as out:
         journal.settle()
         for urls, done in _pieces(ws, everything, journal):
             rows = [
-                done[u["url"]] | {k: u[k] for k in ("url_id", "url", "label")}
+                _unpurged(done[u["url"]], purged) | {k: u[k] for k in ("url_id", "url", "label")}
                 for u in urls
                 if u["url"] in done
             ]
@@ -120,25 +124,44 @@ def merge(ws: Workspace, config: RunConfig, progress: Progress = SILENT) -> Stag
         out.commit(
             Header("downloads", "download", _fingerprint(ws, config), parents, config.as_dict(), extra)
         )
-    failed = counts.total() - counts["ok"]
-    worst = ", ".join(f"{k} {v}" for k, v in counts.most_common() if k != "ok")
+    left_out = counts[DownloadReason.PURGED]
+    failed = counts.total() - counts["ok"] - left_out
+    worst = ", ".join(f"{k} {v}" for k, v in counts.most_common() if k not in ("ok", DownloadReason.PURGED))
     message = f"{counts['ok']} images, {failed} failed" + (f" ({worst})" if worst else "")
+    message += f"; {left_out} left out, purged before" if left_out else ""
     return StageResult(
         Stage.DOWNLOAD, True, message, dict(counts), {"downloads": "manifests/downloads.parquet"}
     )
 
 
+def _unpurged(row: Row, purged: frozenset[str]) -> Row:
+    return row | PURGED if row["sha256"] in purged else row
+
+
 def is_current(ws: Workspace, config: RunConfig) -> bool:
-    """True if ``downloads.parquet`` is what this config and these URLs give."""
-    return _standing(ws, config) is not None
+    """True if ``downloads.parquet`` is what this config and these URLs give.
+
+    On an object store, where listing all files costs seconds, only ``download`` itself sees that one is lost.
+    """
+    return _standing(ws, config, look=not isinstance(ws.root, StoredPath)) is not None
 
 
-def _standing(ws: Workspace, config: RunConfig) -> Header | None:
+def _standing(ws: Workspace, config: RunConfig, *, look: bool = True) -> Header | None:
     header = manifests.up_to_date(ws.downloads, _fingerprint(ws, config))
     due = _due(config)
     if header is None or header.extra["oldest"] < due or _a_file_changed(ws, config):
         return None
-    return header
+    return None if look and _a_blob_is_lost(ws) else header
+
+
+def _a_blob_is_lost(ws: Workspace) -> bool:
+    """Whether a file that was downloaded is not there any more; 0.1 s for 100,000 on a disk."""
+    held, purged = ws.held_blobs().names(), pa.array(sorted(ws.purged()), pa.string())
+    for batch in manifests.batches(ws.downloads, "downloads", ("sha256",)):
+        wanted = batch["sha256"].drop_null()
+        if not pc.all(pc.or_(pc.is_in(wanted, held), pc.is_in(wanted, purged))).as_py():
+            return True
+    return False
 
 
 def _a_file_changed(ws: Workspace, config: RunConfig) -> bool:
@@ -168,6 +191,8 @@ def _fingerprint(ws: Workspace, config: RunConfig) -> str:
         "refresh_days",
     }
     facts = {k: v for k, v in config.part("download")["download"].items() if k not in knobs}
+    if purged := ws.purged():
+        facts["purged"] = sorted(purged)
     return manifests.fingerprint("download", parents, facts, VERSION)
 
 
@@ -195,6 +220,7 @@ class _Known:
     ws: Workspace
     journal: Journal
     held: Held
+    purged: frozenset[str]
     due: str
     retry_failed: bool = False
 
@@ -209,5 +235,5 @@ class _Known:
     def _kept(self, row: Row) -> bool:
         """Whether the journal's word still holds: a failure that is accepted, or a blob that a power cut left whole."""
         if row["status"] != ItemStatus.OK:
-            return not self.retry_failed
-        return bool(self.held.size(row["sha256"]) == row["bytes"])
+            return not (self.retry_failed and row["status"] == ItemStatus.FAILED)
+        return row["sha256"] in self.purged or bool(self.held.size(row["sha256"]) == row["bytes"])

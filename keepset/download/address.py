@@ -9,8 +9,9 @@ import socket
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
-__all__ = ["Blocked", "Resolver", "Unresolved", "is_public"]
+__all__ = ["Blocked", "Resolver", "Unresolved", "heard", "is_public"]
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -51,6 +52,7 @@ class Resolver:
         asked, answer = self.known.get((host, port), (0.0, None))
         if answer is None or loop.time() - asked > _KEPT_S:
             answer = asyncio.ensure_future(self._look_up(host, port))
+            answer.add_done_callback(heard)
             self.known[host, port] = (loop.time(), answer)
             if len(self.known) > _MOST_KNOWN:
                 self.known.popitem(last=False)
@@ -69,6 +71,12 @@ class Resolver:
                 what = host if host == bad else f"{host} ({bad})"
                 raise Blocked(f"{what} is not a public address")
         return addresses[0]
+
+
+def heard(answer: asyncio.Future[Any]) -> None:
+    """Whoever asked may have given up by now, which is no reason for asyncio to log that nobody heard the answer."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 def is_public(text: str) -> bool:

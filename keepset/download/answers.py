@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import re
+import errno
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-import httpx
+import aiohttp
 
+from keepset.errors import StageError
+from keepset.files import TOO_MANY_FILES
 from keepset.reasons import DownloadReason as Reason
 
-__all__ = ["Answer", "Trouble", "check_opt_out", "check_status", "is_foreign", "retry_after", "trouble_from"]
+__all__ = ["Answer", "Trouble", "check_opt_out", "check_status", "retry_after", "told", "trouble_from"]
 
 _TRANSIENT = {
-    Reason.DNS, Reason.CONNECT, Reason.TIMEOUT, Reason.TOO_SLOW, Reason.TRUNCATED, Reason.PROTOCOL,
+    Reason.DNS, Reason.CONNECT, Reason.PROXY, Reason.TIMEOUT, Reason.TRUNCATED, Reason.PROTOCOL,
     Reason.RATE_LIMITED, Reason.HTTP_SERVER, Reason.EMPTY, Reason.CHECKSUM,
 }  # fmt: skip
-_LIBRARIES = {"httpx", "httpcore", "h11", "aiohttp", "yarl"}
-_NUMERIC = re.compile(r"https?://[0-9a-fx.]+(?=[:/?#]|$)", re.IGNORECASE)
 
 
 class Trouble(Exception):
@@ -45,49 +46,56 @@ class Answer:
     body: bytes
 
 
-def is_foreign(e: Exception) -> bool:
-    """Whether a library of ours raised it over what a server or a URL is; else it is our own defect."""
-    return type(e).__module__.partition(".")[0] in _LIBRARIES or isinstance(e, UnicodeError)
-
-
-def trouble_from(url: str, e: Exception) -> Trouble:
-    """What httpx, or aiohttp under it, says went wrong."""
-    said, cause = str(e), type(e.__cause__).__name__
-    if isinstance(e, httpx.InvalidURL | httpx.UnsupportedProtocol | UnicodeError):
-        odd = _NUMERIC.match(url) is not None  # octal and the like: an address in disguise, never a name
-        return Trouble(Reason.BLOCKED_ADDRESS if odd else Reason.BAD_URL, said)
-    if "SSL" in said or "certificate" in said:
+def trouble_from(e: aiohttp.ClientError | OSError) -> Trouble:
+    """What aiohttp, or a socket under it, says went wrong. Raises ``StageError`` if it is this process."""
+    if getattr(e, "errno", None) in (errno.EMFILE, errno.ENFILE):
+        raise StageError("Too many connections are open at once.", TOO_MANY_FILES) from e
+    said = str(e) or type(e).__name__
+    if isinstance(e, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
+        return Trouble(Reason.PROXY, said)
+    if isinstance(e, aiohttp.ClientSSLError | ssl.SSLError):
         return Trouble(Reason.TLS, said)
-    if cause in ("ServerDisconnectedError", "ClientOSError"):  # the transport calls them time-outs
-        return Trouble(Reason.TRUNCATED, said or "connection lost")
-    if isinstance(e, httpx.ConnectError) or cause.startswith("ClientConnector"):
-        return Trouble(Reason.CONNECT, said or "refused")
-    if isinstance(e, httpx.TimeoutException):
-        return Trouble(Reason.TIMEOUT, said or f"nothing came ({type(e).__name__})")
-    if isinstance(e, httpx.RemoteProtocolError | httpx.ReadError):
-        cut = "ncomplete" in said or "without sending complete" in said or "not enough data" in said.lower()
-        return Trouble(Reason.TRUNCATED if cut or not said else Reason.PROTOCOL, said or "connection lost")
-    return Trouble(Reason.PROTOCOL, said or type(e).__name__)
+    if isinstance(e, aiohttp.ServerTimeoutError):
+        return Trouble(Reason.TIMEOUT, said)
+    if isinstance(e, aiohttp.ClientConnectorError):
+        return Trouble(Reason.CONNECT, said)
+    if isinstance(e, aiohttp.ClientResponseError):
+        return Trouble(Reason.PROTOCOL, e.message)
+    if isinstance(e, aiohttp.ClientPayloadError):
+        return Trouble(Reason.TRUNCATED if "not completed" in said else Reason.PROTOCOL, said)
+    if isinstance(e, OSError | aiohttp.ClientConnectionError):
+        return Trouble(Reason.TRUNCATED, said)
+    return Trouble(Reason.PROTOCOL, said)
 
 
-def check_opt_out(response: httpx.Response) -> None:
-    robots = response.headers.get("x-robots-tag", "").lower()
+def told(response: aiohttp.ClientResponse) -> dict[str, str]:
+    """The headers, names in lower case, those of one name together. What is no UTF-8 in them is replaced."""
+    found: dict[str, str] = {}
+    for name, value in response.headers.items():
+        clean = value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        found[name.lower()] = f"{found[name.lower()]}, {clean}" if name.lower() in found else clean
+    return found
+
+
+def check_opt_out(headers: Mapping[str, str]) -> None:
+    robots = headers.get("x-robots-tag", "").lower()
     if any(word in robots for word in ("noai", "noimageai", "noindex")):
         raise Trouble(Reason.OPTED_OUT, f"X-Robots-Tag: {robots[:100]}")
 
 
-def check_status(response: httpx.Response) -> None:
-    code = response.status_code
+def check_status(code: int, headers: Mapping[str, str]) -> None:
     if code < 300:
         return
     if code in (404, 410):
         raise Trouble(Reason.NOT_FOUND, f"HTTP {code}")
+    if code == 407:
+        raise Trouble(Reason.PROXY, "HTTP 407: it wants a login")
     if code in (401, 403, 451):
         raise Trouble(Reason.FORBIDDEN, f"HTTP {code}")
     if code == 429:
-        raise Trouble(Reason.RATE_LIMITED, "HTTP 429", wait_s=retry_after(response.headers))
+        raise Trouble(Reason.RATE_LIMITED, "HTTP 429", wait_s=retry_after(headers))
     if code >= 500:
-        raise Trouble(Reason.HTTP_SERVER, f"HTTP {code}", wait_s=retry_after(response.headers))
+        raise Trouble(Reason.HTTP_SERVER, f"HTTP {code}", wait_s=retry_after(headers))
     raise Trouble(Reason.HTTP_CLIENT, f"HTTP {code}")
 
 

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from keepset.config import DownloadConfig
 from keepset.download.answers import Trouble
+from keepset.download.unpacking import PIECE
 from keepset.files import refusals
-from keepset.formats import sniff
+from keepset.formats import foreign, sniff
 from keepset.reasons import DownloadReason as Reason
 
 __all__ = ["Body"]
 
-_SLOW_AFTER_S = 10.0
-_PIECE = 262_144
-"""A network's pieces have a few kilobytes each; hashing and writing them one by one costs as much as receiving them."""
+_HEAD = 512
+"""Bytes that tell the format: an XML declaration and comments may come before the first tag of an SVG."""
 
 
 class Body:
@@ -34,7 +33,6 @@ class Body:
         self._waiting = bytearray()
         self._digest = hashlib.sha256()
         self._promised = hashlib.sha1(usedforsecurity=False) if sha1 else None
-        self._begin = time.monotonic()
 
     def __enter__(self) -> Self:
         with refusals(self.part):
@@ -51,28 +49,30 @@ class Body:
         return self._digest.hexdigest()
 
     def take(self, piece: bytes, wired: int) -> None:
-        """The next piece; ``wired``: bytes that came over the wire so far, packed as they came."""
+        """The next piece; ``wired``: bytes that came over the wire so far, packed as they came.
+
+        A network's pieces have a few kilobytes each; hashing and writing them one by one costs as much as receiving.
+        """
         self.size += len(piece)
         if self.size > self.config.max_bytes:
             packed = wired < self.size / 2
             reason = Reason.DECOMPRESSION if packed else Reason.TOO_LARGE
             raise Trouble(reason, f"more than {self.config.max_bytes} bytes")
         self._waiting += piece
-        if len(self._waiting) >= _PIECE:
+        if len(self._waiting) >= PIECE:
             self._put()
-        took = time.monotonic() - self._begin
-        if took > _SLOW_AFTER_S and self.size / took < self.config.min_bytes_per_s:
-            raise Trouble(Reason.TOO_SLOW, f"{self.size / took:.0f} bytes/s")
 
     def check(self, promised_size: int | None) -> str:
         """What format it is. Raises ``Trouble`` if it is not whole, not a picture, or not the one promised."""
         self._put()
         if self.size == 0:
-            raise Trouble(Reason.EMPTY, "the body is empty")
+            raise Trouble(Reason.EMPTY, "0 bytes")
         if promised_size is not None and self.size < promised_size:
             raise Trouble(Reason.TRUNCATED, f"{self.size} of {promised_size} bytes came")
         found = sniff(self.head)
         if found is None:
+            if other := foreign(self.head):
+                raise Trouble(Reason.FORMAT, f"it is {other}")
             raise Trouble(Reason.NOT_AN_IMAGE, f"its first bytes are {self.head[:24]!r}")
         if self._promised and self.sha1 and self._promised.hexdigest() != self.sha1.lower():
             detail = f"its sha1 is {self._promised.hexdigest()}, {self.sha1} was promised"
@@ -81,7 +81,7 @@ class Body:
 
     def _put(self) -> None:
         piece = self._waiting
-        self.head = self.head or bytes(piece[:64])
+        self.head = self.head or bytes(piece[:_HEAD])
         self._digest.update(piece)
         if self._promised:
             self._promised.update(piece)

@@ -6,8 +6,8 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
+from keepset.download.target import BadUrl, Target
 from keepset.scrape.local import LOCAL
 from keepset.stages import Shard
 
@@ -21,9 +21,9 @@ def host_of(row: Row) -> str:
     if row["source"] in LOCAL:
         return ""
     try:
-        return urlsplit(row["url"]).netloc.lower()
-    except ValueError:  # from a manifest that an earlier version wrote; it is refused with its reason
-        return "?"
+        return Target.parse(row["url"]).netloc
+    except BadUrl:  # nobody is asked: it is refused with its reason
+        return ""
 
 
 def in_lane(row: Row, shard: Shard) -> bool:

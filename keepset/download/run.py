@@ -14,13 +14,14 @@ from keepset.config import RunConfig
 from keepset.download.fetch import Fetched, Fetcher, Trouble, Wanted, user_agent
 from keepset.download.lanes import host_of
 from keepset.download.local import copy_in
+from keepset.download.purged import PURGED
 from keepset.download.turns import Turns
 from keepset.errors import KeepsetError
 from keepset.files import move_in
 from keepset.journal import Journal
+from keepset.localfiles import path_of
 from keepset.reasons import DownloadReason, ItemStatus
 from keepset.scrape.local import LOCAL
-from keepset.settings import settings
 from keepset.stages import Progress
 from keepset.storage import StoredPath
 from keepset.storage.carrying import AT_ONCE, Held
@@ -43,9 +44,16 @@ class _Item:
 
 class Run:
     def __init__(
-        self, ws: Workspace, config: RunConfig, journal: Journal, progress: Progress, held: Held
+        self,
+        ws: Workspace,
+        config: RunConfig,
+        journal: Journal,
+        progress: Progress,
+        held: Held,
+        purged: frozenset[str],
     ) -> None:
         self.ws, self.config, self.journal, self.progress, self.held = ws, config, journal, progress, held
+        self.purged = purged
         self.parts = ws.journal / "parts"
         self.rng = random.Random(config.seed)  # noqa: S311 - jitter, not secrets
         self.failed = self.bytes = 0
@@ -61,7 +69,8 @@ class Run:
         items = ((host_of(row), _Item(row, before)) for row, before in todo)
         self.turns = Turns(items, per_host=cfg.per_host, rate=cfg.per_host_rate)
         agent = user_agent(self.config.scrape.contact)
-        self.fetcher = Fetcher(cfg, self.parts, agent, transport=settings().transport)
+        self.fetcher = Fetcher(cfg, self.parts, agent)
+        self.fetcher.waits = self.turns.waits
         free = asyncio.Semaphore(cfg.connections)
         stopped: BaseException | None = None
         self.carriers = ThreadPoolExecutor(AT_ONCE, "blobs")  # begins no thread before it is needed
@@ -81,8 +90,8 @@ class Run:
 
     async def _one(self, host: str, item: _Item, free: asyncio.Semaphore) -> None:
         try:
-            part = await self._attempt(item)
-            row = await self._kept(item, part) if part else self._unchanged(item)
+            came = await self._attempt(item)
+            row = await self._kept(item, came) if isinstance(came, Path) else _unchanged(came)
         except Trouble as e:
             if self._again(host, item, e):
                 return
@@ -91,16 +100,17 @@ class Run:
             free.release()
         self.turns.done(host)
         self.journal.put(item.row["url"], row)
-        self.failed += row["status"] != ItemStatus.OK
+        self.failed += row["status"] == ItemStatus.FAILED
         self.bytes += item.facts.bytes or 0
         self.progress.advance(failed=self.failed, MB=round(self.bytes / 1e6, 1))
 
-    async def _attempt(self, item: _Item) -> Path | None:
+    async def _attempt(self, item: _Item) -> Path | Row:
+        """The file that came, or the row of the copy that is here and is still right."""
         if item.row["source"] in LOCAL:
             part = self.parts / f"{item.row['url_id']}.part"
-            return await asyncio.to_thread(copy_in, item.row, self._allowed(item.row), part, item.facts)
-        known = item.before if item.before and item.before["status"] == ItemStatus.OK else {}
-        known = known if known and self._have(known) else {}
+            where = self._allowed(item.row)
+            return await asyncio.to_thread(copy_in, item.row, where, part, self.config.download, item.facts)
+        known: Row = item.before if item.before and self._have(item.before) else {}
         wanted = Wanted(
             item.row["url"],
             item.row["url_id"],
@@ -108,17 +118,19 @@ class Run:
             known.get("etag"),
             known.get("last_modified"),
         )
-        return await self.fetcher.fetch(wanted, item.facts)
+        return await self.fetcher.fetch(wanted, item.facts) or known
 
     def _allowed(self, row: Row) -> list[Path]:
         """Folders whose files the config takes for this row's class, and the inbox."""
         if row["source"] == "inbox":
             return [self.ws.root / "inbox"]
         mine = [c for c in self.config.classes if c.name == row["label"]]
-        return [Path(f) for c in mine for f in c.folders] + [Path(t).parent for c in mine for t in c.tables]
+        return [path_of(f) for c in mine for f in c.folders] + [
+            path_of(t).parent for c in mine for t in c.tables
+        ]
 
     def _have(self, row: Row) -> bool:
-        return self.held.size(row["sha256"]) is not None
+        return row["status"] == ItemStatus.OK and self.held.size(row["sha256"]) is not None
 
     def _again(self, host: str, item: _Item, trouble: Trouble) -> bool:
         """Put the item back into the queue if asking again may help, with full jitter or as long as the host says."""
@@ -135,7 +147,9 @@ class Run:
 
     async def _kept(self, item: _Item, part: Path) -> Row:
         facts = item.facts
-        assert facts.sha256
+        if facts.sha256 in self.purged:
+            part.unlink(missing_ok=True)
+            return _row(item, PURGED)
         blob = self.ws.blob(facts.sha256)
         # The same bytes if it was there; whole again if a power cut had cut it short.
         if isinstance(blob, StoredPath):
@@ -146,17 +160,17 @@ class Run:
             item, {"status": "ok", "sha256": facts.sha256, "bytes": facts.bytes, "format": facts.format}
         )
 
-    def _unchanged(self, item: _Item) -> Row:
-        assert item.before
-        return item.before | {"finished_at": datetime.now(UTC).isoformat()}
-
     def _lost(self, item: _Item, trouble: Trouble) -> Row:
         """A failure's row; but a copy that is here already is kept, with a word on what came now."""
-        if item.before and item.before["status"] == ItemStatus.OK and self._have(item.before):
+        if item.before and self._have(item.before):
             said = f"asked for again: {trouble.reason} ({trouble.detail}); the earlier copy is kept"
             stamp = {"etag": item.facts.headers.get("etag")} if item.row["source"] in LOCAL else {}
-            return self._unchanged(item) | {"detail": said} | stamp
+            return _unchanged(item.before) | {"detail": said} | stamp
         return _row(item, {"status": "failed", "reason": str(trouble.reason), "detail": trouble.detail})
+
+
+def _unchanged(before: Row) -> Row:
+    return before | {"finished_at": datetime.now(UTC).isoformat()}
 
 
 def _row(item: _Item, outcome: Row) -> Row:

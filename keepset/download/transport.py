@@ -1,104 +1,75 @@
-"""The connections: one narrow interface, httpx's own or aiohttp's faster one under it.
+"""The connections: one pool for all hosts, to addresses that were checked, or through the machine's proxy.
 
-httpx's pool rescans every connection for each queued request (encode/httpx issue 3215), so it gets one small pool a
-host. With the extra ``fast`` (httpx-aiohttp) one pool serves all hosts, for half the CPU time a request. Requests go
-to the transports directly: redirects, cookies and retries are not a client's business here, and cost time.
+aiohttp has half the CPU time a request of httpx, whose pool looks at every connection for each queued request.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib.util
-import ssl
-from collections import OrderedDict
+from base64 import b64encode
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
-import httpx
+import aiohttp
+from yarl import URL
 
-from keepset.errors import ConfigError
+from keepset.download.proxies import Proxies, Proxy, tls
+from keepset.download.target import Target
 
 __all__ = ["Connections"]
 
-
 _ALWAYS = {"Accept-Encoding": "gzip, deflate", "Connection": "keep-alive"}
-_PIECE = 262_144  # bytes of a body taken at a time, if they are there
-
-
-@functools.cache
-def _tls() -> ssl.SSLContext:
-    """20 ms: once a process, not once a host, nor once a picture that is predicted by its URL."""
-    return httpx.create_ssl_context(trust_env=False)
+_LONGEST_HEADER = 65_536  # content security policies are long
 
 
 class Connections:
-    """Sends requests to addresses that were checked; idle pools are closed when there are too many."""
+    """Sends requests as they are given: no redirects, cookies or retries; bodies stay packed."""
 
-    def __init__(self, *, total: int, per_host: int, read_s: float, transport: str = "auto") -> None:
-        """``transport``: auto, httpx or aiohttp. Raises ``ConfigError`` for aiohttp without the extra."""
-        self.total, self.per_host = total, per_host
-        self.timeout = httpx.Timeout(read_s, connect=min(read_s, 15.0), pool=None).as_dict()
-        self.transports: OrderedDict[str, httpx.AsyncBaseTransport] = OrderedDict()
-        self.busy: dict[str, int] = {}
-        have = importlib.util.find_spec("httpx_aiohttp") is not None
-        if transport == "aiohttp" and not have:
-            raise ConfigError("The transport aiohttp is not installed.", "pip install 'keepset[fast]'")
-        self.shared = transport == "aiohttp" or (transport == "auto" and have)
+    def __init__(self, *, total: int, read_s: float) -> None:
+        """Raises ``ConfigError`` for proxies or certificates of the environment that cannot be used."""
+        self.proxies, self.tls, self.total = Proxies(), tls(), total
+        self.timeout = aiohttp.ClientTimeout(total=None, sock_connect=min(read_s, 15.0), sock_read=read_s)
+        self.session: aiohttp.ClientSession | None = None
 
-    async def send(self, url: httpx.URL, address: str, headers: dict[str, str]) -> tuple[httpx.Response, str]:
-        """GET ``url`` from ``address``; the body is not read yet. ``release`` must follow, with the key returned."""
-        key = "all" if self.shared else f"{url.scheme}://{url.netloc.decode('ascii')}"
-        transport = await self._transport(key)
-        request = httpx.Request(
-            "GET", url.copy_with(host=address), headers={"Host": url.netloc.decode("ascii")} | _ALWAYS | headers,
-            extensions={"sni_hostname": url.host, "timeout": self.timeout},
+    async def send(
+        self, target: Target, address: str, headers: dict[str, str], proxy: Proxy | None = None
+    ) -> aiohttp.ClientResponse:
+        """GET ``target`` from ``address``, or by its name from ``proxy``. The body is not read yet; ``release`` it."""
+        own = {"Host": target.netloc} | _ALWAYS | _login("Authorization", target.login) | headers
+        more: dict[str, Any] = {}
+        if proxy is not None:
+            login = _login("Proxy-Authorization", proxy.login)
+            more = {"proxy": URL(proxy.url, encoded=True)}
+            if target.scheme == "http":
+                own |= login
+            else:  # the tunnel's, never the server's
+                more["proxy_headers"] = login
+        elif target.scheme == "https":
+            more = {"server_hostname": target.host.rstrip(".")}
+        host = target.host if proxy is not None else address
+        # The query stays in the path: yarl would drop an empty one.
+        url = URL.build(
+            scheme=target.scheme, host=f"[{host}]" if ":" in host else host, port=target.port, path=target.path, encoded=True
         )  # fmt: skip
-        self.busy[key] = self.busy.get(key, 0) + 1
-        try:
-            response = await transport.handle_async_request(request)
-        except BaseException:
-            self._let_go(key)
-            raise
-        response.request = request
-        if self.shared:
-            response.stream.CHUNK_SIZE = _PIECE  # type: ignore[union-attr]  # of the library: 16 kB, one turn each
-        return response, key
-
-    async def release(self, response: httpx.Response, key: str) -> None:
-        self._let_go(key)
-        await response.aclose()
-
-    def _let_go(self, key: str) -> None:
-        self.busy[key] -= 1
-        if not self.busy[key]:
-            del self.busy[key]
+        return await self._session().get(url, headers=own, allow_redirects=False, **more)
 
     async def close(self) -> None:
-        for transport in self.transports.values():
-            await transport.aclose()
+        if self.session is not None:
+            await self.session.close()
 
-    async def _transport(self, key: str) -> httpx.AsyncBaseTransport:
-        if key in self.transports:
-            self.transports.move_to_end(key)
-            return self.transports[key]
-        self.transports[key] = made = self._made()
-        idle = [k for k in self.transports if k not in self.busy and k != key]
-        for old in idle[: max(0, len(self.transports) - 2 * self.total)]:
-            await self.transports.pop(old).aclose()
-        return made
+    def _session(self) -> aiohttp.ClientSession:
+        if self.session is None:  # it wants the running loop
+            self.session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self.total, ssl=self.tls, keepalive_timeout=15.0),
+                cookie_jar=aiohttp.DummyCookieJar(), timeout=self.timeout, auto_decompress=False,
+                max_line_size=_LONGEST_HEADER, max_field_size=_LONGEST_HEADER,
+            )  # fmt: skip
+        return self.session
 
-    def _made(self) -> httpx.AsyncBaseTransport:
-        most = self.total if self.shared else self.per_host
-        limits = httpx.Limits(max_connections=most, max_keepalive_connections=most, keepalive_expiry=15.0)
-        if not self.shared:
-            return httpx.AsyncHTTPTransport(verify=_tls(), limits=limits, trust_env=False)
-        import aiohttp
-        from httpx_aiohttp import AiohttpTransport
 
-        def session() -> Any:
-            return aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=most, ssl=_tls(), keepalive_timeout=15.0),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                requote_redirect_url=False,
-            )
-
-        return AiohttpTransport(verify=_tls(), limits=limits, client=session)
+def _login(header: str, login: str) -> dict[str, str]:
+    """RFC 7617, for user:password as a URL holds it."""
+    if not login:
+        return {}
+    user, _, password = login.partition(":")
+    raw = unquote_to_bytes(user) + b":" + unquote_to_bytes(password)
+    return {header: f"Basic {b64encode(raw).decode('ascii')}"}

@@ -72,6 +72,10 @@ class Turns(Generic[T]):
             except TimeoutError:
                 continue
 
+    def waits(self, host: str) -> bool:
+        """Whether anything is still to be asked of ``host``."""
+        return host in self.hosts and bool(self.hosts[host].waiting)
+
     def done(self, host: str) -> None:
         self._back(host)
 

@@ -30,33 +30,38 @@ __all__ = ["Familiar", "familiar", "forward", "held_out"]
 REFERENCE = 2000
 """Training images that are kept at most: 10 MB of features at 1280 numbers an image."""
 HELD_OUT = 1000
-SAMPLE = 64
+SAMPLE = 16
 BATCH = 16
 
 
 @dataclass(frozen=True)
 class Familiar:
-    """``reference``: unit features float32 [m, d] of training images; ``far``: distance under which 99 % of
-    held-out images lie."""
+    """``reference``: features float32 [m, d] of training images, each body's block (``widths``) scaled alike and each row
+    to length one; ``far``: distance under which 99 % of held-out images lie."""
 
     reference: Floats
+    widths: tuple[int, ...]
     far: float
 
 
-def familiar(ws: Workspace, record: ModelRecord, network: torch.nn.Module) -> Familiar:
-    """Reference and limit of ``network`` (uint8 pixels to logits and features)."""
+def familiar(
+    ws: Workspace, record: ModelRecord, network: torch.nn.Module, widths: tuple[int, ...]
+) -> Familiar:
+    """Reference and limit of ``network`` (uint8 pixels to logits and features, of bodies of those ``widths``)."""
     import numpy as np
 
+    from keepset.train.features import units
     from keepset.train.results import distances, unit
 
     learn, valid = (
         _images(ws, record.id, s)[:n] for s, n in ((Split.TRAIN, REFERENCE), (Split.VALID, HELD_OUT))
     )
-    features = _features(ws, record, network, [*learn, *valid])
+    features = units(_features(ws, record, network, [*learn, *valid]), widths)
     is_learn = np.arange(len(features)) < len(learn)
     held_out = distances(features, is_learn)[~is_learn]
     return Familiar(
         unit(features[is_learn]).astype(np.float32),
+        widths,
         float(np.quantile(held_out, 0.99)) if len(held_out) else 2.0,
     )
 
@@ -99,8 +104,7 @@ def _saved(ws: Workspace, model_id: str) -> dict[str, Any]:
     from keepset.train import features
 
     try:
-        shas, raw = features.load(ws, model_id)
-        return dict(zip(shas, features.taken(raw, features.widths(ws, model_id)), strict=True))
+        return dict(zip(*features.load(ws, model_id), strict=True))
     except ModelError:
         return {}
 

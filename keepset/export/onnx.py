@@ -34,16 +34,19 @@ def export_model(ws: Workspace, model_id: str) -> Path:
     """Write ``models/<id>/model.onnx`` unless it stands, checked against torch. Raises ``ModelError``.
 
     Input ``pixels``: uint8 [n, crop, crop, 3]. Outputs ``logits``: float32 [n, classes], ``features``: float32
-    [n, d], and ``distance``: float32 [n], mean cosine distance to the 5 nearest training images. Metadata:
+    [n, d] (of several bodies side by side), and ``distance``: float32 [n], mean cosine distance to the 5 nearest training images. Metadata:
     ``classes``, ``preprocess``, ``temperature``, ``far`` (the distance under which 99 % of held-out images lie),
     ``model_id``, ``version``.
     """
     path = ws.models / model_id / "model.onnx"
     if path.exists() and _is_current(path):
         return path
+    from keepset.train.networks import bodies_of, width
+
     record = load_record(ws, model_id)
-    network = _with_normalisation(load_network(ws, record), record)
-    seen = familiar(ws, record, network)
+    trained = load_network(ws, record)
+    network = _with_normalisation(trained, record)
+    seen = familiar(ws, record, network, tuple(map(width, bodies_of(trained))))
     with atomic_path(path) as part:
         _write(_with_distance(network, seen), record, seen.far, part)
         _check(network, ws, record, part)
@@ -105,7 +108,9 @@ def _with_distance(network: torch.nn.Module, seen: Familiar) -> torch.nn.Module:
 
         def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
             logits, features = self.network(pixels)
-            unit = features / (torch.linalg.vector_norm(features, dim=1, keepdim=True) + 1e-9)
+            blocks = torch.split(features, list(seen.widths), dim=1)
+            units = [b / (torch.linalg.vector_norm(b, dim=1, keepdim=True) + 1e-9) for b in blocks]
+            unit = torch.cat(units, 1) / len(units) ** 0.5
             away = 1 - unit @ self.get_buffer("reference")
             nearest = torch.topk(away, self.near, dim=1, largest=False).values
             return logits, features, nearest.mean(1).clamp(0, 2)

@@ -43,7 +43,7 @@ def interpret(
     record = _record(ws, model_id)
     folder = ws.reports / record.id
     outputs = {"report": f"reports/{record.id}/report.html"}
-    with ws.lock("interpret"):
+    with ws.lock("interpret", note=progress.note):
         standing = _standing(folder)
         extras = _extras(config, {"grad_cam": grad_cam, "data_size": data_size}, standing.get("extras", {}))
         wanted = _mark(ws, config, record, extras)

@@ -8,6 +8,7 @@ it only the class token counts). So any timm or torchvision classifier will do.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -52,31 +53,47 @@ def spread(heat: Map) -> float:
 
 
 def grad_cam(network: torch.nn.Module, pixels: npt.NDArray[np.uint8], spec: Preprocess, target: int) -> Seen:
-    """Of one uint8 [crop, crop, 3] picture, for the class number ``target``.
+    """Of one uint8 [crop, crop, 3] picture, for the class number ``target``; of networks side by side, their sum.
 
-    Raises ``ModelError`` if no place in the network keeps a grid of positions.
+    Raises ``ModelError`` if no place in a network keeps a grid of positions.
     """
     import torch
 
     from keepset.train.batches import to_input
+    from keepset.train.networks import bodies_of
 
-    places: list[torch.Tensor] = []
-    hooks = [m.register_forward_hook(lambda _m, _i, out: _remember(places, out)) for m in network.modules()]
+    passed: list[list[torch.Tensor]] = []
+    hooks = [_watch(body, passed) for body in bodies_of(network)]
     try:
         device = next(network.parameters()).device
         x = to_input(torch.from_numpy(pixels[None].copy()), spec, device).requires_grad_()
         with torch.enable_grad():
             score = network.eval()(x)[0, target]
     finally:
-        for hook in hooks:
+        for hook in itertools.chain(*hooks):
             hook.remove()
+    return Seen(_summed([_spoke(score, places, type(network).__name__) for places in passed]))
+
+
+def _watch(body: torch.nn.Module, passed: list[list[torch.Tensor]]) -> list[Any]:
+    """Add a list to ``passed`` that will hold what each module of ``body`` puts out."""
+    places: list[torch.Tensor] = []
+    passed.append(places)
+    return [m.register_forward_hook(lambda _m, _i, out: _remember(places, out)) for m in body.modules()]
+
+
+def _spoke(score: torch.Tensor, places: list[torch.Tensor], name: str) -> torch.Tensor:
+    """How much each position of the last grid spoke for the class: [1, 1, rows, columns], negative for against."""
+    import torch
+
     grids = [(place, grid) for place in reversed(places) if (grid := _grid_shape(place)) is not None]
     for place, grid in grids:
         (slope,) = torch.autograd.grad(score, place, retain_graph=True, allow_unused=True)
         if slope is not None and bool(_as_grid(slope, grid).abs().sum(1).gt(0).float().mean() > 0.5):
-            return Seen(_heat(_as_grid(place.detach(), grid), _as_grid(slope, grid)))
+            weight = _as_grid(slope, grid).mean((2, 3), keepdim=True)
+            return (weight * _as_grid(place.detach(), grid)).sum(1, keepdim=True)
     raise ModelError(
-        f"Grad-CAM found no grid of positions in {type(network).__name__}.",
+        f"Grad-CAM found no grid of positions in {name}.",
         "Run `keepset interpret --no-grad-cam`, or set [interpret] grad_cam = false.",
     )
 
@@ -114,9 +131,16 @@ def _as_grid(out: torch.Tensor, grid: tuple[str, int, int]) -> torch.Tensor:
     return patches.reshape(1, rows, columns, -1).permute(0, 3, 1, 2)
 
 
-def _heat(place: torch.Tensor, slope: torch.Tensor) -> Map:
-    """Channels weighted by their mean slope, what speaks against the class left out, scaled to 0..1."""
-    heat = (slope.mean((2, 3), keepdim=True) * place).sum(1)[0].clamp(min=0)
+def _summed(spoken: list[torch.Tensor]) -> Map:
+    """The grids on the finest of them, added; what speaks against the class left out, scaled to 0..1."""
+    import torch.nn.functional as F
+
+    finest = max(s.shape[-2:] for s in spoken)
+    grids = [
+        F.interpolate(s, size=finest, mode="bilinear", align_corners=False) if s.shape[-2:] != finest else s
+        for s in spoken
+    ]
+    heat = sum(grids[1:], grids[0])[0, 0].clamp(min=0)
     top = float(heat.max())
     found: Map = (heat / top if top > 0 else heat).float().cpu().numpy()
     return found

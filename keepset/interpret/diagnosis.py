@@ -130,24 +130,19 @@ def _fall(first: float, last: float) -> float:
 
 
 def _too_few_epochs(c: _Course) -> dict[str, str] | None:
-    """The last epoch still taught something, of the training images and of the held-out ones, and none was better."""
+    """The last epoch still taught something: the held-out loss fell, under that of the linear head, and the network
+    that was trained is the one in use. A falling training loss, or one error fewer, alone says nothing."""
     errors, valid, plain = c.errors, c.column("valid_loss"), c.column("train_plain_loss")
-    if errors[-1] == 0 or errors[-1] > min(errors):
+    head = float(c.before.get("nll", math.inf))
+    if errors[-1] == 0 or errors[-1] > min(errors) or not c.kept or valid[-1] >= min([head, *valid[:-1]]):
         return None
+    unlearned = c.rows[-1]["train_loss"] > valid[-1]
     if len(errors) == 1:  # before the first epoch there was the linear head
-        before = float(c.before.get("nll", math.inf))
-        still = c.rows[0]["train_loss"] > valid[0] and _fall(before, valid[0]) >= STILL_FALLING
-        still = still or (not c.before and c.rows[0]["train_loss"] > valid[0])
+        still = unlearned and (not c.before or _fall(head, valid[0]) >= STILL_FALLING)
+    elif plain:
+        still = _fall(plain[-2], plain[-1]) >= STILL_FALLING
     else:
-        better = errors[-1] < errors[-2] or valid[-1] < valid[-2]
-        if plain:
-            still = better and _fall(plain[-2], plain[-1]) >= STILL_FALLING
-        else:
-            still = (
-                better
-                and c.rows[-1]["train_loss"] > valid[-1]
-                and _fall(valid[-2], valid[-1]) >= STILL_FALLING
-            )
+        still = unlearned and _fall(valid[-2], valid[-1]) >= STILL_FALLING
     if not still:
         return None
     return _finding("too_few_epochs", f"Too few epochs: {_still(c)}. Raise [train] epochs.")

@@ -89,8 +89,7 @@ def learned_features(ws: Workspace, record: ModelRecord) -> Any:
     from keepset.interpret.datasize import DataSize
     from keepset.train import features
 
-    shas, raw = features.load(ws, record.id)
-    values = features.taken(raw, features.widths(ws, record.id))
+    shas, values = features.load(ws, record.id)
     table = manifests.read(ws.dataset(record.dataset_revision), "dataset").table
     columns = (table.column(k).to_pylist() for k in ("sha256", "label", "fold"))
     known = {sha: (label, fold) for sha, label, fold in zip(*columns, strict=True)}

@@ -13,7 +13,6 @@ from pathlib import Path
 from keepset.config import DownloadConfig
 from keepset.download.lanes import host_of
 from keepset.predict.intake import Refused
-from keepset.reasons import DownloadReason
 
 __all__ = ["Arrived", "arriving"]
 
@@ -75,7 +74,7 @@ async def _fetch_all(
     found: queue.Queue[Arrived | BaseException | None],
     stop: threading.Event,
 ) -> None:
-    from keepset.download.fetch import Fetched, Fetcher, Trouble, Wanted, user_agent
+    from keepset.download.fetch import Fetcher, Trouble, user_agent
     from keepset.download.turns import Turns
 
     fetcher = Fetcher(config, parts, user_agent(""))
@@ -85,14 +84,10 @@ async def _fetch_all(
 
     async def one(host: str, url: str) -> None:
         try:
-            name = hashlib.sha256(url.encode()).hexdigest()
-            part = await fetcher.fetch(Wanted(url, name), Fetched())
-            assert part  # no conditions were set
-            answer: Arrived = (url, part)
+            name = hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()
+            answer: Arrived = (url, await fetcher.take(url, name))
         except Trouble as e:
             answer = (url, Refused(e.reason, f"not fetched: {e.detail}"))
-        except ValueError as e:  # a host name that no resolver can even be asked for
-            answer = (url, Refused(DownloadReason.BAD_URL, f"not fetched: {e}"))
         finally:
             turns.done(host)
         await asyncio.to_thread(_put, found, answer, stop)

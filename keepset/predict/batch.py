@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,12 +21,12 @@ from typing import Any
 from keepset import manifests
 from keepset.config import DownloadConfig
 from keepset.errors import ConfigError, ManifestError, WorkspaceError
-from keepset.files import local
+from keepset.files import local, readable
 from keepset.journal import Journal
 from keepset.manifests import Header
 from keepset.predict.arriving import arriving
-from keepset.predict.inputs import list_inputs
-from keepset.predict.intake import DEFAULT_LIMITS, FileJob, Prepared, Refused, prepare_file
+from keepset.predict.inputs import list_inputs, path_of
+from keepset.predict.intake import DEFAULT_LIMITS, FileJob, Limits, Prepared, Refused, prepare_file
 from keepset.predict.model import Predictor, find, load
 from keepset.predict.remote import is_url
 from keepset.reasons import DownloadReason, ImageReason, ItemStatus
@@ -70,7 +72,7 @@ def predict_batch(ws: Workspace, job: Job, *, progress: Progress = SILENT) -> St
 
     Raises ``ModelError``, ``ConfigError``, ``WorkspaceError`` if ``to`` is something else.
     """
-    with ws.lock(f"predict-{_name(ws, job)}"):
+    with ws.lock(f"predict-{_name(ws, job)}", note=progress.note):
         for shard in plan(ws, job, progress=progress):
             run_shard(ws, job, shard, progress)
         return merge(ws, job)
@@ -117,11 +119,12 @@ def run_shard(ws: Workspace, job: Job, shard: Shard, progress: Progress = SILENT
 def merge(ws: Workspace, job: Job) -> StageResult:
     """Put the journal's rows together, in the order of the source."""
     planned = _planned(ws, job)
-    shown = planned.out.relative_to(ws.root) if planned.out.is_relative_to(ws.root) else planned.out
+    inside = planned.out.is_relative_to(ws.root)
+    shown = readable(planned.out.relative_to(ws.root) if inside else planned.out)
     if header := _standing(planned):
         counts = header.extra["counts"]
-        message = f"up to date: {_words(counts)} in {planned.out}"
-        return StageResult(Stage.PREDICT, False, message, counts, {"predictions": str(shown)})
+        message = f"up to date: {_words(counts)} in {readable(planned.out)}"
+        return StageResult(Stage.PREDICT, False, message, counts, {"predictions": shown})
     counts, failed = Counter[str](), 0
     classes = load(planned.model).classes
     with _journal(ws, planned) as journal, manifests.writing(planned.out, "batch_predictions") as out:
@@ -139,8 +142,8 @@ def merge(ws: Workspace, job: Job) -> StageResult:
             "failed": failed,
         }
         out.commit(Header("batch_predictions", "predict", _fingerprint(planned), parents, {}, extra))
-    message = f"{_words(counts)} by model {planned.model_id[:8]}, in {planned.out}"
-    return StageResult(Stage.PREDICT, True, message, dict(counts), {"predictions": str(shown)})
+    message = f"{_words(counts)} by model {planned.model_id[:8]}, in {readable(planned.out)}"
+    return StageResult(Stage.PREDICT, True, message, dict(counts), {"predictions": shown})
 
 
 def _words(counts: dict[str, int]) -> str:
@@ -164,7 +167,7 @@ def _model_path(ws: Workspace, job: Job) -> Path:
 
 def _name(ws: Workspace, job: Job) -> str:
     source = str(Path(job.source).expanduser().resolve()) if job.source else ""
-    return hashlib.sha256(f"{source}\n{job.model}\n{job.to}".encode()).hexdigest()[:12]
+    return hashlib.sha256(os.fsencode(f"{source}\n{job.model}\n{job.to}")).hexdigest()[:12]
 
 
 def _inputs(ws: Workspace, job: Job) -> Path:
@@ -174,7 +177,7 @@ def _inputs(ws: Workspace, job: Job) -> Path:
 def _out(ws: Workspace, job: Job) -> Path:
     if job.to:
         return Path(job.to).expanduser().absolute()
-    stem = Path(job.source).resolve().stem if job.source else "dataset"
+    stem = re.sub("[^ -\ud7ff]", "_", Path(job.source).resolve().stem) if job.source else "dataset"
     return ws.root / "predictions" / f"{stem}-{_name(ws, job)[:8]}.parquet"
 
 
@@ -199,6 +202,8 @@ def _standing(planned: _Planned) -> Header | None:
 
 
 def _check_ours(out: Path) -> None:
+    if readable(out) != str(out):
+        raise ConfigError(f"{readable(out)} is not a name in UTF-8.", "Give another file with --to.")
     if not out.exists():
         return
     try:
@@ -275,33 +280,35 @@ def _jobs(
     stack: contextlib.ExitStack,
 ) -> Iterator[FileJob]:
     remote = {r["place"]: r for r in rows if is_url(r["place"])}
+    download, limits = _limits(ws)
     for row in rows:
         if row["place"] in remote:
             continue
         try:
-            here = local(locate(row["place"]))
+            here = local(path_of(row["place"]))
         except FileNotFoundError as e:  # on an object store
             refused.append((_key(row), _refusal(Refused(ImageReason.MISSING, str(e)))))
             continue
-        yield FileJob(_key(row), here, predictor.preprocess, DEFAULT_LIMITS)
+        yield FileJob(_key(row), here, predictor.preprocess, limits)
     if not remote:
         return
-    came = stack.enter_context(arriving(remote, _download_config(ws), ws.journal / "predict" / "parts"))
+    came = stack.enter_context(arriving(remote, download, ws.journal / "predict" / "parts"))
     for url, file in came:
         if isinstance(file, Refused):
             refused.append((_key(remote[url]), _refusal(file)))
         else:
-            yield FileJob(_key(remote[url]), file, predictor.preprocess, DEFAULT_LIMITS)
+            yield FileJob(_key(remote[url]), file, predictor.preprocess, limits)
 
 
-def _download_config(ws: Workspace) -> DownloadConfig:
-    """Politeness as the run config has it; nothing is tried twice, and not more is read than a picture may have."""
+def _limits(ws: Workspace) -> tuple[DownloadConfig, Limits]:
+    """Politeness and limits as the run config has them, so that what it validates is predicted; nothing is tried twice."""
     try:
-        config = ws.config().download
+        config = ws.config()
     except ConfigError:  # a workspace that only predicts needs none
-        config = DownloadConfig()
-    most = min(config.max_bytes, DEFAULT_LIMITS.max_bytes)
-    return config.model_copy(update={"retries": 0, "max_bytes": most})
+        return DownloadConfig(retries=0), DEFAULT_LIMITS
+    download, wanted = config.download, config.validate_
+    limits = Limits(download.max_bytes, wanted.max_pixels, wanted.max_scans, wanted.formats)
+    return download.model_copy(update={"retries": 0}), limits
 
 
 def _row(status: ItemStatus) -> Row:

@@ -10,6 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from keepset.files import readable
+from keepset.localfiles import walk
 from keepset.predict.intake import DEFAULT_LIMITS, Limits, Refused, missing, read_file
 from keepset.predict.model import Prediction, Predictor, load
 from keepset.predict.remote import is_url, read_now
@@ -36,7 +38,7 @@ class Row:
         """Flat and JSON-ready, the same keys for every row."""
         p = self.prediction
         return {
-            "input": self.input, "status": str(self.status), "label": p and p.label,
+            "input": readable(self.input), "status": str(self.status), "label": p and p.label,
             "probability": p and p.probability, "outcome": p and str(p.outcome),
             "unfamiliar": p and p.unfamiliar, "distance": p and p.distance,
             "probabilities": p and p.probabilities, "model_id": p and p.model_id,
@@ -74,8 +76,7 @@ def _expand(given: str) -> list[str]:
     path = Path(given)
     if given == "-" or is_url(given) or not path.is_dir():
         return [given]
-    inside = (p for p in path.rglob("*") if p.is_file())
-    return sorted(str(p) for p in inside if not any(s.startswith(".") for s in p.relative_to(path).parts))
+    return [str(e.path) for e in walk(path) if e.problem is None]
 
 
 def _prepare(predictor: Predictor, name: str, limits: Limits, allow_private: tuple[str, ...]) -> Any:
@@ -95,5 +96,5 @@ def _read(name: str, limits: Limits, allow_private: tuple[str, ...]) -> bytes:
         return read_file(Path(name), limits)
     data = sys.stdin.buffer.read(limits.max_bytes + 1)
     if len(data) > limits.max_bytes:
-        raise Refused(ImageReason.MEMORY, f"The file is over {limits.max_bytes} bytes.")
+        raise Refused(ImageReason.TOO_LARGE, f"The file is over {limits.max_bytes} bytes.")
     return data

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-import csv
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from keepset import manifests
-from keepset.errors import ConfigError
+from keepset.errors import ConfigError, SourceError
+from keepset.files import readable
+from keepset.localfiles import hidden, spelled
+from keepset.localfiles import path_of as local_path
 from keepset.predict.remote import is_url
+from keepset.storage import locate
+from keepset.tables import Table, is_web_address, open_table, text_at
+from keepset.tables.cells import clean_address
+from keepset.tables.columns import normal
 from keepset.workspace import Workspace
 
-__all__ = ["list_inputs"]
+__all__ = ["list_inputs", "path_of"]
 
 Row = dict[str, str]
 _COLUMNS = ("path", "url", "input", "name", "file_name")
 """Columns that hold a picture's place; the first one that a table has is taken."""
+_TABLES = (".csv", ".tsv", ".tab", ".json", ".jsonl", ".ndjson", ".xlsx", ".parquet")
 
 
 def list_inputs(ws: Workspace, source: Path | None) -> Iterator[Row]:
-    """Rows of ``batch_inputs``. ``source``: a folder, a Parquet, CSV or text file; None for the active data set.
+    """Rows of ``batch_inputs``. ``source``: a folder, a table, a text file with a place per line; None: the active data set.
 
-    A folder is walked in sorted order, hidden files left out; a table's relative paths begin at its own folder.
-    Raises ``ConfigError`` or ``ManifestMissing``.
+    A folder is walked in sorted order, hidden files left out and links followed; a table's relative paths begin at its
+    own folder. Raises ``ConfigError`` or ``ManifestMissing``.
     """
     if source is None:
         return _dataset(ws)
@@ -32,9 +38,10 @@ def list_inputs(ws: Workspace, source: Path | None) -> Iterator[Row]:
         return _folder(source)
     if not source.is_file():
         raise ConfigError(
-            f"There is no {source}.", "Give a folder, or a Parquet or CSV file with paths or URLs."
+            f"There is no {readable(source)}.",
+            "Give a folder, or a table (CSV, JSON, Excel, Parquet) of paths or URLs.",
         )
-    return (_of(text, source.parent) for text in _places(source) if text)
+    return (_of(text, spelled(source.parent, text)) for text in _places(source) if text)
 
 
 def _dataset(ws: Workspace) -> Iterator[Row]:
@@ -45,59 +52,66 @@ def _dataset(ws: Workspace) -> Iterator[Row]:
 
 
 def _folder(folder: Path) -> Iterator[Row]:
-    for here, inside, files in os.walk(folder):
-        inside[:] = sorted(d for d in inside if not d.startswith("."))
-        for name in sorted(f for f in files if not f.startswith(".")):
-            yield _of(os.path.join(here, name), Path())  # noqa: PTH118 - a million Path objects are slow
+    seen: set[tuple[int, int]] = set()
+    for here, inside, files in os.walk(folder, followlinks=True):
+        facts = os.stat(here)  # noqa: PTH116 - a million Path objects are slow
+        if (facts.st_dev, facts.st_ino) in seen:  # a link to what was walked already
+            inside.clear()
+            continue
+        seen.add((facts.st_dev, facts.st_ino))
+        inside[:] = sorted(d for d in inside if not hidden(d))
+        for name in sorted(f for f in files if not hidden(f)):
+            path = os.path.join(here, name)  # noqa: PTH118
+            yield _of(path, Path(path).absolute())
 
 
-def _of(text: str, base: Path) -> Row:
+def _of(text: str, path: Path) -> Row:
     if is_url(text):
-        return {"input": text, "place": text, "stamp": ""}
-    path = (base / text).absolute()
+        return {"input": readable(text), "place": readable(text), "stamp": ""}
     try:
         facts = path.stat()
         stamp = f"{facts.st_size}:{facts.st_mtime_ns}"
     except (OSError, ValueError):  # it becomes a row with its reason
         stamp = ""
-    return {"input": text, "place": str(path), "stamp": stamp}
+    return {"input": readable(text), "place": _place(path), "stamp": stamp}
+
+
+def _place(path: Path) -> str:
+    """As text that a manifest can hold: a name that is no UTF-8 as a URI, whose escapes are its bytes."""
+    text = str(path)
+    return path.as_uri() if readable(text) != text else text
+
+
+def path_of(place: str) -> Path:
+    """The file, or the object of a store, that a row's ``place`` means."""
+    return local_path(place) if place.startswith("file:") else locate(place)
 
 
 def _places(file: Path) -> Iterator[str]:
     try:
-        if file.suffix.lower() == ".parquet":
-            yield from _parquet(file)
-        elif file.suffix.lower() == ".csv":
-            with file.open(encoding="utf-8-sig", newline="") as f:
-                rows = csv.DictReader(f)
-                column = _column(file, rows.fieldnames or ())
-                yield from ((r[column] or "").strip() for r in rows)
-        else:
-            with file.open(encoding="utf-8-sig") as f:
+        if file.suffix.lower() not in _TABLES:
+            with file.open(encoding="utf-8-sig", errors="surrogateescape") as f:
                 yield from (line.strip() for line in f if not line.startswith("#"))
-    except (OSError, ValueError, csv.Error) as e:
-        raise ConfigError(f"{file} cannot be read: {e}.", "Give a Parquet, CSV or text file.") from e
+            return
+        table = open_table(file)
+        column = _column(table)
+        for row in table.rows():
+            text = text_at(row, column)
+            yield clean_address(text) if is_web_address(text) else text
+    except (OSError, ValueError) as e:
+        raise ConfigError(f"{readable(file)} cannot be read: {e}.", "Give a table or text file.") from e
+    except SourceError as e:
+        raise ConfigError(e.message, e.remedy) from e
 
 
-def _parquet(file: Path) -> Iterator[str]:
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(file) as table:
-        column = _column(file, table.schema_arrow.names)
-        for batch in table.iter_batches(columns=[column]):
-            yield from (_text(v) for v in batch.column(0).to_pylist())
-
-
-def _column(file: Path, names: Iterable[Any]) -> str:
-    there = set(names)
-    found = next((c for c in _COLUMNS if c in there), None)
+def _column(table: Table) -> int:
+    names = [normal(c) for c in table.columns]
+    exact = next((names.index(c) for c in _COLUMNS if c in names), None)
+    found = next((c for c in (exact, table.find("name"), table.find("url")) if c is not None), None)
     if found is None:
+        first = f"; its first line is: {', '.join(table.columns)}" if table.columns else ""
         raise ConfigError(
-            f"{file} has none of the columns {', '.join(_COLUMNS)}.",
+            f"{readable(table.path)} has none of the columns {', '.join(_COLUMNS)}{first}.",
             "Name the column of files or addresses path or url.",
         )
     return found
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else str(value).strip()

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from keepset.pixels import Preprocess, decode, model_input
+from keepset.formats import foreign, sniff
+from keepset.pixels import Preprocess, decode, model_input, opened
 from keepset.reasons import DownloadReason, ImageReason
 from keepset.validate.header import count_scans
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_LIMITS",
+    "UPLOADS",
     "FileJob",
     "Job",
     "Limits",
@@ -34,15 +36,20 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Limits:
-    """What is taken at all: bytes of a file, pixels of a picture, scans of a progressive JPEG."""
+    """What is taken at all: bytes of a file, pixels of a picture, scans of a progressive JPEG.
 
-    max_bytes: int = 20_000_000
-    max_pixels: int = 50_000_000
+    The defaults are the run config's: what a data set takes can be predicted too.
+    """
+
+    max_bytes: int = 50_000_000
+    max_pixels: int = 64_000_000
     max_scans: int = 100
     formats: tuple[str, ...] = ("jpeg", "png", "gif", "webp", "bmp", "avif")
 
 
 DEFAULT_LIMITS = Limits()
+UPLOADS = Limits(max_bytes=20_000_000, max_pixels=50_000_000)
+"""What strangers may send to a server."""
 
 
 class Refused(ValueError):
@@ -115,7 +122,7 @@ def read_file(path: Path, limits: Limits) -> bytes:
     with path.open("rb") as f:
         data = f.read(limits.max_bytes + 1)
     if len(data) > limits.max_bytes:
-        raise Refused(ImageReason.MEMORY, f"The file is over {limits.max_bytes} bytes.")
+        raise Refused(ImageReason.TOO_LARGE, f"The file is over {limits.max_bytes} bytes.")
     return data
 
 
@@ -134,26 +141,30 @@ def open_image(data: bytes, *, shortest: int, limits: Limits = DEFAULT_LIMITS) -
     """Decode within ``limits``; JPEGs at any scale not under ``shortest`` px. Raises ``Refused``."""
     if not data:
         raise Refused(ImageReason.EMPTY, "The file is empty.")
+    _check_format(data, limits)
     try:
         _check_header(data, limits)
         return decode(data, shortest=shortest)
     except (Refused, MemoryError):
         raise
-    except UnidentifiedImageError as e:
-        raise Refused(ImageReason.NOT_AN_IMAGE, "This is not a picture that can be read.") from e
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as e:
-        raise Refused(ImageReason.TOO_MANY_PIXELS, str(e)) from e
     except Exception as e:  # Pillow's plugins raise nearly anything on hostile bytes
         raise Refused(ImageReason.BROKEN, f"{type(e).__name__}: {e}"[:300]) from e
 
 
-def _check_header(data: bytes, limits: Limits) -> None:
-    with Image.open(io.BytesIO(data)) as image:
-        kind = (image.format or "").lower().replace("mpo", "jpeg")
-        pixels = image.width * image.height
+def _check_format(data: bytes, limits: Limits) -> None:
+    kind = sniff(data[:64])
+    if kind is None and (other := foreign(data[:512])):
+        raise Refused(ImageReason.UNSUPPORTED, f"This is {other}. Convert it to JPEG or PNG.")
+    if kind is None:
+        raise Refused(ImageReason.NOT_AN_IMAGE, "This is not a picture that can be read.")
     if kind not in limits.formats:
-        raise Refused(ImageReason.FORMAT, f"{kind or 'this format'} is not taken.")
+        raise Refused(ImageReason.FORMAT, f"{kind} is not taken.")
+
+
+def _check_header(data: bytes, limits: Limits) -> None:
+    with opened(data) as image:
+        kind, pixels = image.format, image.width * image.height
     if pixels > limits.max_pixels:
         raise Refused(ImageReason.TOO_MANY_PIXELS, f"{pixels} pixels; at most {limits.max_pixels}.")
-    if kind == "jpeg" and count_scans(data) > limits.max_scans:
+    if kind == "JPEG" and count_scans(data) > limits.max_scans:
         raise Refused(ImageReason.TOO_MANY_SCANS, f"more than {limits.max_scans} scans.")

@@ -10,11 +10,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image, ImageOps
+from PIL import Image
 
-from keepset.errors import ModelError
+from keepset.errors import ModelError, PictureUnreadable
 from keepset.files import local
-from keepset.pixels import Preprocess, model_input, to_rgb
+from keepset.pixels import Preprocess, model_input, upright
 from keepset.predict.intake import DEFAULT_LIMITS, Limits, open_image
 from keepset.storage import locate
 
@@ -82,7 +82,7 @@ class Predictor:
         """One image (path, bytes, PIL image, uint8 array [h, w, 3]) gives a ``Prediction``; a list gives a list.
 
         Raises ``intake.Refused`` (a ``ValueError`` with its reason) for what is not a usable picture, ``TypeError`` for
-        what is none of these, and ``OSError`` for a path that cannot be read.
+        what is none of these, and ``PictureUnreadable`` (an ``OSError``) for a path that cannot be read.
         """
         if isinstance(image, list | tuple):
             return self.predict_pixels([self.prepare(one) for one in image])
@@ -91,13 +91,13 @@ class Predictor:
     def prepare(self, image: Any, limits: Limits = DEFAULT_LIMITS) -> npt.NDArray[np.uint8]:
         """The model's input, the same pixels as in training: uint8 [crop, crop, 3]."""
         if isinstance(image, str | Path):
-            image = Path(image).read_bytes()
+            image = _read(Path(image))
         if isinstance(image, bytes | bytearray | memoryview):
             decoded = open_image(bytes(image), shortest=self.preprocess.resize, limits=limits)
         elif isinstance(image, Image.Image):
-            decoded = to_rgb(ImageOps.exif_transpose(image))
+            decoded = upright(image)
         else:
-            decoded = to_rgb(_from_array(image))
+            decoded = upright(_from_array(image))
         return model_input(decoded, self.preprocess)
 
     def predict_pixels(self, pixels: Sequence[npt.NDArray[np.uint8]]) -> list[Prediction]:
@@ -119,6 +119,16 @@ class Predictor:
         label, top = next(iter(found.items()))
         outcome = Outcome.UNSURE if top < self.unsure_below else Outcome.SURE
         return Prediction(label, top, outcome, found, self.model_id, distance, distance > self.far)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as e:
+        raise PictureUnreadable(
+            f"{path} cannot be read: {(e.strerror or str(e)).lower()}.",
+            "Give a path that is there, or the picture's bytes, a PIL image or a uint8 array.",
+        ) from e
 
 
 def load(path: str | Path, *, unsure_below: float = 0.6, threads: int = 1) -> Predictor:

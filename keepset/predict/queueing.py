@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from keepset.predict.intake import DEFAULT_LIMITS, Job, Limits, Prepared, Refused, prepare
+from keepset.predict.intake import UPLOADS, Job, Limits, Prepared, Refused, prepare
 from keepset.predict.metrics import Metrics
 from keepset.predict.model import AT_ONCE, Prediction, Predictor
 from keepset.reasons import ImageReason
@@ -47,7 +47,7 @@ class Options:
     decode: float = 5.0
     decode_mb: int = 1024
     preview: int = 360
-    limits: Limits = DEFAULT_LIMITS
+    limits: Limits = UPLOADS
 
 
 @dataclass(frozen=True)

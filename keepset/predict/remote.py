@@ -7,8 +7,9 @@ import tempfile
 from pathlib import Path
 
 from keepset.config import DownloadConfig
-from keepset.errors import KeepsetError
+from keepset.errors import ConfigError, KeepsetError
 from keepset.predict.intake import DEFAULT_LIMITS, Limits, Refused
+from keepset.reasons import DownloadReason
 
 __all__ = ["is_url", "own_servers", "read", "read_now"]
 
@@ -39,7 +40,7 @@ async def read(url: str, limits: Limits = DEFAULT_LIMITS, allow_private: tuple[s
 
     ``allow_private`` holds host:port that may be fetched although the address is not public.
     """
-    from keepset.download.fetch import Fetched, Fetcher, Trouble, Wanted, user_agent
+    from keepset.download.fetch import Fetcher, Trouble, user_agent
 
     config = DownloadConfig(
         deadline_s=DEADLINE_S,
@@ -49,11 +50,12 @@ async def read(url: str, limits: Limits = DEFAULT_LIMITS, allow_private: tuple[s
         allow_private=allow_private,
     )
     with tempfile.TemporaryDirectory(prefix="keepset-") as folder:
-        fetcher = Fetcher(config, Path(folder), user_agent(""))
         try:
-            part = await fetcher.fetch(Wanted(url, "picture"), Fetched())
-            assert part  # no conditions were set
-            return part.read_bytes()
+            fetcher = Fetcher(config, Path(folder), user_agent(""))
+        except ConfigError as e:  # the environment's proxy: it concerns this picture only
+            raise Refused(DownloadReason.PROXY, f"not fetched: {e.message} {e.remedy}") from e
+        try:
+            return (await fetcher.take(url, "picture")).read_bytes()
         except Trouble as e:
             raise Refused(e.reason, f"not fetched: {e.detail}") from e
         finally:

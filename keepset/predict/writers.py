@@ -43,8 +43,9 @@ def write_parquet(rows: Iterable[Row], path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with atomic_path(path) as part:
-        pq.write_table(pa.Table.from_pylist([_mapped(r) for r in rows], _schema()), part, compression="zstd")
+    table = pa.Table.from_pylist([_mapped(r) for r in rows], _schema())
+    with atomic_path(path) as part, part.open("wb") as file:  # Arrow itself takes no name that is no UTF-8
+        pq.write_table(table, file, compression="zstd")
 
 
 def _mapped(row: Row) -> dict[str, Any]:

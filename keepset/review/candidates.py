@@ -10,7 +10,15 @@ from typing import Any
 from keepset.config import ReviewConfig
 from keepset.reasons import Action, CandidateReason
 from keepset.review.evidence import Evidence
-from keepset.review.findings import Finding, agreeing, conflicts, copies_of, corrections, duplicates
+from keepset.review.findings import (
+    Finding,
+    agreeing,
+    conflicts,
+    copies_of,
+    corrections,
+    duplicates,
+    placeholders,
+)
 from keepset.review.oddities import oddities
 from keepset.review.rest import the_rest
 from keepset.review.suspected import suspected
@@ -63,6 +71,7 @@ def find_candidates(evidence: Evidence, config: ReviewConfig, *, everything: boo
 def _all(evidence: Evidence, scored: Suspicion | None, least: float) -> Iterable[Finding]:
     if scored is not None:
         yield from suspected(evidence, scored, least)
+    yield from placeholders(evidence)
     yield from conflicts(evidence)
     yield from duplicates(evidence)
     yield from oddities(evidence)

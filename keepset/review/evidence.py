@@ -20,7 +20,7 @@ __all__ = ["Evidence", "gather"]
 Row = dict[str, Any]
 _OF_IMAGES = (
     "sha256", "width", "height", "bytes", "format", "brightness", "sharpness", "entropy", "group_id", "dup_of", "dup_kind",
-    "dup_how", "url",
+    "copies", "other_labels", "source", "dup_how", "url",
 )  # fmt: skip
 _OF_DATA = (
     "sha256", "label", "other_labels", "split", "group_id", "dup_of", "dup_kind", "active", "changed_by",

@@ -9,8 +9,19 @@ from typing import Any
 from keepset.reasons import Action, CandidateReason
 from keepset.review.evidence import Evidence
 from keepset.review.naming import called
+from keepset.scrape.local import LOCAL
 
-__all__ = ["EXACT", "NEAR", "Finding", "agreeing", "conflicts", "copies_of", "corrections", "duplicates"]
+__all__ = [
+    "EXACT",
+    "NEAR",
+    "Finding",
+    "agreeing",
+    "conflicts",
+    "copies_of",
+    "corrections",
+    "duplicates",
+    "placeholders",
+]
 
 Row = Mapping[str, Any]
 # How sure a reason is that the image needs a change. Fixed by judgement, not tuned.
@@ -19,6 +30,10 @@ NEAR = 0.75
 CONFLICT = 0.9
 CONFLICT_SETTLED = 0.55  # the model agrees with the label it has
 CORRECTED = 0.97
+SERVED_OFTEN = 0.9
+
+MANY, MANY_OF_ONE = 4, 10
+"""So many URLs gave the same file, of several classes or of one: a site's "photo unavailable" rather than a picture."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +103,20 @@ def _conflict(row: Row, guess: str | None, claims: set[str], words: str) -> Find
     if guess in claims and guess != row["label"]:
         return Finding(sha, reason, CONFLICT, Action.RELABEL, guess, words)
     return Finding(sha, reason, CONFLICT_SETTLED, Action.KEEP, None, words)
+
+
+def placeholders(evidence: Evidence) -> Iterator[Finding]:
+    """Files that many URLs gave. Copies in folders of one's own are left to the search for duplicates."""
+    for row in evidence.rows:
+        sha, label = row["sha256"], row["label"]
+        image = evidence.images.get(sha)
+        if image is None or image["source"] in LOCAL or sha in evidence.past.decided:
+            continue
+        others = {*row["other_labels"], *image["other_labels"]} - {label}
+        if image["copies"] >= (MANY if others else MANY_OF_ONE):
+            words = f"{image['copies']} URLs gave this same file ({_named({label} | others)}): probably a placeholder"
+            words += " such as 'photo unavailable'"
+            yield Finding(sha, CandidateReason.PLACEHOLDER, SERVED_OFTEN, Action.DELETE, None, words)
 
 
 def agreeing(evidence: Evidence, findings: Iterable[Finding]) -> Iterator[Finding]:

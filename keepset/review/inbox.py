@@ -6,12 +6,11 @@ corrected picture that is not in it comes in with the next run, by way of ``keep
 
 from __future__ import annotations
 
-import json
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from keepset.files import read_lines
+from keepset.files import read_rows
 from keepset.review.memory import Past
 from keepset.workspace import SHA256, Workspace
 
@@ -34,16 +33,11 @@ class Correction:
 
 def read(ws: Workspace) -> list[Correction]:
     """All readable rows, oldest first. The file is written by a web page, so a bad line is passed over."""
-    lines = read_lines(ws.root / "inbox.jsonl")
-    return [c for line in lines if (c := _parsed(line)) is not None]
+    return [c for row in read_rows(ws.root / "inbox.jsonl") if (c := _correction(row)) is not None]
 
 
-def _parsed(line: str) -> Correction | None:
-    try:
-        raw = json.loads(line)
-        found = Correction(**{f.name: str(raw.get(f.name) or "")[:LONGEST] for f in fields(Correction)})
-    except (ValueError, AttributeError):
-        return None
+def _correction(row: dict[str, Any]) -> Correction | None:
+    found = Correction(**{f.name: str(row.get(f.name) or "")[:LONGEST] for f in fields(Correction)})
     return found if SHA256.fullmatch(found.sha256) else None
 
 

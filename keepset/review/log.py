@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keepset.files import append_line, read_lines
+from keepset.files import append_line, parsed_row, read_lines
 from keepset.reasons import Action
-from keepset.storage import StoredPath
 
 __all__ = ["Mark", "MarkState", "append", "fold", "last_standing", "last_undone", "read"]
 
@@ -49,22 +48,12 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def _parsed(line: str) -> dict[str, Any]:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return {"kind": "torn", "who": "", "at": ""}
-    return event if isinstance(event, dict) and "kind" in event else {"kind": "torn", "who": "", "at": ""}
+    event = parsed_row(line)
+    return event if event is not None and "kind" in event else {"kind": "torn", "who": "", "at": ""}
 
 
 def append(path: Path, event: dict[str, Any]) -> None:
     """Append one event, synced. The caller holds the batch's lock."""
-    if not isinstance(path, StoredPath) and path.exists() and path.stat().st_size:
-        with path.open("rb") as f:
-            f.seek(-1, 2)
-            torn = f.read(1) != b"\n"
-        if torn:
-            with path.open("ab") as f:
-                f.write(b"\n")
     append_line(path, json.dumps(event, sort_keys=True))
 
 

@@ -41,7 +41,7 @@ def review(
     the proposed ones first; it is one of its own, beside the ordinary one, and there can be another one once it is
     decided. Raises ``ModelError`` if no model was trained.
     """
-    with ws.lock("review"):
+    with ws.lock("review", note=progress.note):
         settle(ws)
         evidence = gather(ws, config)
         wanted = evidence.fingerprint(VERSION, everything=everything)

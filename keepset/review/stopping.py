@@ -84,6 +84,11 @@ def _words(last: list[BatchYield], poor: bool, told: bool, interval: tuple[float
         return "No batch has been reviewed yet."
     found, reviewed = sum(y.found for y in last), sum(y.reviewed for y in last)
     batches = "batch" if len(last) == 1 else f"{len(last)} batches"
+    candidates = sum(y.candidates for y in last)
+    if not told and 2 * reviewed < candidates:  # too few for a share of them to mean anything
+        return (
+            f"In the last {batches}, {reviewed} of {candidates} pictures were decided. Review the next batch."
+        )
     head = (
         f"The last {batches} found {found} of {reviewed} images wrong "
         f"({found / reviewed:.1%}; 95 % interval {interval[0]:.1%} to {interval[1]:.1%})."

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib import import_module
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from keepset import manifests
 from keepset.config import ClassConfig, RunConfig
 from keepset.errors import SourceError
+from keepset.localfiles import path_of, shown
 from keepset.manifests import Header
-from keepset.reasons import ItemStatus, UrlReason
-from keepset.scrape.found import Found
-from keepset.scrape.local import LOCAL
+from keepset.scrape.found import Found, Note
 from keepset.stages import SILENT, Progress, Stage, StageResult
 from keepset.storage import StoredPath
+from keepset.text import many
 from keepset.workspace import Workspace
 
 if TYPE_CHECKING:
+    from keepset.scrape.border import Border
     from keepset.scrape.known import Known
     from keepset.scrape.web import Web
 
@@ -37,16 +36,17 @@ SEARCHES = ("openverse", "wikimedia", "inaturalist", "gbif", "duckduckgo")
 def scrape(
     ws: Workspace, config: RunConfig, *, progress: Progress = SILENT, now: datetime | None = None
 ) -> StageResult:
-    """Collect from every source of every class. Lines that are no URL are kept, with their reason."""
+    """Collect from every source of every class. Lines that are not taken are kept, with their reason."""
+    from keepset.scrape.border import Border
     from keepset.scrape.known import Known
 
-    with ws.lock("scrape"):
+    with ws.lock("scrape", note=progress.note):
         known = Known.of(ws)
         progress.start("collecting URLs", None)
         fresh = ws.journal / "fresh-urls.parquet"
         try:
             with _web(ws, config) as web, manifests.writing(fresh, "urls") as found:
-                rows = _rows(config, known, now or datetime.now(UTC), progress, web)
+                rows = _rows(config, Border(config, known, now or datetime.now(UTC)), web, progress)
                 while piece := list(islice(rows, _PIECE)):
                     found.add(piece)
                 found.commit(Header("urls", "scrape", "", {}))
@@ -56,14 +56,15 @@ def scrape(
                     "scrape", {"urls": out.content_hash()}, config.part("classes", "scrape"), VERSION
                 )
                 if manifests.up_to_date(ws.urls, fingerprint):
-                    message = f"up to date: {out.rows} lines, nothing new"
+                    message = f"up to date: {many(out.rows, 'line')}, nothing new"
                     return StageResult(Stage.SCRAPE, False, message, counts)
                 out.commit(Header("urls", "scrape", fingerprint, {}, config.as_dict()))
         finally:
             added = manifests.read_header(fresh).rows if fresh.exists() else 0
             fresh.unlink(missing_ok=True)
-    message = f"{counts['ok']} URLs ({added} new lines, {counts['rejected']} lines rejected)"
-    return StageResult(Stage.SCRAPE, True, message, counts, {"urls": "manifests/urls.parquet"})
+    return StageResult(
+        Stage.SCRAPE, True, _message(counts, added), counts, {"urls": "manifests/urls.parquet"}
+    )
 
 
 @contextlib.contextmanager
@@ -77,85 +78,86 @@ def _web(ws: Workspace, config: RunConfig) -> Iterator[Web | None]:
         yield web
 
 
-def _license_taken(found: Found, config: RunConfig) -> bool:
-    from keepset.scrape.license import taken
+def _rows(config: RunConfig, border: Border, web: Web | None, progress: Progress) -> Iterator[dict[str, Any]]:
+    """The rows that are new; ``border.known`` learns which of its own were named again.
 
-    return taken(found.license, config.scrape.licenses)
-
-
-def _rows(
-    config: RunConfig, known: Known, now: datetime, progress: Progress, web: Web | None
-) -> Iterator[dict[str, Any]]:
-    """The rows that are new; ``known`` learns which of its own were named again."""
+    Files first, then the web, which is asked only while a class has room.
+    """
+    for label, found in _local(config, border.known, progress):
+        progress.advance()
+        if (new := border.row(found, label)) is not None:
+            yield new
+    if web is None:
+        return
     for c in config.classes:
-        room = config.scrape.max_per_class - known.count(c.name)
-        told = _Told(progress, known)
-
-        def has_room() -> bool:
-            return room > 0  # noqa: B023 - asked within this turn of the loop
-
-        for found in _sources(c, web, has_room, told):
+        for found in _on_the_web(c, web, border, progress):
             progress.advance()
-            url, reason, detail = _checked(found)
-            if reason is None and found.source not in LOCAL and not _license_taken(found, config):
-                reason, detail = UrlReason.LICENSE, f"its licence: {found.license or 'not given'}"
-            if reason is None and (other := known.taken.label(url)) is not None:
-                reason, detail = _duplicate(other, c.name)
-            number, accepted = known.accepted_id(c.name, found.source, found.query, url)
-            if reason is None and not accepted and room <= 0:
-                reason, detail = (
-                    UrlReason.OVER_CAP,
-                    f"the class has {config.scrape.max_per_class} URLs already",
-                )
-            if reason is None:
-                known.taken.add(url, c.name)
-                room -= not accepted
-            facts = {k: v for k, v in vars(found).items() if k != "url"}
-            row = {
-                "url": url, "label": c.name, "status": str(ItemStatus.REJECTED if reason else ItemStatus.OK),
-                "reason": reason and str(reason), "detail": detail, "discovered_at": now, **facts,
-            }  # fmt: skip
-            if (new := known.name(row, number)) is not None:
+            if (new := border.row(found, c.name)) is not None:
                 yield new
 
 
-def _duplicate(other: str, label: str) -> tuple[UrlReason, str]:
-    if other == label:
-        return UrlReason.DUPLICATE, "named before in this class"
-    return UrlReason.OTHER_CLASS, f"the class '{other}' has it"
-
-
-def _sources(c: ClassConfig, web: Web | None, room: Callable[[], bool], told: _Told) -> Iterator[Found]:
-    """Files first, then the web, which is asked only while the class has ``room``."""
-    from keepset.scrape.folders import read_folder
-    from keepset.scrape.lists import read_list
-    from keepset.scrape.tables import read_table
-
-    for path in c.lists:
-        yield from read_list(path)
-        told.known.read_whole(c.name, "list", Path(path).name)
-    if c.urls:
-        yield from (Found(url, "list", "run config", rank) for rank, url in enumerate(c.urls))
-        told.known.read_whole(c.name, "list", "run config")
-    for path in c.folders:
-        yield from read_folder(path)
-        told.known.read_whole(c.name, "folder", path)
-    for path in c.tables:
-        yield from read_table(path, c.name)
-        told.known.read_whole(c.name, "table", path)
-    root = told.known.ws.root
-    if not isinstance(root, StoredPath) and (root / "inbox").is_dir():
+def _local(config: RunConfig, known: Known, progress: Progress) -> Iterator[tuple[str, Found]]:
+    for c in config.classes:
+        for found in _of_class(c, known, progress.note):
+            yield c.name, found
+    for path in dict.fromkeys(t for c in config.classes for t in c.tables):
+        yield from _of_table(path, config, known, progress.note)
+    if not isinstance(known.ws.root, StoredPath) and (known.ws.root / "inbox").is_dir():
         from keepset.inbox import read_inbox
 
-        yield from read_inbox(told.known.ws, c.name)
-    if web is None:
-        return
+        for c in config.classes:
+            yield from ((c.name, found) for found in read_inbox(known.ws, c.name))
+
+
+def _of_class(c: ClassConfig, known: Known, note: Note) -> Iterator[Found]:
+    from keepset.scrape.folders import read_folder
+    from keepset.scrape.lists import read_list
+
+    for path in c.lists:
+        yield from read_list(path, c.name, note)
+        known.read_whole(c.name, "list", shown(path_of(path).name))
+    if c.urls:
+        yield from (Found(url, "list", "run config", rank) for rank, url in enumerate(c.urls))
+        known.read_whole(c.name, "list", "run config")
+    for path in c.folders:
+        yield from read_folder(path)
+        known.read_whole(c.name, "folder", path)
+
+
+def _of_table(path: str, config: RunConfig, known: Known, note: Note) -> Iterator[tuple[str, Found]]:
+    """The table's rows, read once for all classes that name it; a row without a class has the label ""."""
+    from keepset.scrape.tables import read_labelled
+
+    wanted = [c.name for c in config.classes if path in c.tables]
+    counts: Counter[str] = Counter()
+    for row in read_labelled(path, note):
+        counts[row.label] += 1
+        if not row.label or row.label in wanted:
+            yield row.label, row.found
+    others = {label: n for label, n in counts.items() if label and label not in wanted}
+    for label in wanted:
+        if not counts[label] and (label, "table", path) not in known.places:
+            raise SourceError(
+                f"The table {shown(path)} has no row of the class '{label}'.",
+                f"Its classes are: {', '.join(sorted(filter(None, counts))[:10]) or 'none'}.",
+            )
+    if others:
+        listed = ", ".join(f"{label} {n}" for label, n in list(others.items())[:5])
+        note(
+            f"{shown(path_of(path).name)}: {sum(others.values())} rows are of classes not in the config: {listed}."
+        )
+    for label in ("", *wanted):
+        known.read_whole(label, "table", path)
+        known.read_whole(label, "list", shown(path_of(path).name))
+
+
+def _on_the_web(c: ClassConfig, web: Web, border: Border, progress: Progress) -> Iterator[Found]:
     from keepset.scrape.page import read_page
 
-    for page in c.pages:
-        yield from _while(room, read_page(page, web), told, (c.name, "page", page))
-    for source, query in c.search.items():
-        yield from _while(room, _search(source, query, web), told, (c.name, source, query))
+    sources = [("page", page, read_page(page, web)) for page in c.pages]
+    sources += [(source, query, _search(source, query, web)) for source, query in c.search.items()]
+    for source, query, answers in sources:
+        yield from _while_room(answers, (c.name, source, query), border, progress)
 
 
 def _search(source: str, query: str, web: Web) -> Iterator[Found]:
@@ -165,48 +167,41 @@ def _search(source: str, query: str, web: Web) -> Iterator[Found]:
     return found
 
 
-def _while(
-    room: Callable[[], bool], answers: Iterator[Found], told: _Told, place: tuple[str, str, str]
+def _while_room(
+    answers: Iterator[Found], place: tuple[str, str, str], border: Border, progress: Progress
 ) -> Iterator[Found]:
-    """A source that fails half-way, or failed only today, loses nothing that is known: it is told, and left."""
-    some = place in told.known.places
-    while room():
+    """A source that fails half-way, or fails only today, loses nothing that is known: it is reported, and skipped."""
+    label, source, query = place
+    some = place in border.known.places
+    while border.has_room(label):
         try:
-            found = next(answers, None)
+            found = _next(answers, source, query)
         except SourceError as e:
             if not some:
                 raise
-            told.progress.note(f"{place[1]} '{place[2]}' was left early: {e}")
+            progress.note(f"{source} '{query}' stopped early: {e}")
             return
         if found is None:
-            told.known.read_whole(*place)
+            border.known.read_whole(*place)
             return
         some = True
         yield found
 
 
-@dataclass(frozen=True)
-class _Told:
-    """Whom to tell, and what is known from before."""
-
-    progress: Progress
-    known: Known
-
-
-def _checked(found: Found) -> tuple[str, UrlReason | None, str | None]:
-    raw = found.url.strip()
-    if found.source in LOCAL:
-        outside = None if raw.startswith("file:") else "it lies outside the table's folder"
-        return raw, UrlReason.NOT_A_URL if outside else None, outside
-    if raw.lower().startswith("data:"):
-        return raw[:200], UrlReason.DATA_URI, "pictures inside the list itself are not taken"
-    scheme, sep, rest = raw.partition("://")
-    if not sep or not rest or any(ch.isspace() for ch in raw):
-        return raw[:2000], UrlReason.NOT_A_URL, None
-    if scheme.lower() not in ("http", "https"):
-        return raw[:2000], UrlReason.SCHEME, f"{scheme}: only http and https are fetched"
+def _next(answers: Iterator[Found], source: str, query: str) -> Found | None:
+    """The next answer. Raises ``SourceError``, also where the source trips over an answer of another form."""
     try:
-        urlsplit(raw)
-    except ValueError as e:  # such as http://[
-        return raw[:2000], UrlReason.NOT_A_URL, str(e)
-    return raw, None, None
+        return next(answers, None)
+    except (AttributeError, TypeError, LookupError, ValueError, AssertionError) as e:
+        raise SourceError(
+            f"{source} '{query}' answered in a form that Keepset does not know ({type(e).__name__}: {e}).",
+            "Run it again later, or take this source out of the config; what is known stays.",
+        ) from e
+
+
+def _message(counts: dict[str, int], added: int) -> str:
+    why = ", ".join(f"{n} {reason}" for reason, n in counts.items() if reason not in ("ok", "rejected"))
+    rejected = (
+        f"{many(counts['rejected'], 'line')} rejected ({why})" if counts["rejected"] else "none rejected"
+    )
+    return f"{many(counts['ok'], 'URL')}: {many(added, 'new line')}, {rejected}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from keepset.errors import SourceError
 from keepset.scrape.found import Found
-from keepset.scrape.web import Web
+from keepset.scrape.web import Web, dig
 
 __all__ = ["search"]
 
@@ -24,10 +24,6 @@ def search(query: str, web: Web) -> Iterator[Found]:
         raise SourceError(f"DuckDuckGo does not answer '{query}': {e}.", "Try another source.") from e
     for rank, r in enumerate(results):
         yield Found(
-            r.get("image") or "", "duckduckgo", query, rank, r.get("title"), landing_page=r.get("url"),
-            width=_number(r.get("width")), height=_number(r.get("height")),
+            dig(r, "image"), "duckduckgo", query, rank, dig(r, "title"), landing_page=dig(r, "url"),
+            width=dig(r, "width"), height=dig(r, "height"),
         )  # fmt: skip
-
-
-def _number(value: object) -> int | None:
-    return int(str(value)) if str(value or "").isdigit() else None

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
+from keepset.localfiles import file_url, path_of, walk
+from keepset.reasons import UrlReason
 from keepset.scrape.found import Found
 
 __all__ = ["read_folder"]
 
 
 def read_folder(path: str) -> Iterator[Found]:
-    """Every regular file below the folder, in name order; hidden files are left out."""
-    root = Path(path)
-    files = (p for p in sorted(root.rglob("*")) if p.is_file() and not p.name.startswith("."))
-    for rank, file in enumerate(files):
-        yield Found(file.resolve().as_uri(), "folder", str(root), rank)
+    """Every visible file below the folder, in name order, as ``keepset.localfiles.walk`` finds it."""
+    for rank, entry in enumerate(walk(path_of(path))):
+        reason = UrlReason.UNREADABLE if entry.problem else None
+        yield Found(file_url(entry.path), "folder", path, rank, reason=reason, detail=entry.problem)

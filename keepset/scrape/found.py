@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Found"]
+from keepset.reasons import UrlReason
+
+__all__ = ["Found", "Note"]
+
+Note = Callable[[str], object]
+"""Takes a sentence for the person who runs the stage."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """One line of a source, before it is checked. ``url`` is the raw text; ``query`` says where it stood."""
+    """One line of a source, before it is checked. ``url`` is the raw text; ``query`` is the place it came from.
+
+    Values may be of any type: ``keepset.scrape.border`` makes a row of whatever a server or file wrote. ``reason`` and
+    ``detail``: why the source itself does not take the line.
+    """
 
     url: str
     source: str
@@ -23,3 +33,5 @@ class Found:
     width: int | None = None
     height: int | None = None
     sha1: str | None = None
+    reason: UrlReason | None = None
+    detail: str | None = None

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from keepset.scrape.found import Found
 from keepset.scrape.license import code
-from keepset.scrape.web import Web
+from keepset.scrape.web import Web, dig, items
 
 __all__ = ["search"]
 
@@ -19,15 +19,15 @@ def search(query: str, web: Web) -> Iterator[Found]:
     rank = offset = 0
     while offset + _PAGE <= _DEEPEST:
         answer = web.json(url, mediaType="StillImage", limit=_PAGE, offset=offset, **which)
-        for o in answer.get("results") or ():
-            for m in o.get("media") or ():
-                if m.get("type", "StillImage") != "StillImage" or not m.get("identifier"):
+        for o in items(answer, "results"):
+            for m in items(o, "media"):
+                if dig(m, "type") not in (None, "StillImage") or not dig(m, "identifier"):
                     continue
-                link = m.get("license") or o.get("license")
+                link = dig(m, "license") or dig(o, "license")
                 yield Found(
-                    m["identifier"], "gbif", query, rank, m.get("title") or o.get("scientificName"),
-                    m.get("creator") or m.get("rightsHolder"), code(link),
-                    link if str(link or "").startswith("http") else None, m.get("references"),
+                    dig(m, "identifier"), "gbif", query, rank, dig(m, "title") or dig(o, "scientificName"),
+                    dig(m, "creator") or dig(m, "rightsHolder"), code(link),
+                    link if str(link or "").startswith("http") else None, dig(m, "references"),
                 )  # fmt: skip
                 rank += 1
         if answer.get("endOfRecords", True):

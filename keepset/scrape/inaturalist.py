@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from keepset.scrape.found import Found
 from keepset.scrape.license import code
-from keepset.scrape.web import Web
+from keepset.scrape.web import Web, dig, items
 
 __all__ = ["search"]
 
@@ -21,18 +21,17 @@ def search(query: str, web: Web) -> Iterator[Found]:
             url, taxon_name=query, photos="true", quality_grade="research", order_by="id", order="asc",
             id_above=last, per_page=_PAGE,
         )  # fmt: skip
-        seen = answer.get("results") or []
+        seen = items(answer, "results")
         for o in seen:
-            user = o.get("user") or {}
-            for photo in o.get("photos") or ():
-                size = photo.get("original_dimensions") or {}
+            for photo in items(o, "photos"):
                 yield Found(
-                    (photo.get("url") or "").replace("/square.", "/large."), "inaturalist", query, rank,
-                    (o.get("taxon") or {}).get("name"), user.get("name") or user.get("login"),
-                    code(photo.get("license_code")) or "all-rights-reserved", None, o.get("uri"),
-                    size.get("width"), size.get("height"),
+                    str(dig(photo, "url") or "").replace("/square.", "/large."), "inaturalist", query, rank,
+                    dig(o, "taxon", "name"), dig(o, "user", "name") or dig(o, "user", "login"),
+                    code(dig(photo, "license_code")) or "all-rights-reserved", None, dig(o, "uri"),
+                    dig(photo, "original_dimensions", "width"), dig(photo, "original_dimensions", "height"),
                 )  # fmt: skip
                 rank += 1
-        if len(seen) < _PAGE or seen[-1]["id"] <= last:
+        newest = max((i for o in seen if isinstance(i := dig(o, "id"), int)), default=0)
+        if len(seen) < _PAGE or newest <= last:
             return
-        last = seen[-1]["id"]
+        last = newest

@@ -127,7 +127,7 @@ class Known:
                 changed[i] = self.changed[start + i] | {"discovered_at": table["discovered_at"][i].as_py()}
             elif not named and (outcome := _unlicensed(r, config)):
                 changed[i] = table.slice(i, 1).to_pylist()[0] | outcome
-            stays.append(r["label"] in config.labels and self._stays(r, named=named))
+            stays.append(r["label"] in ("", *config.labels) and self._stays(r, named=named))
         if not changed and all(stays):
             return table
         rows = [changed.get(i, row) for i, row in enumerate(table.to_pylist()) if stays[i]]

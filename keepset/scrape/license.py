@@ -12,22 +12,23 @@ _NAME = re.compile(r"(?:cc[ _-])?(by(?:[ _-](?:nc|nd|sa))*)(?:[ _-]v?(\d\.\d))?"
 _FREE = {"zero": "cc0", "mark": "pdm", "public domain": "pdm", "pdm": "pdm", "cc0": "cc0"}
 
 
-def code(text: str | None, version: str | None = None) -> str | None:
+def code(text: object, version: object = None) -> str | None:
     """``CC BY-SA 4.0``, ``by-sa`` with its version, or a licence's URL to ``cc-by-sa-4.0``.
 
     What is no Creative Commons licence stays as it is, in lower case; nothing is None.
     """
-    plain = (text or "").strip().lower()
+    plain = text.strip().lower() if isinstance(text, str) else ""
+    number = version if isinstance(version, str) else None
     if not plain:
         return None
     if found := _URL.search(plain):
-        name, version = found[2], found[3] or version
-        return _FREE[name] if name in _FREE else "-".join(filter(None, ("cc", name, version)))
+        name, number = found[2], found[3] or number
+        return _FREE[name] if name in _FREE else "-".join(filter(None, ("cc", name, number)))
     if plain in _FREE or plain.startswith("cc0") or plain.startswith("cc zero"):
         return _FREE.get(plain, "cc0")
     if found := _NAME.fullmatch(plain):
         name = re.sub(r"[ _]", "-", found[1])
-        return "-".join(filter(None, ("cc", name, found[2] or version)))
+        return "-".join(filter(None, ("cc", name, found[2] or number)))
     return plain
 
 

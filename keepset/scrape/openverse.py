@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from keepset.scrape.border import number
 from keepset.scrape.found import Found
 from keepset.scrape.license import code
-from keepset.scrape.web import Web
+from keepset.scrape.web import Web, dig, items
 
 __all__ = ["search"]
 
@@ -18,11 +19,12 @@ def search(query: str, web: Web) -> Iterator[Found]:
     rank, page, pages = 0, 1, 1
     while page <= pages:
         answer = web.json(url, q=query, page=page, page_size=_PAGE)
-        for r in answer.get("results") or ():
+        for r in items(answer, "results"):
             yield Found(
-                r.get("url") or "", "openverse", query, rank, r.get("title"), r.get("creator"),
-                code(r.get("license"), r.get("license_version")), r.get("license_url"),
-                r.get("foreign_landing_url"), r.get("width"), r.get("height"),
+                dig(r, "url"), "openverse", query, rank, dig(r, "title"), dig(r, "creator"),
+                code(dig(r, "license"), dig(r, "license_version")), dig(r, "license_url"),
+                dig(r, "foreign_landing_url"), dig(r, "width"), dig(r, "height"),
             )  # fmt: skip
             rank += 1
-        page, pages = page + 1, int(answer.get("page_count") or 0)
+        pages = (number(answer.get("page_count")) or 0) if items(answer, "results") else 0
+        page += 1

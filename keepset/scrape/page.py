@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from urllib.parse import urljoin, urlsplit
@@ -12,26 +14,57 @@ from keepset.scrape.web import Web
 
 __all__ = ["read_page"]
 
-_FILES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".avif")
+_FILES = (".jpg", ".jpeg", ".jfif", ".png", ".gif", ".webp", ".bmp", ".avif")
 _OPT_OUT = {"noai", "noimageai", "noindex"}
+_LAZY = ("data-src", "data-original", "data-lazy-src", "data-lazy", "data-lazyload", "data-original-src", "data-delayed-url",
+         "data-full-src", "data-hi-res-src", "data-image-src")  # fmt: skip
+"""Attributes in which scripts keep the address of a picture that is loaded when it scrolls into view."""
+_META_CHARSET = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([A-Za-z0-9_:.-]+)""", re.I)
 
 
 def read_page(url: str, web: Web) -> Iterator[Found]:
     """Raises ``SourceError``, also if the page asks not to be used (robots.txt, header, meta tag)."""
     answer = web.page(url)
     parser = _Pictures()
-    parser.feed(answer.body.decode(_charset(answer.headers.get("content-type", "")), "replace"))
+    parser.feed(_text(answer.body, answer.headers.get("content-type", "")))
+    parser.close()
     asks = answer.headers.get("x-robots-tag", "") + "," + parser.robots
     words = {w.strip().lower() for w in asks.replace(":", ",").split(",")}
     if web.config.download.robots and words & _OPT_OUT:
         raise SourceError(f"The page {url} asks not to be used for this.", "Take another page.")
-    base = urljoin(answer.url, parser.base)
+    base = _base(answer.url, parser.base)
     seen: set[str] = set()
     for rank, (found, title) in enumerate(parser.found):
-        full = found if found.lower().startswith("data:") else urljoin(base, found)
+        full = _joined(base, found)
         if full not in seen:
             seen.add(full)
             yield Found(full, "page", url, rank, title or None, landing_page=url)
+
+
+def _base(page: str, given: str) -> str:
+    """What the page's links are relative to: its ``<base>``, unless that is no address."""
+    try:
+        found = urljoin(page, given)
+        return found if urlsplit(found).hostname else page
+    except ValueError:
+        return page
+
+
+def _joined(base: str, link: str) -> str:
+    """The address that a browser would ask for (https://url.spec.whatwg.org); the link itself if it is none."""
+    if _is_data(link):
+        return link
+    plain = re.sub(r"[\t\r\n]", "", link).strip()
+    path, mark, rest = plain.partition("?")
+    plain = (path.replace("\\", "/") + mark + rest).replace(" ", "%20")
+    try:
+        return urljoin(base, plain)
+    except ValueError:  # such as http://[x
+        return plain
+
+
+def _is_data(link: str) -> bool:
+    return link[:5].lower() == "data:"
 
 
 class _Pictures(HTMLParser):
@@ -47,12 +80,18 @@ class _Pictures(HTMLParser):
         elif tag == "meta":
             self._meta(a)
         elif tag in ("img", "source"):
-            best = _largest(a.get("srcset") or a.get("data-srcset") or "")
-            lazy = a.get("data-src") or a.get("data-original") or ""
             plain = a.get("src", "") if tag == "img" else ""  # <source src> is a film
-            self._add(best or lazy or plain, a.get("alt", ""))
-        elif tag == "a" and urlsplit(a.get("href", "")).path.lower().endswith(_FILES):
+            lazy = [a.get(name, "") for name in _LAZY]
+            known = [_largest(a.get("data-srcset", "")), _largest(a.get("srcset", "")), *lazy, plain]
+            best = next((u for u in known if u and not _is_data(u)), "") or next(filter(None, known), "")
+            self._add(best, a.get("alt", ""))
+        elif tag == "a" and _is_picture_file(a.get("href", "")):
             self._add(a["href"], a.get("title", ""))
+
+    def parse_marked_section(self, i: int, report: int = 1) -> int:
+        """Pages hold ``<![if`` and worse; Python's parser fails on what it does not know."""
+        end = self.rawdata.find(">", i + 3)
+        return end + 1 if end >= 0 else -1
 
     def _meta(self, a: dict[str, str]) -> None:
         if a.get("property") in ("og:image", "og:image:url") or a.get("name") == "og:image":
@@ -63,6 +102,12 @@ class _Pictures(HTMLParser):
     def _add(self, url: str, title: str) -> None:
         if url:
             self.found.append((url, title))
+
+
+def _is_picture_file(link: str) -> bool:
+    """Whether a link ends like a picture file; ``/wiki/File:Bear.jpg`` is a page about one (MediaWiki)."""
+    path = re.split(r"[?#]", link, maxsplit=1)[0]
+    return path.lower().endswith(_FILES) and ":" not in path.rpartition("/")[2]
 
 
 def _largest(srcset: str) -> str:
@@ -82,10 +127,31 @@ def _largest(srcset: str) -> str:
     return best
 
 
-def _charset(content_type: str) -> str:
-    name = content_type.lower().partition("charset=")[2].split(";")[0].strip(" \"'")
-    try:
-        "".encode(name or "utf-8")
-    except LookupError:
-        return "utf-8"
-    return name or "utf-8"
+def _text(body: bytes, content_type: str) -> str:
+    """The page's characters: by its byte order mark, its header, its ``<meta>``, else UTF-8 (HTML standard, 13.2.3)."""
+    for mark, name in (
+        (codecs.BOM_UTF8, "utf-8"),
+        (codecs.BOM_UTF16_LE, "utf-16-le"),
+        (codecs.BOM_UTF16_BE, "utf-16-be"),
+    ):
+        if body.startswith(mark):
+            return body[len(mark) :].decode(name, "replace")
+    meta = _META_CHARSET.search(body[:4096])
+    said = content_type.lower().partition("charset=")[2].split(";")[0].strip(" \"'")
+    for name in (said, meta[1].decode("ascii").lower() if meta else "", "utf-8"):
+        try:
+            if name and codecs.lookup(name)._is_text_encoding:
+                return body.decode(_AS_BROWSERS.get(codecs.lookup(name).name, name), "replace")
+        except (LookupError, ValueError):
+            continue
+    return body.decode("utf-8", "replace")
+
+
+_AS_BROWSERS = {
+    "iso8859-1": "cp1252",
+    "ascii": "cp1252",
+    "utf-16": "utf-8",
+    "gb2312": "gb18030",
+    "iso8859-9": "cp1254",
+}
+"""Encodings that browsers read as another one, by Python's names (https://encoding.spec.whatwg.org)."""

@@ -11,14 +11,12 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode
 
-import httpx
-
 from keepset.config import RunConfig
 from keepset.download.answers import Answer, Trouble, retry_after
 from keepset.download.fetch import Fetcher, user_agent
 from keepset.errors import SourceError
 
-__all__ = ["Web"]
+__all__ = ["Web", "dig", "items"]
 
 _MOST_BYTES = 20_000_000
 _LONGEST_WAIT_S = 60.0
@@ -52,16 +50,19 @@ class Web:
         answer = self._get(f"{url}?{urlencode(wanted)}")
         try:
             found = json.loads(answer.body)
-        except ValueError as e:
-            raise SourceError(f"{url} answered something that is no JSON.", "Try again later.") from e
+        except (ValueError, RecursionError) as e:
+            raise SourceError(f"{url} did not answer with JSON.", "Try again later.") from e
         if not isinstance(found, dict):
-            raise SourceError(f"{url} answered JSON that is no object.", "Try again later.")
+            raise SourceError(f"{url} answered with JSON, but not with an object.", "Try again later.")
         return found
 
     def page(self, url: str) -> Answer:
         """GET a web page, if its host's robots.txt allows it. Raises ``SourceError``."""
-        robots = self.fetcher.robots
-        if robots and (why := self.runner.run(robots.refusal(httpx.URL(url)))):
+        try:
+            why = self.runner.run(self.fetcher.refusal(url))
+        except Trouble as e:
+            raise SourceError(f"{url}: {e.reason} ({e.detail}).", _NEXT) from e
+        if why:
             raise SourceError(f"{url} is forbidden by {why}.", "Ask the site's owner, or take another page.")
         return self._get(url)
 
@@ -87,3 +88,16 @@ class Web:
 
 
 _NEXT = "Run it again later, or take this source out of the config; what is known stays."
+
+
+def dig(value: Any, *path: str) -> Any:
+    """What is found at ``path`` in an API's answer; None where the answer is not made like that."""
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def items(value: Any, *path: str) -> list[Any]:
+    """The list at ``path``; nothing where there is none."""
+    found = dig(value, *path)
+    return found if isinstance(found, list) else []

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from keepset.errors import SourceError
+from keepset.scrape.border import number
 from keepset.scrape.found import Found
 from keepset.scrape.license import code
-from keepset.scrape.web import Web
+from keepset.scrape.web import Web, dig, items
 
 __all__ = ["search"]
 
@@ -28,27 +29,30 @@ def search(query: str, web: Web) -> Iterator[Found]:
             iiprop="url|size|mime|sha1|extmetadata", iiurlwidth=_WIDTH, **more,
         )  # fmt: skip
         if "error" in answer:  # with HTTP 200
-            info = answer["error"].get("info", answer["error"])
+            info = dig(answer, "error", "info") or answer["error"]
             raise SourceError(f"Wikimedia Commons refuses the search '{query}': {info}.", "Try again later.")
-        pages = (answer.get("query") or {}).get("pages") or []
-        for page in sorted(pages, key=lambda p: p.get("index", 0)):
-            if page.get("imageinfo"):
-                yield _found(page["imageinfo"][0], query, rank)
+        pages = items(answer, "query", "pages")
+        for page in sorted(pages, key=lambda p: number(dig(p, "index")) or 0):
+            for info in items(page, "imageinfo")[:1]:
+                yield _found(info, query, rank)
                 rank += 1
-        more = answer.get("continue") or {}
-        if not more:
+        before, more = more, answer.get("continue") or {}
+        if not isinstance(more, dict) or more in ({}, before):
             return
 
 
-def _found(info: dict[str, Any], query: str, rank: int) -> Found:
-    meta = {k: _text(v.get("value")) for k, v in (info.get("extmetadata") or {}).items()}
-    small = bool(info.get("thumburl")) and (info.get("width") or 0) > _WIDTH
+def _found(info: Any, query: str, rank: int) -> Found:
+    small = bool(dig(info, "thumburl")) and (number(dig(info, "width")) or 0) > _WIDTH
     kind = "thumb" if small else ""
+
+    def said(key: str) -> str | None:
+        return _text(dig(info, "extmetadata", key, "value"))
+
     return Found(
-        info.get(f"{kind}url") or "", "wikimedia", query, rank, meta.get("ObjectName"), meta.get("Artist"),
-        code(meta.get("LicenseShortName")), meta.get("LicenseUrl"), info.get("descriptionurl"),
-        info.get(f"{kind}width"), info.get(f"{kind}height"),
-        None if small else info.get("sha1"),  # it is the original's
+        dig(info, f"{kind}url"), "wikimedia", query, rank, said("ObjectName"), said("Artist"),
+        code(said("LicenseShortName")), said("LicenseUrl"), dig(info, "descriptionurl"),
+        dig(info, f"{kind}width"), dig(info, f"{kind}height"),
+        None if small else dig(info, "sha1"),  # it is the original's
     )  # fmt: skip
 
 

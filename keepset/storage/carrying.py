@@ -6,6 +6,7 @@ With a local workspace all of this does nothing, and costs nothing.
 from __future__ import annotations
 
 import contextlib
+import os
 from array import array
 from bisect import bisect_left
 from collections import deque
@@ -13,10 +14,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from keepset.storage.copies import copy_of, local, staged, uploading
 from keepset.storage.paths import StoredPath
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["Held", "bring", "delivered", "landing"]
 
@@ -49,7 +53,8 @@ def bring(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def _brought(path: Path) -> Path:
-    assert isinstance(path, StoredPath)
+    if not isinstance(path, StoredPath):
+        return path
     with contextlib.suppress(FileNotFoundError):
         return local(path)
     return copy_of(path)
@@ -70,7 +75,7 @@ def delivered(work: Iterable[T], cargo: Callable[[T], tuple[Path, Path] | None])
             sent = None
             if load is not None and isinstance(load[1], StoredPath):
                 pool = pool or stack.enter_context(ThreadPoolExecutor(AT_ONCE, "deliver"))
-                sent = pool.submit(_send, *load)
+                sent = pool.submit(_send, load[0], load[1])
             going.append((item, sent))
             while going and (len(going) > 2 * AT_ONCE or _arrived(going[0][1])):
                 yield _settled(*going.popleft())
@@ -78,8 +83,7 @@ def delivered(work: Iterable[T], cargo: Callable[[T], tuple[Path, Path] | None])
             yield _settled(*going.popleft())
 
 
-def _send(part: Path, path: Path) -> None:
-    assert isinstance(path, StoredPath)
+def _send(part: Path, path: StoredPath) -> None:
     with uploading(path) as fresh:
         part.replace(fresh)
 
@@ -122,6 +126,17 @@ class Held:
         numbers, number = self._list(self.folder), _number(sha256)
         at = bisect_left(numbers, number)
         return self._sizes[at] if at < len(numbers) and numbers[at] == number else None
+
+    def names(self) -> pa.Array:
+        """The sha256 of every one that there is, listed now."""
+        import pyarrow as pa
+
+        if isinstance(self.folder, StoredPath):
+            keys = self.folder.bucket.sizes(f"{self.folder.key}/")
+            return pa.array((key.rpartition("/")[2] for key, _ in keys), pa.string())
+        inside = [f for f in self.folder.iterdir() if f.is_dir()] if self.folder.is_dir() else []
+        pieces = [pa.array(os.listdir(f), pa.string()) for f in inside]  # noqa: PTH208 - a Path each costs ten times as much
+        return pa.concat_arrays([pa.array([], pa.string()), *pieces])
 
     def _list(self, folder: StoredPath) -> array[int]:
         if self._numbers is None:

@@ -46,10 +46,11 @@ class SharedJournal(Journal):
     def __init__(self, path: Path, folder: StoredPath) -> None:
         super().__init__(path)
         self.folder, self.waiting, self.sent_at = folder, 0, time.monotonic()
-        with self._refusals():
-            self.db.execute("CREATE TABLE IF NOT EXISTS unsent (key TEXT PRIMARY KEY) WITHOUT ROWID")
-            self.db.execute("CREATE TABLE IF NOT EXISTS taken (number INTEGER PRIMARY KEY)")
-        self._catch_up()
+        with self._closed_if_refused():
+            with self._refusals():
+                self.db.execute("CREATE TABLE IF NOT EXISTS unsent (key TEXT PRIMARY KEY) WITHOUT ROWID")
+                self.db.execute("CREATE TABLE IF NOT EXISTS taken (number INTEGER PRIMARY KEY)")
+            self._catch_up()
 
     def __exit__(
         self, kind: type[BaseException] | None, e: BaseException | None, where: TracebackType | None
@@ -75,15 +76,21 @@ class SharedJournal(Journal):
         return self._catch_up()
 
     def send(self) -> None:
-        """Put the rows that are new here where other machines find them. Killed half-way, it is done again."""
-        with self._refusals(), self._transaction():
+        """Put the rows that are new here where other machines find them. Killed half-way, it is done again.
+
+        The file is not locked meanwhile: other processes of this machine go on, however long the store takes.
+        """
+        with self._refusals():
             rows = self.db.execute(
                 "SELECT key, row FROM done WHERE key IN (SELECT key FROM unsent)"
             ).fetchall()
-            if rows:
-                number = self._create("".join(f"[{json.dumps(key)}, {row}]\n" for key, row in rows))
+        if rows:
+            number = self._create("".join(f"[{json.dumps(key)}, {row}]\n" for key, row in rows))
+            with self._refusals(), self._transaction():
                 self.db.execute("INSERT OR IGNORE INTO taken VALUES (?)", (number,))
-                self.db.execute("DELETE FROM unsent")
+                self.db.executemany(  # a row that was put meanwhile is still to be sent
+                    "DELETE FROM unsent WHERE key = ?1 AND (SELECT row FROM done WHERE key = ?1) = ?2", rows
+                )
         self.waiting, self.sent_at = 0, time.monotonic()
 
     def _create(self, lines: str) -> int:

@@ -14,7 +14,7 @@ import platform
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from keepset.errors import WorkspaceBusy, WorkspaceError
@@ -30,10 +30,12 @@ _ASK_S = 1.0
 
 
 @contextlib.contextmanager
-def lease(root: StoredPath, name: str, *, wait: bool) -> Iterator[None]:
+def lease(
+    root: StoredPath, name: str, *, wait: bool, note: Callable[[str], None] | None = None
+) -> Iterator[None]:
     """Hold the lock ``name`` of the workspace at ``root``. The caller holds this machine's own lock of that name.
 
-    Raises ``WorkspaceBusy`` if it is held and ``wait`` is false, or if the lease was lost while it was held, because
+    ``note`` is told, once, who holds it and is waited for. Raises ``WorkspaceBusy`` if it is held and ``wait`` is false, or if the lease was lost while it was held, because
     the machine slept or was cut off for longer than ``STALE_S``.
     """
     held = _Lease(root / "locks" / f"{name}.lock", _machine(root))
@@ -44,6 +46,9 @@ def lease(root: StoredPath, name: str, *, wait: bool) -> Iterator[None]:
                 "Wait for it to end (`keepset status` shows it), or use another workspace. A machine that died is "
                 f"taken for dead after {STALE_S:.0f} s.",
             )
+        if note is not None:
+            note(f"Another run is working on '{name}' in {root}: {held.holder}; waiting for it to end.")
+            note = None
         time.sleep(_ASK_S)
     held.renew_by_itself()
     try:

@@ -211,7 +211,10 @@ class Bucket:
         except WorkspaceError:
             raise
         except Exception as e:
-            raise _mapped(f"s3://{self.name}/{key}".rstrip("/"), e, writing=writing) from e
+            found = _mapped(f"s3://{self.name}/{key}".rstrip("/"), e, writing=writing)
+            if found is e:
+                raise
+            raise found from e
 
 
 class _Refused(WorkspaceError):

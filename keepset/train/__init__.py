@@ -37,7 +37,7 @@ def train(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> S
 
     with heap.held(), told(), parallel.group(lambda: choose_device(config.train)):
         if parallel.leads():
-            with ws.lock("train"):
+            with ws.lock("train", note=progress.note):
                 return _train(ws, config, progress)
         return _train(ws, config, SILENT)
 

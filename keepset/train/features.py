@@ -1,15 +1,16 @@
 """Features of the frozen bodies, cached by image and body: the ground of the linear head, of outliers and copies.
 
-They are kept as the bodies give them. ``units`` scales each body's block to length one where they are used, so that no
-body counts more than another.
+They are kept as the bodies give them. ``units`` scales each body's block to length one where pictures are compared, so
+that no body counts more than another.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from keepset.stages import SILENT, Progress
 from keepset.train import parallel
 from keepset.train.chain import Chain, chain_of
 from keepset.train.kept import Kept
-from keepset.train.machine import Chunks, choose_device, forward_at_once
+from keepset.train.machine import Chunks, choose_device, forward_at_once, lanes
 from keepset.train.networks import features_and_logits, head_of, preprocess_of, width
 from keepset.train.pixels_cache import PixelCache
 from keepset.train.rows_file import RowsFile
@@ -46,7 +47,6 @@ __all__ = [
     "pieces",
     "save",
     "squares",
-    "taken",
     "units",
     "widths",
 ]
@@ -112,11 +112,6 @@ def units(features: Floats, widths: Sequence[int]) -> Floats:
     return out
 
 
-def taken(features: Floats, widths: Sequence[int]) -> Floats:
-    """What the head takes, [n, d]: the features of one body as they are, those of several as ``units``."""
-    return units(features, widths) if len(widths) > 1 else features
-
-
 @dataclass(frozen=True)
 class Body:
     """A pretrained body: its network, that as a chain if it is one, its name, and what it takes."""
@@ -125,6 +120,8 @@ class Body:
     chain: Chain | None
     id: str
     spec: Preprocess
+    one_by_one: Lock = field(default_factory=Lock, compare=False, repr=False)
+    """Held by whoever runs ``network`` itself, on which hooks are hung meanwhile; ``chain`` may run in many threads."""
 
     @property
     def width(self) -> int:
@@ -162,9 +159,9 @@ def _packaged_body(arch: str, size: int, device: str) -> Body:
 
     from keepset.train.weights import create_network
 
-    network: Any = create_network(arch, 2, "packaged").to(
-        torch.device(device), memory_format=torch.channels_last
-    )
+    network = create_network(arch, 2, "packaged")
+    network.to(device)
+    network.to(memory_format=torch.channels_last)
     return body_of(network, preprocess_of(arch, size))
 
 
@@ -179,29 +176,22 @@ def of_squares(arch: str, pictures: npt.NDArray[np.uint8], config: TrainConfig) 
     """Raw features, float32 [n, d], of pictures that are in no workspace, by the packaged network ``arch``."""
     body = _packaged_body(arch, config.size, str(choose_device(config)))
     chunks = Chunks(forward_at_once(choose_device(config), config.size), SILENT)
-    found: list[Floats] = []
-    while (at := sum(map(len, found))) < len(pictures):
-        found.append(chunks.fitting(lambda i=at: _forward(body, pictures[i : i + chunks.forward], None)))  # type: ignore[misc]
-    return np.concatenate(found)
+    return _computed(body, len(pictures), lambda start, stop: pictures[start:stop], chunks)
 
 
-def compute(
-    cache: PixelCache, body: Body, shas: Sequence[str], chunks: Chunks, kept: Kept | None = None
-) -> Floats:
-    """float32 [n, d] in the order of ``shas``; only what this body has not seen yet is computed.
-
-    If nothing has been seen, what the front makes of the images on the way is put into ``kept``.
-    """
+def compute(cache: PixelCache, body: Body, shas: Sequence[str], chunks: Chunks) -> Floats:
+    """float32 [n, d] in the order of ``shas``; only what this body has not seen yet is computed."""
     body.network.eval()
     store = RowsFile(cache.ws.cache / "features" / body.id, body.width)
     missing = parallel.shared(store.missing(shas))
     if missing:
         cache.fill(parallel.share(missing), chunks.progress)
         chunks.progress.start("features of the pretrained body", len(parallel.share(missing)))
-        kept = kept if kept and len(missing) == len(kept.rows) else None
         step = AT_ONCE * parallel.world()
         for part in (missing[i : i + step] for i in range(0, len(missing), step)):
-            rows = parallel.gathered(_computed(cache, body, parallel.share(part), chunks, kept), len(part))
+            mine = parallel.share(part)
+            found = _computed(body, len(mine), lambda i, j, of=mine: cache.read(of[i:j]), chunks)  # type: ignore[misc]
+            rows = parallel.gathered(found, len(part))
             if parallel.leads():
                 store.append(part, rows)
         parallel.shared(None)  # until the leading process has written
@@ -210,15 +200,33 @@ def compute(
 
 
 def _computed(
-    cache: PixelCache, body: Body, shas: Sequence[str], chunks: Chunks, kept: Kept | None
+    body: Body, count: int, squares: Callable[[int, int], npt.NDArray[np.uint8]], chunks: Chunks
 ) -> Floats:
-    found: list[Floats] = [np.zeros((0, body.width), np.float32)]
-    while (at := sum(map(len, found))) < len(shas):
-        found.append(
-            chunks.fitting(lambda i=at: _forward(body, cache.read(shas[i : i + chunks.forward]), kept))  # type: ignore[misc]
-        )
-        chunks.progress.advance(len(found[-1]))
-    return np.concatenate(found)
+    """float32 [count, d]; ``squares`` gives the pictures from a place to before another.
+
+    Of a chain, each core takes some pictures of its own: that costs less than all cores on the same few, and the numbers
+    do not depend on how many cores there are.
+    """
+    import torch
+
+    found = np.zeros((count, body.width), np.float32)
+
+    def forward(at: int, stop: int) -> Floats:
+        return _forward(body, squares(at, min(stop, at + chunks.forward)))
+
+    def fill(at: int, stop: int) -> int:
+        while at < stop:
+            rows = chunks.fitting(partial(forward, at, stop))
+            found[at : at + len(rows)] = rows
+            at += len(rows)
+        return stop
+
+    device = next(body.network.parameters()).device
+    with lanes(torch.get_num_threads() if body.chain and device.type == "cpu" else 1) as each:
+        starts = range(0, count, size := chunks.forward)
+        for at, stop in zip(starts, each(fill, starts, (min(count, i + size) for i in starts)), strict=True):
+            chunks.progress.advance(stop - at)
+    return found
 
 
 def body_id(network: torch.nn.Module, spec: Preprocess) -> str:
@@ -238,7 +246,7 @@ def body_id(network: torch.nn.Module, spec: Preprocess) -> str:
 def keep(
     cache: PixelCache, chain: Chain, body: Body, shas: Sequence[str], chunks: Chunks, kept: Kept
 ) -> None:
-    """Fill ``kept`` as ``compute`` would have, in the same pieces: to the last bit the same."""
+    """Fill ``kept``: what the frozen front makes of ``shas``."""
     kept.filled = 0
 
     def more() -> None:
@@ -249,19 +257,18 @@ def keep(
         chunks.fitting(more)
 
 
-def _forward(body: Body, squares: npt.NDArray[np.uint8], kept: Kept | None) -> Floats:
+def _forward(body: Body, squares: npt.NDArray[np.uint8]) -> Floats:
     import torch
 
-    network: Any = body.network
     with torch.inference_mode():
         x = _pixels(body, squares)
         if body.chain is None:
-            features = features_and_logits(network, x)[0].float()
+            features = features_and_logits(body.network, x)[0].float()
         else:
-            front = body.chain.run(x, 0, kept.count if kept else 0)
-            features = body.chain.features(network, front, kept.count if kept else 0)
-            if kept:
-                kept.add(front)
+            blocks = len(body.chain.copies)
+            x = body.chain.run(x, 0, blocks)
+            with body.one_by_one:
+                features = body.chain.features(body.network, x, blocks)
     out: Floats = features.cpu().numpy()
     return out
 

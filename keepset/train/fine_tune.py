@@ -46,7 +46,7 @@ def phases(cfg: TrainConfig, rate: float, frozen: float) -> list[Phase]:
     """The head alone at the base rate, then everything behind the frozen front at half of it, as fastai does."""
     return [
         Phase("head", cfg.head_epochs, rate, 1.0, 0.99, 25.0),
-        Phase("fine_tune", cfg.epochs, rate / 2, frozen, 0.3, 5.0),
+        Phase("fine_tune", cfg.epochs or 0, rate / 2, frozen, 0.3, 5.0),
     ]
 
 

@@ -1,8 +1,8 @@
 """Any timm or torchvision classifier by name, seen as a body that gives features and a linear head on them.
 
 A plain name is timm's; ``torchvision.resnet34`` is torchvision's, and so is a name that only torchvision has. Names joined
-by ``+`` are networks side by side under one head: it sees the features of each, scaled to length one. ``lite0``, ``lite1``
-and ``lite2`` are short for timm's EfficientNet-Lite.
+by ``+`` are networks side by side under one head, which sees the features of all. ``lite0``, ``lite1`` and ``lite2`` are
+short for timm's EfficientNet-Lite.
 """
 
 from __future__ import annotations
@@ -31,14 +31,8 @@ SHORT = {f"lite{i}": f"tf_efficientnet_lite{i}" for i in range(3)}
 
 
 def parts(arch: str) -> tuple[str, ...]:
-    """The networks that ``arch`` names, by their full names. Raises ``ModelError`` if one of them is empty or twice."""
-    names = tuple(SHORT.get(name.strip(), name.strip()) for name in arch.split("+"))
-    if "" in names or len(set(names)) < len(names):
-        raise ModelError(
-            f"'{arch}' names a network twice or leaves a name empty.",
-            'Join different names by +, as in [train] arch = "lite0+lite1+lite2".',
-        )
-    return names
+    """The networks that ``arch`` names, by their full names."""
+    return tuple(SHORT.get(name.strip(), name.strip()) for name in arch.split("+"))
 
 
 def known(arch: str) -> None:
@@ -67,12 +61,11 @@ def build(arch: str, n_classes: int) -> torch.nn.Module:
 
 
 def join(networks: Sequence[torch.nn.Module], names: Sequence[str], n_classes: int) -> torch.nn.Module:
-    """Networks side by side under one fresh head, which sees the features of each, scaled to length one.
+    """Networks side by side under one fresh head, which sees the features of all. All take the same pixels.
 
-    They lose their own heads. Raises ``ModelError`` for one without a linear head.
+    They lose the heads that they have. Raises ``ModelError`` for one without a linear head.
     """
     import torch
-    import torch.nn.functional as F
 
     class Joined(torch.nn.Module):
         def __init__(self) -> None:
@@ -84,8 +77,7 @@ def join(networks: Sequence[torch.nn.Module], names: Sequence[str], n_classes: i
             return self.head
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            blocks = [F.normalize(body(x).flatten(1), dim=1) for body in self.bodies]
-            logits: torch.Tensor = self.head(torch.cat(blocks, 1))
+            logits: torch.Tensor = self.head(torch.cat([body(x).flatten(1) for body in self.bodies], 1))
             return logits
 
     return Joined()
@@ -107,6 +99,8 @@ def _open(network: torch.nn.Module, arch: str) -> torch.nn.Module:
     import torch
 
     head = head_of(network)
+    if hasattr(head, TAKEN):
+        return network
     if not isinstance(head, torch.nn.Linear | torch.nn.Conv2d):
         raise _unfit(arch)
     (name,) = (n for n, m in network.named_modules() if m is head)

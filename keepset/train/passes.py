@@ -67,7 +67,8 @@ def _rows(task: Task, draws: Draws | None) -> torch.Tensor:
 
     from keepset.train.chain import Front
 
-    assert task.chain is not None
+    if task.chain is None:
+        raise ValueError("a body without a chain of layers has no front of its own")
     front = Front(task.chain, task.apart, task.machine.front)
     out: list[torch.Tensor] = []
     done = 0

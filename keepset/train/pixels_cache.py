@@ -77,10 +77,16 @@ class PixelCache:
     def _decode(self, sha: str, blob: Path) -> None:
         try:
             image = decode(blob.read_bytes(), shortest=self.spec.resize)
+        except FileNotFoundError as e:
+            raise TrainingError(
+                f"The file of image {sha} is missing from the workspace.",
+                "Run `keepset download` to fetch it again, then the same command. If its source is gone too, delete the "
+                "image in a review (`keepset review --all`).",
+            ) from e
         except (OSError, ValueError) as e:
             raise TrainingError(
-                f"The image {sha} cannot be read: {e}.",
-                "It was valid when it was taken in: restore the file, or run `keepset validate` again.",
+                f"The file of image {sha} cannot be read: {e}.",
+                f"It has changed since it was taken in: delete {blob}, then run `keepset download` to fetch it again.",
             ) from e
         with atomic_path(self._path(sha), sync=False) as part, part.open("wb") as f:
             np.save(f, model_input(image, self.spec))

@@ -1,10 +1,10 @@
-"""The recipe, to be read from top to bottom: frozen features, linear head, rate finder, fine-tuning, the better one."""
+"""The recipe, to be read from top to bottom: frozen features, linear head, then fine-tuning where that is worth trying,
+and the best of them."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,14 +20,15 @@ from keepset.train import features as ft
 from keepset.train import head as hd
 from keepset.train import parallel
 from keepset.train import results as rs
-from keepset.train.chain import frozen
+from keepset.train.chain import frozen as frozen_blocks
 from keepset.train.checkpoints import Checkpoints, Place
+from keepset.train.contenders import Contender, epochs_worth, mean_network, why
 from keepset.train.finder import find_rate
 from keepset.train.fine_tune import fine_tune, learning, phases
 from keepset.train.kept import Kept
 from keepset.train.layers import freeze
 from keepset.train.machine import Chunks, choose_device, facts, forward_at_once, machine_for
-from keepset.train.networks import bodies_of, check, set_head
+from keepset.train.networks import bodies_of, build, check, parts, set_head
 from keepset.train.pixels_cache import PixelCache
 from keepset.train.steps import predict_logits
 from keepset.train.task import Task
@@ -36,18 +37,8 @@ from keepset.workspace import Workspace
 
 __all__ = ["Recipe"]
 
-_THEIRS: Any = (None, None)
+_THEIRS: Any = (None, None, None)
 """What a process that does not lead puts in where the leading one's result comes out."""
-
-
-@dataclass
-class _Contender:
-    """A trained classifier: its logits for every image, and the network's weights."""
-
-    name: str
-    logits: Any
-    state: dict[str, Any]
-    held_out: dict[str, Any]
 
 
 class Recipe:
@@ -69,33 +60,33 @@ class Recipe:
     def run(self) -> ModelRecord:
         begin = time.perf_counter()
         self._prepare()
-        raw = np.concatenate([self._computed(body) for body in self.bodies], axis=1)
-        features = ft.taken(raw, self.widths)
-        cv_probs, head = parallel.shared(self._cross_validated(features) if parallel.leads() else _THEIRS)
-        contenders = [self._linear_head(features, head)]
+        raw = np.concatenate([ft.compute(self.cache, b, self.shas, self.chunks) for b in self.bodies], axis=1)
+        cv_probs, head, wrong = parallel.shared(self._cross_validated(raw) if parallel.leads() else _THEIRS)
+        contenders = [self._linear_head(raw, head)]
+        epochs, reason = epochs_worth(self.cfg.epochs, wrong)
         history, found = list[dict[str, Any]](), dict[str, Any]()
-        if self.cfg.epochs:
-            history, found, tuned = self._fine_tuned(features)
-            contenders.append(tuned)
+        if epochs:
+            history, found, *others = self._fine_tuned(raw, head, epochs, contenders[0])
+            contenders += others
+        elif self.cfg.epochs is None:
+            self.progress.note(reason)
         winner = min(contenders, key=lambda c: float(c.held_out["nll"]))
         temperature = rs.calibrate(winner.logits[self.valid], self.labels[self.valid])
         probs = hd.softmax(winner.logits / temperature)
-        scores = rs.Scores(probs, cv_probs, self.labels, rs.distances(features, self.learn))
+        away = rs.distances(ft.units(raw, self.widths), self.learn)
+        scores = rs.Scores(probs, cv_probs, self.labels, away)
         seconds = time.perf_counter() - begin
-        record = self._record(winner, contenders, scores, temperature, history, found, seconds)
+        candidates = {c.name: c.held_out for c in contenders} | {"why": reason or why(contenders, winner)}
+        record = self._record(winner, candidates, scores, temperature, history, found, seconds)
         if parallel.leads():
             self._write(record, winner, scores, raw)
         return record
 
-    def _computed(self, body: ft.Body) -> Any:
-        kept = self.kept if len(self.bodies) == 1 else None
-        return ft.compute(self.cache, body, self.shas, self.chunks, kept)
-
-    def _write(self, record: ModelRecord, winner: _Contender, scores: rs.Scores, raw: Any) -> None:
+    def _write(self, record: ModelRecord, winner: Contender, scores: rs.Scores, raw: Any) -> None:
         """Everything but the record first: a folder with a ``model.json`` is a whole model."""
         rs.write_predictions(self.ws, self.model_id, self.data.content_hash, self.rows, self.classes, scores)
         ft.save(self.ws, self.model_id, self.shas, raw, self.widths)
-        rs.save_weights(self.ws, self.model_id, winner.state)
+        rs.save_weights(self.ws, self.model_id, winner.state())
         save_record(self.ws, record)
         self.checkpoints.remove()
 
@@ -111,25 +102,11 @@ class Recipe:
         self.machine = machine_for(self.cfg, network)
         self.bodies = [ft.body_of(network, self.spec) for network in bodies_of(self.network)]
         self.widths = [body.width for body in self.bodies]
-        self.chain = self.bodies[0].chain if len(self.bodies) == 1 else None
-        self.frozen = self.cfg.freeze if self.cfg.weights != "none" else 0.0
-        freeze(self.network, self.frozen)
-        self.apart = frozen(self.network) if self.chain and self.cfg.epochs else 0
-        if self.chain and not self.chain.fits(self.network, self.apart):
-            self.apart = 0
-        self.kept = self._kept()
         self.cache = PixelCache(self.ws, self.spec)
         self.batch_size = self.cfg.batch_size or _batch_size(int(self.learn.sum()))
         at_once = forward_at_once(self.device, self.cfg.size)
         self.chunks = Chunks(max(at_once, self.batch_size), self.progress, forward=at_once)
         self.checkpoints = Checkpoints(self.ws, self._facts())
-
-    def _kept(self) -> Kept | None:
-        """Room for what the front that fine-tuning leaves frozen makes of every image, where that pays."""
-        if self.chain is None or not self.apart:
-            return None
-        like = self.chain.like(self.apart)
-        return Kept(self.apart, self.shas, like) if Kept.fits(len(self.shas), like) else None
 
     def _facts(self) -> dict[str, Any]:
         """What a checkpoint must agree with."""
@@ -139,84 +116,115 @@ class Recipe:
             "train": self.config.part("train")["train"],
         }  # fmt: skip
 
-    def _cross_validated(self, features: Any) -> tuple[Any, hd.LinearHead]:
-        """Out-of-sample scores for all images, and the training images' head at the strength that was best for them:
-        the images that the model is judged by have no part in that choice.
+    def _cross_validated(self, features: Any) -> tuple[Any, hd.LinearHead, float]:
+        """Out-of-sample scores for all images, the training images' head at the strength that was best for them, and its
+        cross-validated error on them: the images that the model is judged by have no part in that choice.
         """
         self.progress.start("linear head, cross-validated", None)
         learn, k = self.learn, len(self.classes)
-        strength = hd.choose_strength(features[learn], self.labels[learn], self.folds[learn], k)
-        cv_probs = hd.cross_validate(features, self.labels, self.folds, k, (strength,))[0]
-        return cv_probs, hd.fit_head(features[learn], self.labels[learn], k, strength)
+        chosen = hd.choose_strength(features[learn], self.labels[learn], self.folds[learn], k)
+        cv_probs = hd.cross_validate(features, self.labels, self.folds, k, (chosen.strength,))[0]
+        return cv_probs, hd.fit_head(features[learn], self.labels[learn], k, chosen.strength), chosen.error
 
-    def _linear_head(self, features: Any, head: hd.LinearHead) -> _Contender:
+    def _linear_head(self, features: Any, head: hd.LinearHead) -> Contender:
         """The head fitted on the training images, put into the network."""
         set_head(self.network, head.weight, head.bias)
         state = {k: v.clone() for k, v in self.network.state_dict().items()}
-        found = self._contender("linear_head", head.logits(features), state)
+        found = self._contender("linear_head", self.cfg.arch, head.logits(features), lambda: state)
         self.progress.note(
             f"linear head: {found.held_out['errors']} errors in {found.held_out['n']} validation images, "
             f"loss {found.held_out['nll']:.3f}"
         )
         return found
 
-    def _fine_tuned(self, features: Any) -> tuple[list[dict[str, Any]], dict[str, Any], _Contender]:
-        self.cache.fill(parallel.share(self.shas), self.progress)
-        parallel.shared(None)  # until all have filled their share
-        task = Task(
-            self.cache, self.spec, self.cfg, self.machine, self.config.seed,
-            [s for s, k in zip(self.shas, self.learn, strict=True) if k], self.labels[self.learn],
-            [s for s, k in zip(self.shas, self.valid, strict=True) if k], self.labels[self.valid],
-            self.progress, self.batch_size, self.chunks, chain=self.chain, apart=self.apart,
-            kept=self._all_kept(features),
-        )  # fmt: skip
+    def _fine_tuned(
+        self, raw: Any, head: hd.LinearHead, epochs: int, linear: Contender
+    ) -> tuple[list[dict[str, Any]], dict[str, Any], Contender, Contender]:
+        """Fine-tune the first of the networks: history, what the rate finder found, it alone, and it beside the others."""
+        network = self._to_tune(raw, head)
+        task = self._task(network, raw, epochs)
+        frozen = self.cfg.freeze if self.cfg.weights != "none" else 0.0
         place, words = self.checkpoints.find()
         if words:
             self._remember(words)
         if place is None:
-            place = Place(found=find_rate(task, self.network, self.frozen))
+            place = Place(found=find_rate(task, network, frozen))
         else:
-            self.checkpoints.restore_network(self.network)
-        plan = phases(self.cfg, self.cfg.lr or place.found["chosen"], self.frozen)
-        history = fine_tune(task, self.network, plan, self.checkpoints, place)
-        with learning(task, self.network):
-            logits = predict_logits(task, self.network, self.shas)
-        return history, place.found, self._contender("fine_tuned", logits, self.network.state_dict())
+            self.checkpoints.restore_network(network)
+        plan = phases(task.config, self.cfg.lr or place.found["chosen"], frozen)
+        history = fine_tune(task, network, plan, self.checkpoints, place)
+        with learning(task, network):
+            logits = predict_logits(task, network, self.shas)
+        arch = parts(self.cfg.arch)[0]
+        alone = self._contender("fine_tuned", arch, logits, network.state_dict)
+        both = self._contender(
+            "mean_of_both", f"{self.cfg.arch}+{arch}", (linear.logits + logits) / 2,
+            lambda: mean_network(self.cfg.arch, linear.state(), network, len(self.classes)).state_dict(),
+        )  # fmt: skip
+        return history, place.found, alone, both
 
-    def _all_kept(self, features: Any) -> dict[int, Kept]:
-        """By number of blocks: what the frozen front makes of every image, and what the whole chain does."""
-        if self.kept is None or self.chain is None:
+    def _to_tune(self, raw: Any, head: hd.LinearHead) -> Any:
+        """The network that is fine-tuned, with a head that fits: the only one, or a copy of the first of several."""
+        if len(self.bodies) == 1:
+            return self.network
+        k, width, learn = len(self.classes), self.widths[0], self.learn
+        network: Any = build(parts(self.cfg.arch)[0], k)
+        network.load_state_dict(self.bodies[0].network.state_dict(), strict=False)
+        own = hd.fit_head(raw[learn][:, :width], self.labels[learn], k, head.strength)
+        set_head(network, own.weight, own.bias)
+        return network.to(self.device, memory_format=torch.channels_last).eval()
+
+    def _task(self, network: Any, raw: Any, epochs: int) -> Task:
+        """What is learnt from, on what and how; the front that stays frozen is cut off where the network is a chain."""
+        freeze(network, self.cfg.freeze if self.cfg.weights != "none" else 0.0)
+        chain = self.bodies[0].chain
+        apart = frozen_blocks(network) if chain else 0
+        apart = apart if chain and chain.fits(network, apart) else 0
+        self.cache.fill(parallel.share(self.shas), self.progress)
+        parallel.shared(None)  # until all have filled their share
+        return Task(
+            self.cache, self.spec, self.cfg.model_copy(update={"epochs": epochs}), self.machine, self.config.seed,
+            [s for s, k in zip(self.shas, self.learn, strict=True) if k], self.labels[self.learn],
+            [s for s, k in zip(self.shas, self.valid, strict=True) if k], self.labels[self.valid],
+            self.progress, self.batch_size, self.chunks, chain=chain, apart=apart, kept=self._kept(apart, raw),
+        )  # fmt: skip
+
+    def _kept(self, apart: int, raw: Any) -> dict[int, Kept]:
+        """By number of blocks: what the frozen front makes of every image, and what the whole chain does, where that
+        pays.
+        """
+        chain = self.bodies[0].chain
+        if chain is None or not apart or not Kept.fits(len(self.shas), chain.like(apart)):
             return {}
-        if not self.kept.whole:
-            ft.keep(self.cache, self.chain, self.bodies[0], self.shas, self.chunks, self.kept)
-        count = len(self.chain.copies)
-        like = self.chain.like(count)
+        kept = Kept(apart, self.shas, chain.like(apart))
+        ft.keep(self.cache, chain, self.bodies[0], self.shas, self.chunks, kept)
+        count, width = len(chain.copies), self.widths[0]
+        like = chain.like(count)
         body = Kept(count, self.shas, like)
-        if like.numel() == features.shape[1]:
-            body.add(torch.from_numpy(features).reshape(len(features), *like.shape[1:]))
-        return {self.kept.count: self.kept, body.count: body}
+        if like.numel() == width:
+            body.add(torch.from_numpy(raw[:, :width].copy()).reshape(len(raw), *like.shape[1:]))
+        return {kept.count: kept, body.count: body}
 
     def _remember(self, words: str) -> None:
         """Tell it now, and keep it with the model."""
         self.notes.append(words)
         self.progress.note(words)
 
-    def _contender(self, name: str, logits: Any, state: dict[str, Any]) -> _Contender:
+    def _contender(self, name: str, arch: str, logits: Any, state: Any) -> Contender:
         held_out = rs.judge(hd.softmax(logits[self.valid]), self.labels[self.valid])
-        return _Contender(name, logits, state, held_out)
+        return Contender(name, arch, logits, held_out, state)
 
     def _record(
-        self, winner: _Contender, contenders: list[_Contender], scores: rs.Scores, temperature: float,
+        self, winner: Contender, candidates: dict[str, Any], scores: rs.Scores, temperature: float,
         history: list[dict[str, Any]], found: dict[str, Any], seconds: float,
     ) -> ModelRecord:  # fmt: skip
         valid, y = self.valid, self.labels
         return ModelRecord(
-            id=self.model_id, arch=self.cfg.arch, weights=self.cfg.weights, classes=self.classes,
+            id=self.model_id, arch=winner.arch, weights=self.cfg.weights, classes=self.classes,
             preprocess=self.spec, dataset_revision=int(self.data.extra["revision"]),
             dataset_hash=self.data.content_hash, seed=self.config.seed, threads=self.threads,
             device=self.device.type, config=self.config.part("train"), winner=winner.name,
-            candidates={c.name: c.held_out for c in contenders} | {"why": _why(contenders, winner)},
-            temperature=temperature, history=history, lr_find=found,
+            candidates=candidates, temperature=temperature, history=history, lr_find=found,
             metrics={"valid": rs.measure(scores.probs[valid], y[valid]), "cv": rs.measure(scores.cv_probs, y)},
             ood={"quantile99": float(np.quantile(scores.distances[valid], 0.99))},
             created_at=datetime.now(UTC).isoformat(), seconds=seconds,
@@ -227,11 +235,3 @@ class Recipe:
 def _batch_size(images: int) -> int:
     """8 to 64, so that an epoch has some 25 steps: at equal cost, small sets learn far more from many small steps."""
     return next(size for size in (8, 16, 32, 64) if images <= 48 * size or size == 64)
-
-
-def _why(contenders: list[_Contender], winner: _Contender) -> str:
-    if len(contenders) == 1:
-        return "Fine-tuning was not asked for ([train] epochs = 0)."
-    linear, tuned = (float(c.held_out["nll"]) for c in contenders)
-    verb = "beats" if winner.name == "fine_tuned" else "does not beat"
-    return f"Fine-tuning {verb} the linear head on held-out loss ({tuned:.3f} against {linear:.3f} nats)."

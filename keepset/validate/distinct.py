@@ -68,6 +68,11 @@ class Distinct:
     def __len__(self) -> int:
         return len(self.sha256)
 
+    @property
+    def repeated(self) -> int:
+        """Downloads that gave a file which an earlier one had given."""
+        return len(self._downloads) - len(self._there)
+
     def facts(self) -> pa.Table:
         """What the URLs say of each: the columns of ``images`` that come from ``downloads`` and ``urls``."""
         first = self._downloads.take(pa.array(self._first))

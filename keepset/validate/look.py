@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
+import struct
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +12,12 @@ from typing import Any, Protocol
 
 import numpy as np
 import simplejpeg
-from PIL import AvifImagePlugin, Image, ImageFile, UnidentifiedImageError, WebPImagePlugin
+from PIL import Image, ImageFile
 
+from keepset.exif import turn_of
 from keepset.files import refusals
-from keepset.formats import sniff
-from keepset.pixels import decode, to_rgb
+from keepset.formats import foreign, sniff
+from keepset.pixels import decode, mended, opened, to_rgb
 from keepset.reasons import ImageReason as Reason
 from keepset.reasons import ImageWarning as Warn
 from keepset.validate.header import extra_bytes, walk_jpeg
@@ -28,9 +29,7 @@ THUMB = 256
 _BLOCKS = 16
 """Megabytes that Pillow keeps for the next picture, instead of asking the kernel for each page of each one anew."""
 _LARGEST = 2**31 - 1  # that a manifest's column holds
-_PLUGINS = (AvifImagePlugin, WebPImagePlugin)
-"""Imported for their registration: ``Image.init()`` would import all forty formats into each worker."""
-_OPENED = ["JPEG", "PNG", "GIF", "WEBP", "BMP", "AVIF"]  # Pillow opens MPO as JPEG and then finds out
+_HEAD = 512
 
 
 class Limits(Protocol):
@@ -90,7 +89,6 @@ def look(job: Job) -> dict[str, Any]:
 
 def pixel_digest(job: PixelJob) -> str | None:
     """sha256 of the size and all upright RGB pixels of an image that was found good; None if it cannot be had."""
-    Image.MAX_IMAGE_PIXELS = None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -132,6 +130,8 @@ def _kind(data: bytes, limits: Limits) -> str:
         raise _Reject(Reason.EMPTY, "the file is empty")
     kind = sniff(data[:64])
     if kind is None:
+        if other := foreign(data[:_HEAD]):
+            raise _Reject(Reason.UNSUPPORTED, f"it is {other}")
         raise _Reject(Reason.NOT_AN_IMAGE, f"its first bytes are {data[:24]!r}")
     if kind not in limits.formats:
         raise _Reject(Reason.FORMAT, f"{kind} is not among {', '.join(limits.formats)}")
@@ -140,28 +140,47 @@ def _kind(data: bytes, limits: Limits) -> str:
 
 def _decode(data: bytes, jpeg_end: int, limits: Limits, facts: dict[str, Any]) -> Image.Image:
     """The upright RGB picture, of any scale not under the thumbnail's."""
-    Image.MAX_IMAGE_PIXELS = None  # our own cap is checked before decoding
     Image.core.set_blocks_max(_BLOCKS)  # type: ignore[attr-defined]  # documented: Pillow, "Block allocator"
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=_OPENED) as image:
-                _check_header(image, limits, facts)
-                if image.format != "MPO" and extra_bytes(data, facts["format"], jpeg_end):
-                    facts["warnings"].append(str(Warn.EXTRA_DATA))
-                orientation = _orientation(image, facts)
-                rgb = _pixels(image, data, facts)
+            image = _opened(data)
+            _check_header(image, limits, facts)
+            if "mp" not in image.info and extra_bytes(data, facts["format"], jpeg_end):
+                facts["warnings"].append(str(Warn.EXTRA_DATA))
+            if facts["format"] == "jpeg" and not jpeg_end and (whole := mended(data)) is not data:
+                facts["warnings"].append(str(Warn.SLOPPY_JPEG))
+                data, image = whole, _opened(whole)
+            rgb = _pixels(image, data, facts)
+            turn, readable = turn_of(image.info)
+            if not readable:
+                facts["warnings"].append(str(Warn.EXIF_BROKEN))
     except (_Reject, MemoryError):
         raise
-    except UnidentifiedImageError as e:
-        raise _Reject(Reason.BROKEN, "its header is damaged") from e
     except Exception as e:  # Pillow's plugins raise nearly anything on hostile bytes
         cut = "truncated" in str(e).lower() or "incomplete" in str(e).lower()
         raise _Reject(Reason.TRUNCATED if cut else Reason.BROKEN, f"{type(e).__name__}: {e}"[:300]) from e
-    if orientation in _ON_ITS_SIDE:
+    if turn in _ON_ITS_SIDE:
         facts["width"], facts["height"] = facts["height"], facts["width"]
-    return rgb.transpose(orientation) if orientation is not None else rgb
+    return rgb.transpose(turn) if turn is not None else rgb
+
+
+_ON_ITS_SIDE = {
+    Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90,
+}  # fmt: skip
+
+
+def _opened(data: bytes) -> ImageFile.ImageFile:
+    try:
+        return opened(data)
+    except (
+        SyntaxError,
+        IndexError,
+        TypeError,
+        struct.error,
+    ) as e:  # what ``Image.open`` takes for "not mine"
+        raise _Reject(Reason.BROKEN, "its header is damaged") from e
 
 
 def _check_header(image: Image.Image, limits: Limits, facts: dict[str, Any]) -> None:
@@ -175,7 +194,7 @@ def _check_header(image: Image.Image, limits: Limits, facts: dict[str, Any]) -> 
         raise _Reject(Reason.TOO_MANY_PIXELS, f"{image.width} x {image.height} pixels")
     if frames > limits.max_frames:
         raise _Reject(Reason.TOO_MANY_FRAMES, f"{frames} frames")
-    if frames > 1 and image.format != "MPO":
+    if frames > 1:
         facts["warnings"].append(str(Warn.ANIMATED))
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         facts["warnings"].append(str(Warn.ALPHA))
@@ -190,7 +209,7 @@ def _is_srgb(profile: bytes | None) -> bool:
 
 def _pixels(image: Image.Image, data: bytes, facts: dict[str, Any]) -> Image.Image:
     """Decode the whole stream. Pillow takes damaged JPEG data in silence; strict decoding tells, as a warning."""
-    if image.format not in ("JPEG", "MPO"):
+    if image.format != "JPEG":
         image.load()
         return to_rgb(image)
     if image.mode in ("RGB", "L"):
@@ -206,22 +225,6 @@ def _pixels(image: Image.Image, data: bytes, facts: dict[str, Any]) -> Image.Ima
     image.draft(image.mode if image.mode in ("L", "CMYK") else "RGB", (THUMB, THUMB))
     image.load()
     return to_rgb(image)
-
-
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}  # fmt: skip
-_ON_ITS_SIDE = {_TURNS[i] for i in (5, 6, 7, 8)}
-
-
-def _orientation(image: Image.Image, facts: dict[str, Any]) -> Image.Transpose | None:
-    try:
-        return _TURNS.get(image.getexif().get(0x0112, 1))
-    except Exception:  # damaged EXIF raises many things; the picture itself is fine
-        facts["warnings"].append(str(Warn.EXIF_BROKEN))
-        return None
 
 
 def _check_shape(facts: dict[str, Any], limits: Limits) -> None:

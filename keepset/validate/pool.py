@@ -19,11 +19,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from keepset.validate.worker import Failed
+from keepset.validate.worker import READY, Failed
 
 __all__ = ["Lost", "StandingWorker", "run_jobs"]
 
 
+_START_S = 60.0
 _ALONE = {"OPENBLAS_NUM_THREADS": "1"}
 """A worker has one picture at a time and a core for it: numpy's threads would only be started, never needed."""
 
@@ -39,13 +40,14 @@ class Lost:
 class _Worker:
     """One process, and the job that it has now."""
 
-    def __init__(self, function: Callable[[Any], Any], memory_mb: int) -> None:
-        self.function, self.memory_mb = function, memory_mb
+    def __init__(self, function: Callable[[Any], Any], memory_mb: int, timeout_s: float) -> None:
+        self.function, self.memory_mb, self.timeout_s = function, memory_mb, timeout_s
         self.job: Any = None
         self.deadline = 0.0
         self._start()
 
     def _start(self) -> None:
+        self.ready = False
         self.pipe, theirs = multiprocessing.Pipe()
         with theirs:
             self.process = subprocess.Popen(
@@ -64,17 +66,22 @@ class _Worker:
         with contextlib.suppress(BrokenPipeError):  # a dead worker is seen when its answer is read
             self.pipe.send_bytes(pickle.dumps(self.function))
 
-    def give(self, job: Any, timeout_s: float) -> None:
-        self.job, self.deadline = job, time.monotonic() + timeout_s
+    def give(self, job: Any) -> None:
+        """The job's time begins when the worker has started: on a busy machine that takes longer than most pictures."""
+        self.job = job
+        self.deadline = time.monotonic() + self.timeout_s + (0.0 if self.ready else _START_S)
         with contextlib.suppress(BrokenPipeError):
             self.pipe.send(job)
 
-    def answer(self, *, ready: bool) -> Any:
-        """What the job's function returned, or ``Lost``. Raises what concerns the whole run."""
-        if not ready:
-            return Lost("timeout", "not decoded in time")
+    def answer(self) -> Any:
+        """What the job's function returned, ``Lost``, or ``READY``. Raises what concerns the whole run."""
         try:
+            if not self.pipe.poll():
+                return Lost("timeout", "not decoded in time")
             found = self.pipe.recv()
+            if found == READY and not self.ready:
+                self.ready, self.deadline = True, time.monotonic() + self.timeout_s
+                return READY
         except (EOFError, OSError):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(1)
@@ -107,23 +114,25 @@ def run_jobs(
     selector = selectors.DefaultSelector()
     try:
         for job in islice(queue, workers):
-            worker = _Worker(function, memory_mb)
+            worker = _Worker(function, memory_mb, timeout_s)
             crew.append(worker)
-            worker.give(job, timeout_s)
+            worker.give(job)
             selector.register(worker.pipe, selectors.EVENT_READ, worker)
         while busy := [w for w in crew if w.job is not None]:
             soonest = min(w.deadline for w in busy)
             ready = {k.data for k, _ in selector.select(max(0.0, soonest - time.monotonic()))}
             for w in busy:
                 if w in ready or time.monotonic() >= w.deadline:
-                    job, answer = w.job, w.answer(ready=w in ready or w.pipe.poll())
+                    job, answer = w.job, w.answer()
+                    if answer is READY:
+                        continue
                     if isinstance(answer, Lost):
                         selector.unregister(w.pipe)
                         w.replace()
                         selector.register(w.pipe, selectors.EVENT_READ, w)
                     w.job = None
                     if (following := next(queue, None)) is not None:
-                        w.give(following, timeout_s)
+                        w.give(following)
                     else:  # nobody waits for it any more, not even for its end
                         selector.unregister(w.pipe)
                     yield job, answer
@@ -137,15 +146,17 @@ class StandingWorker:
     """One such worker that stays, for one thread that asks it job after job."""
 
     def __init__(self, function: Callable[[Any], Any], *, timeout_s: float, memory_mb: int) -> None:
-        self.timeout_s = timeout_s
-        self._worker = _Worker(function, memory_mb)
+        self._worker = _Worker(function, memory_mb, timeout_s)
 
     def ask(self, job: Any) -> Any:
         """The answer, or ``Lost`` after the time limit or a crash; a lost worker is replaced."""
         if self._worker.process.poll() is not None:  # lost between jobs: not this job's fault
             self._worker.replace()
-        self._worker.give(job, self.timeout_s)
-        answer = self._worker.answer(ready=self._worker.pipe.poll(self.timeout_s))
+        self._worker.give(job)
+        answer = READY
+        while answer is READY:
+            self._worker.pipe.poll(max(0.0, self._worker.deadline - time.monotonic()))
+            answer = self._worker.answer()
         if isinstance(answer, Lost):
             self._worker.replace()
         return answer

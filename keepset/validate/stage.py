@@ -35,7 +35,7 @@ from keepset.workspace import Workspace
 
 __all__ = ["Shard", "is_current", "merge", "plan", "run_shard", "validate"]
 
-VERSION = 4
+VERSION = 5
 _AT_ONCE = 4096
 _TRIES = 3
 _OF_THE_MACHINE = {ImageReason.TIMEOUT, ImageReason.MEMORY, ImageReason.CRASHED, ImageReason.MISSING}
@@ -45,7 +45,7 @@ Row = dict[str, Any]
 
 def validate(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> StageResult:
     """Look at every blob that was not looked at under this config, then find duplicates among all."""
-    with ws.lock("validate"):
+    with ws.lock("validate", note=progress.note):
         if header := _standing(ws, config):
             return StageResult(Stage.VALIDATE, False, f"up to date: {header.rows} images were looked at")
         for shard in plan(ws, config):
@@ -126,7 +126,8 @@ def merge(ws: Workspace, config: RunConfig, progress: Progress = SILENT) -> Stag
     Raises ``StageError`` if an image was not looked at yet: it would be lost in silence.
     """
     parents = {"downloads": manifests.read_header(ws.downloads).content_hash}
-    facts = Distinct(ws).facts()
+    distinct = Distinct(ws)
+    facts = distinct.facts()
     counts: Counter[str] = Counter()
     kinds: Counter[str] = Counter()
     thumbs = ws.held_thumbs()
@@ -143,14 +144,19 @@ def merge(ws: Workspace, config: RunConfig, progress: Progress = SILENT) -> Stag
         extra = {"unsettled": unsettled}
         out.commit(Header("images", "validate", _fingerprint(ws, config), parents, config.as_dict(), extra))
     scenes = kinds.pop(SCENE, 0)
-    summary = {**counts, **{f"{k}_duplicates": v for k, v in kinds.items()}} | (
-        {"same_scene": scenes} if scenes else {}
-    )
+    summary = {
+        **counts,
+        **{f"{k}_duplicates": v for k, v in kinds.items()},
+        "same_file": distinct.repeated,
+    } | ({"same_scene": scenes} if scenes else {})
     message = (
         f"{counts['ok']} images are good, {counts.total() - counts['ok']} rejected; "
         f"{kinds['exact']} exact and {kinds['near']} near duplicates"
     )
     message += f", {scenes} of one scene with another" if scenes else ""
+    message += (
+        f"; {distinct.repeated} more URLs gave a file that another URL gave" if distinct.repeated else ""
+    )
     message += f"; {unsettled} will be tried again by the next run" if unsettled else ""
     return StageResult(Stage.VALIDATE, True, message, summary, {"images": "manifests/images.parquet"})
 

@@ -17,7 +17,10 @@ from typing import Any
 
 from keepset.errors import KeepsetError
 
-__all__ = ["Failed", "limit_memory", "memory_limit_gap"]
+__all__ = ["READY", "Failed", "limit_memory", "memory_limit_gap"]
+
+READY = "ready"
+"""What a worker says once, before its first answer: from then on its time counts."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ def _serve(pipe: Connection, memory_mb: int) -> None:
     with contextlib.suppress(EOFError, ConnectionError, KeyboardInterrupt):
         function = pickle.loads(pipe.recv_bytes())  # noqa: S301 - from the process that started this one
         limit_memory(memory_mb)
+        pipe.send(READY)
         while True:
             pipe.send(_answer(function, pipe.recv()))
 

@@ -10,13 +10,15 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from keepset import manifests
+from keepset.history import revisions, sentence
 from keepset.models import list_models
+from keepset.neighbours import neighbours
 from keepset.review import BatchStatus, list_batches, load_batch, stop_rule
-from keepset.web import marking, submitting
+from keepset.web import followup, marking, submitting
 from keepset.web.cards import facts, group_of, page_of, rows
 from keepset.web.pages import page
 from keepset.web.pictures import picture, thumb
+from keepset.web.prefix import base
 from keepset.workspace import Workspace
 
 __all__ = ["routes"]
@@ -47,6 +49,8 @@ def routes(ws: Workspace) -> list[Route]:
         Route("/pictures/{name}", bound(picture)),
         Route("/reports/{model_id}", bound(_report)),
         Route("/log", bound(_log)),
+        Route("/followup", bound(followup.show), methods=["GET"]),
+        Route("/followup", bound(followup.begin), methods=["POST"]),
     ]
 
 
@@ -54,7 +58,7 @@ def _home(ws: Workspace, request: Request) -> Response:
     reports = [m for m in list_models(ws) if (ws.reports / m.id / "report.html").exists()]
     return page(
         "home.html", ws, batches=list_batches(ws)[::-1], models=reports[::-1], promoted=ws.promoted(),
-        advice=stop_rule(ws),
+        advice=stop_rule(ws), followup=followup.view(ws), others={} if base() else neighbours(ws.root),
     )  # fmt: skip
 
 
@@ -71,7 +75,7 @@ def _batch(ws: Workspace, request: Request) -> Response:
         "splits": sorted({r["split"] for r in rows(batch)}), "advice": stop_rule(ws),
         "notice": request.query_params.get("notice", ""), "approval": approval,
         "decided": approval.decisions if approval else {},
-        "progress": batch.progress(), "version": batch.version, "events": batch.events()[-200:][::-1],
+        "followup": followup.view(ws), "progress": batch.progress(), "version": batch.version, "events": batch.events()[-200:][::-1],
     }  # fmt: skip
     return page("batch.html", ws, **found)
 
@@ -90,8 +94,8 @@ def _compare(ws: Workspace, request: Request) -> Response:
 
 
 def _log(ws: Workspace, request: Request) -> Response:
-    heads = [manifests.read_header(ws.dataset(n)) for n in ws.revisions()[::-1]]
-    return page("log.html", ws, rows=ws.audit_log()[-500:][::-1], revisions=heads)
+    rows = [r | {"words": sentence(r)} for r in ws.audit_log()[-500:][::-1]]
+    return page("log.html", ws, rows=rows, revisions=revisions(ws)[::-1])
 
 
 def _report(ws: Workspace, request: Request) -> Response:

@@ -8,14 +8,23 @@ from urllib.parse import urlsplit
 
 from starlette.responses import HTMLResponse
 
+from keepset.status import stack_troubles
+from keepset.web.prefix import base
 from keepset.workspace import Workspace
 
-__all__ = ["page"]
+__all__ = ["page", "rendered"]
 
 
 def page(name: str, ws: Workspace, code: int = 200, /, **facts: Any) -> HTMLResponse:
     """The template ``name`` of ``keepset/web/templates`` with ``ws`` and ``facts``."""
-    return HTMLResponse(_templates().get_template(name).render(ws=ws, **facts), code)
+    return HTMLResponse(rendered(name, ws, **facts), code)
+
+
+def rendered(name: str, ws: Workspace, /, **facts: Any) -> str:
+    """The same as text; also of a part of a page."""
+    return str(
+        _templates().get_template(name).render(ws=ws, base=base(), troubles=stack_troubles(ws), **facts)
+    )
 
 
 @functools.cache

@@ -203,7 +203,8 @@ class _Item:
 
 def _item(given: Given, found: Answer | Refused | None) -> _Item:
     outcome = found or given.trouble
-    assert outcome is not None, "what was sound was submitted"
+    if outcome is None:
+        raise RuntimeError(f"{given.name} was neither refused nor submitted")
     return _Item(given.name, outcome)
 
 

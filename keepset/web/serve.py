@@ -22,8 +22,10 @@ def serve(workspace: Path, host: str, port: int, token: str = "") -> None:
     a token, and ``ConfigError`` for an address or port that cannot be had."""
     import uvicorn
 
+    from keepset.followup import resume
     from keepset.heap import keep_small
-    from keepset.web.app import create_app
+    from keepset.web.app import create_gallery
+    from keepset.workspace import Workspace
 
     keep_small()
 
@@ -34,15 +36,17 @@ def serve(workspace: Path, host: str, port: int, token: str = "") -> None:
             f"Set KEEPSET_TOKEN, for example to the fresh one in {_fresh_token(workspace)}.",
         )
     app = (
-        create_app(workspace, token=token)
+        create_gallery(workspace, token=token)
         if loopback
-        else create_app(workspace, token=token, hosts=frozenset())
+        else create_gallery(workspace, token=token, hosts=frozenset())
     )
     bound = _bound(host, port)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
     name = "127.0.0.1" if host == "0.0.0.0" else f"[{host}]" if ":" in host else host  # noqa: S104 - only compared
     shown = f"http://{name}:{bound.getsockname()[1]}"
     output.say(f"Gallery: {shown}{'/?token=...' if token else ''}   (Ctrl-C stops it)")
+    if resume(Workspace.open(workspace)):
+        output.say("An approval was being carried out when its process ended; it goes on in the background.")
     with contextlib.suppress(KeyboardInterrupt):  # the way to stop it, not a fault
         server.run(sockets=[bound])
 

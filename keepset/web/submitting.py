@@ -50,7 +50,7 @@ async def decide(ws: Workspace, request: Request) -> Response:
 
 
 def _decide(ws: Workspace, request: Request, form: dict[str, str]) -> Response:
-    from keepset.waiting import notify_decision
+    from keepset.followup import hand_over
 
     batch = load_batch(ws, request.path_params["batch_id"])
     try:
@@ -65,8 +65,8 @@ def _decide(ws: Workspace, request: Request, form: dict[str, str]) -> Response:
         return show(ws, request, str(e), 409, e.difference)
     except ReviewError as e:
         return show(ws, request, str(e), 409)
-    woken = notify_decision(ws, load_batch(ws, batch.id))
-    answer = RedirectResponse(f"/batches/{batch.id}?notice={'woken' if woken else 'on-disk'}", 303)
+    hand_over(ws, load_batch(ws, batch.id))
+    answer = RedirectResponse(f"/batches/{batch.id}?notice=recorded", 303)
     answer.set_cookie("keepset_who", quote(form.get("who", "")[:100]), samesite="strict", max_age=31_536_000)
     return answer
 

@@ -194,7 +194,7 @@ class Intake:
 
     def _capped(self, one: Given) -> Given:
         if len(one.data) > self.limits.max_bytes:
-            one.trouble = Refused(ImageReason.MEMORY, f"The file is over {self.limits.max_bytes} bytes.")
+            one.trouble = Refused(ImageReason.TOO_LARGE, f"The file is over {self.limits.max_bytes} bytes.")
             one.data = b""
         return one
 

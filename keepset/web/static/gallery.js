@@ -5,7 +5,7 @@
   const cards = [...document.querySelectorAll(".card")];
   const bySha = new Map(cards.map((c) => [c.dataset.sha, c]));
   const labels = JSON.parse(form.dataset.labels);
-  const url = `/batches/${form.dataset.batch}`;
+  const url = `${document.documentElement.dataset.base}/batches/${form.dataset.batch}`;
   const here = `keepset:${form.dataset.batch}`;
   const $ = (id) => document.getElementById(id);
   let version = Number(form.dataset.version);

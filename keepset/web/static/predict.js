@@ -75,7 +75,7 @@ if (form) {
       const button = form.querySelector("button");
       button.disabled = true;
       try {
-        const answer = await fetch("/correct", { method: "POST", body, headers: { Accept: "text/html" } });
+        const answer = await fetch(document.documentElement.dataset.base + "/correct", { method: "POST", body, headers: { Accept: "text/html" } });
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
         const words = page.querySelector("#said");
         said.textContent = words ? words.textContent.trim() : "This was not taken.";
@@ -94,7 +94,7 @@ if (form) {
     if (job.file) body.append("file", job.file, job.name);
     else body.append("url", job.url);
     for (let tries = 0; ; tries += 1) {
-      const answer = await fetch("/predict", { method: "POST", body, headers: { "X-Keepset-Fragment": "1", Accept: "text/html" } });
+      const answer = await fetch(document.documentElement.dataset.base + "/predict", { method: "POST", body, headers: { "X-Keepset-Fragment": "1", Accept: "text/html" } });
       if (answer.status === 503 && answer.headers.has("retry-after") && tries < PATIENCE) {
         await pause(Number(answer.headers.get("retry-after")) + Math.random());
         continue;

@@ -1,0 +1,67 @@
+"""The options of ``keepset up``, checked before anything is started."""
+
+from __future__ import annotations
+
+import argparse
+
+from keepset.errors import ConfigError
+
+__all__ = ["check"]
+
+_DRIVERS = {
+    "sqlite": "sqlite+aiosqlite",
+    "postgresql": "postgresql+asyncpg",
+    "postgres": "postgresql+asyncpg",
+}
+
+
+def check(options: argparse.Namespace) -> None:
+    """Raises ``ConfigError`` for a schedule, a port or a database URL that a part would die of."""
+    if options.cron is not None:
+        _check_cron(options.cron)
+    for port, option in ((options.prefect_port, "--prefect-port"), (options.web_port, "--web-port")):
+        if not 0 <= port <= 65535:
+            raise ConfigError(
+                f"{option} {port} is not a port.", "Give a number from 0 (any free one) to 65535."
+            )
+    if options.prefect_port == options.web_port != 0:
+        raise ConfigError(
+            f"Prefect server and gallery cannot both have port {options.web_port}.",
+            "Give --prefect-port and --web-port different numbers, or 0 for free ones.",
+        )
+    if options.database:
+        _check_database(options.database)
+
+
+def _check_cron(cron: str) -> None:
+    from prefect.client.schemas.schedules import CronSchedule
+    from pydantic import ValidationError
+
+    try:
+        CronSchedule(cron=cron)
+    except ValidationError as e:
+        raise ConfigError(
+            f"--cron {cron!r} is not a schedule.",
+            "Give five fields: minute hour day month weekday. '0 3 * * *' is every day at 03:00 UTC.",
+        ) from e
+
+
+def _check_database(url: str) -> None:
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    remedy = (
+        "Give --database (or KEEPSET_DATABASE) a URL like postgresql+asyncpg://user:password@host/prefect."
+    )
+    try:
+        found = make_url(url)
+    except (ArgumentError, ValueError) as e:
+        raise ConfigError("The database is not given as a URL.", remedy) from e
+    if found.drivername in _DRIVERS.values():
+        return
+    wanted = _DRIVERS.get(found.get_backend_name())
+    if wanted:
+        remedy = (
+            f"Write {found.set(drivername=wanted).render_as_string(hide_password=True)}, with its password."
+        )
+    raise ConfigError(f"Prefect cannot use a database through {found.drivername!r}.", remedy)

@@ -1,0 +1,106 @@
+"""What happened to a data set, in plain sentences: rows of the audit log, and its revisions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from keepset import manifests
+from keepset.plural import count
+from keepset.workspace import Workspace
+
+__all__ = ["RevisionFacts", "revisions", "sentence"]
+
+_Facts = Mapping[str, Any]
+
+
+def sentence(row: _Facts) -> str:
+    """A row of the audit log as a sentence. Of an action that is not known here, its facts by name."""
+    what: _Facts = row["what"]
+    write = _SENTENCES.get(str(row["action"]))
+    try:
+        return write(what) if write else _plain(what)
+    except (KeyError, TypeError):  # written by another version
+        return _plain(what)
+
+
+def _plain(what: _Facts) -> str:
+    return ", ".join(
+        f"{k.replace('_', ' ')}: {str(v)[:60]}" for k, v in what.items() if v not in (None, "", [])
+    )
+
+
+def _opened(w: _Facts) -> str:
+    return f"Opened {w['batch']}: {count(w['candidates'], 'picture')} of revision {w['revision']} to review."
+
+
+def _decided(w: _Facts) -> str:
+    verb = {"approve": "Approved", "reject": "Rejected", "send_back": "Sent back"}[w["decision"]]
+    where = {"gallery": "in the gallery", "cli": "on the command line", "prefect": "in Prefect"}.get(
+        w["via"], w["via"]
+    )
+    said = f"{verb} {w['batch']} {where}"
+    if w["decision"] == "approve":
+        rest = "the rest as suggested" if w["undecided"] == "suggested" else "the rest unchanged"
+        said += f": delete {w['delete']}, relabel {w['relabel']}, keep {w['keep']}; {rest}"
+    return said + "." + "".join(f" Confirmed: {g}" for g in w["ticked"])
+
+
+def _cleaned(w: _Facts) -> str:
+    if not w.get("changed", True):
+        return f"{w['batch']} changes nothing."
+    return f"Applied {w['batch']} as revision {w['revision']}: deleted {w['deleted']}, relabelled {w['relabelled']}."
+
+
+def _promoted(w: _Facts) -> str:
+    before = f" instead of {w['before'][:8]}" if w["before"] else ""
+    return f"Model {w['model_id'][:8]} is in use{before}."
+
+
+_SENTENCES: dict[str, Callable[[_Facts], str]] = {
+    "open": _opened,
+    "review": _decided,
+    "expire": lambda w: f"{w['batch']} expired undecided ({w['marked']} marked).",
+    "reopen": lambda w: f"Reopened {w['batch']}, open until {w['deadline'][:16].replace('T', ' ')} UTC.",
+    "clean": _cleaned,
+    "restore": lambda w: f"Restored {count(w['restored'], 'picture')} as revision {w['revision']}.",
+    "purge": lambda w: (
+        f"Deleted the files of {count(w['images'], 'picture')} ({w['bytes'] / 1e6:.1f} MB) for good."
+    ),
+    "promote": _promoted,
+}
+
+
+@dataclass(frozen=True)
+class RevisionFacts:
+    """``images`` are in use; ``out`` are rows of deleted pictures, or of ones that wait in the inbox."""
+
+    number: int
+    images: int
+    out: int
+    cause: str
+
+
+def revisions(ws: Workspace) -> list[RevisionFacts]:
+    """All revisions of the data set, the oldest first."""
+    return [_facts(ws, n) for n in ws.revisions()]
+
+
+def _facts(ws: Workspace, number: int) -> RevisionFacts:
+    path = ws.dataset(number)
+    header = manifests.read_header(path)
+    active = sum(
+        int(piece.column("active").true_count) for piece in manifests.batches(path, "dataset", ["active"])
+    )
+    return RevisionFacts(number, active, header.rows - active, _cause(header.extra))
+
+
+def _cause(extra: _Facts) -> str:
+    cause = str(extra.get("cause", ""))
+    if cause == "split":
+        return "new pictures" if extra.get("before") else "first split"
+    kind, _, rest = cause.partition(":")
+    if kind == "batch":
+        return f"{rest}: deleted {extra.get('deleted', '?')}, relabelled {extra.get('relabelled', '?')}"
+    return f"restored {count(int(extra.get('restored', 0)), 'picture')}" if kind == "restore" else cause

@@ -1,0 +1,51 @@
+"""The next step for a workspace, as one sentence with a command that can be pasted."""
+
+from __future__ import annotations
+
+from keepset.followup import State, standing
+from keepset.models import list_models
+from keepset.programs import spell
+from keepset.review import Batch, BatchStatus, list_batches
+from keepset.workspace import Workspace
+
+__all__ = ["next_step"]
+
+
+def next_step(ws: Workspace, gallery: str = "") -> str:
+    """``gallery``: the address of a gallery that runs for this workspace; empty: none does."""
+    now = standing(ws)
+    state, trouble = now.state, now.progress.get("trouble") or {}
+    what = " and ".join(
+        [
+            *(f"apply {b}" for b in now.pending.batches),
+            f"train on revision {now.pending.revision or 'that follows'}",
+        ]
+    )
+    if state == State.WORKING:
+        return f"Applying and retraining in the background (process {now.progress.get('pid', '?')}): {_at(now.progress)}"
+    if state == State.PREFECT:
+        return f"Prefect is to {what}; nothing to do here."
+    if state in (State.FAILED, State.STOPPED):
+        why = f" The last try failed: {trouble['message']}" if trouble else ""
+        return f"{spell('keepset', 'run', '-w', ws.root)}   (to {what}).{why}"
+    waits = [b for b in list_batches(ws) if b.status == BatchStatus.OPEN]
+    if waits:
+        return _review(ws, waits[-1], gallery)
+    if not ws.revisions() or not list_models(ws):
+        given = () if (ws.root / "config.json").exists() else ("CONFIG.toml",)
+        return spell("keepset", "run", *given, "-w", ws.root)
+    return f"nothing waits. {spell('keepset', 'review', '-w', ws.root)} looks for more to clean."
+
+
+def _at(progress: object) -> str:
+    found = progress if isinstance(progress, dict) else {}
+    of = f" {found.get('done')}/{found['total']}" if found.get("total") else ""
+    return f"{found.get('what') or 'waiting'}{of}"
+
+
+def _review(ws: Workspace, batch: Batch, gallery: str) -> str:
+    left = batch.progress().undecided
+    pictures = f"{left} pictures to review" if left != 1 else "1 picture to review"
+    until = f"{batch.deadline:%Y-%m-%d %H:%M} UTC"
+    where = f"{gallery}/batches/{batch.id}" if gallery else spell("keepset", "web", "-w", ws.root)
+    return f"{where}   ({pictures}, until {until})"

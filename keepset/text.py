@@ -1,0 +1,57 @@
+"""Text that others wrote: bytes to characters, characters that a file or a terminal takes, and class names."""
+
+from __future__ import annotations
+
+import codecs
+import re
+import unicodedata
+
+__all__ = ["NOT_UTF8", "decoded", "label_of", "many", "one_line", "without_surrogates"]
+
+NOT_UTF8 = "keepset-windows-1252"
+"""Error handler for ``open`` and ``decode``: bytes that are not UTF-8 are read as Windows-1252, one by one."""
+
+_LONE = re.compile("[\ud800-\udfff]")
+_NOT_ESCAPED = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+
+
+def _windows_1252(e: UnicodeError) -> tuple[str, int]:
+    if not isinstance(e, UnicodeDecodeError):
+        raise e
+    wrong = e.object[e.start : e.end]
+    return "".join(bytes([b]).decode("cp1252", "ignore") or chr(b) for b in wrong), e.end
+
+
+codecs.register_error(NOT_UTF8, _windows_1252)
+
+
+def decoded(data: bytes) -> str:
+    """UTF-8, and Windows-1252 for the bytes that are not."""
+    return data.decode("utf-8", NOT_UTF8)
+
+
+def without_surrogates(text: str) -> str:
+    """The text as UTF-8 can hold it: undecodable bytes of a file name as Windows-1252, other halves as U+FFFD."""
+    if _LONE.search(text) is None:
+        return text
+    return decoded(_NOT_ESCAPED.sub("\ufffd", text).encode("utf-8", "surrogateescape"))
+
+
+def one_line(text: str) -> str:
+    """The text without control characters and lone surrogates, each run of white space as one space."""
+    return " ".join("".join(c for c in without_surrogates(text) if c.isspace() or c >= " ").split())
+
+
+def label_of(text: str) -> str:
+    """A class name as Keepset compares it: composed (NFC), single spaces, nothing invisible. "" if nothing is left.
+
+    Zero-width joiners stay: scripts such as Persian need them.
+    """
+    plain = unicodedata.normalize("NFC", without_surrogates(text))
+    kept = (c for c in plain if c.isspace() or c.isprintable() or c in "\u200c\u200d")
+    return unicodedata.normalize("NFC", " ".join("".join(kept).split()))
+
+
+def many(n: int, noun: str) -> str:
+    """``1 line``, ``2 lines``."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -1,0 +1,81 @@
+"""Several workspaces in one gallery: the stack's own at ``/``, each other one below ``/w/<id>/``.
+
+Each has an app of its own, with its own guard, which sees its paths without the prefix. ``base`` is the prefix for the
+links of the page that is being written; redirects get it here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from keepset.workspace import Workspace
+
+__all__ = ["Workspaces", "base"]
+
+_BELOW = re.compile(r"(/w/([0-9a-f]{16}))(/.*)?")
+_base: ContextVar[str] = ContextVar("base", default="")
+
+
+def base() -> str:
+    """What comes before the paths of the workspace that is shown: "" or ``/w/<id>``."""
+    return _base.get()
+
+
+class Workspaces:
+    """ASGI app. ``others`` gives the other workspaces by id, ``make`` an app for one, ``close`` ends what it has begun."""
+
+    def __init__(
+        self,
+        own: ASGIApp,
+        others: Callable[[], Mapping[str, Workspace]],
+        make: Callable[[Workspace], Starlette],
+        close: Callable[[Starlette], None],
+    ) -> None:
+        self.own, self.others, self.make, self.close = own, others, make, close
+        self.apps: dict[str, Starlette] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = _BELOW.fullmatch(scope["path"]) if scope["type"] == "http" else None
+        if found is None:
+            await self.own(scope, receive, send)
+            if scope["type"] == "lifespan":
+                for app in self.apps.values():
+                    await run_in_threadpool(self.close, app)
+            return
+        try:
+            app = await run_in_threadpool(self._app, found[2])
+        except KeyError:
+            await PlainTextResponse("This gallery knows no such data set.", 404)(scope, receive, send)
+            return
+        path = found[3] or "/"
+        token = _base.set(found[1])
+        try:
+            inner = {**scope, "path": path, "raw_path": path.encode("utf-8"), "root_path": ""}
+            await app(inner, receive, _with_prefix(send, found[1]))
+        finally:
+            _base.reset(token)
+
+    def _app(self, workspace_id: str) -> Starlette:
+        """Raises ``KeyError`` for a workspace that is none of this stack's."""
+        if workspace_id not in self.apps:
+            self.apps[workspace_id] = self.make(self.others()[workspace_id])
+        return self.apps[workspace_id]
+
+
+def _with_prefix(send: Send, prefix: str) -> Send:
+    async def wrapped(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            if headers.get("location", "").startswith("/"):
+                headers["location"] = prefix + headers["location"]
+        await send(message)
+
+    return wrapped

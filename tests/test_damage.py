@@ -1,0 +1,121 @@
+"""One damaged file of a workspace stops nothing but itself, and is named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from keepset.cores import usable_cores
+from keepset.doctor import Verdict, diagnose
+from keepset.errors import ModelError
+from keepset.models import damaged_models, list_models, load_record
+from keepset.web.app import create_app
+from keepset.workspace import Workspace
+from tests.factories import add_model, dataset_workspace
+from tests.test_cli import run
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Workspace:
+    """A workspace with a model in use, three whose records are damaged in other ways, and a torn line in its log."""
+    ws, config, truth = dataset_workspace(tmp_path)
+    for i, text in enumerate(('{"id": "cut', "[]", '{"preprocess": "no"}'), 1):
+        (ws.models / f"{i:016x}").mkdir(parents=True)
+        (ws.models / f"{i:016x}" / "model.json").write_text(text)
+    with (ws.root / "audit.jsonl").open("a") as log:
+        log.write('{"at": "2026-01-0')
+    add_model(ws, config, truth)
+    return ws
+
+
+def test_a_damaged_model_hides_no_other_and_is_named(
+    damaged: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert [m.id for m in list_models(damaged)] == ["0" * 16]
+    assert len(damaged_models(damaged)) == 3
+    with pytest.raises(ModelError, match="damaged"):
+        load_record(damaged, f"{1:016x}")
+    assert run(capsys, "status", "-w", damaged.root, "--json")[0] == 0
+    with TestClient(create_app(damaged.root), base_url="http://127.0.0.1") as site:
+        assert site.get("/").status_code == 200
+        assert site.get("/log").status_code == 200
+    found = {c.name: c for c in diagnose(damaged.root)}
+    assert found["models"].verdict == Verdict.FAIL
+    for i in (1, 2, 3):
+        assert f"{i:016x}" in found["models"].found
+        for file in (damaged.models / f"{i:016x}").iterdir():  # what the remedy says
+            file.unlink()
+        (damaged.models / f"{i:016x}").rmdir()
+    assert {c.name: c for c in diagnose(damaged.root)}["models"].verdict == Verdict.OK
+
+
+def test_a_torn_line_of_the_audit_log_is_passed_over_and_named(damaged: Workspace) -> None:
+    damaged.audit("clean", who="anna", what={"n": 1})
+    assert [r["action"] for r in damaged.audit_log()] == ["promote", "clean"]
+    assert damaged.purged() == frozenset()
+    damaged.promote("1" * 16, "why")
+    damaged.promote("1" * 16, "why")
+    assert [r["action"] for r in damaged.audit_log()] == ["promote", "clean", "promote"]
+    found = {c.name: c for c in diagnose(damaged.root)}["logs"]
+    assert (found.verdict, "audit.jsonl line 1" in found.found) == (Verdict.NOTE, True)
+    assert json.loads((damaged.models / "promoted.json").read_text())["model_id"] == "1" * 16
+
+
+def test_what_the_environment_says_of_the_way_out_is_shown_or_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://me:secret@proxy.example:3128")
+    network = {c.name: c for c in diagnose(tmp_path)}["network"]
+    assert "https through http://proxy.example:3128" in network.found
+    assert "secret" not in network.found
+    monkeypatch.setenv("https_proxy", "socks5h://127.0.0.1:1")
+    network = {c.name: c for c in diagnose(tmp_path)}["network"]
+    assert (network.verdict, "SOCKS" in network.remedy) == (Verdict.FAIL, True)
+
+
+def test_all_extras_of_the_installation_are_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from keepset import doctor
+
+    assert {extra for _, extra in doctor._optional()} >= {"dask", "s3", "search"}
+    monkeypatch.setattr(doctor, "_is_installed", lambda name: name != "prefect-dask")
+    assert {c.name: c for c in diagnose(tmp_path)}["extras"].found == "not installed: dask"
+
+
+@pytest.mark.parametrize(
+    ("text", "cores"), [("max 100000", 9), ("150000 100000", 2), ("1000 100000", 1), ("", 9)]
+)
+def test_the_cores_that_may_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, cores: int
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(9)), raising=False)
+    (tmp_path / "cpu.max").write_text(text)
+    assert usable_cores(tmp_path / "cpu.max") == cores
+    assert usable_cores(tmp_path / "none") == 9
+
+
+def test_who_waits_for_another_run_is_told(tmp_path: Path) -> None:
+    ws, said = Workspace.create(tmp_path / "ws", "x"), []
+    with ws.lock("train", note=said.append):
+        assert said == []
+
+        def second() -> None:
+            with ws.lock("train", note=said.append):
+                pass
+
+        import threading
+        import time
+
+        thread = threading.Thread(target=second)
+        thread.start()
+        deadline = time.monotonic() + 30
+        while not said and time.monotonic() < deadline:
+            time.sleep(0.01)
+    thread.join(30)
+    assert len(said) == 1
+    assert "'train'" in said[0]
+    assert not thread.is_alive()
