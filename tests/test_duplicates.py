@@ -182,7 +182,7 @@ def captioned(image: Image.Image) -> Image.Image:
 def with_logo(image: Image.Image) -> Image.Image:
     out = image.copy()
     pen = ImageDraw.Draw(out)
-    side = round(image.height * 0.25)
+    side = round(image.height * 0.18)
     pen.ellipse((8, 8, 8 + side, 8 + side), "crimson")
     pen.text((14, 8 + side / 3), "NEWS", "white", font=ImageFont.load_default(round(side * 0.3)))
     return out

@@ -16,7 +16,7 @@ _INSIDE = 0.8
 """Part of the cells that agree in a copy, once a caption at the edge is cut off."""
 _LIKENESS = 0.9
 """Correlation of the cells that agree: two frames of a burst differ in the finest detail even where nothing moved."""
-_SAME = 0.6
+_SAME = 0.75
 """Part of the busy cells alone."""
 _SAME_THOUGH_TINTED = 0.85
 _TINTED = 20.0

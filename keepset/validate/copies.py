@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CompareJob", "compare", "find", "searched_by"]
 
-VERSION = 1
+VERSION = 2
 """Of how pairs are compared: what the journal says of pairs counts for one version."""
 _AT_ONCE = 4096
 _LOOKS = 600
