@@ -22,7 +22,7 @@ from keepset.stages import SILENT, Progress
 from keepset.train import parallel
 from keepset.train.chain import Chain, chain_of
 from keepset.train.kept import Kept
-from keepset.train.machine import Chunks, choose_device, forward_at_once, lanes
+from keepset.train.machine import Chunks, choose_device, forward_at_once, lanes, one_core
 from keepset.train.networks import features_and_logits, head_of, preprocess_of, width
 from keepset.train.pixels_cache import PixelCache
 from keepset.train.rows_file import RowsFile
@@ -131,7 +131,9 @@ class Body:
 
 def body_of(network: torch.nn.Module, spec: Preprocess) -> Body:
     """The body of ``network``, a classifier as ``networks.build`` makes it."""
-    return Body(network.eval(), chain_of(network, spec.crop), body_id(network, spec), spec)
+    with one_core():
+        chain = chain_of(network.eval(), spec.crop)
+    return Body(network, chain, body_id(network, spec), spec)
 
 
 def of_packaged(
