@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keepset import heap
 from keepset.config import TrainConfig
 from keepset.errors import ModelError
 from keepset.pixels import Preprocess
@@ -152,7 +153,8 @@ def of_packaged(
     config = config or TrainConfig()
     body = _packaged_body(arch, config.size, str(choose_device(config)))
     chunks = Chunks(forward_at_once(choose_device(config), config.size), progress)
-    return compute(PixelCache(ws, body.spec), body, shas, chunks)
+    with heap.held():
+        return compute(PixelCache(ws, body.spec), body, shas, chunks)
 
 
 @lru_cache(maxsize=4)
