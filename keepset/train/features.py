@@ -216,7 +216,8 @@ def _computed(
     found = np.zeros((count, body.width), np.float32)
 
     def forward(at: int, stop: int) -> Floats:
-        return _forward(body, squares(at, min(stop, at + chunks.forward)))
+        taken = squares(at, min(stop, at + chunks.forward))
+        return _forward(body, _filled_up(taken, chunks.forward))[: len(taken)]
 
     def fill(at: int, stop: int) -> int:
         while at < stop:
@@ -231,6 +232,13 @@ def _computed(
         for at, stop in zip(starts, each(fill, starts, (min(count, i + size) for i in starts)), strict=True):
             chunks.progress.advance(stop - at)
     return found
+
+
+def _filled_up(squares: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.uint8]:
+    """``squares`` and black ones, ``count`` in all: the last bits of a row depend on how many go through together, and so
+    would on which stage asked first."""
+    black = np.zeros((max(0, count - len(squares)), *squares.shape[1:]), np.uint8)
+    return np.concatenate([squares, black]) if len(black) else squares
 
 
 def body_id(network: torch.nn.Module, spec: Preprocess) -> str:
