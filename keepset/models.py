@@ -47,6 +47,12 @@ class ModelRecord:
     seconds: float
     machine: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def features_of(self) -> str:
+        """The networks that ``features.safetensors`` is of: the ones asked for. ``arch`` are the ones that are served."""
+        asked: str = self.config["train"]["arch"]
+        return asked
+
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> ModelRecord:
         spec = dict(raw["preprocess"])

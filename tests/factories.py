@@ -138,7 +138,7 @@ def add_model(
         "id": model_id, "arch": "tf_efficientnet_lite0", "weights": "none", "classes": labels,
         "preprocess": {"resize": 256, "crop": 224, "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic"},
         "dataset_revision": data.header.extra["revision"], "dataset_hash": data.content_hash, "seed": 7,
-        "threads": 1, "device": "cpu", "config": {}, "winner": "linear_head",
+        "threads": 1, "device": "cpu", "config": {"train": {"arch": "tf_efficientnet_lite0"}}, "winner": "linear_head",
         "candidates": {"linear_head": {"nll": 0.31, "errors": errors, "n": len(valid)},
                        "fine_tuned": {"nll": 0.35, "errors": errors + 1, "n": len(valid)},
                        "why": "the linear head has the lower held-out loss"},

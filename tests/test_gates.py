@@ -16,8 +16,13 @@ from keepset.gates import check
 from keepset.gates.leaks import Straddling
 from keepset.gates.suites import run_suite
 from keepset.manifests import Header
+from keepset.reasons import Action
+from keepset.review import Mark, mark, submit
 from keepset.workspace import Workspace
 from tests.factories import CLASSES, config, dataset_workspace
+from tests.review_fixtures import Case, case, edit_images
+
+__all__ = ["case"]
 
 Row = dict[str, Any]
 Frame = pd.DataFrame
@@ -216,4 +221,19 @@ def test_groups_count_as_they_are_today_not_only_as_they_were_recorded(tmp_path:
 def test_images_that_only_an_unused_one_ties_together_are_no_leak(tmp_path: Path) -> None:
     ws, cfg, _ = dataset_workspace(tmp_path)
     merge_today(ws, *pair(ws), same_look=False)
+    assert check(ws, cfg, "dataset").passed
+
+
+def test_copies_that_a_reviewer_kept_on_both_sides_are_no_leak(case: Case) -> None:
+    """The remedy of the gate, followed: the two are different pictures, so both are kept."""
+    ws, cfg = case.ws, case.config
+    train, valid = case.clean_ones(1)[0], case.clean_ones(1, "valid")[0]
+    ws.thumb(valid).write_bytes(ws.thumb(train).read_bytes())
+    edit_images(case, {valid: {"group_id": case.row(train)["group_id"], "dup_of": train, "dup_kind": "near"}})
+    with pytest.raises(GateFailed, match="on both sides"):
+        check(ws, cfg, "dataset")
+    batch = case.open_batch()
+    assert valid in {r["sha256"] for r in batch.candidates().rows()}
+    mark(batch, [Mark(valid, Action.KEEP)], who="ann")
+    submit(batch, "approve", who="ann")
     assert check(ws, cfg, "dataset").passed

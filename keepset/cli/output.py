@@ -98,24 +98,36 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
 
     cells = [[str(cell) for cell in row] for row in rows]
     console = Console()
-    widths = [max(_widest(c) for c in column) for column in zip(columns, *cells, strict=True)]
-    if sum(widths) + 2 * (len(widths) - 1) > console.width:
+    widths = _widths([columns, *cells], console.width - 2 * (len(columns) - 1))
+    if widths is None:
         _blocks(title, columns, cells)
         return
     drawn = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
-    for i, column in enumerate(columns):
-        whole = max(len(r[0]) for r in cells) if i == 0 and cells else 0  # ids are copied
-        drawn.add_column(column, no_wrap=i == 0, min_width=max(widths[i], min(whole, console.width // 2)))
+    for i, (column, width) in enumerate(zip(columns, widths, strict=True)):
+        drawn.add_column(column, no_wrap=i == 0, width=width)
     for line in cells:
         drawn.add_row(*(Text(cell) for cell in line))
     console.print(drawn)
 
 
-def _widest(cell: str) -> int:
-    """Columns of a terminal that the longest word takes."""
+def _widths(lines: Sequence[Sequence[str]], room: int) -> list[int] | None:
+    """Columns' widths that break no word, and of the first, whose ids are copied, no cell; None if they do not fit.
+
+    Rich, left to itself, takes no heed of the longest word where it narrows a table, and cuts off what then sticks out.
+    """
     from rich.cells import cell_len
 
-    return max(map(cell_len, cell.split()), default=0)
+    columns = list(zip(*lines, strict=True))
+    whole = [max(map(cell_len, column)) for column in columns]
+    widths = [max((cell_len(w) for cell in column for w in cell.split()), default=0) for column in columns]
+    widths[0] = whole[0]
+    spare = room - sum(widths)
+    if spare < 0:
+        return None
+    for _ in range(spare):
+        if narrow := [i for i, width in enumerate(widths) if width < whole[i]]:
+            widths[min(narrow, key=widths.__getitem__)] += 1
+    return widths
 
 
 def _blocks(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

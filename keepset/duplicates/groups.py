@@ -183,16 +183,20 @@ class _Kin:
         return 0 if more * _COARSER < less else fuller
 
 
-def hanging_together(shas: Sequence[str], thumb: Callable[[str], Path]) -> list[list[str]]:
+def hanging_together(
+    shas: Sequence[str],
+    thumb: Callable[[str], Path],
+    are_apart: Callable[[str, str], bool] = lambda a, b: False,
+) -> list[list[str]]:
     """The groups of two and more copies among these images alone, by a close comparison of their thumbnails.
 
-    Raises ``FileNotFoundError`` if a thumbnail is missing.
+    ``are_apart`` says of which pairs it is known already that they are no copies. Raises ``FileNotFoundError`` if a thumbnail is missing.
     """
     looks = [look_at(thumb(s)) for s in shas]
     sets, found = Sets(len(shas)), defaultdict[int, list[int]](list)
     for i in range(len(shas)):
         for members in list(found.values()):
-            if any(_copies(looks[j], looks[i]) for j in members):
+            if any(not are_apart(shas[j], shas[i]) and _copies(looks[j], looks[i]) for j in members):
                 sets.join(members[0], i)
         found.clear()
         for j in range(i + 1):

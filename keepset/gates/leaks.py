@@ -3,7 +3,7 @@
 The data set records each image's group as it was when the image came. Groups grow together later: by newcomers, or by
 another search. So what ``images.parquet`` says today is looked at as well. A group there may hang together by
 images that are not in use (``split`` leaves out what would tie two sides); what counts is whether those in use are
-alike among themselves, and that is compared anew for the few groups in doubt.
+alike among themselves. That is compared again for the few groups in doubt, except pairs that a reviewer has kept.
 """
 
 from __future__ import annotations
@@ -70,11 +70,16 @@ def _apart(active: pd.DataFrame, column: str, today: list[tuple[str, ...]]) -> t
 
 def _together(ws: Workspace, shas: list[str], today: pd.Series) -> list[tuple[str, ...]]:
     """The groups among these images alone; a group of today as one if a thumbnail is missing, so that nothing slips by."""
+    from keepset.review.memory import recall
+
+    if not shas:
+        return []
+    past = recall(ws, manifests.each(ws.newest(), "dataset", ("sha256", "changed_by")))
     found = []
     for _, members in today[shas].groupby(today[shas], sort=True):
         mine = [str(s) for s in members.index]
         try:
-            found += [tuple(sorted(g)) for g in hanging_together(mine, ws.thumb)]
+            found += [tuple(sorted(g)) for g in hanging_together(mine, ws.thumb, past.kept_both)]
         except FileNotFoundError:
             found.append(tuple(mine))
     return found

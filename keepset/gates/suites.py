@@ -141,8 +141,9 @@ def _dataset_rules(config: RunConfig, apart: Straddling | None) -> Iterator[_Rul
 
 def _leak_remedy(sides: Sequence[Sequence[str]]) -> str:
     return (
-        "They were not alike when they were split. `keepset review` shows them as near duplicates: have the copies of "
-        f"one side deleted, then run again; or take [validate] near_bits back.{_such(sides)}"
+        "They were split before anything knew that they are copies. `keepset review` shows them as near duplicates "
+        "(`keepset review --all`, if that batch is decided): delete the copies on one side, or mark them as kept if "
+        f"they are different pictures; then run again.{_such(sides)}"
     )
 
 

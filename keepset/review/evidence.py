@@ -100,7 +100,7 @@ def gather(ws: Workspace, config: RunConfig) -> Evidence:
     known = list(manifests.each(data, "dataset", _OF_DATA))
     rows = [_regrouped(r, images.get(r["sha256"])) for r in known if r["active"]]
     waiting = [r for r in known if r["changed_by"] == WAITING and not r["active"]]
-    past = memory.recall(ws, (r["sha256"] for r in known if (r["changed_by"] or "").startswith("restore:")))
+    past = memory.recall(ws, known)
     active = {r["sha256"]: r for r in rows}
     return Evidence(
         ws=ws,

@@ -76,7 +76,7 @@ def self_made_features(ws: Workspace, record: ModelRecord, shas: list[str], seed
     from keepset.train.networks import parts
 
     train = TrainConfig.model_validate(record.config["train"])
-    arch = parts(record.arch)[0]
+    arch = parts(record.features_of)[0]
     chosen = [shas[i] for i in np.random.default_rng(seed).permutation(len(shas))[:_PHOTOS]]
     facts = {"images": chosen, "arch": arch, "size": train.size, "made": _MADE, "seed": seed}
     path = ws.cache / "graphics" / f"{fingerprint('review', {}, facts, VERSION)}.npy"

@@ -54,9 +54,13 @@ class Past:
         decided = self.decided.get(one)
         return frozenset((one, other)) in self.apart or bool(decided and decided.restored)
 
+    def kept_both(self, one: str, other: str) -> bool:
+        """Whether a person wanted to have the two images beside each other."""
+        return self.are_apart(one, other) or self.are_apart(other, one)
 
-def recall(ws: Workspace, restored: Iterable[str]) -> Past:
-    """Read the approved batches; ``restored`` are the images (sha256) of the data set that somebody brought back.
+
+def recall(ws: Workspace, rows: Iterable[Mapping[str, Any]]) -> Past:
+    """Read the approved batches; ``rows`` of the data set (``sha256``, ``changed_by``) say what somebody brought back.
 
     Rejected batches decide nothing.
     """
@@ -66,13 +70,13 @@ def recall(ws: Workspace, restored: Iterable[str]) -> Past:
         approval = batch.approval()
         if approval is None or approval.decision != "approve":
             continue
-        rows = batch.candidates().rows()
-        scores = {r["sha256"]: r["score"] for r in rows}
+        shown = batch.candidates().rows()
+        scores = {r["sha256"]: r["score"] for r in shown}
         for sha in approval.decisions:
             old, score = decided.get(sha), scores.get(sha, UNASKED)
             decided[sha] = Decided(approval.at, max(score, old.score if old else 0.0))
-        apart |= _judged_apart(rows, approval.decisions)
-    for sha in restored:
+        apart |= _judged_apart(shown, approval.decisions)
+    for sha in (r["sha256"] for r in rows if (r["changed_by"] or "").startswith("restore:")):
         old = decided.get(sha)
         decided[sha] = Decided(old.at if old else "", old.score if old else UNASKED, True)
     return Past(decided, frozenset(apart))

@@ -58,7 +58,7 @@ class Weights:
     bias: float
 
 
-WEIGHTS = Weights(label=0.69, unlike=0.95, graphic=2.84, print=0.42, bias=-5.47)
+WEIGHTS = Weights(label=0.74, unlike=0.98, graphic=2.56, print=0.47, bias=-4.63)
 
 
 @dataclass(frozen=True)
@@ -218,7 +218,8 @@ class _Seen:
 def _sums(known: _Known, centre: Singles) -> tuple[Floats, _Seen]:
     """The sum of the centred features of length one of each class, [classes, d], and what the network sees."""
     n, sums = len(known.shas), np.zeros((known.classes, len(centre)))
-    sight: Sight | None = sight_of(known.evidence.record.arch, known.evidence.record.weights, known.widths)
+    record = known.evidence.record
+    sight: Sight | None = sight_of(record.features_of, record.weights, known.widths)
     counts = np.bincount(known.labels, minlength=known.classes)
     found = _Seen(
         sight is not None, np.full(n, -1), np.zeros(n), np.zeros(n), np.zeros((known.classes, 1000)), counts
