@@ -54,8 +54,8 @@ class DatasetForm(BaseModel):
     valid: float = Field(
         0.2, gt=0, lt=1, title="Validation share", description="Of all pictures, set apart for measuring."
     )
-    epochs: int | None = Field(
-        None, ge=0, description="Fine-tuning epochs; if unset, only where it is likely to help. 0: never."
+    epochs: int = Field(
+        -1, ge=-1, description="Fine-tuning epochs. -1: only where it is likely to help. 0: never."
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="Where training runs; auto takes the best there is."
@@ -65,7 +65,7 @@ class DatasetForm(BaseModel):
         raw = {
             "name": self.name, "seed": self.seed, "classes": [c.as_config() for c in self.classes],
             "scrape": {"max_per_class": self.max_per_class}, "split": {"valid": self.valid},
-            "train": {"device": self.device} | ({} if self.epochs is None else {"epochs": self.epochs}),
+            "train": {"device": self.device} | ({} if self.epochs < 0 else {"epochs": self.epochs}),
         }  # fmt: skip
         return parse_config(raw, base=Path.cwd(), where="the form")
 

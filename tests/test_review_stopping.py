@@ -79,7 +79,7 @@ def test_found_and_reviewed_are_read_from_the_approvals(case: Case) -> None:
 
 
 def test_after_the_stop_only_a_strong_candidate_opens_a_batch(tmp_path: Path) -> None:
-    case = make_case(tmp_path, flips=1)
+    case = make_case(tmp_path, flips=1, review={"min_score": 0.04})  # what is only dark is shown, too
     dark, later, said = case.clean_ones(3)
     decide(case, Action.KEEP)
     case.train_again("1" * 16)

@@ -244,7 +244,7 @@ def test_a_scheduler_that_does_not_answer_is_said(tmp_path: Path, monkeypatch: p
 
 def test_workers_of_this_machine_are_started_and_ended(tmp_path: Path) -> None:
     ws, _, _ = image_workspace(tmp_path, {"a": JPEG, "b": saved(PHOTO, "PNG"), "c": b"no picture"})
-    config = drawn_config(tmp_path, validate={"shard_size": 1})
+    config = drawn_config(tmp_path, validate={"shard_size": 1}, train={"weights": "none"})
     ws.save_config(config)
     told = _Notes()
     result = run_stage(validate.validate, ws, Engine(kind=EngineKind.DASK, workers=2), told)
