@@ -239,9 +239,9 @@ class InterpretConfig(_Section):
 class ReviewConfig(_Section):
     max_candidates: int = Field(200, ge=1, description="Maximum images per cleaning batch.")
     min_score: Fraction = Field(
-        0.12,
-        description="Least chance that an image needs a change for it to be shown: 0.12 shows images of whose kind one in "
-        "eight is wrong. Lower finds more and costs more looks.",
+        0.15,
+        description="Least chance that an image needs a change for it to be shown: 0.15 shows images of whose kind one in "
+        "seven is wrong. Lower finds more and costs more looks.",
     )
     large_share: Fraction = Field(0.2, description="Deleting more of a class than this needs a tick.")
     min_per_class: int = Field(10, ge=1, description="A class falling under this needs a tick.")

@@ -13,8 +13,8 @@ from typing import Any
 __all__ = ["give_back", "held", "keep_small"]
 
 TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8  # of malloc.h
-USUAL = {TRIM_THRESHOLD: 2**26, MMAP_THRESHOLD: 2**25}
-"""The largest that glibc comes to by itself, as it does with blocks of a layer's size."""
+USUAL = {TRIM_THRESHOLD: 2**26, MMAP_THRESHOLD: 2**25, ARENA_MAX: 0}
+"""The largest thresholds that glibc comes to by itself, as it does with blocks of a layer's size; arenas by its own rule."""
 
 
 def keep_small() -> None:
@@ -39,9 +39,10 @@ def held() -> Iterator[None]:
 
     What a layer gives is a block of megabytes, freed as soon as the next layer has it. glibc would hand it back to the
     system at once, which gives the same pages out again, zeroed, for the next layer: up to a third of the CPU time of a
-    forward pass at 224 px (docs/training.md).
+    forward pass at 224 px (docs/training.md). Threads share one arena: one of their own holds no block over 64 MB, so
+    that a forward pass in a thread would take nearly twice as long.
     """
-    _set({TRIM_THRESHOLD: 2**31 - 1, MMAP_THRESHOLD: 2**30})
+    _set({TRIM_THRESHOLD: 2**31 - 1, MMAP_THRESHOLD: 2**30, ARENA_MAX: 1})
     try:
         yield
     finally:

@@ -77,7 +77,7 @@ def test_an_approval_outlives_the_server_and_a_kill_and_is_carried_out_once(
         assert "Applying and retraining." in page
         assert '<noscript><meta http-equiv="refresh"' in page  # without JavaScript it reloads itself
         process.send_signal(signal.SIGINT)  # Ctrl-C in the terminal of the server
-        process.wait(30)
+        assert "goes on in the background" in process.communicate(timeout=30)[1]
     wait_for(lambda: not any(kills.iterdir()), "the work to be killed after the training")
     wait_for(lambda: not ws.is_locked(LOCK), "the killed process to be gone")
     assert (ws.revisions(), len(models(ws))) == ([1, 2], 2)

@@ -60,7 +60,9 @@ def test_a_model_of_spoilt_labels_is_refused_and_the_old_one_stays_in_use(tmp_pa
 
 
 def test_the_next_batch_opens_only_if_there_is_one_worth_a_look(tmp_path: Path) -> None:
-    ws, config, truth = dataset_workspace(tmp_path, per_class=20, flips=6, train={"epochs": 0})
+    ws, config, truth = dataset_workspace(
+        tmp_path, per_class=20, flips=6, train={"epochs": 0}, review={"min_score": 0.5}
+    )
     _, asked, *_ = pipeline.retrain(ws, config)
     (first,) = list_batches(ws)
     shown = {r["sha256"]: r for r in first.candidates().rows()}

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.numpy import save_file
 
+from keepset import manifests
+from keepset.config import load_config
+from keepset.engine import Engine
+from keepset.importing import config_text, find_pictures
 from keepset.models import load_record
-from keepset.review import graphics, review
+from keepset.pipeline import build
+from keepset.review import graphics, load_batch, review
 from keepset.review.evidence import gather
 from keepset.review.selfmade import KINDS, self_made
 from keepset.review.suspicion import FEW, SPREAD_UNLIKE, Scores, scores_of, suspicion
 from keepset.train import features, recipe, train
 from keepset.train.networks import parts
+from keepset.workspace import Workspace
 from tests.factories import dataset_workspace, write_bytes
 from tests.review_fixtures import Case, case, make_case
 
@@ -172,3 +180,60 @@ def test_a_torn_cache_of_graphics_is_made_again(case: Case, tmp_path: Path) -> N
     (file,) = (case.ws.cache / "graphics").glob("*.npy")
     write_bytes(file, file.read_bytes()[:100])
     np.testing.assert_array_equal(graphics.self_made_features(case.ws, asked, shas, 1), first)
+
+
+def _trained(folder: Path, root: Path) -> Workspace:
+    """A folder of class folders up to a model with one small network, without fine-tuning."""
+    config_file = root.with_suffix(".toml")
+    config_file.write_text(config_text(find_pictures(folder), config_file), encoding="utf-8")
+    config = load_config(config_file)
+    small = config.train.model_copy(update={"arch": "lite0", "size": 128, "epochs": 0})
+    config = config.model_copy(update={"train": small})
+    ws = Workspace.create(root, "set")
+    ws.save_config(config)
+    for _ in build(ws, config, engine=Engine.of_this_machine()):
+        pass
+    train(ws, config)
+    return ws
+
+
+def _batch(ws: Workspace) -> dict[str, dict[str, Any]]:
+    """The rows of the batch that opens, by the name of the file."""
+    batch_id = review(ws, ws.config()).outputs.get("batch_id")
+    rows = load_batch(ws, batch_id).candidates().rows() if batch_id else []
+    names = {r["sha256"]: r["url"].rsplit("/", 1)[-1] for r in manifests.read(ws.images, "images").rows()}
+    return {names[r["sha256"]]: r for r in rows}
+
+
+@pytest.mark.photos
+@pytest.mark.slow
+def test_drawings_among_photos_are_proposed(photos: Path, tmp_path: Path) -> None:
+    junk = ["00000004.jpg", "00000072.gif", "00000185.jpg"]
+    for label in ("grizzly", "teddys"):
+        (tmp_path / "set" / label).mkdir(parents=True)
+        files = sorted((photos / "bears" / label).glob("*.jpg"))
+        for file in (
+            files[20:56]
+            if label == "grizzly"
+            else [*files[38:70], *(photos / "bears" / label / n for n in junk)]
+        ):
+            shutil.copy(file, tmp_path / "set" / label)
+    found = _batch(_trained(tmp_path / "set", tmp_path / "ws"))
+    for name in junk:
+        assert "graphic" in found[name]["reasons"], name
+    assert len(found) < 25
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("grey", [False, True])
+def test_in_a_set_of_drawings_none_is_suspected_for_being_one(tmp_path: Path, grey: bool) -> None:
+    ws, _, _ = dataset_workspace(tmp_path / "drawn", per_class=14, flips=0)
+    for row in ws.current_dataset().rows():
+        folder = tmp_path / "set" / row["label"]
+        folder.mkdir(parents=True, exist_ok=True)
+        with Image.open(ws.blob(row["sha256"])) as image:
+            image.convert("L" if grey else "RGB").save(folder / f"{row['sha256'][:8]}.png")
+    found = _batch(_trained(tmp_path / "set", tmp_path / "ws"))
+    assert not [
+        name for name, r in found.items() if "graphic" in r["reasons"] and r["suggestion"] == "delete"
+    ]

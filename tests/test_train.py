@@ -94,8 +94,8 @@ def test_as_many_threads_as_asked_for_wherever_it_runs(tmp_path: Path) -> None:
     """BLAS takes its threads from the environment; the sums of a distance depend on how many share them."""
     code = (
         "import sys; from pathlib import Path; from keepset.workspace import Workspace\n"
-        "from keepset.train import train\n"
-        "ws = Workspace.open(Path(sys.argv[1])); train(ws, ws.config())"
+        "from keepset.review import review\nfrom keepset.train import train\n"
+        "ws = Workspace.open(Path(sys.argv[1])); train(ws, ws.config()); review(ws, ws.config(), everything=True)"
     )
     said = []
     for threads in ("1", "2"):
@@ -103,8 +103,9 @@ def test_as_many_threads_as_asked_for_wherever_it_runs(tmp_path: Path) -> None:
         ws, _, _ = dataset_workspace(tmp_path / threads, per_class=17, train={**QUICK, "size": 64})
         here = os.environ | {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
         subprocess.run([sys.executable, "-c", code, str(ws.root)], check=True, env=here, timeout=200)
-        (path,) = ws.models.glob("*/predictions.parquet")
-        said.append(manifests.read_header(path).content_hash)
+        paths = (*ws.models.glob("*/predictions.parquet"), *ws.batches.glob("*/candidates.parquet"))
+        said.append([manifests.read_header(path).content_hash for path in paths])
+    assert len(said[0]) == 2
     assert said[0] == said[1]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -167,3 +168,14 @@ def test_features_do_not_depend_on_the_number_of_cores(tmp_path: Path) -> None:
         assert torch.get_num_threads() == threads
     torch.set_num_threads(before)
     assert np.array_equal(*found)
+
+
+def test_features_do_not_depend_on_what_else_was_asked_for(tmp_path: Path) -> None:
+    """Validation asks for all images, training for those in use, a later run for the new ones: to the last bit the same."""
+    ws, cfg, truth = dataset_workspace(tmp_path, per_class=7, train=SMALL)
+    shas = list(truth)
+    together = features.of_packaged(ws, "lite0", shas, config=cfg.train)
+    for some in (shas[:1], shas[3:6], shas[::-2]):
+        shutil.rmtree(ws.cache / "features")
+        apart = features.of_packaged(ws, "lite0", some, config=cfg.train)
+        assert np.array_equal(apart, together[[shas.index(s) for s in some]])

@@ -32,6 +32,8 @@ REFERENCE = 2000
 HELD_OUT = 1000
 SAMPLE = 16
 BATCH = 16
+FEW = 64
+"""Pictures for which one core is enough."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +75,14 @@ def held_out(ws: Workspace, record: ModelRecord, most: int = SAMPLE) -> Pixels:
 
 def forward(network: torch.nn.Module, pixels: Pixels) -> tuple[Floats, Floats]:
     """Logits and features of ``network``, by torch."""
+    import contextlib
+
     import numpy as np
     import torch
 
-    with torch.inference_mode():
+    from keepset.train.machine import one_core
+
+    with torch.inference_mode(), one_core() if len(pixels) <= FEW else contextlib.nullcontext():
         found = [network(torch.from_numpy(pixels[i : i + BATCH]))[:2] for i in range(0, len(pixels), BATCH)]
     return np.concatenate([f[0].numpy() for f in found]), np.concatenate([f[1].numpy() for f in found])
 

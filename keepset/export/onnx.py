@@ -122,9 +122,11 @@ def _write(network: torch.nn.Module, record: ModelRecord, far: float, path: Path
     import onnx
     import torch
 
+    from keepset.train.machine import one_core
+
     example = torch.zeros(1, record.preprocess.crop, record.preprocess.crop, 3, dtype=torch.uint8)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings(), torch.no_grad():
+    with warnings.catch_warnings(), torch.no_grad(), one_core():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         torch.onnx.export(
             network, (example,), str(path), input_names=["pixels"], output_names=list(OUTPUTS),

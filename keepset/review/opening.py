@@ -41,6 +41,8 @@ def review(
     the proposed ones first; it is one of its own, beside the ordinary one, and there can be another one once it is
     decided. Raises ``ModelError`` if no model was trained.
     """
+    from threadpoolctl import threadpool_limits
+
     with ws.lock("review", note=progress.note):
         settle(ws)
         evidence = gather(ws, config)
@@ -53,7 +55,10 @@ def review(
             progress.note(
                 f"{evidence.strangers} pictures that users corrected are not in the data set yet: the next run takes them in"
             )
-        found = find_candidates(evidence, config.review, everything=everything)
+        with threadpool_limits(
+            evidence.record.threads, user_api="blas"
+        ):  # as many as share the sums of its training
+            found = find_candidates(evidence, config.review, everything=everything)
         rows = found.rows
         nothing = "" if everything and rows else _not_worth_it(ws, rows)
         if nothing:

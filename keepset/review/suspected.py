@@ -14,7 +14,7 @@ __all__ = ["suspected"]
 
 LIKELY = 0.6
 """Out-of-sample probability of another class from which relabelling to it is suggested."""
-DELETE = 0.6
+DELETE = 0.5
 """Chance from which deleting is suggested; below it the picture is only shown."""
 COUNTS, BESIDE = 1.5, 0.4
 """A reason is named if it adds so much log-odds, and so large a share of what the main reason adds."""

@@ -4,7 +4,8 @@ None of them has seen the picture, and each compares it with its own class:
 
 * **label**: minus the logarithm of the out-of-sample probability of the label (``cv_probs`` of the model).
 * **unlike**: cosine distance to the mean of the other pictures of the class, in centred features of length one.
-* **graphic**: what a classifier says that has learnt graphics made of the set's own photos (``graphics``).
+* **graphic**: what a classifier says that has learnt graphics made of the set's own photos (``graphics``), less what it says
+  of the set's usual picture.
 * **print**: share of ImageNet's classes for print and layout in what the network itself sees (``imagenet``).
 
 *unlike* and *print* are counted in robust standard deviations (1.4826 x the median absolute deviation) from the median of
@@ -34,8 +35,10 @@ if TYPE_CHECKING:
 
 __all__ = ["WEIGHTS", "Scores", "Suspicion", "Weights", "scores_of", "suspicion"]
 
-SPREAD_UNLIKE, SPREAD_PRINT = 0.04, 0.25
+SPREAD_UNLIKE, SPREAD_PRINT = 0.04, 0.15
 """Least standard deviation that counts: of a cosine, and of the decimal logarithm of a probability."""
+FAINT = 0.01
+"""Probability that is added to that of print: what is far below it makes no difference."""
 FEW = 8
 """A class with fewer pictures is compared with the spread of all."""
 LEAST, MOST = -2.0, 8.0
@@ -55,7 +58,7 @@ class Weights:
     bias: float
 
 
-WEIGHTS = Weights(label=0.69, unlike=0.95, graphic=2.84, print=0.42, bias=-5.47)
+WEIGHTS = Weights(label=0.74, unlike=0.98, graphic=2.56, print=0.47, bias=-4.63)
 
 
 @dataclass(frozen=True)
@@ -122,11 +125,12 @@ def scores_of(evidence: Evidence) -> Scores | None:
             graphic[rows] = head.score(_length_one(features[:, known.first]))
     if head is not None:
         graphic[known.sample] = head.left_out
+        graphic -= np.median(graphic)
     usual = sight.usual(known.labels)
     return Scores(
         known.shas, _label_loss(evidence, known),
         _standard(unlike, known.labels, SPREAD_UNLIKE), graphic,
-        _standard(np.log10(sight.print + 1e-4), known.labels, SPREAD_PRINT),
+        _standard(np.log10(sight.print + FAINT), known.labels, SPREAD_PRINT),
         sight.seen, sight.share, usual,
     )  # fmt: skip
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keepset import heap
 from keepset.config import TrainConfig
 from keepset.errors import ModelError
 from keepset.pixels import Preprocess
@@ -22,7 +23,7 @@ from keepset.stages import SILENT, Progress
 from keepset.train import parallel
 from keepset.train.chain import Chain, chain_of
 from keepset.train.kept import Kept
-from keepset.train.machine import Chunks, choose_device, forward_at_once, lanes
+from keepset.train.machine import Chunks, choose_device, forward_at_once, lanes, one_core
 from keepset.train.networks import features_and_logits, head_of, preprocess_of, width
 from keepset.train.pixels_cache import PixelCache
 from keepset.train.rows_file import RowsFile
@@ -131,7 +132,9 @@ class Body:
 
 def body_of(network: torch.nn.Module, spec: Preprocess) -> Body:
     """The body of ``network``, a classifier as ``networks.build`` makes it."""
-    return Body(network.eval(), chain_of(network, spec.crop), body_id(network, spec), spec)
+    with one_core():
+        chain = chain_of(network.eval(), spec.crop)
+    return Body(network, chain, body_id(network, spec), spec)
 
 
 def of_packaged(
@@ -150,7 +153,8 @@ def of_packaged(
     config = config or TrainConfig()
     body = _packaged_body(arch, config.size, str(choose_device(config)))
     chunks = Chunks(forward_at_once(choose_device(config), config.size), progress)
-    return compute(PixelCache(ws, body.spec), body, shas, chunks)
+    with heap.held():
+        return compute(PixelCache(ws, body.spec), body, shas, chunks)
 
 
 @lru_cache(maxsize=4)
@@ -212,7 +216,8 @@ def _computed(
     found = np.zeros((count, body.width), np.float32)
 
     def forward(at: int, stop: int) -> Floats:
-        return _forward(body, squares(at, min(stop, at + chunks.forward)))
+        taken = squares(at, min(stop, at + chunks.forward))
+        return _forward(body, _filled_up(taken, chunks.forward))[: len(taken)]
 
     def fill(at: int, stop: int) -> int:
         while at < stop:
@@ -227,6 +232,13 @@ def _computed(
         for at, stop in zip(starts, each(fill, starts, (min(count, i + size) for i in starts)), strict=True):
             chunks.progress.advance(stop - at)
     return found
+
+
+def _filled_up(squares: npt.NDArray[np.uint8], count: int) -> npt.NDArray[np.uint8]:
+    """``squares`` and black ones, ``count`` in all: the last bits of a row depend on how many go through together, and so
+    would on which stage asked first."""
+    black = np.zeros((max(0, count - len(squares)), *squares.shape[1:]), np.uint8)
+    return np.concatenate([squares, black]) if len(black) else squares
 
 
 def body_id(network: torch.nn.Module, spec: Preprocess) -> str:

@@ -27,7 +27,7 @@ from keepset.train.finder import find_rate
 from keepset.train.fine_tune import fine_tune, learning, phases
 from keepset.train.kept import Kept
 from keepset.train.layers import freeze
-from keepset.train.machine import Chunks, choose_device, facts, forward_at_once, machine_for
+from keepset.train.machine import Chunks, choose_device, facts, forward_at_once, machine_for, one_core
 from keepset.train.networks import bodies_of, build, check, parts, set_head
 from keepset.train.pixels_cache import PixelCache
 from keepset.train.steps import predict_logits
@@ -105,7 +105,8 @@ class Recipe:
         torch.manual_seed(self.config.seed)
         network: Any = create_network(self.cfg.arch, len(self.classes), self.cfg.weights)
         self.spec = preprocess_of(self.cfg.arch, self.cfg.size)
-        check(network, self.cfg.arch, self.cfg.size)
+        with one_core():
+            check(network, self.cfg.arch, self.cfg.size)
         self.network: Any = network.to(self.device, memory_format=torch.channels_last)
         self.machine = machine_for(self.cfg, network)
         self.bodies = [ft.body_of(network, self.spec) for network in bodies_of(self.network)]

@@ -12,6 +12,7 @@ from pathlib import Path
 from keepset.cli import output
 from keepset.errors import ConfigError, WorkspaceError
 from keepset.files import write_secret
+from keepset.programs import spell
 from keepset.storage import scratch
 
 __all__ = ["serve"]
@@ -22,7 +23,7 @@ def serve(workspace: Path, host: str, port: int, token: str = "") -> None:
     a token, and ``ConfigError`` for an address or port that cannot be had."""
     import uvicorn
 
-    from keepset.followup import resume
+    from keepset.followup import State, resume, standing
     from keepset.heap import keep_small
     from keepset.web.app import create_gallery
     from keepset.workspace import Workspace
@@ -49,6 +50,9 @@ def serve(workspace: Path, host: str, port: int, token: str = "") -> None:
         output.say("An approval was being carried out when its process ended; it goes on in the background.")
     with contextlib.suppress(KeyboardInterrupt):  # the way to stop it, not a fault
         server.run(sockets=[bound])
+    if standing(Workspace.open(workspace)).state == State.WORKING:
+        look = spell("keepset", "status", "-w", workspace)
+        output.say(f"Applying and retraining goes on in the background: {look}")
 
 
 def _bound(host: str, port: int) -> socket.socket:
