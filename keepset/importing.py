@@ -181,7 +181,7 @@ def _lines(found: LocalPictures, base: Path) -> Iterator[str]:
     yield from (
         "",
         "[train]",
-        'arch = "lite0+lite1+lite2"                # "lite0" is 4 times as fast; or any timm network',
+        'arch = "lite0+lite1+lite2"                # "lite0" is 3 times as fast; or any timm network',
     )
 
 

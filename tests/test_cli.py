@@ -294,6 +294,18 @@ def test_a_table_wraps_between_words_and_becomes_blocks_where_they_do_not_fit(
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 30
     assert lines[1].split() == ["id", "what", "to", "do"]
+    monkeypatch.setenv("COLUMNS", "72")
+    cells = [
+        "x",
+        "network",
+        "certificates of /etc/ssl/certs/ca-certificates.crt",
+        "pip install -c constraints.txt -e .",
+    ]
+    output.table("", ["", "check", "found", "what to do"], [cells])
+    shown = capsys.readouterr().out
+    assert set(shown.split()) >= set(" ".join(cells).split()), "nothing is cut off"
+    assert max(map(len, shown.splitlines())) <= 72
+    monkeypatch.setenv("COLUMNS", "30")
     output.table("T", ["id", "what to do"], [["0123456789abcdef", "unfamiliar, file_missing_in_workspace"]])
     assert capsys.readouterr().out.splitlines() == [
         "T", "0123456789abcdef", "    what to do: unfamiliar, file_missing_in_workspace",

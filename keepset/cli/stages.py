@@ -39,7 +39,7 @@ seed = 42                                 # same seed, same split, same model
 valid = 0.2
 
 [train]
-arch = "lite0+lite1+lite2"                # "lite0" is 4 times as fast and a little less accurate; or any timm network
+arch = "lite0+lite1+lite2"                # "lite0" is 3 times as fast and a little less accurate; or any timm network
 """
 
 _CLASS = "[classes.{name}]\n{lists:<41} # one URL a line\n"

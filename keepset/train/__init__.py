@@ -21,7 +21,7 @@ from keepset.workspace import Workspace
 
 __all__ = ["train"]
 
-VERSION = 5
+VERSION = 6
 """Of the recipe: a model of another version is trained again, a checkpoint of another is not used."""
 
 

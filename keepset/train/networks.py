@@ -143,7 +143,11 @@ def hub_state(arch: str) -> dict[str, torch.Tensor]:
 
 
 def preprocess_of(arch: str, size: int) -> Preprocess:
-    """The preprocessing that the architecture's pretrained weights expect, at ``size`` px; of several, the first's."""
+    """The preprocessing that the architecture's pretrained weights expect, at ``size`` px; of several, the first's.
+
+    The rim around the centre crop is a whole number of pixels: the centre of a square in the cache is then exactly what
+    prediction cuts out of the whole picture, whose longer side may be odd or even.
+    """
     arch = parts(arch)[0]
     if name := _of_torchvision(arch):
         from torchvision.models import get_model_weights
@@ -159,7 +163,7 @@ def preprocess_of(arch: str, size: int) -> Preprocess:
         mean, std = cfg["mean"], cfg["std"]
     how = how if how in ("bilinear", "bicubic", "lanczos") else "bicubic"
     three = tuple(float(x) for x in mean), tuple(float(x) for x in std)
-    return Preprocess(round(size / share), size, *three, how)  # type: ignore[arg-type]
+    return Preprocess(size + 2 * round((size / share - size) / 2), size, *three, how)  # type: ignore[arg-type]
 
 
 def head_of(network: Any) -> Any:
