@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -279,7 +280,11 @@ _TROUBLES = """() => {
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_page_has_names_contrast_and_fits_a_phone(browser: Any, tmp_path: Path, scheme: str) -> None:
     """Labels, alternative texts, unique ids, contrast 4.5:1 (WCAG 2 AA), and no sideways scrolling at 390 px."""
-    batch = large_batch(make_case(tmp_path), 8)
+    drawn = make_case(tmp_path)
+    (card := drawn.ws.root / "keepset.json").write_text(
+        json.dumps(json.loads(card.read_text()) | {"name": "bears_hillside_of_the_northern_valley_2026"})
+    )
+    batch = large_batch(drawn, 8)
     shas = [r["sha256"] for r in batch.candidates().rows()]
     mark(batch, [Mark(shas[0], Action.DELETE), Mark(shas[1], Action.KEEP)], who="ann")
     paths = ["", "/submit", f"/compare/{shas[2]}"]
@@ -293,3 +298,15 @@ def test_every_page_has_names_contrast_and_fits_a_phone(browser: Any, tmp_path: 
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.className") == "skip"
     context.close()
+
+
+def test_the_focused_card_is_not_under_the_bar(browser: Any, tmp_path: Path) -> None:
+    batch = large_batch(make_case(tmp_path), 40)
+    page = browser.new_page(viewport={"width": 1400, "height": 900})
+    with served(batch.ws.root) as url:
+        page.goto(f"{url}/batches/{batch.id}")
+        page.wait_for_load_state("networkidle")
+        for _ in range(3):
+            page.keyboard.press("ArrowDown")
+            box, bar = page.locator(".card:focus").bounding_box(), page.locator(".bar").bounding_box()
+            assert box["y"] + box["height"] <= bar["y"]

@@ -51,7 +51,7 @@ CHECKS = (
         CandidateReason.LOW_INFORMATION,
         "entropy",
         "hardly any content ({value:.1f} bits)",
-        low=2.0,
+        low=1.0,
         score=0.9,
         action=Action.DELETE,
     ),
