@@ -111,8 +111,8 @@ def failures(
             print(json.dumps(row) if as_json else "\t".join(str(v or "") for v in row.values()))
     elif as_json:
         output.document([f.as_dict() for f in domain.failures(ws, stage)])
-    else:
-        output.failures(ws, stage)
+    elif not output.failures(ws, stage):
+        print("Nothing failed.")
 
 
 def status(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:

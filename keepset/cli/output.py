@@ -71,8 +71,8 @@ def _line(result: StageResult, name: str) -> str:
     return f"{mark} {name:<10} {result.message}"
 
 
-def failures(ws: Workspace, stage: Stage | None = None) -> None:
-    """What was not taken, by reason and host, with the remedy; nothing at all if everything was."""
+def failures(ws: Workspace, stage: Stage | None = None) -> bool:
+    """Print what was not taken, by reason and host, with the remedy. Whether there was anything."""
     from keepset.failures import failures as found
 
     rows = [
@@ -85,6 +85,7 @@ def failures(ws: Workspace, stage: Stage | None = None) -> None:
             ("reason", "", "hosts with most", "what to do"),
             rows,
         )
+    return bool(rows)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

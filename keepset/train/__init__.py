@@ -17,6 +17,7 @@ from keepset.config import RunConfig
 from keepset.errors import TrainingError
 from keepset.reasons import Split
 from keepset.stages import SILENT, Progress, Stage, StageResult
+from keepset.text import many
 from keepset.workspace import Workspace
 
 __all__ = ["train"]
@@ -62,7 +63,7 @@ def _train(ws: Workspace, config: RunConfig, progress: Progress) -> StageResult:
     record = Recipe(ws, config, model_id, data.header, rows, progress, identity).run()
     valid = record.metrics["valid"]
     message = (
-        f"model {model_id}: {valid['errors']} errors in {valid['n']} validation images "
+        f"model {model_id}: {many(valid['errors'], 'error')} in {many(valid['n'], 'validation image')} "
         f"({valid['error_rate']:.1%}), kept the {SPOKEN[record.winner]}"
     )
     return StageResult(Stage.TRAIN, True, message, dict(valid), {"model_id": model_id})

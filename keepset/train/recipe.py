@@ -16,6 +16,7 @@ from keepset.manifests import Header
 from keepset.models import ModelRecord, save_record
 from keepset.reasons import Split
 from keepset.stages import Progress
+from keepset.text import many
 from keepset.train import features as ft
 from keepset.train import head as hd
 from keepset.train import parallel
@@ -141,7 +142,7 @@ class Recipe:
         state = {k: v.clone() for k, v in self.network.state_dict().items()}
         found = self._contender("linear_head", self.cfg.arch, head.logits(features), lambda: state)
         self.progress.note(
-            f"linear head: {found.held_out['errors']} errors in {found.held_out['n']} validation images, "
+            f"linear head: {many(found.held_out['errors'], 'error')} in {many(found.held_out['n'], 'validation image')}, "
             f"loss {found.held_out['nll']:.3f}"
         )
         return found
