@@ -55,7 +55,7 @@ def test_the_form_explains_itself(stack: Running) -> None:
     assert all(p.get("description") for p in form["properties"].values())
     fields = form["definitions"]["DatasetForm"]["properties"]
     assert fields["device"]["enum"] == ["auto", "cpu", "cuda", "mps"]
-    assert (fields["epochs"]["default"], fields["valid"]["default"]) == (None, 0.2)
+    assert (fields["epochs"]["default"], fields["valid"]["default"]) == (-1, 0.2)
 
 
 def test_without_news_a_run_does_nothing_and_says_why(stack: Running, built: Workspace) -> None:
