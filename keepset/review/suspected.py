@@ -18,6 +18,8 @@ DELETE = 0.5
 """Chance from which deleting is suggested; below it the picture is only shown."""
 COUNTS, BESIDE = 1.5, 0.4
 """A reason is named if it adds so much log-odds, and so large a share of what the main reason adds."""
+FITS = 4.0
+"""Standard deviations from the mean of another class within which a picture may be of that class."""
 SURELY_SEEN = 0.3
 RARE = 0.05
 
@@ -37,7 +39,7 @@ def _findings(evidence: Evidence, found: Suspicion, i: int) -> Iterator[Finding]
     sha, chance = found.scores.sha256[i], float(found.chance[i])
     weighed = sorted(_weighed(evidence, found, i), reverse=True)
     most = weighed[0][0]
-    action, label = _action(evidence, sha, chance, weighed[0][1])
+    action, label = _action(evidence, found, i, weighed[0][1])
     again = "; decided before, but the suspicion is much stronger now" if sha in evidence.past.decided else ""
     for weight, reason in weighed:
         if weight == most or weight >= max(COUNTS, BESIDE * most):
@@ -49,7 +51,7 @@ def _findings(evidence: Evidence, found: Suspicion, i: int) -> Iterator[Finding]
 def _weighed(evidence: Evidence, found: Suspicion, i: int) -> list[tuple[float, CandidateReason]]:
     """What each reason adds. A picture of another class is unlike its own: that is one reason, not two."""
     label, unlike, graphic = float(found.label[i]), float(found.unlike[i]), float(found.graphic[i])
-    if label >= COUNTS and _other_class(evidence, found.scores.sha256[i]) is not None:
+    if label >= COUNTS and _other_class(evidence, found, i) is not None:
         label, unlike = label + max(unlike, 0.0), 0.0
     return [
         (label, CandidateReason.LABEL_ISSUE),
@@ -58,20 +60,21 @@ def _weighed(evidence: Evidence, found: Suspicion, i: int) -> list[tuple[float, 
     ]
 
 
-def _other_class(evidence: Evidence, sha: str) -> str | None:
-    """The class that the model is sure of, if it is another one than the image has."""
+def _other_class(evidence: Evidence, found: Suspicion, i: int) -> str | None:
+    """The class that the model is sure of, if it is another one than the image has, and the image is like its pictures."""
+    sha = found.scores.sha256[i]
     p = evidence.predictions[sha]
     other: str = p["cv_predicted"]
     sure = other != evidence.dataset[sha]["label"] and max(p["cv_probs"]) >= LIKELY
-    return other if sure else None
+    return other if sure and found.scores.beyond[i] <= FITS else None
 
 
-def _action(evidence: Evidence, sha: str, chance: float, main: CandidateReason) -> tuple[Action, str | None]:
+def _action(evidence: Evidence, found: Suspicion, i: int, main: CandidateReason) -> tuple[Action, str | None]:
     """Relabel where the model is sure of another class; delete what fits none; else leave it to the person."""
-    other = _other_class(evidence, sha)
+    other = _other_class(evidence, found, i)
     if other is not None and main == CandidateReason.LABEL_ISSUE:
         return Action.RELABEL, other
-    return (Action.DELETE if chance >= DELETE else Action.KEEP), None
+    return (Action.DELETE if found.chance[i] >= DELETE else Action.KEEP), None
 
 
 def _words(evidence: Evidence, found: Suspicion, i: int, reason: CandidateReason) -> str:

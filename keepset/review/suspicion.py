@@ -65,7 +65,7 @@ WEIGHTS = Weights(label=0.74, unlike=0.98, graphic=2.56, print=0.47, bias=-4.63)
 class Scores:
     """By image, in the order of ``sha256``, [n] each: the four scores (0 where one could not be computed), and what the
     network sees: the likeliest ImageNet class (-1: not asked), its probability, and its mean probability in the
-    other pictures of the image's class.
+    other pictures of the image's class. ``beyond``: as ``unlike``, from the class that the model takes the image for.
     """
 
     sha256: list[str]
@@ -76,6 +76,7 @@ class Scores:
     seen: Ints
     share: Floats
     usual: Floats
+    beyond: Floats
 
 
 @dataclass(frozen=True)
@@ -117,10 +118,13 @@ def scores_of(evidence: Evidence) -> Scores | None:
     centre = known.centre()
     sums, sight = _sums(known, centre)
     n = len(known.shas)
-    unlike, graphic = np.zeros(n), np.zeros(n)
+    unlike, graphic, beyond = np.zeros(n), np.zeros(n), np.zeros(n)
+    taken = _taken_for(evidence, known)
     head = _graphic_head(known) if sight.asked else None
     for rows, features in known.pieces():
-        unlike[rows] = _distance(known.unit(features) - centre, known.labels[rows], sums)
+        centred = known.unit(features) - centre
+        unlike[rows] = _distance(centred, known.labels[rows], sums)
+        beyond[rows] = _distance(centred, taken[rows], sums, own=False)
         if head is not None:
             graphic[rows] = head.score(_length_one(features[:, known.first]))
     if head is not None:
@@ -132,6 +136,7 @@ def scores_of(evidence: Evidence) -> Scores | None:
         _standard(unlike, known.labels, SPREAD_UNLIKE), graphic,
         _standard(np.log10(sight.print + FAINT), known.labels, SPREAD_PRINT),
         sight.seen, sight.share, usual,
+        _standard(beyond, taken, SPREAD_UNLIKE, (unlike, known.labels)),
     )  # fmt: skip
 
 
@@ -242,10 +247,17 @@ def _add(sums: Floats, labels: Ints, rows: Singles) -> None:
         sums[label] += rows[labels == label].sum(axis=0)
 
 
-def _distance(centred: Singles, labels: Ints, sums: Floats) -> Floats:
-    """Cosine distance to the mean of the *other* images of the class, [n]; 1 for the only one."""
+def _taken_for(evidence: Evidence, known: _Known) -> Ints:
+    """The number of the class that the model takes each image for, out of sample, [n]."""
+    return np.array([evidence.classes.index(evidence.predictions[sha]["cv_predicted"]) for sha in known.shas])
+
+
+def _distance(centred: Singles, labels: Ints, sums: Floats, *, own: bool = True) -> Floats:
+    """Cosine distance to the mean of the *other* images of the class, [n]; 1 for the only one. Not ``own``: to the mean of
+    all images of the class.
+    """
     rows = _length_one(centred)
-    others = _length_one((sums[labels] - rows).astype(np.float32))
+    others = _length_one((sums[labels] - rows if own else sums[labels]).astype(np.float32))
     found: Floats = 1.0 - np.einsum("nd,nd->n", rows, others).astype(np.float64)
     return found
 
@@ -269,12 +281,13 @@ def _label_loss(evidence: Evidence, known: _Known) -> Floats:
     return found
 
 
-def _standard(values: Floats, labels: Ints, least: float) -> Floats:
-    """Robust standard deviations from the median of the class, [n]."""
+def _standard(values: Floats, labels: Ints, least: float, among: tuple[Floats, Ints] | None = None) -> Floats:
+    """Robust standard deviations from the median of the class, [n]; of ``among`` (values, labels) if that is given."""
     out = np.empty(len(values))
+    theirs, of = among or (values, labels)
     for label in np.unique(labels):
         inside = labels == label
-        whole = values if inside.sum() < FEW else values[inside]
+        whole = theirs if (of == label).sum() < FEW else theirs[of == label]
         middle = np.median(whole)
         out[inside] = (values[inside] - middle) / max(1.4826 * np.median(np.abs(whole - middle)), least)
     return out
