@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--when-told", action="store_true", help="begin when a line comes on stdin")
     options = parser.parse_args()
     if options.when_told and not sys.stdin.readline():
-        return  # whoever was to tell has ended
+        return  # the supervisor, which says when, has ended
     ws = Workspace.open(options.workspace)
     serve(*deployments(ws, options.cron), print_starting_message=False, pause_on_shutdown=False, limit=4)
 

@@ -120,7 +120,7 @@ class Fetcher:
         return await self._mapped(self._read(url, most), self.config.deadline_s)
 
     async def refusal(self, url: str) -> str | None:
-        """Why robots.txt forbids ``url``, in words, or None if it does not. Raises ``Trouble``."""
+        """Why robots.txt forbids ``url``, or None if it does not. Raises ``Trouble``."""
         return await self._mapped(self._refusal(url), self.config.deadline_s) if self.robots else None
 
     async def _refusal(self, url: str) -> str | None:

@@ -91,7 +91,7 @@ class Robots:
         self.known: OrderedDict[str, asyncio.Future[Rules]] = OrderedDict()
 
     async def refusal(self, target: Target) -> str | None:
-        """Why ``target`` may not be fetched, in words, or None if it may.
+        """Why ``target`` may not be fetched, or None if it may.
 
         Raises ``Trouble`` while its host's robots.txt cannot be had: until then nothing may be fetched there.
         """

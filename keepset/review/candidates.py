@@ -14,7 +14,6 @@ from keepset.review.findings import (
     Finding,
     agreeing,
     conflicts,
-    copies_of,
     corrections,
     duplicates,
     placeholders,
@@ -60,7 +59,7 @@ def find_candidates(evidence: Evidence, config: ReviewConfig, *, everything: boo
     else:
         left = max(0, len(proposed) - config.max_candidates)
         proposed = proposed[: config.max_candidates]
-    copies = {r["sha256"]: rows for rows in copies_of(evidence).values() for r in rows}
+    copies = {r["sha256"]: rows for rows in evidence.copies.values() for r in rows}
     rows = [
         _row(evidence, rank, sha, several, copies.get(sha, ()))
         for rank, (sha, several) in enumerate(proposed)

@@ -76,6 +76,22 @@ class Evidence:
         """The rows that may be candidates by sha256: the active ones, and those of the inbox that wait."""
         return {r["sha256"]: r for r in [*self.rows, *self.waiting]}
 
+    @functools.cached_property
+    def copies(self) -> dict[str, list[Row]]:
+        """Active copies of one picture, two or more, the best first; by the sha256 of what they are copies of.
+
+        Best is the picture that the others are copies of (``dup_of``); if it is gone, the largest picture, then file.
+        """
+        found: dict[str, list[Row]] = {}
+        for row in self.rows:
+            found.setdefault(row["dup_of"] or row["sha256"], []).append(row)
+        return {best: sorted(rows, key=self._worse) for best, rows in found.items() if len(rows) > 1}
+
+    def _worse(self, row: Row) -> tuple[Any, ...]:
+        image = self.images.get(row["sha256"], {})
+        pixels = (image.get("width") or 0) * (image.get("height") or 0)
+        return row["dup_of"] is not None, -pixels, -(image.get("bytes") or 0), row["sha256"]
+
     def prediction(self, sha: str) -> Row | None:
         """What the model says of an image; of an exact copy, what it says of the better one."""
         better = self.dataset[sha]["dup_of"]

@@ -17,7 +17,6 @@ __all__ = [
     "Finding",
     "agreeing",
     "conflicts",
-    "copies_of",
     "corrections",
     "duplicates",
     "placeholders",
@@ -54,7 +53,7 @@ def conflicts(evidence: Evidence) -> Iterator[Finding]:
     All copies of a picture are judged by the mean of what the model says of each, so that no two of them are suggested
     for opposite classes.
     """
-    groups: list[Sequence[Row]] = [*copies_of(evidence).values()]
+    groups: list[Sequence[Row]] = [*evidence.copies.values()]
     grouped = {r["sha256"] for members in groups for r in members}
     groups += [[r] for r in evidence.rows if r["other_labels"] and r["sha256"] not in grouped]
     for members in groups:
@@ -124,7 +123,7 @@ def agreeing(evidence: Evidence, findings: Iterable[Finding]) -> Iterator[Findin
 
     What a person said is not touched.
     """
-    groups = copies_of(evidence).values()
+    groups = evidence.copies.values()
     guesses = {
         m["sha256"]: guess for members in groups for guess in [_guess(evidence, members)] for m in members
     }
@@ -139,7 +138,7 @@ def agreeing(evidence: Evidence, findings: Iterable[Finding]) -> Iterator[Findin
 
 def duplicates(evidence: Evidence) -> Iterator[Finding]:
     """All but the best active copy of each picture, unless a person judged them different."""
-    for members in copies_of(evidence).values():
+    for members in evidence.copies.values():
         best = members[0]
         for row in members[1:]:
             sha = row["sha256"]
@@ -166,24 +165,6 @@ def _likeness(evidence: Evidence, row: Row, best: Row, *, exact: bool) -> str:
     image = evidence.images.get(row["sha256"], {})
     how = image.get("dup_how") if image.get("dup_of") == best["sha256"] else None
     return f"copy of {name}: {how}" if how else f"almost the same as {name}"
-
-
-def copies_of(evidence: Evidence) -> dict[str, list[Row]]:
-    """Active copies of one picture, two or more, the best first; by the sha256 of what they are copies of.
-
-    Best is the picture that the others are copies of (``dup_of``); if it is gone, the largest picture, then file.
-    """
-    found: dict[str, list[Row]] = {}
-    for row in evidence.rows:
-        found.setdefault(row["dup_of"] or row["sha256"], []).append(row)
-    many = {best: rows for best, rows in found.items() if len(rows) > 1}
-
-    def order(row: Row) -> tuple[Any, ...]:
-        image = evidence.images.get(row["sha256"], {})
-        pixels = (image.get("width") or 0) * (image.get("height") or 0)
-        return row["dup_of"] is not None, -pixels, -(image.get("bytes") or 0), row["sha256"]
-
-    return {best: sorted(rows, key=order) for best, rows in many.items()}
 
 
 def _better(evidence: Evidence, best: Row, row: Row) -> str:

@@ -20,7 +20,7 @@ def the_rest(
 ) -> list[Finding]:
     """Every active image that is not ``proposed``, the most suspicious first, then those that were not scored.
 
-    Their score is what the scorers say; the suggestion is to keep them. ``weak`` findings are told with them.
+    Their score is what the scorers say; the suggestion is to keep them. ``weak`` findings are added to its explanation.
     """
     chance = dict(zip(scored.scores.sha256, scored.chance.tolist(), strict=True)) if scored else {}
     left = [r["sha256"] for r in evidence.rows if r["sha256"] not in proposed]

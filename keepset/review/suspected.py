@@ -1,4 +1,4 @@
-"""What the scorers suspect, as findings: the reasons that weigh most, what to do, and both in words."""
+"""Findings from the scorers: the reasons that weigh most, and what to do about the picture."""
 
 from __future__ import annotations
 

@@ -202,21 +202,20 @@ class _Known:
 
 @dataclass
 class _Seen:
-    """What the network sees of each image, [n] each, and the mean over each class, [classes, 1000]."""
+    """What the network sees of each image, [n] each, and the sum over each class, [classes, 1000]."""
 
     asked: bool
     seen: Ints
     share: Floats
     print: Floats
-    means: Floats
-    counts: Ints
+    sums: Floats
 
     def usual(self, labels: Ints) -> Floats:
         """How probable the class that is seen in an image is in the other images of its own class, [n]."""
         if not self.asked:
             return np.zeros(len(labels))
-        total = self.means[labels, self.seen] * self.counts[labels]
-        found: Floats = (total - self.share) / np.maximum(self.counts[labels] - 1, 1)
+        others = np.bincount(labels)[labels] - 1
+        found: Floats = (self.sums[labels, self.seen] - self.share) / np.maximum(others, 1)
         return found
 
 
@@ -225,9 +224,8 @@ def _sums(known: _Known, centre: Singles) -> tuple[Floats, _Seen]:
     n, sums = len(known.shas), np.zeros((known.classes, len(centre)))
     record = known.evidence.record
     sight: Sight | None = sight_of(record.features_of, record.weights, known.widths)
-    counts = np.bincount(known.labels, minlength=known.classes)
     found = _Seen(
-        sight is not None, np.full(n, -1), np.zeros(n), np.zeros(n), np.zeros((known.classes, 1000)), counts
+        sight is not None, np.full(n, -1), np.zeros(n), np.zeros(n), np.zeros((known.classes, 1000))
     )
     for rows, features in known.pieces():
         labels = known.labels[rows]
@@ -236,8 +234,7 @@ def _sums(known: _Known, centre: Singles) -> tuple[Floats, _Seen]:
             posterior = sight.posterior(features)
             found.seen[rows], found.share[rows] = posterior.argmax(axis=1), posterior.max(axis=1)
             found.print[rows] = posterior[:, graphic_classes()].sum(axis=1)
-            _add(found.means, labels, posterior)
-    found.means /= np.maximum(counts, 1)[:, None]
+            _add(found.sums, labels, posterior)
     return sums, found
 
 
@@ -294,5 +291,6 @@ def _standard(values: Floats, labels: Ints, least: float, among: tuple[Floats, I
 
 
 def _length_one(rows: Singles) -> Singles:
-    scaled: Singles = rows / (np.linalg.norm(rows, axis=1, keepdims=True) + 1e-9)
-    return scaled
+    from keepset.train.features import units
+
+    return units(rows, (rows.shape[1],))
