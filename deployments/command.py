@@ -22,8 +22,8 @@ from deployments.stack import READY_S, Stack, hold_stack
 from keepset.cli import output
 from keepset.errors import KeepsetError, OrchestratorError
 from keepset.files import read_json
+from keepset.machine.programs import environment, program, spell
 from keepset.orchestrator import is_running, login_file
-from keepset.programs import environment, program, spell
 from keepset.settings import settings
 from keepset.storage import locate, scratch
 from keepset.workspace import Workspace

@@ -22,10 +22,10 @@ from keepset.demo.score import score
 from keepset.demo.server import serve
 from keepset.errors import KeepsetError, OrchestratorError
 from keepset.files import read_json
+from keepset.machine.programs import spell
 from keepset.orchestrator import FlowRun, Orchestrator
-from keepset.programs import spell
+from keepset.orchestrator.waiting import wake
 from keepset.review import Batch, BatchStatus, list_batches, load_batch, submit
-from keepset.waiting import wake
 from keepset.workspace import Workspace
 
 __all__ = ["main"]

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from keepset.neighbours import MARK
-from keepset.programs import HOME
+from keepset.machine.programs import HOME
+from keepset.orchestrator.neighbours import MARK
 
 __all__ = ["CHECKOUT", "MARK", "NIGHTLY", "SERVED", "Part", "end_left_overs", "marked", "tail"]
 

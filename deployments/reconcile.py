@@ -15,10 +15,10 @@ from typing import Any
 from deployments.dead import take_up
 from keepset import manifests
 from keepset.errors import KeepsetError
-from keepset.followup import pending
 from keepset.orchestrator import FlowRun, Orchestrator, is_of
+from keepset.orchestrator.waiting import apply_decision, expire, run_id_of, wait_for, wake
+from keepset.pipeline.followup import pending
 from keepset.review import BatchStatus, list_batches
-from keepset.waiting import apply_decision, expire, run_id_of, wait_for, wake
 from keepset.workspace import Workspace
 
 __all__ = ["GRACE_S", "known_workspaces", "reconcile", "revive", "settle_batches"]

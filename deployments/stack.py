@@ -28,8 +28,8 @@ from deployments.supervision import Supervision
 from keepset.cli import output
 from keepset.errors import OrchestratorError, WorkspaceBusy
 from keepset.files import write_json, write_secret
+from keepset.machine.programs import environment, program, spell
 from keepset.orchestrator import Orchestrator, login_file
-from keepset.programs import environment, program, spell
 from keepset.settings import settings
 from keepset.storage import scratch
 from keepset.workspace import Workspace

@@ -9,7 +9,7 @@ from flows.naming import named
 from flows.parameters import DatasetForm, begin
 from flows.presence import be_present
 from flows.shards import run_shards
-from keepset.engine import Engine
+from keepset.pipeline.engine import Engine
 from keepset.stages import Stage
 from tasks.download import download, download_shard, plan_download
 from tasks.gate import gate

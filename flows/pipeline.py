@@ -10,10 +10,10 @@ from flows.naming import named
 from flows.parameters import DatasetForm, begin
 from flows.presence import be_present
 from flows.train_model import learn
-from keepset.engine import Engine
-from keepset.neighbours import gallery_of
+from keepset.machine.programs import spell
+from keepset.orchestrator.neighbours import gallery_of
 from keepset.pipeline import foresee
-from keepset.programs import spell
+from keepset.pipeline.engine import Engine
 from keepset.workspace import Workspace
 
 __all__ = ["pipeline"]

@@ -7,7 +7,7 @@ import contextlib
 
 from prefect.runtime import flow_run
 
-from keepset.neighbours import note_neighbour
+from keepset.orchestrator.neighbours import note_neighbour
 from keepset.workspace import Workspace
 
 __all__ = ["be_present"]

@@ -10,10 +10,10 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.futures import as_completed
 from prefect.logging import get_run_logger
 
-from keepset.cluster import Cluster, connect, count_workers
-from keepset.engine import Engine
 from keepset.errors import EngineError
-from keepset.spread import killed_workers
+from keepset.pipeline.cluster import Cluster, connect, count_workers
+from keepset.pipeline.engine import Engine
+from keepset.pipeline.spread import killed_workers
 from keepset.stages import EngineKind, Stage
 from keepset.workspace import Workspace
 from tasks.running import artifact_key

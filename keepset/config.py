@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from keepset.errors import ConfigError
-from keepset.localfiles import absolute, config_path, path_of, shown
+from keepset.storage.localfiles import absolute, config_path, path_of, shown
 from keepset.text import label_of
 
 __all__ = [
@@ -436,7 +436,7 @@ def _absolute_split(section: Any, base: Path) -> Any:
 
 
 def _absolute_path(given: Any, base: Path) -> Any:
-    """A path as the config holds it: absolute, ``~`` expanded, links as they are (``keepset.localfiles``)."""
+    """A path as the config holds it: absolute, ``~`` expanded, links as they are (``keepset.storage.localfiles``)."""
     if not isinstance(given, str):
         return given
     return config_path(absolute(os.path.expanduser(path_of(given)), base))  # noqa: PTH111 - it never raises

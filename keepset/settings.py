@@ -15,8 +15,8 @@ from typing import Literal
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from keepset.cores import usable_cores
 from keepset.errors import ConfigError
+from keepset.machine.cores import usable_cores
 
 __all__ = ["Settings", "settings"]
 

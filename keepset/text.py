@@ -1,4 +1,4 @@
-"""Text that others wrote: bytes to characters, characters that a file or a terminal takes, and class names."""
+"""Text that others wrote: bytes to characters, characters that a file, a terminal or a spreadsheet takes, and class names."""
 
 from __future__ import annotations
 
@@ -6,13 +6,27 @@ import codecs
 import re
 import unicodedata
 
-__all__ = ["NOT_UTF8", "decoded", "label_of", "many", "one_line", "without_surrogates"]
+__all__ = [
+    "NOT_UTF8",
+    "decoded",
+    "label_of",
+    "many",
+    "no_formula",
+    "one_line",
+    "plain_cell",
+    "with_formula",
+    "without_surrogates",
+]
 
 NOT_UTF8 = "keepset-windows-1252"
 """Error handler for ``open`` and ``decode``: bytes that are not UTF-8 are read as Windows-1252, one by one."""
 
 _LONE = re.compile("[\ud800-\udfff]")
 _NOT_ESCAPED = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+
+
+_FORMULA = tuple("=+-@＝＋－＠")
+"""What a spreadsheet would run (https://owasp.org/www-community/attacks/CSV_Injection)."""
 
 
 def _windows_1252(e: UnicodeError) -> tuple[str, int]:
@@ -55,3 +69,18 @@ def label_of(text: str) -> str:
 def many(n: int, noun: str) -> str:
     """``1 line``, ``2 lines``."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def plain_cell(text: str) -> str:
+    """One line, which no spreadsheet takes for a formula."""
+    return no_formula(" ".join(text.split()))
+
+
+def no_formula(text: str) -> str:
+    """The text, behind an apostrophe if a spreadsheet would run it."""
+    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
+
+
+def with_formula(text: str) -> str:
+    """What ``no_formula`` made of a text, as it was."""
+    return text[1:] if text.startswith("'") and text[1:].lstrip().startswith(_FORMULA) else text

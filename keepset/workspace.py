@@ -41,7 +41,7 @@ from keepset.errors import (
     WorkspaceNotWritable,
 )
 from keepset.files import append_line, read_json, read_rows, refusals, write_json
-from keepset.programs import spell
+from keepset.machine.programs import spell
 from keepset.schemas import SCHEMA_VERSION, check_version
 from keepset.storage import StoredPath, locate, scratch
 from keepset.text import without_surrogates

@@ -6,7 +6,7 @@ from typing import Any
 from prefect import task
 from prefect.artifacts import create_table_artifact
 
-from keepset.failures import failures
+from keepset.pipeline.failures import failures
 from keepset.stages import Stage
 from tasks.running import HOUR_S, PrefectProgress, artifact_key, opened, tell
 from tasks.showing import show

@@ -10,8 +10,8 @@ from prefect import task
 from prefect.artifacts import create_image_artifact, create_markdown_artifact
 
 from keepset.files import read_json
-from keepset.neighbours import gallery_of
-from keepset.programs import spell
+from keepset.machine.programs import spell
+from keepset.orchestrator.neighbours import gallery_of
 from keepset.workspace import Workspace
 from tasks.running import HOUR_S, artifact_key, opened, run_stage
 from tasks.showing import show

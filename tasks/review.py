@@ -11,8 +11,8 @@ from prefect.deployments import run_deployment
 from prefect.logging import get_run_logger
 
 from keepset.errors import ReviewError
-from keepset.neighbours import gallery_of
-from keepset.programs import spell
+from keepset.machine.programs import spell
+from keepset.orchestrator.neighbours import gallery_of
 from tasks.running import HOUR_S, artifact_key, opened, run_stage
 from tasks.showing import show
 
@@ -52,8 +52,8 @@ def ask_for_review(workspace: str, model_id: str) -> None:
 @task(name="remember-run", task_run_name="remember run of {batch_id}", persist_result=True)
 def remember_run(workspace: str, batch_id: str, flow_run_id: str, api_url: str) -> None:
     """Write down which flow run waits for this batch, and until when, so that the gallery can wake it."""
+    from keepset.orchestrator.waiting import remember
     from keepset.review import load_batch
-    from keepset.waiting import remember
 
     ws, _ = opened(workspace)
     remember(load_batch(ws, batch_id), flow_run_id, api_url)

@@ -15,8 +15,8 @@ from uuid import UUID
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.logging import get_run_logger
 
-from keepset.cluster import stop_if_abandoned
 from keepset.config import RunConfig
+from keepset.pipeline.cluster import stop_if_abandoned
 from keepset.stages import Progress, StageResult, facts_line, pace_line
 from keepset.workspace import Workspace
 from tasks.showing import show

@@ -29,7 +29,7 @@ def export(workspace: str, model_id: str) -> str:
 @task(name="promote", timeout_seconds=HOUR_S, task_run_name="promote {model_id}", persist_result=True)
 def promote(workspace: str, model_id: str) -> dict[str, Any]:
     """Put the model in use unless it is worse than the one before by more than chance explains."""
-    from keepset.promote import compare_and_promote
+    from keepset.models.promote import compare_and_promote
 
     ws, config = opened(workspace)
     return tell(ws, compare_and_promote(ws, config, model_id))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from distributed import Client
 
-from keepset.engine import Engine
+from keepset.pipeline.engine import Engine
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 

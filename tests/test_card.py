@@ -11,7 +11,6 @@ import pytest
 
 from keepset.card import facts, write_card
 from keepset.card.public import shown_place, shown_url
-from keepset.cells import plain_cell
 from keepset.clean.revising import Change, write_revision
 from keepset.config import parse_config
 from keepset.demo.draw import draw
@@ -20,6 +19,7 @@ from keepset.demo.server import serve
 from keepset.download import download
 from keepset.scrape import scrape
 from keepset.split import split
+from keepset.text import plain_cell
 from keepset.validate import validate
 from keepset.workspace import Workspace
 from tests.factories import jpeg

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from keepset.cli import main, output
-from keepset.doctor import Verdict, diagnose
 from keepset.settings import settings
+from keepset.status.doctor import Verdict, diagnose
 from tests.factories import dataset_workspace
 from tests.review_fixtures import Case, case
 

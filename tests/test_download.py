@@ -19,8 +19,8 @@ from keepset.download.address import is_public
 from keepset.download.fetch import Fetched, Trouble
 from keepset.download.local import copy_in
 from keepset.errors import ConfigError
-from keepset.journal import Journal
 from keepset.scrape import scrape
+from keepset.storage.journal import Journal
 from keepset.workspace import Workspace
 from tests.download_fixtures import PICTURE, hostile_web
 
@@ -360,7 +360,7 @@ def test_a_full_disk_stops_the_run_with_a_word_and_loses_nothing(tmp_path: Path)
             "from keepset.download import download; from keepset.errors import WorkspaceNotWritable\n"
             "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
             "ws = Workspace.open(Path(sys.argv[1])); config = ws.config()\n"
-            "from keepset.journal import Journal; Journal(ws.journal / 'download.sqlite')\n"
+            "from keepset.storage.journal import Journal; Journal(ws.journal / 'download.sqlite')\n"
             "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))  # no file may grow beyond this\n"
             "try: download(ws, config)\n"
             "except WorkspaceNotWritable as e: print(e.message, e.remedy)"

@@ -11,9 +11,9 @@ from keepset.clean import purge
 from keepset.config import RunConfig, parse_config
 from keepset.download import download, is_current, plan, run_shard
 from keepset.errors import TrainingError
-from keepset.failures import failures
+from keepset.images.pixels import Preprocess
 from keepset.manifests import Header
-from keepset.pixels import Preprocess
+from keepset.pipeline.failures import failures
 from keepset.scrape import scrape
 from keepset.stages import SILENT
 from keepset.train.pixels_cache import PixelCache

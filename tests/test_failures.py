@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from keepset.failures import failures, listed
+from keepset.pipeline.failures import failures, listed
 from keepset.reasons import REMEDIES, DownloadReason, ImageReason, UrlReason
 from keepset.stages import Stage
 from tests.test_cli import run

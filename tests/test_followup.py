@@ -16,8 +16,8 @@ import pytest
 
 from keepset import pipeline
 from keepset.cli import main
-from keepset.followup import LOCK, State, pending, progress_of, standing
 from keepset.models import list_models
+from keepset.pipeline.followup import LOCK, State, pending, progress_of, standing
 from keepset.review import Batch, BatchStatus, load_batch, review, submit
 from keepset.workspace import Workspace
 from tests.stack_fixtures import ended_right, models, plan_kills, wait_for, waiting_workspace

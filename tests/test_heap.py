@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from keepset import heap
+from keepset.machine import heap
 
 PAGE = resource.getpagesize()
 PAGES = 48 * 2**20 // PAGE

@@ -6,10 +6,10 @@ import httpx
 import pytest
 
 from keepset.clean import clean, purge, restore
-from keepset.history import revisions, sentence
-from keepset.plural import count
 from keepset.reasons import Action
 from keepset.review import Mark, mark, submit
+from keepset.status.history import revisions, sentence
+from keepset.text import many
 from tests.review_fixtures import Case, case
 from tests.test_cli import run
 from tests.web_fixtures import served
@@ -54,4 +54,4 @@ def test_a_purge_says_how_much_is_gone_and_a_row_of_another_version_is_still_tol
     assert sentence(case.ws.audit_log()[-1]).startswith("Deleted the files of 1 picture (")
     assert sentence({"action": "clean", "what": {"batch": "b1"}}) == "batch: b1"
     assert sentence({"action": "later", "what": {"new_fact": 3, "none": None}}) == "new fact: 3"
-    assert (count(1, "error"), count(0, "error")) == ("1 error", "0 errors")
+    assert (many(1, "error"), many(0, "error")) == ("1 error", "0 errors")

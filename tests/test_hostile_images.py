@@ -17,8 +17,8 @@ from PIL import Image
 
 from keepset import manifests
 from keepset.files import write_bytes
+from keepset.images.pixels import decode
 from keepset.manifests import Header
-from keepset.pixels import decode
 from keepset.predict.intake import Refused, open_image
 from keepset.validate import validate
 from keepset.validate.header import count_scans

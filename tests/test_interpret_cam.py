@@ -10,10 +10,10 @@ import pytest
 
 from keepset.errors import ModelError
 from keepset.files import read_json
+from keepset.images.pixels import Preprocess
 from keepset.interpret import interpret
 from keepset.interpret.cam import grad_cam, spread
 from keepset.models import load_record
-from keepset.pixels import Preprocess
 from keepset.train import train
 from tests.factories import dataset_workspace
 

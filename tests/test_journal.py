@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from keepset.errors import WorkspaceBusy, WorkspaceNotWritable
-from keepset.journal import Journal
+from keepset.storage.journal import Journal
 
 WRITER = """
-import sys; from pathlib import Path; from keepset.journal import Journal
+import sys; from pathlib import Path; from keepset.storage.journal import Journal
 journal = Journal(Path(sys.argv[1]), sys.argv[2])
 for i in range(int(sys.argv[3])):
     journal.put(f"{sys.argv[2]}-{i}", {"n": i})
@@ -95,7 +95,7 @@ def test_no_two_processes_hold_one_part(tmp_path: Path, monkeypatch: pytest.Monk
     opened: list[sqlite3.Connection] = []
     connect = sqlite3.connect
     monkeypatch.setattr("sqlite3.connect", lambda *a, **k: opened.append(connect(*a, **k)) or opened[-1])
-    monkeypatch.setattr("keepset.journal._PATIENCE_S", 0.1)
+    monkeypatch.setattr("keepset.storage.journal._PATIENCE_S", 0.1)
     holder = writer(tmp_path / "a.sqlite", "lane-0", 0)
     with pytest.raises(WorkspaceBusy):
         Journal(tmp_path / "a.sqlite", "lane-0")

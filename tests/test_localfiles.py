@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keepset.localfiles import absolute, config_path, file_url, path_of, shown, spelled, walk
+from keepset.storage.localfiles import absolute, config_path, file_url, path_of, shown, spelled, walk
 
 
 def make(root: Path, *names: str) -> None:

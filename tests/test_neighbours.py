@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from keepset.neighbours import MARK, gallery_of, neighbours, note_neighbour
+from keepset.orchestrator.neighbours import MARK, gallery_of, neighbours, note_neighbour
 from keepset.reasons import Action
 from keepset.workspace import Workspace
 from tests.review_fixtures import Case, case, make_case

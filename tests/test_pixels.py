@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, PngImagePlugin
 
-from keepset.pixels import decode, mended
+from keepset.images.pixels import decode, mended
 
 RAMP = np.linspace(0, 65_535, 64 * 48).reshape(48, 64).astype(np.uint16)
 QUARTERS = np.zeros((48, 64, 3), np.uint8)

@@ -18,9 +18,9 @@ import pytest
 
 from keepset import manifests
 from keepset.errors import ConfigError, ModelError, WorkspaceError
-from keepset.journal import Journal
 from keepset.predict import load
 from keepset.predict.batch import Job, merge, plan, predict_batch, run_shard
+from keepset.storage.journal import Journal
 from keepset.workspace import Workspace
 from tests.predict_fixtures import Served, model_case, template_case  # noqa: F401 - fixtures
 from tests.storage_fixtures import moved, s3, s3_server  # noqa: F401 - fixtures

@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from keepset.orchestrator import FlowRun
+from keepset.orchestrator.waiting import run_id_of
+from keepset.orchestrator.waiting import wait_for as wait_for_decision
 from keepset.review import BatchStatus, list_batches, load_batch, reopen
-from keepset.waiting import run_id_of
-from keepset.waiting import wait_for as wait_for_decision
 from keepset.workspace import Workspace
 from tests.prefect_ui import PrefectUi
 from tests.stack_fixtures import Running, ended_right, models, wait_for, waiting_workspace

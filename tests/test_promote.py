@@ -13,7 +13,7 @@ from keepset.config import RunConfig
 from keepset.errors import ModelError
 from keepset.files import read_json, write_bytes
 from keepset.manifests import Header
-from keepset.promote import compare_and_promote, mcnemar
+from keepset.models.promote import compare_and_promote, mcnemar
 from keepset.workspace import Workspace
 from tests.factories import add_model, dataset_workspace
 

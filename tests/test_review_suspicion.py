@@ -15,10 +15,10 @@ from safetensors.numpy import save_file
 
 from keepset import manifests
 from keepset.config import load_config
-from keepset.engine import Engine
 from keepset.importing import config_text, find_pictures
 from keepset.models import load_record
 from keepset.pipeline import build
+from keepset.pipeline.engine import Engine
 from keepset.review import graphics, load_batch, review
 from keepset.review.evidence import gather
 from keepset.review.selfmade import KINDS, self_made

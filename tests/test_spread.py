@@ -19,15 +19,15 @@ from typing import Any
 import pytest
 
 from keepset import manifests, validate
-from keepset.cluster import connect, count_workers
 from keepset.config import RunConfig, parse_config
 from keepset.download import download
 from keepset.download.lanes import split_in_lanes
-from keepset.engine import Engine
 from keepset.errors import EngineError
+from keepset.pipeline.cluster import connect, count_workers
+from keepset.pipeline.engine import Engine
+from keepset.pipeline.spread import run_stage
 from keepset.reasons import ItemStatus
 from keepset.scrape import scrape
-from keepset.spread import run_stage
 from keepset.stages import SILENT, EngineKind, Shard
 from keepset.workspace import Workspace
 from tests.dask_fixtures import CHECKOUT, DaskCluster, dask_cluster
@@ -235,7 +235,7 @@ def _count(cluster: DaskCluster) -> int:
 
 
 def test_a_scheduler_that_does_not_answer_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("keepset.cluster._ANSWER_S", 0.5)
+    monkeypatch.setattr("keepset.pipeline.cluster._ANSWER_S", 0.5)
     ws = Workspace.create(tmp_path / "ws", "x")
     nowhere = Engine(kind=EngineKind.DASK, address="tcp://127.0.0.1:9")
     with pytest.raises(EngineError, match=r"tcp://127\.0\.0\.1:9 does not answer"), connect(nowhere, ws):

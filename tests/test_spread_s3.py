@@ -8,9 +8,9 @@ import pytest
 
 from keepset import manifests, validate
 from keepset.download import download
+from keepset.pipeline.spread import run_stage
 from keepset.scrape import scrape
 from keepset.settings import settings
-from keepset.spread import run_stage
 from keepset.stages import SILENT
 from keepset.storage import StoredPath, locate
 from keepset.workspace import Workspace

@@ -17,9 +17,9 @@ from keepset.clean import restore
 from keepset.errors import ReviewError
 from keepset.models import list_models
 from keepset.orchestrator import FlowRun
+from keepset.orchestrator.waiting import notify_decision, run_id_of, wake
+from keepset.orchestrator.waiting import wait_for as wait_for_decision
 from keepset.review import Batch, BatchStatus, load_batch, reopen, submit
-from keepset.waiting import notify_decision, run_id_of, wake
-from keepset.waiting import wait_for as wait_for_decision
 from tests.stack_fixtures import (
     Running,
     ended_right,

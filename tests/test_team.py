@@ -25,8 +25,8 @@ import yaml
 from bench.chaos.postgres import postgres, programs
 from keepset.demo.draw import CLASSES, draw
 from keepset.orchestrator import FlowRun, Orchestrator
+from keepset.orchestrator.waiting import run_id_of
 from keepset.review import Batch, BatchStatus, list_batches, load_batch
-from keepset.waiting import run_id_of
 from keepset.workspace import Workspace
 
 CHECKOUT = Path(__file__).resolve().parents[1]

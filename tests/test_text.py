@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keepset.cells import no_formula, with_formula
 from keepset.reasons import Split
-from keepset.sides import is_nothing, side_of, truth_of
-from keepset.text import decoded, label_of, many, one_line, without_surrogates
+from keepset.scrape.sides import is_nothing, side_of, truth_of
+from keepset.text import decoded, label_of, many, no_formula, one_line, with_formula, without_surrogates
 
 
 def test_bytes_that_are_not_utf8_are_windows_1252() -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from keepset.errors import TrainingError
 from keepset.files import write_bytes
-from keepset.pixels import Preprocess, decode, model_input
+from keepset.images.pixels import Preprocess, decode, model_input
 from keepset.stages import SILENT
 from keepset.train.batches import to_input
 from keepset.train.networks import preprocess_of

@@ -18,9 +18,9 @@ from bench.review.runs import file_hashes
 from bench.review.truth import read_truth
 from keepset import manifests
 from keepset.config import load_config
-from keepset.engine import Engine
 from keepset.importing import config_text, find_pictures
 from keepset.pipeline import build
+from keepset.pipeline.engine import Engine
 from keepset.workspace import Workspace
 
 CONDITION = Condition("copies", copies=0.25, bursts=0.1)

@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from keepset.orchestrator.waiting import notify_decision
 from keepset.review import submit
-from keepset.waiting import notify_decision
 from keepset.workspace import Workspace
 from tests.stack_fixtures import Running, ended_right, models, plan_kills, start, wait_for, waiting_workspace
 

@@ -47,8 +47,8 @@ def reviewed(folder: Path, root: Path, *, epochs: int | None = None, cache: Path
     ``cache``: a folder for pixels and features that several workspaces share. Raises ``ConfigError`` if ``folder`` does not hold two classes, and what the stages raise.
     """
     from keepset.config import load_config
-    from keepset.engine import Engine
     from keepset.pipeline import build
+    from keepset.pipeline.engine import Engine
     from keepset.review import review
     from keepset.train import train
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from bench.chaos.stack import StackProgram, flow_runs
 from keepset.config import parse_config
 from keepset.demo.draw import CLASSES, draw
-from keepset.engine import Engine
 from keepset.orchestrator import FlowRun
 from keepset.pipeline import build
+from keepset.pipeline.engine import Engine
 from keepset.workspace import Workspace
 
 _TICKS = os.sysconf("SC_CLK_TCK")

@@ -29,9 +29,9 @@ print(getattr(import_module("keepset." + sys.argv[2]), sys.argv[2])(ws, ws.confi
 _SPREAD = """
 import sys, time; from pathlib import Path
 from keepset import validate
-from keepset.cluster import connect
-from keepset.engine import Engine
-from keepset.spread import _Spread
+from keepset.pipeline.cluster import connect
+from keepset.pipeline.engine import Engine
+from keepset.pipeline.spread import _Spread
 from keepset.stages import SILENT, Stage
 from keepset.workspace import Workspace
 if __name__ == "__main__":

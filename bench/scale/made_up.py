@@ -13,8 +13,8 @@ import numpy as np
 
 from keepset import download, manifests
 from keepset.config import RunConfig, parse_config
-from keepset.journal import Journal
 from keepset.manifests import Header
+from keepset.storage.journal import Journal
 from keepset.storage.journals import open_journal
 from keepset.validate import stage as validation
 from keepset.workspace import Workspace

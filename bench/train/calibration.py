@@ -62,7 +62,7 @@ def _temperature(logits: Any, labels: Any, weight: float) -> float:
 def _features(folder: Path, px: int) -> tuple[Any, Any]:
     import torch
 
-    from keepset.pixels import decode, model_input
+    from keepset.images.pixels import decode, model_input
     from keepset.train.batches import to_input
     from keepset.train.networks import features_and_logits
     from keepset.train.weights import create_network, preprocess_of

@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 
 from keepset.card.counting import active_rows
 from keepset.card.public import shown_url, web_link
-from keepset.cells import plain_cell
 from keepset.files import atomic_path
 from keepset.manifests import Manifest
+from keepset.text import plain_cell
 from keepset.workspace import Workspace
 
 __all__ = ["COLUMNS", "rows", "write"]

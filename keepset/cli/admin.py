@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import typer
 
-from keepset import programs
 from keepset.cli import output
 from keepset.cli.options import (
     AddressOption,
@@ -21,6 +20,7 @@ from keepset.cli.options import (
     open_workspace,
     workspace_or_default,
 )
+from keepset.machine import programs
 from keepset.stages import Stage
 
 __all__ = ["register"]
@@ -102,7 +102,7 @@ def failures(
 
     `keepset failures --each --stage download` lists each URL with its reason and the details.
     """
-    from keepset import failures as domain
+    from keepset.pipeline import failures as domain
 
     ws, _ = open_workspace(workspace)
     if each:
@@ -183,7 +183,7 @@ def web(
 
 def doctor(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """Tell what this machine has (device, threads, torch, Prefect, weights, disk) and what to do about gaps."""
-    from keepset.doctor import Verdict, diagnose
+    from keepset.status.doctor import Verdict, diagnose
 
     checks = list(diagnose(workspace_or_default(workspace)))
     failed = any(c.verdict == Verdict.FAIL for c in checks)

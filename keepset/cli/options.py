@@ -13,7 +13,7 @@ from keepset.storage import locate
 
 if TYPE_CHECKING:
     from keepset.config import RunConfig
-    from keepset.engine import Engine
+    from keepset.pipeline.engine import Engine
     from keepset.workspace import Workspace
 
 __all__ = [
@@ -109,8 +109,8 @@ def open_workspace(folder: Path | None, config_file: Path | None = None) -> tupl
 
 def engine_or_default(kind: EngineKind | None, address: str) -> Engine:
     """What was asked for; what was left out is as the machine's settings say. Raises ``ConfigError``."""
-    from keepset.engine import Engine
     from keepset.errors import ConfigError
+    from keepset.pipeline.engine import Engine
 
     mine = Engine.of_this_machine()
     if address and EngineKind.DASK not in (kind, mine.kind):

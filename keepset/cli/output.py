@@ -57,8 +57,8 @@ def results(found: Iterable[StageResult], *, as_json: bool, command: str = "") -
 
 def what_next(ws: Workspace, done: list[StageResult]) -> None:
     """Where the report is, and the next step."""
-    from keepset.next_step import next_step
     from keepset.status import gallery_url
+    from keepset.status.next_step import next_step
 
     found = {k: v for r in done for k, v in r.outputs.items()}
     if report := found.get("report"):
@@ -73,7 +73,7 @@ def _line(result: StageResult, name: str) -> str:
 
 def failures(ws: Workspace, stage: Stage | None = None) -> bool:
     """Print what was not taken, by reason and host, with the remedy. Whether there was anything."""
-    from keepset.failures import failures as found
+    from keepset.pipeline.failures import failures as found
 
     rows = [
         (f.reason, f.count, ", ".join(f"{host} {n}" for host, n in f.hosts), f.remedy)

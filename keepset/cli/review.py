@@ -15,7 +15,7 @@ from keepset.cli.options import (
     open_workspace,
     who_or_default,
 )
-from keepset.programs import spell
+from keepset.machine.programs import spell
 
 if TYPE_CHECKING:
     from keepset.review import Batch
@@ -225,9 +225,9 @@ def reopen(
     workspace: WorkspaceOption = None, who: WhoOption = "", as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Open a batch again that was sent back or has expired, with its marks and a new deadline."""
+    from keepset.orchestrator.waiting import notify_reopened
     from keepset.review import load_batch
     from keepset.review import reopen as open_again
-    from keepset.waiting import notify_reopened
 
     ws, _ = open_workspace(workspace)
     found = load_batch(ws, batch)
@@ -266,7 +266,7 @@ def log(
     as_json: JsonOption = False,
 ) -> None:
     """The audit log: who changed what, when and why."""
-    from keepset.history import sentence
+    from keepset.status.history import sentence
 
     ws, _ = open_workspace(workspace)
     rows = ws.audit_log()[-limit:]
@@ -301,7 +301,7 @@ def _decide(ws: Workspace, batch_id: str | None, decision: str, who: str, note: 
 
 def _notify(ws: Workspace, batch: Batch) -> bool:
     """Tell the suspended flow run, if one waits for this batch. True if it took the decision up."""
-    from keepset.waiting import notify_decision
+    from keepset.orchestrator.waiting import notify_decision
 
     return bool(notify_decision(ws, batch))
 

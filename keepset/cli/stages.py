@@ -19,11 +19,11 @@ from keepset.cli.options import (
     engine_or_default,
     open_workspace,
 )
-from keepset.programs import spell
+from keepset.machine.programs import spell
 from keepset.stages import Stage
 
 if TYPE_CHECKING:
-    from keepset.engine import Engine
+    from keepset.pipeline.engine import Engine
     from keepset.workspace import Workspace
 
 __all__ = ["register"]
@@ -118,7 +118,7 @@ def import_(
     from keepset.errors import ConfigError
     from keepset.files import write_bytes
     from keepset.importing import config_text, find_pictures
-    from keepset.localfiles import shown
+    from keepset.storage.localfiles import shown
 
     found = find_pictures(source)
     path = config or Path(f"{shown(found.source.stem)}.toml")
@@ -187,7 +187,7 @@ def _sharded(
 ) -> None:
     from importlib import import_module
 
-    from keepset.spread import run_stage
+    from keepset.pipeline.spread import run_stage
 
     ws, _ = open_workspace(workspace, config)
     function = getattr(import_module(f"keepset.{name}"), name)
@@ -246,7 +246,7 @@ def train(
     killed goes on where it died. Several devices or processes: `torchrun --nproc-per-node 2 -m keepset train -w DIR`.
     """
     from keepset.export.onnx import export_model
-    from keepset.promote import compare_and_promote
+    from keepset.models.promote import compare_and_promote
     from keepset.train import parallel
     from keepset.train import train as train_model
 

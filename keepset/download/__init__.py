@@ -17,12 +17,12 @@ from keepset.config import RunConfig
 from keepset.download.lanes import in_lane, split_in_lanes
 from keepset.download.local import changed
 from keepset.download.purged import PURGED
-from keepset.journal import Journal
 from keepset.manifests import Header
 from keepset.reasons import DownloadReason, ItemStatus
 from keepset.stages import SILENT, Progress, Shard, Stage, StageResult, shards
 from keepset.storage import StoredPath
 from keepset.storage.carrying import Held
+from keepset.storage.journal import Journal
 from keepset.storage.journals import open_journal
 from keepset.workspace import Workspace
 

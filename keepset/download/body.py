@@ -11,7 +11,7 @@ from keepset.config import DownloadConfig
 from keepset.download.answers import Trouble
 from keepset.download.unpacking import PIECE
 from keepset.files import refusals
-from keepset.formats import foreign, sniff
+from keepset.images.formats import foreign, sniff
 from keepset.reasons import DownloadReason as Reason
 
 __all__ = ["Body"]

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keepset.localfiles import path_of
 from keepset.reasons import DownloadReason as Reason
 from keepset.scrape.local import LOCAL
+from keepset.storage.localfiles import path_of
 
 if TYPE_CHECKING:
     from keepset.config import DownloadConfig

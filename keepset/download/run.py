@@ -19,13 +19,13 @@ from keepset.download.purged import PURGED
 from keepset.download.turns import Turns
 from keepset.errors import KeepsetError
 from keepset.files import move_in
-from keepset.journal import Journal
-from keepset.localfiles import path_of
 from keepset.reasons import DownloadReason, ItemStatus
 from keepset.scrape.local import LOCAL
 from keepset.stages import Progress
 from keepset.storage import StoredPath
 from keepset.storage.carrying import AT_ONCE, Held
+from keepset.storage.journal import Journal
+from keepset.storage.localfiles import path_of
 from keepset.workspace import Workspace
 
 __all__ = ["Run"]

@@ -1,7 +1,7 @@
 """A model as one ONNX file: uint8 pixels in, logits, features and distance out, everything else in its metadata.
 
 Normalisation and the reference of the distance are part of the graph, so that a caller only needs
-``keepset.pixels.model_input``.
+``keepset.images.pixels.model_input``.
 """
 
 from __future__ import annotations

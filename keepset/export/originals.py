@@ -11,7 +11,7 @@ from keepset.errors import ConfigError, StageError
 from keepset.export.names import picture_name
 from keepset.export.selection import Item
 from keepset.files import refusals
-from keepset.formats import sniff
+from keepset.images.formats import sniff
 from keepset.workspace import Workspace
 
 __all__ = ["Originals"]

@@ -7,8 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from keepset.cells import plain_cell
 from keepset.export.selection import FACTS, Item
+from keepset.text import plain_cell
 
 __all__ = ["COLUMNS", "Table", "facts"]
 

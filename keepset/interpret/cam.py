@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keepset.errors import ModelError
-from keepset.pixels import Preprocess
+from keepset.images.pixels import Preprocess
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -20,7 +20,7 @@ SHOWN = 24
 
 
 def before_and_after(ws: Workspace, model_id: str) -> dict[str, Any] | None:
-    """What ``keepset.promote`` found, with what both models said of each image it names; None for a first model."""
+    """What ``keepset.models.promote`` found, with what both models said of each image it names; None for a first model."""
     try:
         found: dict[str, Any] = read_json(ws.models / model_id / "comparison.json")
     except FileNotFoundError:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keepset.images.pixels import decode, model_input
 from keepset.interpret.cam import Seen, grad_cam, spread
 from keepset.interpret.thumbs import data_uri
 from keepset.models import ModelRecord
-from keepset.pixels import decode, model_input
 from keepset.stages import Progress
 from keepset.workspace import Workspace
 

@@ -21,7 +21,6 @@ from keepset import manifests
 from keepset.config import DownloadConfig
 from keepset.errors import ConfigError, ManifestError, WorkspaceError
 from keepset.files import local
-from keepset.journal import Journal
 from keepset.manifests import Header
 from keepset.predict.arriving import arriving
 from keepset.predict.inputs import list_inputs, path_of
@@ -32,6 +31,7 @@ from keepset.reasons import DownloadReason, ImageReason, ItemStatus
 from keepset.settings import settings
 from keepset.stages import SILENT, Progress, Shard, Stage, StageResult, shards
 from keepset.storage import locate
+from keepset.storage.journal import Journal
 from keepset.storage.journals import open_journal
 from keepset.text import without_surrogates
 from keepset.workspace import Workspace

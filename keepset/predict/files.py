@@ -10,13 +10,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from keepset.localfiles import walk
 from keepset.predict.intake import DEFAULT_LIMITS, Limits, Refused, missing, read_file
 from keepset.predict.model import Prediction, Predictor, load
 from keepset.predict.remote import is_url, read_now
 from keepset.reasons import DownloadReason, ImageReason, ItemStatus
 from keepset.settings import settings
 from keepset.stages import SILENT, Progress
+from keepset.storage.localfiles import walk
 from keepset.text import without_surrogates
 
 __all__ = ["Row", "predict_files"]

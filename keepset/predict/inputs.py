@@ -8,10 +8,10 @@ from pathlib import Path
 
 from keepset import manifests
 from keepset.errors import ConfigError, SourceError
-from keepset.localfiles import hidden, spelled
-from keepset.localfiles import path_of as local_path
 from keepset.predict.remote import is_url
 from keepset.storage import locate
+from keepset.storage.localfiles import hidden, spelled
+from keepset.storage.localfiles import path_of as local_path
 from keepset.tables import Table, is_web_address, open_table, text_at
 from keepset.tables.cells import clean_address
 from keepset.tables.columns import normal

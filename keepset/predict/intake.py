@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from keepset.formats import foreign, sniff
-from keepset.pixels import Preprocess, decode, model_input, opened
+from keepset.images.formats import foreign, sniff
+from keepset.images.pixels import Preprocess, decode, model_input, opened
 from keepset.reasons import DownloadReason, ImageReason
 from keepset.validate.header import count_scans
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from keepset.errors import ModelError, PictureUnreadable
 from keepset.files import local
-from keepset.pixels import Preprocess, model_input, upright
+from keepset.images.pixels import Preprocess, model_input, upright
 from keepset.predict.intake import DEFAULT_LIMITS, Limits, open_image
 from keepset.storage import locate
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from keepset.errors import KeepsetError, ModelError
-from keepset.heap import give_back
+from keepset.machine.heap import give_back
 from keepset.models import ModelRecord, load_record
 from keepset.predict.metrics import Metrics
 from keepset.predict.model import Predictor, find, load

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from keepset.cells import no_formula
 from keepset.files import atomic_path
 from keepset.predict.files import Row
+from keepset.text import no_formula
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -11,8 +11,9 @@ from keepset import manifests
 from keepset.config import RunConfig
 from keepset.errors import ModelError
 from keepset.inbox import WAITING
+from keepset.inbox.corrections import Correction, pending, strangers
 from keepset.models import ModelRecord, list_models
-from keepset.review import inbox, memory
+from keepset.review import memory
 from keepset.workspace import Workspace
 
 __all__ = ["Evidence", "gather"]
@@ -48,7 +49,7 @@ class Evidence:
     rows: list[Row]
     images: Mapping[str, Row]
     predictions: Mapping[str, Row]
-    corrections: Mapping[str, inbox.Correction]
+    corrections: Mapping[str, Correction]
     past: memory.Past
     strangers: int
     waiting: list[Row] = field(default_factory=list)
@@ -128,9 +129,9 @@ def gather(ws: Workspace, config: RunConfig) -> Evidence:
         rows=rows,
         images=images,
         predictions={sha: r for sha, r in said.items() if sha in active},
-        corrections=inbox.pending(ws, active | {r["sha256"]: r for r in waiting}, past),
+        corrections=pending(ws, active | {r["sha256"]: r for r in waiting}, past),
         past=past,
-        strangers=inbox.strangers(ws, {r["sha256"] for r in known}),
+        strangers=strangers(ws, {r["sha256"] for r in known}),
         waiting=waiting,
     )
 

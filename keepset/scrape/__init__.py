@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from keepset import manifests
 from keepset.config import ClassConfig, RunConfig
 from keepset.errors import SourceError
-from keepset.localfiles import path_of, shown
 from keepset.manifests import Header
 from keepset.scrape.found import Found, Note
 from keepset.stages import SILENT, Progress, Stage, StageResult
 from keepset.storage import StoredPath
+from keepset.storage.localfiles import path_of, shown
 from keepset.text import many
 from keepset.workspace import Workspace
 

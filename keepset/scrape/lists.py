@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from keepset.errors import SourceError
-from keepset.localfiles import path_of, shown
 from keepset.reasons import UrlReason
 from keepset.scrape.found import Found, Note
+from keepset.storage.localfiles import path_of, shown
 from keepset.tables import Row, Table, is_web_address, open_table, text_at
 from keepset.tables.cells import address_in
 from keepset.tables.columns import normal

@@ -8,16 +8,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from keepset.cells import with_formula
 from keepset.errors import SourceError
-from keepset.localfiles import absolute, file_url, path_of, shown, spelled, visible
 from keepset.reasons import Split, UrlReason
 from keepset.scrape.found import Found, Note
 from keepset.scrape.lists import read_facts
-from keepset.sides import SIDE_WORDS, is_nothing, side_of, truth_of
+from keepset.scrape.sides import SIDE_WORDS, is_nothing, side_of, truth_of
+from keepset.storage.localfiles import absolute, file_url, path_of, shown, spelled, visible
 from keepset.tables import Row, Table, is_web_address, open_table, text_at
 from keepset.tables.cells import clean_address
-from keepset.text import label_of
+from keepset.text import label_of, with_formula
 
 __all__ = ["Labelled", "read_labelled"]
 

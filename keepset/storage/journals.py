@@ -16,8 +16,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from keepset.errors import WorkspaceError
-from keepset.journal import Journal, Row
 from keepset.storage.carrying import bring
+from keepset.storage.journal import Journal, Row
 from keepset.storage.paths import StoredPath
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from keepset.errors import SourceError
-from keepset.formats import sniff
+from keepset.images.formats import sniff
 from keepset.tables import textual
 from keepset.tables.cells import cell_text, is_web_address
 from keepset.tables.columns import known

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from keepset.localfiles import shown
+from keepset.storage.localfiles import shown
 from keepset.tables.cells import cell_text
 from keepset.tables.columns import ALIASES, normal
 

@@ -4,7 +4,7 @@ A regularised linear head on the frozen networks is ready in seconds. Where it i
 of head, fine-tuned network and the mean of both the one with the lowest loss on the validation set is kept. This choice
 and the temperature are made on the same images that ``metrics["valid"]`` reports, so it is slightly flattering.
 ``metrics["cv"]`` is of the linear head alone, over all images; its strength is the best of six on the folds of the training
-images. The error rate of a later revision is compared on the same images (``keepset.promote``), which is what decides.
+images. The error rate of a later revision is compared on the same images (``keepset.models.promote``), which is what decides.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def train(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> S
 
     Started by ``torchrun``, all processes call it alike: one leads, holds the lock and writes, the others help.
     """
-    from keepset import heap
+    from keepset.machine import heap
     from keepset.train import parallel
     from keepset.train.machine import choose_device
     from keepset.train.shortage import told

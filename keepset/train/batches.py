@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from keepset.pixels import Preprocess
+from keepset.images.pixels import Preprocess
 
 if TYPE_CHECKING:
     import torch

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keepset import heap
 from keepset.config import TrainConfig
 from keepset.errors import ModelError
-from keepset.pixels import Preprocess
+from keepset.images.pixels import Preprocess
+from keepset.machine import heap
 from keepset.stages import SILENT, Progress
 from keepset.train import parallel
 from keepset.train.chain import Chain, chain_of

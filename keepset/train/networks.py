@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from keepset.errors import ModelError
-from keepset.pixels import Preprocess
+from keepset.images.pixels import Preprocess
 from keepset.train.shortage import cause, out_of_memory, too_large
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ import numpy as np
 
 from keepset.errors import TrainingError
 from keepset.files import atomic_path
-from keepset.pixels import Preprocess, decode, model_input
+from keepset.images.pixels import Preprocess, decode, model_input
 from keepset.settings import settings
 from keepset.stages import Progress
 from keepset.storage.carrying import bring

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keepset.config import TrainConfig
-from keepset.pixels import Preprocess
+from keepset.images.pixels import Preprocess
 from keepset.stages import Progress
 from keepset.train.batches import Draws
 from keepset.train.chain import Chain, Front

@@ -17,10 +17,10 @@ import numpy as np
 from keepset import duplicates
 from keepset.config import RunConfig
 from keepset.duplicates import Pair, Pictures, Verdict
-from keepset.journal import Journal
 from keepset.settings import settings
 from keepset.stages import Progress
 from keepset.storage.carrying import bring
+from keepset.storage.journal import Journal
 from keepset.validate.look import PixelJob, pixel_digest
 from keepset.validate.pool import Lost, run_jobs
 from keepset.workspace import Workspace

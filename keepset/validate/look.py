@@ -14,10 +14,10 @@ import numpy as np
 import simplejpeg
 from PIL import Image, ImageFile
 
-from keepset.exif import turn_of
 from keepset.files import refusals
-from keepset.formats import foreign, sniff
-from keepset.pixels import decode, mended, opened, to_rgb
+from keepset.images.exif import turn_of
+from keepset.images.formats import foreign, sniff
+from keepset.images.pixels import decode, mended, opened, to_rgb
 from keepset.reasons import ImageReason as Reason
 from keepset.reasons import ImageWarning as Warn
 from keepset.validate.header import extra_bytes, walk_jpeg

@@ -19,12 +19,12 @@ from keepset import manifests
 from keepset.config import RunConfig
 from keepset.duplicates import SCENE, Pictures
 from keepset.errors import StageError
-from keepset.journal import Journal
 from keepset.manifests import Header
 from keepset.reasons import ImageReason, ItemStatus
 from keepset.settings import settings
 from keepset.stages import SILENT, Progress, Shard, Stage, StageResult, shards
 from keepset.storage.carrying import Held, bring, delivered, landing
+from keepset.storage.journal import Journal
 from keepset.storage.journals import open_journal
 from keepset.validate import copies
 from keepset.validate.distinct import Distinct, addresses

@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
 from keepset.errors import KeepsetError, StaleBatch
-from keepset.neighbours import neighbours
+from keepset.orchestrator.neighbours import neighbours
 from keepset.web import gallery
 from keepset.web.predict import PredictionSite
 from keepset.web.prefix import Workspaces

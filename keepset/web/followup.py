@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from keepset.files import read_json
-from keepset.followup import Standing, State, standing, start
 from keepset.models import list_models
+from keepset.pipeline.followup import Standing, State, standing, start
 from keepset.review import BatchStatus, list_batches
 from keepset.stages import Stage
 from keepset.web.pages import rendered

@@ -10,11 +10,11 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from keepset.history import revisions, sentence
 from keepset.models import list_models
-from keepset.neighbours import neighbours
-from keepset.plural import count
+from keepset.orchestrator.neighbours import neighbours
 from keepset.review import Batch, BatchStatus, list_batches, load_batch, stop_rule
+from keepset.status.history import revisions, sentence
+from keepset.text import many
 from keepset.web import followup, marking, submitting
 from keepset.web.cards import facts, group_of, page_of, rows
 from keepset.web.pages import page
@@ -67,9 +67,9 @@ def _outcome(batch: Batch) -> str:
     """What is left to decide in an open batch, or what was decided."""
     approval, p = batch.approval(), batch.progress()
     if approval is None:
-        return f"{p.undecided} of {count(p.total, 'picture')} to decide"
+        return f"{p.undecided} of {many(p.total, 'picture')} to decide"
     if approval.decision != "approve":
-        return f"{count(p.total, 'picture')}, nothing changed"
+        return f"{many(p.total, 'picture')}, nothing changed"
     acts = [str(d["action"]) for d in approval.decisions.values()]
     left = p.total - len(acts)
     said = f"deleted {acts.count('delete')}, relabelled {acts.count('relabel')}, kept {acts.count('keep')}"

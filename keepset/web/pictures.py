@@ -57,7 +57,7 @@ def _encoded(path: Path) -> bytes:
     import numpy as np
     import simplejpeg
 
-    from keepset.pixels import decode
+    from keepset.images.pixels import decode
 
     image = decode(path.read_bytes(), shortest=LARGEST)
     image.thumbnail((LARGEST, LARGEST))

@@ -12,7 +12,7 @@ from pathlib import Path
 from keepset.cli import output
 from keepset.errors import ConfigError, WorkspaceError
 from keepset.files import write_secret
-from keepset.programs import spell
+from keepset.machine.programs import spell
 from keepset.storage import scratch
 
 __all__ = ["serve"]
@@ -23,8 +23,8 @@ def serve(workspace: Path, host: str, port: int, token: str = "") -> None:
     a token, and ``ConfigError`` for an address or port that cannot be had."""
     import uvicorn
 
-    from keepset.followup import State, resume, standing
-    from keepset.heap import keep_small
+    from keepset.machine.heap import keep_small
+    from keepset.pipeline.followup import State, resume, standing
     from keepset.web.app import create_gallery
     from keepset.workspace import Workspace
 

@@ -50,7 +50,7 @@ async def decide(ws: Workspace, request: Request) -> Response:
 
 
 def _decide(ws: Workspace, request: Request, form: dict[str, str]) -> Response:
-    from keepset.followup import hand_over
+    from keepset.pipeline.followup import hand_over
 
     batch = load_batch(ws, request.path_params["batch_id"])
     try:
@@ -72,7 +72,7 @@ def _decide(ws: Workspace, request: Request, form: dict[str, str]) -> Response:
 
 
 def open_again(ws: Workspace, request: Request) -> Response:
-    from keepset.waiting import notify_reopened
+    from keepset.orchestrator.waiting import notify_reopened
 
     batch = load_batch(ws, request.path_params["batch_id"])
     reopen(batch, who=reviewer(request))

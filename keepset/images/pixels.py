@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from keepset.exif import turn_of
-from keepset.formats import sniff
+from keepset.images.exif import turn_of
+from keepset.images.formats import sniff
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,7 +8,7 @@ together two groups on different sides would be a leak wherever it went: it beco
 Sides are the yardstick and never change. Folds are not: where groups have merged, all take the fold that most of them
 have, so that no image is scored by a model that saw its copy.
 
-Where a source gives the sides (``keepset.given``), they are taken as they are: nothing is topped up, and a training
+Where a source gives the sides (``keepset.split.given``), they are taken as they are: nothing is topped up, and a training
 picture that is a copy of a validation picture becomes a row that is not active. If it gives a test set but no
 validation set, that is drawn from the pictures for training.
 """
@@ -26,10 +26,10 @@ import pyarrow as pa
 from keepset import manifests
 from keepset.config import RunConfig
 from keepset.errors import ManifestMissing
-from keepset.given import given_sides
 from keepset.inbox import WAITING
 from keepset.manifests import Header
 from keepset.reasons import ItemStatus, Split
+from keepset.split.given import given_sides
 from keepset.stages import SILENT, Progress, Stage, StageResult
 from keepset.workspace import Workspace
 

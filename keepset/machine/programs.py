@@ -14,7 +14,7 @@ from pathlib import Path
 
 __all__ = ["HOME", "environment", "program", "spell"]
 
-HOME = Path(__file__).resolve().parents[1]
+HOME = Path(__file__).resolve().parents[2]
 """The folder that holds ``keepset``, ``tasks``, ``flows`` and ``deployments``: a checkout, or site-packages."""
 
 

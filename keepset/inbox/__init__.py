@@ -1,6 +1,6 @@
 """The inbox: what people on the prediction page say a picture shows, kept until a reviewer decides about it.
 
-Off unless ``[inbox] enabled``. A row of ``inbox.jsonl`` is read by ``keepset.review.inbox``. A picture that the data
+Off unless ``[inbox] enabled``. A row of ``inbox.jsonl`` is read by ``keepset.inbox.corrections``. A picture that the data
 set does not hold is kept below ``inbox/``, from where ``scrape`` takes it like a file of a folder, under the class
 that the model said. It then waits in the data set, not in use, until a cleaning batch relabels it or deletes it.
 """
@@ -20,7 +20,7 @@ from keepset.config import InboxConfig
 from keepset.errors import ReviewError
 from keepset.export.names import picture_name
 from keepset.files import append_line, parsed_row, write_bytes
-from keepset.formats import sniff
+from keepset.images.formats import sniff
 from keepset.scrape.found import Found
 from keepset.workspace import Workspace
 
@@ -132,7 +132,7 @@ def _files(ws: Workspace) -> Iterator[Path]:
 
 def read_inbox(ws: Workspace, label: str) -> Iterator[Found]:
     """Pictures of the inbox that the model took for ``label``, as ``scrape`` takes a folder's."""
-    from keepset.review.inbox import read
+    from keepset.inbox.corrections import read
 
     said = {c.sha256: c for c in read(ws)}
     mine = (p for p in _files(ws) if p.stem in said and said[p.stem].predicted == label)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keepset import manifests
-from keepset.plural import count
+from keepset.text import many
 from keepset.workspace import Workspace
 
 __all__ = ["RevisionFacts", "revisions", "sentence"]
@@ -32,7 +32,7 @@ def _plain(what: _Facts) -> str:
 
 
 def _opened(w: _Facts) -> str:
-    return f"Opened {w['batch']}: {count(w['candidates'], 'picture')} of revision {w['revision']} to review."
+    return f"Opened {w['batch']}: {many(w['candidates'], 'picture')} of revision {w['revision']} to review."
 
 
 def _decided(w: _Facts) -> str:
@@ -64,9 +64,9 @@ _SENTENCES: dict[str, Callable[[_Facts], str]] = {
     "expire": lambda w: f"{w['batch']} expired undecided ({w['marked']} marked).",
     "reopen": lambda w: f"Reopened {w['batch']}, open until {w['deadline'][:16].replace('T', ' ')} UTC.",
     "clean": _cleaned,
-    "restore": lambda w: f"Restored {count(w['restored'], 'picture')} as revision {w['revision']}.",
+    "restore": lambda w: f"Restored {many(w['restored'], 'picture')} as revision {w['revision']}.",
     "purge": lambda w: (
-        f"Deleted the files of {count(w['images'], 'picture')} ({w['bytes'] / 1e6:.1f} MB) for good."
+        f"Deleted the files of {many(w['images'], 'picture')} ({w['bytes'] / 1e6:.1f} MB) for good."
     ),
     "promote": _promoted,
 }
@@ -103,4 +103,4 @@ def _cause(extra: _Facts) -> str:
     kind, _, rest = cause.partition(":")
     if kind == "batch":
         return f"{rest}: deleted {extra.get('deleted', '?')}, relabelled {extra.get('relabelled', '?')}"
-    return f"restored {count(int(extra.get('restored', 0)), 'picture')}" if kind == "restore" else cause
+    return f"restored {many(int(extra.get('restored', 0)), 'picture')}" if kind == "restore" else cause

@@ -13,7 +13,7 @@ from typing import Any
 from keepset import manifests
 from keepset.errors import ManifestError, OrchestratorError
 from keepset.files import read_json
-from keepset.next_step import next_step
+from keepset.status.next_step import next_step
 from keepset.workspace import Workspace
 
 __all__ = ["collect", "gallery_url", "stack_troubles"]

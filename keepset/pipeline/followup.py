@@ -23,10 +23,10 @@ from typing import Any
 from keepset import manifests
 from keepset.errors import DamagedFile, KeepsetError, OrchestratorError
 from keepset.files import atomic_path, read_json
+from keepset.machine.programs import environment, program
 from keepset.manifests import Header
 from keepset.models import list_models
 from keepset.orchestrator import connect, is_running
-from keepset.programs import environment, program
 from keepset.review import Batch, BatchStatus, list_batches
 from keepset.stages import SILENT, Progress, StageResult
 from keepset.workspace import Workspace
@@ -185,7 +185,7 @@ def hand_over(ws: Workspace, batch: Batch) -> None:
 
     A Prefect server that does not answer stays in charge: its look for work left lying finds the decision later.
     """
-    from keepset.waiting import take_up
+    from keepset.orchestrator.waiting import take_up
 
     prefect = connect(ws)
     with contextlib.suppress(OrchestratorError):

@@ -14,8 +14,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from keepset.cores import usable_cores
 from keepset.errors import KeepsetError
+from keepset.machine.cores import usable_cores
 from keepset.storage import StoredPath, scratch
 
 __all__ = ["Check", "Verdict", "diagnose"]

@@ -15,9 +15,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from keepset.cluster import Cluster, connect, count_workers, stop_if_abandoned
-from keepset.engine import Engine
 from keepset.errors import EngineError
+from keepset.pipeline.cluster import Cluster, connect, count_workers, stop_if_abandoned
+from keepset.pipeline.engine import Engine
 from keepset.stages import EngineKind, Progress, Shard, Stage, StageResult
 from keepset.workspace import Workspace
 

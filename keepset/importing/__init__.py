@@ -15,9 +15,9 @@ from keepset.config import check_config
 from keepset.errors import ConfigError
 from keepset.export.names import folder_names
 from keepset.files import read_json
-from keepset.layouts import labelled_tables, quoted, read_tree
-from keepset.localfiles import absolute, config_path, path_of, shown, walk
+from keepset.importing.layouts import labelled_tables, quoted, read_tree
 from keepset.reasons import Split
+from keepset.storage.localfiles import absolute, config_path, path_of, shown, walk
 from keepset.text import label_of, many, one_line
 
 __all__ = ["LocalPictures", "config_text", "find_pictures", "toml_string"]

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keepset import __version__
-from keepset.cores import usable_cores
-from keepset.engine import Engine
 from keepset.errors import EngineError, KeepsetError
+from keepset.machine.cores import usable_cores
+from keepset.pipeline.engine import Engine
 from keepset.settings import settings
 from keepset.workspace import Workspace
 
@@ -158,7 +158,7 @@ def _wait_for_workers(client: Client, address: str) -> None:
 def code() -> str:
     """What this process's Keepset is: 16 hex digits over all of its source files."""
     digest = hashlib.sha256()
-    root = Path(__file__).parent
+    root = Path(__file__).parents[1]
     for path in sorted(root.rglob("*.py")):
         digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
@@ -180,7 +180,7 @@ def _faces(client: Client, ws: Workspace) -> Mapping[str, Mapping[str, str]]:
 
     def face() -> dict[str, str]:  # travels as code, not by name: the worker may have no Keepset at all
         try:
-            from keepset.cluster import introduce
+            from keepset.pipeline.cluster import introduce
         except ImportError as e:
             return {"trouble": str(e)}
         return introduce(root)

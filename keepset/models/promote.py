@@ -8,8 +8,8 @@ from keepset import manifests
 from keepset.config import RunConfig
 from keepset.files import read_json, write_json
 from keepset.models import ModelRecord, load_record
-from keepset.plural import count
 from keepset.stages import Stage, StageResult
+from keepset.text import many
 from keepset.workspace import Workspace
 
 __all__ = ["compare", "compare_and_promote", "mcnemar"]
@@ -78,7 +78,7 @@ def compare(ws: Workspace, before: str, after: str) -> dict[str, Any]:
     newer = load_record(ws, after).dataset_revision > load_record(ws, before).dataset_revision
     errors = [sum(m[s] != truth[s] for s in both) for m in (old, new)]
     counts = (
-        f"On the same {len(both)} validation images: {count(errors[0], 'error')} before, {errors[1]} after"
+        f"On the same {len(both)} validation images: {many(errors[0], 'error')} before, {errors[1]} after"
     )
     detail = f"{len(fixed)} fixed, {len(broken)} newly broken, p = {p:.2f}"
     message = f"{counts} ({detail}). {_verdict(errors, worse=worse, newer=newer)}"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from keepset.followup import State, standing
+from keepset.machine.programs import spell
 from keepset.models import list_models
-from keepset.programs import spell
+from keepset.pipeline.followup import State, standing
 from keepset.review import Batch, BatchStatus, list_batches
 from keepset.workspace import Workspace
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from keepset.errors import ConfigError, SourceError
-from keepset.formats import sniff
-from keepset.localfiles import shown, visible, walk
+from keepset.images.formats import sniff
 from keepset.reasons import Split
-from keepset.sides import side_of
+from keepset.scrape.sides import side_of
+from keepset.storage.localfiles import shown, visible, walk
 from keepset.text import label_of, many
 
 __all__ = ["ClassFolder", "Tree", "labelled_tables", "read_tree"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from keepset.errors import ModelError
 from keepset.files import read_json, write_json
-from keepset.pixels import Preprocess
+from keepset.images.pixels import Preprocess
 from keepset.workspace import Workspace
 
 __all__ = ["ModelRecord", "damaged_models", "list_models", "load_record", "save_record"]

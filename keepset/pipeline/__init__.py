@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from keepset.config import RunConfig
-from keepset.engine import Engine
-from keepset.followup import pending, working
+from keepset.pipeline.engine import Engine
+from keepset.pipeline.followup import pending, working
 from keepset.stages import SILENT, Progress, StageResult
 from keepset.workspace import Workspace
 
@@ -37,9 +37,9 @@ def build(
     """scrape, download, validate, split, with a gate after each. Raises ``GateFailed``."""
     from keepset.download import download
     from keepset.gates import check
+    from keepset.pipeline.spread import run_stage
     from keepset.scrape import scrape
     from keepset.split import split
-    from keepset.spread import run_stage
     from keepset.validate import validate
 
     for stage, gate in ((scrape, "urls"), (download, "downloads"), (validate, "images"), (split, "dataset")):
@@ -79,7 +79,7 @@ def _trained(ws: Workspace, config: RunConfig, progress: Progress) -> StageResul
 def _put_in_use(ws: Workspace, config: RunConfig, model_id: str, progress: Progress) -> Iterator[StageResult]:
     from keepset.export.onnx import export_model
     from keepset.interpret import interpret
-    from keepset.promote import compare_and_promote
+    from keepset.models.promote import compare_and_promote
 
     progress.start("exporting the model", None)
     export_model(ws, model_id)

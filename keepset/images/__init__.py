@@ -1,0 +1,1 @@
+"""What a picture's bytes are: format, orientation, pixels."""

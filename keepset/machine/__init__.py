@@ -1,0 +1,1 @@
+"""This machine: its cores, its memory, and Keepset's own programs on it."""
