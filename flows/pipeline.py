@@ -5,14 +5,13 @@ from typing import Any
 from prefect import State, flow
 from prefect.states import Completed
 
-from flows.build_dataset import build_dataset
 from flows.naming import named
 from flows.parameters import DatasetForm, begin
+from flows.phases import build, learn
 from flows.presence import be_present
-from flows.train_model import learn
 from keepset.machine.programs import spell
 from keepset.orchestrator.neighbours import gallery_of
-from keepset.pipeline import foresee
+from keepset.pipeline import check_model_choice
 from keepset.pipeline.engine import Engine
 from keepset.workspace import Workspace
 
@@ -36,8 +35,8 @@ def pipeline(
     """
     ws = begin(workspace, config, dataset)
     be_present(ws)
-    foresee(ws, ws.config())
-    build_dataset(workspace, config, dataset, engine)
+    check_model_choice(ws, ws.config())
+    build(ws, engine)
     compared = learn(ws, ask=True)
     return Completed(data=compared, message=f"{compared['message']} {_next(ws)}")
 

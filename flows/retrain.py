@@ -5,8 +5,8 @@ from typing import Any
 from prefect import flow
 
 from flows.naming import named
+from flows.phases import learn
 from flows.presence import be_present
-from flows.train_model import learn
 from tasks.running import opened
 
 __all__ = ["retrain"]

@@ -17,12 +17,15 @@ from prefect.settings import PREFECT_API_URL
 from flows.naming import named
 from flows.parameters import Decision
 from flows.presence import be_present
+from keepset.pipeline.registry import find
 from keepset.review import Batch, BatchStatus, load_batch
+from keepset.stages import Stage
 from keepset.workspace import Workspace
-from tasks.clean import clean, tell_cleaned
+from tasks.clean import tell_cleaned
 from tasks.interpret import show_contact_sheet
-from tasks.review import announce, open_batch, record_decision, remember_run
+from tasks.review import announce, record_decision, remember_run
 from tasks.running import opened
+from tasks.stage import run_as_task
 
 __all__ = ["review_batch"]
 
@@ -42,7 +45,7 @@ def review_batch(workspace: str, batch_id: str | None = None, all_images: bool =
     """
     ws, _ = opened(workspace)
     be_present(ws)
-    batch_id = batch_id or open_batch(workspace, all_images)
+    batch_id = batch_id or _open_batch(workspace, all_images)
     if batch_id is None:
         return {"batch_id": None, "status": "nothing is worth a person's look"}
     if load_batch(ws, batch_id).status == BatchStatus.OPEN:
@@ -50,9 +53,17 @@ def review_batch(workspace: str, batch_id: str | None = None, all_images: bool =
     status = load_batch(ws, batch_id).status
     if status not in (BatchStatus.APPROVED, BatchStatus.APPLIED):
         return {"batch_id": batch_id, "status": str(status)}
-    done = clean(workspace, batch_id)
+    done = run_as_task(find(Stage.CLEAN), workspace, batch_id=batch_id)
     tell_cleaned(workspace)
     return {"batch_id": batch_id, "status": "applied", **done["outputs"]}
+
+
+def _open_batch(workspace: str, all_images: bool) -> str | None:
+    """A batch for the newest model, or the one that is open. None: nothing is worth a look."""
+    batch_id: str | None = run_as_task(find(Stage.REVIEW), workspace, everything=all_images)["outputs"].get(
+        "batch_id"
+    )
+    return batch_id
 
 
 def _wait_for_decision(ws: Workspace, batch_id: str) -> None:

@@ -361,10 +361,10 @@ def up_to_date(path: Path, wanted: str) -> Header | None:
 
 
 def _missing(path: Path) -> ManifestMissing:
-    stage = {"urls": "scrape", "downloads": "download", "images": "validate"}.get(path.stem, "split")
+    schema = SCHEMAS.get(path.stem, SCHEMAS["dataset"])  # a revision is named by its number
     return ManifestMissing(
         f"There is no {path.name} in {path.parent}.",
-        f"Run `keepset {stage}` first, or the whole chain with `keepset run`.",
+        f"Run `keepset {schema.stage}` first, or the full pipeline with `keepset run`.",
     )
 
 

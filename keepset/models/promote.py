@@ -8,7 +8,7 @@ from keepset import manifests
 from keepset.config import RunConfig
 from keepset.files import read_json, write_json
 from keepset.models import ModelRecord, load_record
-from keepset.stages import Stage, StageResult
+from keepset.stages import SILENT, Progress, Stage, StageResult
 from keepset.text import many
 from keepset.workspace import Workspace
 
@@ -18,7 +18,9 @@ ALPHA = 0.05
 """A new model is refused only if it is worse with a p-value under this (two-sided, exact)."""
 
 
-def compare_and_promote(ws: Workspace, config: RunConfig, model_id: str) -> StageResult:
+def compare_and_promote(
+    ws: Workspace, config: RunConfig, model_id: str, *, progress: Progress = SILENT
+) -> StageResult:
     """Compare ``model_id`` with the model in use on the same images, promote it or not, and say why. Safe to repeat.
 
     The comparison stays in ``models/<id>/comparison.json``; it is made again if another model came into use since and
@@ -59,7 +61,7 @@ def _result(found: dict[str, Any], *, changed: bool) -> StageResult:
     message = found["message"] if changed else f"up to date: {found['message']}"
     shown = ("promote", "fixed", "broken", "p_value")
     summary: dict[str, Any] = {k: found[k] for k in shown if k in found}
-    return StageResult(Stage.TRAIN, changed, message, summary, {"model_id": found["model_id"]})
+    return StageResult(Stage.PROMOTE, changed, message, summary, {"model_id": found["model_id"]})
 
 
 def compare(ws: Workspace, before: str, after: str) -> dict[str, Any]:
