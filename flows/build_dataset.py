@@ -1,3 +1,5 @@
+"""Sources to a split data set."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -8,12 +10,18 @@ from flows.naming import named
 from flows.parameters import DatasetForm, begin
 from flows.phases import build
 from flows.presence import be_present
+from keepset.orchestrator.names import FlowName
 from keepset.pipeline.engine import Engine
 
 __all__ = ["build_dataset"]
 
 
-@flow(name="build_dataset", flow_run_name=named("build"), persist_result=True, log_prints=False)
+@flow(
+    name=FlowName.BUILD_DATASET,
+    flow_run_name=named(FlowName.BUILD_DATASET),
+    persist_result=True,
+    log_prints=False,
+)
 def build_dataset(
     workspace: str,
     config: str | None = None,

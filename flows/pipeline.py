@@ -1,3 +1,5 @@
+"""The full pipeline, from sources to a cleaning batch that waits."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -10,6 +12,7 @@ from flows.parameters import DatasetForm, begin
 from flows.phases import build, learn
 from flows.presence import be_present
 from keepset.machine.programs import spell
+from keepset.orchestrator.names import FlowName
 from keepset.orchestrator.neighbours import gallery_of
 from keepset.pipeline import check_model_choice
 from keepset.pipeline.engine import Engine
@@ -18,7 +21,7 @@ from keepset.workspace import Workspace
 __all__ = ["pipeline"]
 
 
-@flow(name="pipeline", flow_run_name=named("pipeline"), persist_result=True)
+@flow(name=FlowName.PIPELINE, flow_run_name=named(FlowName.PIPELINE), persist_result=True)
 def pipeline(
     workspace: str,
     config: str | None = None,

@@ -1,3 +1,5 @@
+"""Many pictures into one Parquet file."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -7,6 +9,7 @@ from prefect import flow
 
 from flows.exclusive import exclusive
 from flows.presence import be_present
+from keepset.orchestrator.names import FlowName, verb_of
 from keepset.pipeline.registry import find
 from keepset.stages import Stage
 from keepset.workspace import Workspace
@@ -15,7 +18,11 @@ from tasks.stage import run_as_task
 __all__ = ["predict_batch"]
 
 
-@flow(name="predict_batch", flow_run_name="predict {source}", persist_result=True)
+@flow(
+    name=FlowName.PREDICT_BATCH,
+    flow_run_name=f"{verb_of(FlowName.PREDICT_BATCH)} {{source}}",
+    persist_result=True,
+)
 def predict_batch(
     workspace: str, source: str = "", model: str = "", to: str = "", retry_failed: bool = False
 ) -> dict[str, Any]:

@@ -1,3 +1,5 @@
+"""What follows a cleaned revision."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -7,12 +9,13 @@ from prefect import flow
 from flows.naming import named
 from flows.phases import learn
 from flows.presence import be_present
+from keepset.orchestrator.names import FlowName
 from tasks.running import opened
 
 __all__ = ["retrain"]
 
 
-@flow(name="retrain", flow_run_name=named("retrain"), persist_result=True)
+@flow(name=FlowName.RETRAIN, flow_run_name=named(FlowName.RETRAIN), persist_result=True)
 def retrain(workspace: str) -> dict[str, Any]:
     """Train on the newest revision, compare with the old model, and open the next batch if one is worth it.
 

@@ -17,6 +17,7 @@ from prefect.settings import PREFECT_API_URL
 from flows.naming import named
 from flows.parameters import Decision
 from flows.presence import be_present
+from keepset.orchestrator.names import FlowName
 from keepset.pipeline.registry import find
 from keepset.review import Batch, BatchStatus, load_batch
 from keepset.stages import Stage
@@ -34,7 +35,7 @@ _PAST_S = 900
 """After this the server itself fails a run that still waits."""
 
 
-@flow(name="review_batch", flow_run_name=named("review"), persist_result=True)
+@flow(name=FlowName.REVIEW_BATCH, flow_run_name=named(FlowName.REVIEW_BATCH), persist_result=True)
 def review_batch(workspace: str, batch_id: str | None = None, all_images: bool = False) -> dict[str, Any]:
     """Open a cleaning batch, wait for a person's decision, apply it, and set off the retraining.
 

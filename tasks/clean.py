@@ -1,3 +1,5 @@
+"""The event that sets off retraining."""
+
 from __future__ import annotations
 
 from prefect import task
@@ -5,11 +7,10 @@ from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
 from keepset.manifests import read_header
+from keepset.orchestrator.names import CLEANED
 from tasks.running import HOUR_S, opened
 
-__all__ = ["CLEANED", "tell_cleaned"]
-
-CLEANED = "keepset.dataset.cleaned"
+__all__ = ["tell_cleaned"]
 
 
 @task(name="tell-cleaned", timeout_seconds=HOUR_S, task_run_name="tell cleaned", persist_result=True)

@@ -1,3 +1,5 @@
+"""A gate as a Prefect task, its outcome as an artifact."""
+
 from __future__ import annotations
 
 from typing import Any

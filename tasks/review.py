@@ -12,6 +12,7 @@ from prefect.logging import get_run_logger
 
 from keepset.errors import ReviewError
 from keepset.machine.programs import spell
+from keepset.orchestrator.names import FlowName, deployment_of
 from keepset.orchestrator.neighbours import gallery_of
 from tasks.running import HOUR_S, artifact_key, opened
 from tasks.showing import show
@@ -32,7 +33,7 @@ def ask_for_review(workspace: str, model_id: str) -> None:
     """Start review_batch as a run of its own, once a model, since only a deployment's run can be suspended."""
     ws, _ = opened(workspace)
     run_deployment(
-        "review_batch/review_batch",
+        deployment_of(FlowName.REVIEW_BATCH),
         parameters={"workspace": workspace},
         timeout=0,
         as_subflow=False,

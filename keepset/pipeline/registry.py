@@ -182,10 +182,7 @@ def _clean() -> StageFunction:
 
 
 def _predict() -> StageFunction:
-    from keepset.predict.batch import Job, predict_batch
-
-    def predict(ws: Workspace, config: RunConfig, *, progress: Progress, **asked: Any) -> StageResult:
-        return predict_batch(ws, Job(**asked), progress=progress)
+    from keepset.predict.batch import predict
 
     return predict
 
