@@ -1,7 +1,7 @@
 """Take up what was left lying: decided batches nobody applied, open ones nobody waits for, half a retraining.
 
 The workspaces say what is to be done; this only makes sure that a run does it. Everything it starts carries an
-idempotency key, so asking again and again starts nothing twice. Runs whose process is gone: ``deployments/dead.py``.
+idempotency key, so asking again and again starts nothing twice. Runs whose process is gone: ``deployments/dead_runs.py``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from deployments.dead import take_up
+from deployments.dead_runs import take_up
 from keepset import manifests
 from keepset.errors import KeepsetError
 from keepset.orchestrator import FlowRun, Orchestrator, is_of

@@ -6,10 +6,10 @@ from typing import Any
 
 from prefect import flow
 
-from flows.naming import named
+from flows.chains import build
 from flows.parameters import DatasetForm, begin
-from flows.phases import build
-from flows.presence import be_present
+from flows.run_lock import be_present
+from flows.run_names import named
 from keepset.orchestrator.names import FlowName
 from keepset.pipeline.engine import Engine
 

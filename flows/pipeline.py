@@ -7,10 +7,10 @@ from typing import Any
 from prefect import State, flow
 from prefect.states import Completed
 
-from flows.naming import named
+from flows.chains import build, learn
 from flows.parameters import DatasetForm, begin
-from flows.phases import build, learn
-from flows.presence import be_present
+from flows.run_lock import be_present
+from flows.run_names import named
 from keepset.machine.programs import spell
 from keepset.orchestrator.names import FlowName
 from keepset.orchestrator.neighbours import gallery_of

@@ -7,8 +7,8 @@ from typing import Any
 
 from prefect import flow
 
-from flows.exclusive import exclusive
-from flows.presence import be_present
+from flows.flow_lock import exclusive
+from flows.run_lock import be_present
 from keepset.orchestrator.names import FlowName, verb_of
 from keepset.pipeline.registry import find
 from keepset.stages import Stage

@@ -6,11 +6,11 @@ from typing import Any
 
 from prefect import flow
 
-from flows.naming import named
-from flows.phases import learn
-from flows.presence import be_present
+from flows.chains import learn
+from flows.run_lock import be_present
+from flows.run_names import named
 from keepset.orchestrator.names import FlowName
-from tasks.running import opened
+from tasks.progress import opened
 
 __all__ = ["retrain"]
 

@@ -14,18 +14,18 @@ from prefect.flow_runs import suspend_flow_run
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
 
-from flows.naming import named
 from flows.parameters import Decision
-from flows.presence import be_present
+from flows.run_lock import be_present
+from flows.run_names import named
 from keepset.orchestrator.names import FlowName
 from keepset.pipeline.registry import find
 from keepset.review import Batch, BatchStatus, load_batch
 from keepset.stages import Stage
 from keepset.workspace import Workspace
-from tasks.clean import tell_cleaned
+from tasks.events import tell_cleaned
 from tasks.interpret import show_contact_sheet
+from tasks.progress import opened
 from tasks.review import announce, record_decision, remember_run
-from tasks.running import opened
 from tasks.stage import run_as_task
 
 __all__ = ["review_batch"]

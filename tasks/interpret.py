@@ -12,8 +12,8 @@ from keepset.files import read_json
 from keepset.machine.programs import spell
 from keepset.orchestrator.neighbours import gallery_of
 from keepset.workspace import Workspace
-from tasks.running import HOUR_S, artifact_key, opened
-from tasks.showing import show
+from tasks.artifacts import show
+from tasks.progress import HOUR_S, artifact_key, opened
 
 __all__ = ["show_contact_sheet", "show_verdict"]
 
@@ -23,7 +23,7 @@ _SHOWN = 24
 @task(name="show-verdict", timeout_seconds=HOUR_S, task_run_name="verdict on {model_id}", persist_result=True)
 def show_verdict(workspace: str, model_id: str) -> None:
     """Two artifacts: the verdict in words and figures, and the pictures that the model is most wrong about."""
-    from keepset.interpret.telling import as_markdown, captions
+    from keepset.interpret.markdown import as_markdown, captions
 
     ws, _ = opened(workspace)
     facts = read_json(ws.reports / model_id / "report.json")

@@ -14,8 +14,8 @@ from keepset.errors import ReviewError
 from keepset.machine.programs import spell
 from keepset.orchestrator.names import FlowName, deployment_of
 from keepset.orchestrator.neighbours import gallery_of
-from tasks.running import HOUR_S, artifact_key, opened
-from tasks.showing import show
+from tasks.artifacts import show
+from tasks.progress import HOUR_S, artifact_key, opened
 
 if TYPE_CHECKING:
     from keepset.review import Batch

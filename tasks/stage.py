@@ -10,10 +10,10 @@ from prefect.artifacts import create_table_artifact
 from keepset.pipeline.engine import Engine
 from keepset.pipeline.failures import failures
 from keepset.pipeline.registry import StageSpec, find
-from keepset.pipeline.spread import run_stage
+from keepset.pipeline.shards import run_stage
 from keepset.workspace import Workspace
-from tasks.running import PrefectProgress, artifact_key, opened, tell
-from tasks.showing import show
+from tasks.artifacts import show
+from tasks.progress import PrefectProgress, artifact_key, opened, tell
 
 __all__ = ["run_as_task"]
 

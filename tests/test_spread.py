@@ -25,7 +25,7 @@ from keepset.errors import EngineError
 from keepset.pipeline.cluster import connect, count_workers
 from keepset.pipeline.engine import Engine
 from keepset.pipeline.registry import find
-from keepset.pipeline.spread import run_stage
+from keepset.pipeline.shards import run_stage
 from keepset.reasons import ItemStatus
 from keepset.scrape import scrape
 from keepset.stages import SILENT, EngineKind, Progress, Shard, Stage, StageResult

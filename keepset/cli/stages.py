@@ -88,7 +88,7 @@ def init(
 
 def _list_files(names: list[str]) -> list[tuple[str, str]]:
     """For each class a URL list of its own, under a name that any file system takes."""
-    from keepset.export.names import folder_names
+    from keepset.storage.filenames import folder_names
 
     files = folder_names(names)
     return [(n, f"urls_{files[n].replace(' ', '_')}.txt") for n in names]
@@ -168,7 +168,7 @@ def _command(spec: StageSpec) -> Callable[..., None]:
     """The command of a stage, with the options that its row in the table names."""
 
     def command(**given: Any) -> None:
-        from keepset.pipeline.spread import run_stage
+        from keepset.pipeline.shards import run_stage
 
         as_json, asked = given["as_json"], {o.name: given[o.name] for o in spec.options}
         where = engine_or_default(given.get("engine"), given.get("address", ""))

@@ -87,7 +87,7 @@ def is_running(root: Path) -> bool:
 
 
 def is_worked_on(ws: Workspace, run_id: str) -> bool:
-    """Whether a living process works on this flow run (it holds the run's lock; ``flows/presence.py``)."""
+    """Whether a living process works on this flow run (it holds the run's lock; ``flows/run_lock.py``)."""
     path = ws.scratch / "locks" / f"{run_lock(run_id)}.lock"
     if not isinstance(ws.root, StoredPath) and not path.exists():  # on a bucket it may run on another machine
         return False

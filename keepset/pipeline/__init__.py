@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from keepset.pipeline.registry import Phase, StageSpec, find, stages_of
+from keepset.pipeline.registry import Chain, StageSpec, find, stages_of
 from keepset.stages import SILENT, Progress, Stage, StageResult
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Here:
     progress: Progress = SILENT
 
     def stage(self, spec: StageSpec, known: Mapping[str, str]) -> StageResult:
-        from keepset.pipeline.spread import run_stage
+        from keepset.pipeline.shards import run_stage
 
         self.progress.start(spec.opening, None)  # so that the stage before is seen to be over
         taken = {name: known[name] for name in spec.takes}
@@ -67,17 +67,17 @@ def build(
     ws: Workspace, config: RunConfig, *, engine: Engine, progress: Progress = SILENT
 ) -> Iterator[StageResult]:
     """scrape, download, validate, split, with a gate after each. Raises ``GateFailed``."""
-    return chain(stages_of(Phase.BUILD), Here(ws, config, engine, progress))
+    return chain(stages_of(Chain.BUILD), Here(ws, config, engine, progress))
 
 
 def learn(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> Iterator[StageResult]:
     """Train, export for serving, compare with the model in use, promote, and report."""
-    return chain(stages_of(Phase.LEARN, without=[Stage.REVIEW]), _here(ws, config, progress))
+    return chain(stages_of(Chain.LEARN, without=[Stage.REVIEW]), _here(ws, config, progress))
 
 
 def retrain(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> Iterator[StageResult]:
     """What follows a cleaned revision: learn, and open the next batch if one is worth a person's time."""
-    return chain(stages_of(Phase.LEARN), _here(ws, config, progress))
+    return chain(stages_of(Chain.LEARN), _here(ws, config, progress))
 
 
 def _here(ws: Workspace, config: RunConfig, progress: Progress) -> Here:

@@ -17,8 +17,7 @@ import pyarrow as pa
 from keepset import manifests
 from keepset.config import RunConfig
 from keepset.manifests import Writer
-from keepset.reasons import ItemStatus, UrlReason
-from keepset.scrape.local import LOCAL
+from keepset.reasons import LOCAL_SOURCES, ItemStatus, UrlReason
 from keepset.workspace import Workspace
 
 __all__ = ["Known"]
@@ -146,7 +145,11 @@ def _unlicensed(r: Row, config: RunConfig) -> Row | None:
     """What becomes of a row that stays, if the config asks for other licences by now."""
     from keepset.scrape.license import taken
 
-    if r["status"] != ItemStatus.OK or r["source"] in LOCAL or taken(r["license"], config.scrape.licenses):
+    if (
+        r["status"] != ItemStatus.OK
+        or r["source"] in LOCAL_SOURCES
+        or taken(r["license"], config.scrape.licenses)
+    ):
         return None
     detail = f"its licence: {r['license'] or 'not given'}"
     return {"status": "rejected", "reason": str(UrlReason.LICENSE), "detail": detail}

@@ -16,12 +16,12 @@ import numpy as np
 
 from keepset import duplicates
 from keepset.config import RunConfig
-from keepset.duplicates import Pair, Pictures, Verdict
+from keepset.duplicates import Pair, PairVerdict, Pictures
 from keepset.settings import settings
 from keepset.stages import Progress
 from keepset.storage.carrying import bring
 from keepset.storage.journal import Journal
-from keepset.validate.look import PixelJob, pixel_digest
+from keepset.validate.inspection import PixelJob, pixel_digest
 from keepset.validate.pool import Lost, run_jobs
 from keepset.workspace import Workspace
 
@@ -120,14 +120,14 @@ class _Comparing:
         self.journal, self.progress = journal, progress
         self.lost = 0
 
-    def __call__(self, pairs: Sequence[Pair]) -> dict[Pair, Verdict]:
+    def __call__(self, pairs: Sequence[Pair]) -> dict[Pair, PairVerdict]:
         wanted: dict[str, dict[str, Pair]] = {}
         for i, j in pairs:
             first, second = sorted((self.names[i], self.names[j]))
             wanted.setdefault(first, {})[second] = (i, j)
         return dict(self._verdicts(wanted))
 
-    def _verdicts(self, wanted: dict[str, dict[str, Pair]]) -> Iterator[tuple[Pair, Verdict]]:
+    def _verdicts(self, wanted: dict[str, dict[str, Pair]]) -> Iterator[tuple[Pair, PairVerdict]]:
         todo: dict[str, list[str]] = {}
         for sha, seen in self._seen(wanted):
             mine = wanted[sha]
@@ -152,10 +152,10 @@ class _Comparing:
             rows = self.journal.get(_key(s) for s in some)
             yield from ((s, rows.get(_key(s), {})) for s in some)
 
-    def _said(self, sha: str, mine: Mapping[str, Pair], answer: Row) -> Iterator[tuple[Pair, Verdict]]:
+    def _said(self, sha: str, mine: Mapping[str, Pair], answer: Row) -> Iterator[tuple[Pair, PairVerdict]]:
         for other, pair in mine.items():
             if facts := answer.get(other):
-                verdict = Verdict.from_dict(facts)
+                verdict = PairVerdict.from_dict(facts)
                 yield pair, verdict if self.names[pair[0]] == sha else verdict.turned()
 
     def _jobs(self, todo: Mapping[str, list[str]]) -> Iterator[CompareJob]:

@@ -17,7 +17,7 @@ from prefect.logging import get_run_logger
 from keepset.config import RunConfig
 from keepset.stages import Progress, StageResult, facts_line, pace_line
 from keepset.workspace import Workspace
-from tasks.showing import show
+from tasks.artifacts import show
 
 __all__ = ["HOUR_S", "PrefectProgress", "artifact_key", "opened", "tell"]
 

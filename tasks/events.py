@@ -8,7 +8,7 @@ from prefect.logging import get_run_logger
 
 from keepset.manifests import read_header
 from keepset.orchestrator.names import CLEANED
-from tasks.running import HOUR_S, opened
+from tasks.progress import HOUR_S, opened
 
 __all__ = ["tell_cleaned"]
 
