@@ -1,4 +1,5 @@
-"""Write what comes from the code: cli.md, config.md, manifests.md, modules.md, and the table in architecture.md.
+"""Write what comes from the code: cli.md, config.md, manifests.md, modules.md, the table in architecture.md, and the
+types of rows in keepset/rows.py.
 
 ``python docs/generate.py`` writes them; ``tests/test_docs.py`` fails when one is stale.
 """
@@ -17,7 +18,7 @@ def pages() -> dict[str, str]:
     """File name -> text."""
     return {
         "architecture.md": _architecture(), "cli.md": _cli(), "config.md": _config(), "manifests.md": _manifests(),
-        "modules.md": _modules(),
+        "modules.md": _modules(), "../keepset/rows.py": _rows(),
     }  # fmt: skip
 
 
@@ -169,6 +170,44 @@ def _manifests() -> str:
 
 def _type(kind: Any) -> str:
     return str(kind).replace("list<element: ", "list<").replace("list<item: ", "list<")
+
+
+# -- keepset/rows.py -------------------------------------------------------------------------------
+
+
+def _rows() -> str:
+    """A TypedDict per manifest."""
+    from keepset.schemas import SCHEMAS
+
+    lines = [
+        '"""The type of a row of each manifest. Written by docs/generate.py from ``keepset.schemas``; change it there."""', "",
+        "from __future__ import annotations", "", "from datetime import datetime", "from typing import TypedDict", "",
+        f"__all__ = [{', '.join(sorted(repr(s.row_type) for s in SCHEMAS.values()))}]".replace("'", '"'),
+    ]  # fmt: skip
+    for schema in SCHEMAS.values():
+        lines += ["", "", f"class {schema.row_type}(TypedDict):"]
+        lines += [f"    {f.name}: {_python(f.type)}{' | None' if f.nullable else ''}" for f in schema.arrow]
+    return _formatted("\n".join(lines) + "\n")
+
+
+def _python(kind: Any) -> str:
+    import pyarrow as pa
+
+    if pa.types.is_list(kind):
+        return f"list[{_python(kind.value_type)}]"
+    return {"string": "str", "bool": "bool", "float": "float", "double": "float"}.get(
+        str(kind), "datetime" if pa.types.is_timestamp(kind) else "int"
+    )
+
+
+def _formatted(code: str) -> str:
+    import subprocess
+    import sys
+
+    ruff = [sys.executable, "-m", "ruff", "format", "--stdin-filename", "rows.py", "-"]
+    return subprocess.run(
+        ruff, input=code, capture_output=True, text=True, check=True, cwd=HERE.parent
+    ).stdout
 
 
 # -- docs/architecture.md and docs/modules.md ------------------------------------------------------

@@ -57,6 +57,11 @@ class ManifestSchema:
         """Columns that belong to the content hash."""
         return [f.name for f in self.arrow if b"volatile" not in (f.metadata or {})]
 
+    @property
+    def row_type(self) -> str:
+        """The name of its TypedDict in ``keepset.rows``: ``batch_inputs`` has ``BatchInputRow``."""
+        return "".join(part.capitalize() for part in self.name.removesuffix("s").split("_")) + "Row"
+
     def doc_of(self, column: str) -> str:
         return bytes(self.arrow.field(column).metadata[b"doc"]).decode()
 

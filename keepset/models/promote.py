@@ -8,6 +8,7 @@ from keepset import manifests
 from keepset.config import RunConfig
 from keepset.files import read_json, write_json
 from keepset.models import ModelRecord, load_record
+from keepset.rows import DatasetRow, PredictionRow
 from keepset.stages import SILENT, Progress, Stage, StageResult
 from keepset.text import many
 from keepset.workspace import Workspace
@@ -70,7 +71,7 @@ def compare(ws: Workspace, before: str, after: str) -> dict[str, Any]:
     ``fixed`` and ``newly_broken`` list the images (sha256) that only one of the two gets right.
     """
     old, new = (_predicted(ws, m) for m in (before, after))
-    today = manifests.picked(ws.newest(), "dataset", ("sha256", "label", "active"), old.keys() & new.keys())
+    today = manifests.picked(ws.newest(), DatasetRow, ("sha256", "label", "active"), old.keys() & new.keys())
     truth = {r["sha256"]: r["label"] for r in today if r["active"]}
     both = [s for s in old if s in truth]
     fixed = [s for s in both if old[s] != truth[s] and new[s] == truth[s]]
@@ -103,7 +104,7 @@ def _verdict(errors: list[int], *, worse: bool, newer: bool) -> str:
 
 def _predicted(ws: Workspace, model_id: str) -> dict[str, str]:
     path = ws.models / model_id / "predictions.parquet"
-    rows = manifests.each(path, "predictions", ("sha256", "split", "predicted"))
+    rows = manifests.each(path, PredictionRow, ("sha256", "split", "predicted"))
     return {r["sha256"]: r["predicted"] for r in rows if r["split"] == "valid"}
 
 
