@@ -24,6 +24,7 @@ from keepset.errors import KeepsetError, OrchestratorError
 from keepset.files import read_json
 from keepset.machine.programs import spell
 from keepset.orchestrator import FlowRun, Orchestrator
+from keepset.orchestrator.names import FlowName, deployment_of
 from keepset.orchestrator.waiting import wake
 from keepset.review import Batch, BatchStatus, list_batches, load_batch, submit
 from keepset.workspace import Workspace
@@ -128,7 +129,7 @@ def _story(
     prefect = Orchestrator(stack.api_url, ws)
     if not list_batches(ws):
         parameters = {"workspace": str(ws.root), "config": str(config.resolve())}
-        _follow(prefect, prefect.start_deployment("pipeline/pipeline", parameters), "pipeline")
+        _follow(prefect, prefect.start_deployment(deployment_of(FlowName.PIPELINE), parameters), "pipeline")
     batch = _first_batch(ws)
     _print_score(ws, planted, base, batch)
     print(f"\nReport: {ws.reports / batch.record.model_id / 'report.html'}")

@@ -20,12 +20,12 @@ import numpy as np
 
 from keepset import duplicates
 from keepset.config import RunConfig
-from keepset.duplicates import Pair, Pictures, Verdict
+from keepset.duplicates import Pair, PairVerdict, Pictures
 from keepset.settings import settings
 from keepset.stages import Progress
 from keepset.storage.carrying import bring
 from keepset.storage.journal import Journal
-from keepset.validate.look import PixelJob, pixel_digest
+from keepset.validate.inspection import PixelJob, pixel_digest
 from keepset.validate.pool import run_jobs
 from keepset.workspace import Workspace
 
@@ -88,7 +88,7 @@ class _Looks:
     def __init__(self) -> None:
         self.of = functools.lru_cache(maxsize=_LOOKS)(duplicates.look_at)
 
-    def verdicts(self, mine: Path, others: Sequence[Path]) -> list[Verdict | None] | OSError:
+    def verdicts(self, mine: Path, others: Sequence[Path]) -> list[PairVerdict | None] | OSError:
         """What the first thumbnail is to each of the others, or why one of them could not be read."""
         try:
             return [duplicates.judge(self.of(mine), self.of(other)) for other in others]
@@ -108,14 +108,14 @@ class _Comparing:
         self.journal, self.progress = journal, progress
         self.lost = 0
 
-    def __call__(self, pairs: Sequence[Pair]) -> dict[Pair, Verdict]:
+    def __call__(self, pairs: Sequence[Pair]) -> dict[Pair, PairVerdict]:
         wanted: dict[str, dict[str, Pair]] = {}
         for i, j in pairs:
             first, second = sorted((self.names[i], self.names[j]))
             wanted.setdefault(first, {})[second] = (i, j)
         return dict(self._verdicts(wanted))
 
-    def _verdicts(self, wanted: dict[str, dict[str, Pair]]) -> Iterator[tuple[Pair, Verdict]]:
+    def _verdicts(self, wanted: dict[str, dict[str, Pair]]) -> Iterator[tuple[Pair, PairVerdict]]:
         todo: dict[str, list[str]] = {}
         for sha, seen in self._seen(wanted):
             mine = wanted[sha]
@@ -137,13 +137,13 @@ class _Comparing:
 
     def _compared(
         self, todo: Mapping[str, list[str]]
-    ) -> Iterator[tuple[str, list[Verdict | None] | OSError]]:
+    ) -> Iterator[tuple[str, list[PairVerdict | None] | OSError]]:
         """Each image and its verdicts, in order; no more of them under way than there are threads, and as many waiting."""
         import cv2
         from threadpoolctl import threadpool_limits
 
         count, looks = settings().workers, _Looks()
-        under_way: deque[tuple[str, Future[list[Verdict | None] | OSError]]] = deque()
+        under_way: deque[tuple[str, Future[list[PairVerdict | None] | OSError]]] = deque()
         cv2.setNumThreads(1)
         with threadpool_limits(1), ThreadPoolExecutor(count) as pool:
             for sha, mine, others in self._thumbs(todo):
@@ -160,10 +160,10 @@ class _Comparing:
             rows = self.journal.get(_key(s) for s in some)
             yield from ((s, rows.get(_key(s), {})) for s in some)
 
-    def _said(self, sha: str, mine: Mapping[str, Pair], answer: Row) -> Iterator[tuple[Pair, Verdict]]:
+    def _said(self, sha: str, mine: Mapping[str, Pair], answer: Row) -> Iterator[tuple[Pair, PairVerdict]]:
         for other, pair in mine.items():
             if facts := answer.get(other):
-                verdict = Verdict.from_dict(facts)
+                verdict = PairVerdict.from_dict(facts)
                 yield pair, verdict if self.names[pair[0]] == sha else verdict.turned()
 
     def _thumbs(self, todo: Mapping[str, list[str]]) -> Iterator[tuple[str, Path, list[Path]]]:
