@@ -124,7 +124,7 @@ def test_no_login_is_said(s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     said = _refusal(lambda: Workspace.open(locate(s3)), WorkspaceError)
-    assert "does not accept the login" in said
+    assert "no login for the store" in said
     assert "AWS_ACCESS_KEY_ID" in said
 
 

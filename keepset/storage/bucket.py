@@ -16,19 +16,30 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+import obstore
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    NotModifiedError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
+from obstore.store import AzureStore, GCSStore, S3Store
+
 from keepset.errors import WorkspaceError, WorkspaceNotWritable, WorkspaceUnreachable
+from keepset.storage.copies import cache_trouble
 
 if TYPE_CHECKING:
     from obstore import GetResult, ObjectMeta, PutMode, UpdateVersion
 
-__all__ = ["SCHEMES", "Bucket", "Conflict", "Facts", "bucket", "cache_trouble"]
+__all__ = ["Bucket", "Conflict", "Facts", "bucket"]
 
 T = TypeVar("T")
-SCHEMES = ("s3", "gs", "az")
 PART_BYTES = 8 * 2**20
 """Larger files go up in parts of this size, four at a time; a part that fails is sent again, not the file."""
 _TRIES = 6
@@ -69,8 +80,6 @@ class Bucket:
     # -- reading -----------------------------------------------------------------------------------
 
     def head(self, key: str) -> Facts | None:
-        import obstore
-
         try:
             return _facts(self._ask(key, lambda store: obstore.get(store, key, options={"head": True})))
         except FileNotFoundError:
@@ -78,8 +87,6 @@ class Bucket:
 
     def download(self, key: str, to: Path, *, known: str = "") -> str | None:
         """Write the object's bytes to the file ``to`` and return its etag; None if its etag is still ``known``."""
-        import obstore
-        from obstore.exceptions import NotModifiedError
 
         def fetch(store: Any) -> str | None:
             try:
@@ -94,8 +101,6 @@ class Bucket:
         return self._ask(key, fetch)
 
     def read(self, key: str) -> tuple[bytes, Facts]:
-        import obstore
-
         def fetch(store: Any) -> tuple[bytes, Facts]:
             answer = obstore.get(store, key)
             return bytes(answer.bytes()), _facts(answer)
@@ -104,8 +109,6 @@ class Bucket:
 
     def children(self, prefix: str) -> list[str]:
         """The names directly under ``prefix`` (which ends with a slash), of objects and of folders."""
-        import obstore
-
         found = self._ask("", lambda store: obstore.list_with_delimiter(store, prefix or None))
         paths = [*found["common_prefixes"], *(o["path"] for o in found["objects"])]
         return [path.rpartition("/")[2] for path in paths]
@@ -123,7 +126,6 @@ class Bucket:
 
     def _page(self, prefix: str, after: str) -> Sequence[ObjectMeta]:
         """The next objects in order; fewer than ``_PAGE`` only at the end."""
-        import obstore
 
         def ask(store: Any) -> Sequence[ObjectMeta]:
             return next(obstore.list(store, prefix or None, offset=after or None, chunk_size=_PAGE), ())
@@ -151,14 +153,10 @@ class Bucket:
         return self._put(key, data, expected or "create")
 
     def copy(self, key: str, to: str) -> None:
-        import obstore
-
         self._ask(to, lambda store: obstore.copy(store, key, to), writing=True)
 
     def delete(self, key: str) -> None:
         """Nothing happens if it is not there."""
-        import obstore
-
         with contextlib.suppress(FileNotFoundError):
             self._ask(key, lambda store: obstore.delete(store, key), writing=True)
 
@@ -180,9 +178,6 @@ class Bucket:
     def _put(self, key: str, data: bytes | Path, mode: PutMode) -> UpdateVersion:
         """If an answer is lost, the repeated request is refused because the first one had arrived. That is found out by
         the mark that each writer leaves on its object."""
-        import obstore
-        from obstore.exceptions import AlreadyExistsError, PreconditionError
-
         writer = secrets.token_hex(8)
         marks: Any = {
             "Content-Type": mimetypes.guess_type(key)[0] or "application/octet-stream",
@@ -233,56 +228,14 @@ class Bucket:
 
 # -- errors ----------------------------------------------------------------------------------------
 
-
-def _mapped(place: str, e: Exception, *, writing: bool) -> Exception:
-    """What obstore and the disk raise, as this project's errors. A missing object and a refused condition stay."""
-    if isinstance(e, OSError) and e.errno:
-        return cache_trouble(e)
-    scheme = place.partition(":")[0]
-    code, said = _answer(e)
-    if code in ("NoSuchBucket", "ContainerNotFound", "InvalidBucketName", "InvalidResourceName"):
-        return WorkspaceError(
-            f"There is no such bucket: {'/'.join(place.split('/')[:3])}.",
-            f"{_endpoint(scheme)} Create the bucket, or correct its name.",
-        )
-    kind = type(e).__name__
-    if isinstance(e, FileNotFoundError) or kind in ("AlreadyExistsError", "PreconditionError"):
-        return e
-    if kind in _NO_LOGIN or code in _LOGIN_REFUSED:
-        return WorkspaceError(f"{place}: the store does not accept the login: {said}.", _CREDENTIALS[scheme])
-    if kind == "PermissionDeniedError" or "403 Forbidden" in str(e):
-        denied = WorkspaceNotWritable if writing else WorkspaceError
-        return denied(f"{place}: access is denied: {said}.", _RIGHTS)
-    if type(e).__module__.partition(".")[0] in ("obstore", "botocore"):
-        return WorkspaceUnreachable(
-            f"{place}: the store does not answer: {said}.", f"{_endpoint(scheme)} {_AGAIN}"
-        )
-    return e
-
-
-def _answer(e: Exception) -> tuple[str, str]:
-    """The store's own error code, "" if it gave none, and what it said in a line."""
-    said = str(e).partition("\n\nDebug source")[0].replace("\n", " ")
-    if found := re.search("<Code>(.*?)</Code>.*?<Message>(.*?)</Message>", said):
-        return found[1], f"{found[1]}: {found[2]}".rstrip(".")
-    return "", said.rpartition(" - ")[2].rstrip(". ") or type(e).__name__
-
-
-def cache_trouble(e: OSError) -> WorkspaceNotWritable:
-    """Trouble with the local copy of an object, which says nothing about the object."""
-    return WorkspaceNotWritable(
-        f"The local cache of the workspace cannot be used: {e.filename or 'its disk'}: {e.strerror}.",
-        "Free some space, or set KEEPSET_CACHE to another folder; the cache may be deleted at any time.",
-    )
-
-
-_LOGIN_REFUSED = {
-    "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired",
-}  # fmt: skip
+_NO_BUCKET = {"NoSuchBucket", "ContainerNotFound", "InvalidBucketName", "InvalidResourceName"}
 _NO_LOGIN = {
-    "UnauthenticatedError", "NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "TokenRetrievalError",
-    "SSOTokenLoadError", "UnauthorizedSSOTokenError",
-}  # fmt: skip
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "ExpiredToken",
+    "InvalidToken",
+    "TokenRefreshRequired",
+}
 _CREDENTIALS = {
     "s3": "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE (docs/storage.md).",
     "gs": "Set GOOGLE_APPLICATION_CREDENTIALS to the key file of a service account (docs/storage.md).",
@@ -292,14 +245,44 @@ _RIGHTS = (
     "Keepset must be allowed to list, read, write and delete objects there (on S3: s3:ListBucket, s3:GetObject, "
     "s3:PutObject and s3:DeleteObject)."
 )
-_AGAIN = "Check that it is up, then run the same command again: finished work is kept."
 
 
-def _endpoint(scheme: str) -> str:
-    if scheme != "s3":
-        return ""
+def _mapped(place: str, e: Exception, *, writing: bool) -> Exception:
+    """What obstore and the disk raise, as this project's errors. A missing object and a refused condition stay."""
+    if isinstance(e, OSError) and e.errno:
+        return cache_trouble(e)
+    if not isinstance(e, BaseError | FileNotFoundError):
+        return e
+    scheme, (code, said) = place.partition(":")[0], _answer(e)
+    if code in _NO_BUCKET:
+        bucket = "/".join(place.split("/")[:3])
+        return WorkspaceError(
+            f"There is no such bucket: {bucket}.", f"{_endpoint()} Create it, or correct its name."
+        )
+    if isinstance(e, FileNotFoundError | AlreadyExistsError | PreconditionError):
+        return e
+    if isinstance(e, UnauthenticatedError) or code in _NO_LOGIN:
+        return WorkspaceError(f"{place}: the store does not accept the login: {said}.", _CREDENTIALS[scheme])
+    if isinstance(e, PermissionDeniedError) or "403 Forbidden" in str(e):
+        denied = WorkspaceNotWritable if writing else WorkspaceError
+        return denied(f"{place}: access is denied: {said}.", _RIGHTS)
+    return WorkspaceUnreachable(
+        f"{place}: the store does not answer: {said}.",
+        f"{_endpoint()} Check that it is up, then run the same command again: finished work is kept.",
+    )
+
+
+def _answer(e: Exception) -> tuple[str, str]:
+    """The store's own error code, "" if it gave none, and what it said in a line."""
+    said = str(e).partition("\n\nDebug source")[0].replace("\n", " ")
+    if found := re.search("<Code>(.*?)</Code>.*?<Message>(.*?)</Message>", said):
+        return found[1], f"{found[1]}: {found[2]}".rstrip(".")
+    return "", said.rpartition(" - ")[2].rstrip(". ")
+
+
+def _endpoint() -> str:
     address = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    return f"AWS_ENDPOINT_URL is {address}." if address else "AWS_ENDPOINT_URL is not set: Amazon was asked."
+    return f"AWS_ENDPOINT_URL is {address}." if address else "AWS_ENDPOINT_URL is not set."
 
 
 def _facts(answer: GetResult) -> Facts:
@@ -313,55 +296,38 @@ def _version(of: Mapping[str, Any]) -> UpdateVersion:
     return cast("UpdateVersion", {name: of[name] for name in ("e_tag", "version") if of[name]})
 
 
-# -- obstore ---------------------------------------------------------------------------------------
+# -- clients ---------------------------------------------------------------------------------------
 
 
 def _store(scheme: str, name: str) -> Any:
     said = ((k, v) for k, v in os.environ.items() if k.startswith(("AWS_", "GOOGLE_", "AZURE_")))
-    return _store_as_told(scheme, name, os.getpid(), *said)
+    return _store_as_told(scheme, name, *said)
 
 
 @functools.lru_cache(maxsize=4)
 def _store_as_told(scheme: str, name: str, *_environment: object) -> Any:
     """A client; another one as soon as the environment names another login or endpoint."""
-    try:
-        from obstore.store import AzureStore, GCSStore, S3Store
-    except ImportError as e:
-        raise WorkspaceError(
-            f"A workspace on {scheme}:// needs the extra 's3'.", "pip install 'keepset[s3]'."
-        ) from e
+    tries = int(os.environ.get("AWS_MAX_ATTEMPTS", "9"))
     common: dict[str, Any] = {
         "client_options": {
-            "allow_http": True, "connect_timeout": timedelta(seconds=10), "read_timeout": timedelta(minutes=2),
-            "timeout": timedelta(hours=1),
+            "allow_http": True,
+            "connect_timeout": "10s",
+            "read_timeout": "2min",
+            "timeout": "1h",
         },
-        "retry_config": {
-            "max_retries": int(os.environ.get("AWS_MAX_ATTEMPTS", "9")) - 1, "retry_timeout": timedelta(minutes=1),
-        },
-    }  # fmt: skip
+        "retry_config": {"max_retries": tries - 1, "retry_timeout": timedelta(minutes=1)},
+    }
     if scheme == "s3":
-        return S3Store(name, **_amazon(), **common)
+        return S3Store(name, credential_provider=_amazon_login(name), **common)
     return GCSStore(name, **common) if scheme == "gs" else AzureStore(name, **common)
 
 
-def _amazon() -> dict[str, Any]:
-    """Login, region and endpoint as botocore finds them, which every AWS tool does: variables, ``~/.aws``, SSO, roles."""
-    import botocore.session
-    from botocore.exceptions import NoCredentialsError
+def _amazon_login(name: str) -> Any:
+    """Login and region as boto3 finds them, as every AWS tool does: variables, ``~/.aws`` with profiles and SSO, roles."""
+    from botocore.exceptions import BotoCoreError
+    from obstore.auth.boto3 import Boto3CredentialProvider
 
-    session = botocore.session.get_session()
-    login = session.get_credentials()
-    if login is None:
-        raise NoCredentialsError
-
-    def fresh() -> dict[str, Any]:
-        now = login.get_frozen_credentials()
-        until = datetime.now(UTC) + timedelta(minutes=5)
-        return {
-            "access_key_id": now.access_key, "secret_access_key": now.secret_key, "token": now.token, "expires_at": until,
-        }  # fmt: skip
-
-    found = {"region": session.get_config_variable("region")}
-    if not {"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"} & os.environ.keys():
-        found["endpoint"] = session.get_scoped_config().get("endpoint_url")
-    return {"credential_provider": fresh} | {k: v for k, v in found.items() if v}
+    try:
+        return Boto3CredentialProvider(ttl=timedelta(minutes=5))
+    except (BotoCoreError, ValueError) as e:
+        raise WorkspaceError(f"s3://{name}: there is no login for the store: {e}.", _CREDENTIALS["s3"]) from e

@@ -16,9 +16,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from keepset.errors import WorkspaceError
 from keepset.storage import copies
-from keepset.storage.bucket import SCHEMES, Bucket, Facts, bucket
+
+if TYPE_CHECKING:
+    from keepset.storage.bucket import Bucket, Facts
 
 __all__ = ["StoredPath", "locate"]
+
+_SCHEMES = ("s3", "gs", "az")
 
 
 def locate(place: str | PurePath) -> Path:
@@ -32,7 +36,7 @@ def locate(place: str | PurePath) -> Path:
     if not colon or "/" in scheme or len(scheme) < 2:
         return Path(place).expanduser().resolve()
     parts = [p for p in rest.split("/") if p]
-    if scheme not in SCHEMES or not parts or ".." in parts:
+    if scheme not in _SCHEMES or not parts or ".." in parts:
         raise WorkspaceError(
             f"{scheme}://{rest.lstrip('/')} cannot be a workspace.",
             "Give a folder, or s3://BUCKET/PREFIX (gs:// for Google, az:// for Azure).",
@@ -69,6 +73,10 @@ class StoredPath(_Base):
 
     @property
     def bucket(self) -> Bucket:
+        try:
+            from keepset.storage.bucket import bucket
+        except ModuleNotFoundError as e:
+            raise WorkspaceError(f"{self} needs the extra 's3'.", "pip install 'keepset[s3]'.") from e
         return bucket(self.parts[0].removesuffix(":"), self.parts[1])
 
     def resolve(self, strict: bool = False) -> Self:
