@@ -10,13 +10,28 @@ from typing import Any
 
 from keepset import manifests
 from keepset.errors import ManifestError
-from keepset.review import Batch, MarkState
+from keepset.reasons import Action
+from keepset.review import Batch, Mark, MarkState
 from keepset.workspace import Workspace
 
-__all__ = ["PAGE", "Page", "facts", "group_of", "page_of", "rows"]
+__all__ = [
+    "PAGE",
+    "SIZES",
+    "Page",
+    "Suggested",
+    "facts",
+    "group_of",
+    "page_of",
+    "rows",
+    "suggested",
+    "tile_size",
+]
 
 PAGE = 120
-"""Cards a page: enough to scroll through, few enough to draw at once."""
+"""Pictures per page: enough to scroll through, few enough to draw at once."""
+SIZES = range(1, 8)
+"""Tile sizes, the smallest first; ``batch.css`` says how wide each is."""
+_USUAL_SIZE = 3
 FILTERS = ("label", "split", "reason", "show")
 
 Row = dict[str, Any]
@@ -91,6 +106,49 @@ def _fits(row: Row, query: Mapping[str, str], marks: Mapping[str, MarkState]) ->
         and (wanted != "undecided" or row["sha256"] not in marks)
         and (wanted != "marked" or row["sha256"] in marks)
     )
+
+
+# -- suggestions -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Suggested:
+    """Of the undecided pictures that fit the filters: how many would be deleted and relabelled if all suggestions
+    were taken, and how many that would leave to a person."""
+
+    delete: int
+    relabel: int
+    left: int
+
+    @property
+    def all(self) -> int:
+        return self.delete + self.relabel
+
+
+def suggested(
+    batch: Batch, query: Mapping[str, str], marks: Mapping[str, MarkState]
+) -> tuple[Suggested, list[Mark]]:
+    """What taking all suggestions would do, and the marks that do it. Whether a picture is marked is no filter here."""
+    wanted = _suggestions(batch.folder, tuple(query.get(k, "") for k in ("label", "split", "reason")))
+    undecided = [m for sha, m in wanted.items() if sha not in marks]
+    found = [m for m in undecided if m.action in (Action.DELETE, Action.RELABEL)]
+    deleted = sum(m.action == Action.DELETE for m in found)
+    return Suggested(deleted, len(found) - deleted, len(undecided) - len(found)), found
+
+
+@functools.lru_cache(maxsize=32)
+def _suggestions(folder: Path, filters: tuple[str, ...]) -> dict[str, Mark]:
+    query = dict(zip(("label", "split", "reason"), filters, strict=True))
+    return {
+        r["sha256"]: Mark(r["sha256"], Action(r["suggestion"]), r["suggested_label"])
+        for r in _read_rows(folder)
+        if _fits(r, query, {})
+    }
+
+
+def tile_size(wanted: str) -> int:
+    """The size that a browser remembers, or the usual one."""
+    return int(wanted) if wanted in map(str, SIZES) else _USUAL_SIZE
 
 
 # -- facts of pictures -----------------------------------------------------------------------------

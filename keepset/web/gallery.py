@@ -16,7 +16,7 @@ from keepset.review import Batch, BatchStatus, list_batches, load_batch, stop_ru
 from keepset.status.history import revisions, sentence
 from keepset.text import many
 from keepset.web import followup, marking, submitting
-from keepset.web.cards import facts, group_of, page_of, rows
+from keepset.web.cards import SIZES, facts, group_of, page_of, rows, suggested, tile_size
 from keepset.web.pages import page
 from keepset.web.pictures import picture, thumb
 from keepset.web.prefix import base
@@ -25,8 +25,8 @@ from keepset.workspace import Workspace
 __all__ = ["routes"]
 
 REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-FEW = 8
-"""Up to so many classes each has a button on every card; beyond, the class is typed."""
+FEW = 9
+"""Up to so many classes each has a button and a digit; beyond, the class is typed."""
 
 
 def routes(ws: Workspace) -> list[Route]:
@@ -42,6 +42,7 @@ def routes(ws: Workspace) -> list[Route]:
         Route(f"{batch}/marks", bound(marking.save_marks), methods=["POST"]),
         Route(f"{batch}/undo", bound(marking.undo_step), methods=["POST"]),
         Route(f"{batch}/redo", bound(marking.redo_step), methods=["POST"]),
+        Route(f"{batch}/suggestions", bound(marking.take_suggestions), methods=["POST"]),
         Route(f"{batch}/form", bound(marking.save_form), methods=["POST"]),
         Route(f"{batch}/submit", bound(submitting.show), methods=["GET"]),
         Route(f"{batch}/submit", bound(submitting.decide), methods=["POST"]),
@@ -82,9 +83,11 @@ def _batch(ws: Workspace, request: Request) -> Response:
     shown = page_of(batch, request.query_params, marks)
     status, approval = batch.status, batch.approval()
     back = urlencode({**shown.filters, "page": shown.number})
+    asked, _ = suggested(batch, shown.filters, marks)
     found: dict[str, Any] = {
         "batch": batch, "status": str(status), "open": status == BatchStatus.OPEN, "marks": marks, "shown": shown,
-        "back": back, "filters": urlencode(shown.filters), "total": len(rows(batch)), "images": facts(batch),
+        "back": back, "filters": urlencode(shown.filters), "total": len(rows(batch)), "suggested": asked,
+        "size": tile_size(request.cookies.get("keepset_tiles", "")), "sizes": SIZES, "images": facts(batch),
         "labels": batch.record.labels, "few": FEW, "reasons": sorted(batch.record.counts),
         "splits": sorted({r["split"] for r in rows(batch)}), "advice": stop_rule(ws),
         "notice": request.query_params.get("notice", ""), "approval": approval,
