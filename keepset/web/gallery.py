@@ -16,7 +16,7 @@ from keepset.review import Batch, BatchStatus, list_batches, load_batch, stop_ru
 from keepset.status.history import revisions, sentence
 from keepset.text import many
 from keepset.web import followup, marking, submitting
-from keepset.web.cards import SIZES, facts, group_of, page_of, rows, suggested, tile_size
+from keepset.web.cards import SIZES, facts, group_of, page_of, suggested, tile_size, values_of
 from keepset.web.pages import page
 from keepset.web.pictures import picture, thumb
 from keepset.web.prefix import base
@@ -83,13 +83,13 @@ def _batch(ws: Workspace, request: Request) -> Response:
     shown = page_of(batch, request.query_params, marks)
     status, approval = batch.status, batch.approval()
     back = urlencode({**shown.filters, "page": shown.number})
-    asked, _ = suggested(batch, shown.filters, marks)
+    asked = suggested(batch, shown.filters, marks)
     found: dict[str, Any] = {
         "batch": batch, "status": str(status), "open": status == BatchStatus.OPEN, "marks": marks, "shown": shown,
-        "back": back, "filters": urlencode(shown.filters), "total": len(rows(batch)), "suggested": asked,
-        "size": tile_size(request.cookies.get("keepset_tiles", "")), "sizes": SIZES, "images": facts(batch),
+        "back": back, "filters": urlencode(shown.filters), "total": len(batch.rows()), "suggested": asked,
+        "size": tile_size(request.cookies.get("keepset_tiles", "")), "sizes": SIZES, "images": facts(batch, shown.rows),
         "labels": batch.record.labels, "few": FEW, "reasons": sorted(batch.record.counts),
-        "splits": sorted({r["split"] for r in rows(batch)}), "advice": stop_rule(ws),
+        "splits": values_of(batch, "split"), "advice": stop_rule(ws),
         "notice": request.query_params.get("notice", ""), "approval": approval,
         "decided": approval.decisions if approval else {},
         "followup": followup.view(ws), "progress": batch.progress(), "version": batch.version, "events": batch.events()[-200:][::-1],
@@ -100,12 +100,13 @@ def _batch(ws: Workspace, request: Request) -> Response:
 def _compare(ws: Workspace, request: Request) -> Response:
     """The members of one duplicate group side by side; what differs stands out."""
     batch = load_batch(ws, request.path_params["batch_id"])
-    members = group_of(batch, request.path_params["sha"])
+    sha, candidates = request.path_params["sha"], batch.rows()
+    members = group_of(batch, sha)
     if len(members) < 2:
         return PlainTextResponse("This image has no copy in the batch.", 404)
     return page(
-        "compare.html", ws, batch=batch, sha=request.path_params["sha"], members=members, images=facts(batch),
-        candidates={r["sha256"]: r for r in rows(batch)}, marks=batch.marks(), version=batch.version,
+        "compare.html", ws, batch=batch, sha=sha, members=members, images=facts(batch, [candidates[sha]]),
+        candidates=candidates, marks=batch.marks(), version=batch.version,
         open=batch.status == BatchStatus.OPEN, labels=batch.record.labels, few=FEW,
     )  # fmt: skip
 
