@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from keepset import manifests
 from keepset.errors import ReviewError
@@ -27,6 +29,9 @@ from keepset.reasons import ON_REQUEST, Action
 from keepset.review import log
 from keepset.review.log import MarkState
 from keepset.workspace import Workspace
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = ["Approval", "Batch", "BatchProgress", "BatchRecord", "BatchStatus", "list_batches", "load_batch"]
 
@@ -184,6 +189,14 @@ class Batch:
     def on_request(self) -> frozenset[str]:
         """Images that nothing speaks against. Until a person marks them they count as not looked at."""
         return _on_request(self._file) if self.record.on_request else frozenset()
+
+    def ranks(self, shas: Sequence[str]) -> npt.NDArray[np.int64]:
+        """The rank of each image in the batch, [n]; -1 for one that is not a candidate."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        found = pc.index_in(pa.array(shas, pa.string()), value_set=_candidates(self._file).table["sha256"])
+        return np.asarray(found.fill_null(-1), np.int64)
 
     def markable(self) -> frozenset[str]:
         """Images that can be marked: the candidates, and the other members of their duplicate groups."""

@@ -1,0 +1,120 @@
+"""Which pictures look alike: a small copy of the model's features that can be asked while a person waits.
+
+The raw features of a picture are some thousand numbers; of 100,000 pictures 1.5 GB. ``space`` keeps ``WIDTH`` of them: each
+network's block is scaled to length one, the mean of all pictures is taken away, what is left is projected on the directions
+in which a sample of the pictures differs most (principal components), and scaled to length one again. The dot product of two rows is then
+their likeness, from -1 to 1. The file is mapped into memory, so that a process holds only what it asks about.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keepset.errors import ModelError
+from keepset.files import atomic_path
+from keepset.review.batch import Batch
+from keepset.workspace import Workspace
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Singles = npt.NDArray[np.float32]
+    Ints = npt.NDArray[np.int64]
+
+__all__ = ["WIDTH", "Space", "likeness", "space_of"]
+
+WIDTH = 128
+"""Numbers per picture."""
+_SAMPLE = 2048  # pictures from which the directions are computed
+_VERSION = 1  # raised when the same features would now give other rows
+_AT_ONCE = 16_384  # rows per piece when all are compared
+
+
+@dataclass(frozen=True)
+class Space:
+    """``rows`` float32 [n, d] of length one, mapped from a file, and for each candidate of a batch, by rank, the number of its
+    row, or -1 where the model knows nothing of the picture."""
+
+    rows: Singles
+    places: Ints
+
+    def of(self, ranks: Ints) -> Singles:
+        """The rows of candidates, [m, d]; zeros where there is none."""
+        places = self.places[ranks]
+        found = np.zeros((len(ranks), self.rows.shape[1]), np.float32)
+        found[places >= 0] = self.rows[places[places >= 0]]
+        return found
+
+
+def space_of(batch: Batch) -> Space | None:
+    """None if the model's features are gone. An exact copy stands where the picture stands that is kept."""
+    try:
+        return _space(batch.ws, batch.record.model_id, batch.folder)
+    except ModelError:
+        return None
+
+
+def likeness(space: Space, examples: Ints) -> Singles:
+    """How much each candidate looks like the most similar of ``examples`` (ranks), [candidates]; -1 where nothing is known."""
+    asked = space.of(examples)
+    asked = asked[np.abs(asked).sum(axis=1) > 0]
+    found = np.full(len(space.places), -1.0, np.float32)
+    if len(asked):
+        for start in range(0, len(found), _AT_ONCE):
+            piece = slice(start, start + _AT_ONCE)
+            near = (space.of(np.arange(len(found))[piece]) @ asked.T).max(axis=1)
+            found[piece] = np.where(space.places[piece] >= 0, near, -1.0)
+    return found
+
+
+@functools.lru_cache(maxsize=4)
+def _space(ws: Workspace, model_id: str, folder: Path) -> Space:
+    from keepset import manifests
+    from keepset.train import features
+
+    path = ws.cache / "similar" / f"{model_id}-{_VERSION}.npy"
+    if not path.exists():
+        _build(ws, model_id, path)
+    place = {sha: i for i, sha in enumerate(features.order(ws, model_id))}
+    places = [
+        next((place[s] for s in (row["sha256"], *row["group_members"]) if s in place), -1)
+        for row in manifests.each(folder / "candidates.parquet", "candidates", ("sha256", "group_members"))
+    ]
+    return Space(np.load(path, mmap_mode="r"), np.array(places, np.int64))
+
+
+def _build(ws: Workspace, model_id: str, path: Path) -> None:
+    from keepset.train import features
+
+    widths = features.widths(ws, model_id)
+    count = len(features.order(ws, model_id))
+    chosen = np.unique(np.linspace(0, count - 1, min(count, _SAMPLE)).astype(np.int64))
+    total, sample = np.zeros(sum(widths)), []
+    for place, found in features.pieces(ws, model_id):
+        unit = features.units(found, widths)
+        total += unit.sum(axis=0)
+        sample.append(unit[chosen[(chosen >= place.start) & (chosen < place.stop)] - place.start])
+    centre = (total / count).astype(np.float32)
+    directions = _directions(np.concatenate(sample) - centre)
+    with atomic_path(path, sync=False) as part, part.open("wb") as f:
+        out = np.lib.format.open_memmap(part, "w+", np.float32, (count, len(directions)))
+        for place, found in features.pieces(ws, model_id):
+            out[place] = features.units(
+                (features.units(found, widths) - centre) @ directions.T, (len(directions),)
+            )
+        out.flush()
+        f.flush()
+
+
+def _directions(sample: Singles) -> Singles:
+    """float32 [at most ``WIDTH``, d], orthogonal and of length one."""
+    from sklearn.utils.extmath import randomized_svd
+
+    width = max(1, min(WIDTH, len(sample) - 1))
+    directions: Singles = randomized_svd(sample, width, n_iter=4, random_state=0)[2]
+    return directions.astype(np.float32)
