@@ -55,11 +55,12 @@ export async function takeAll() {
   if (changed) say(`Took ${Object.keys(changed).length} suggestions. Undo (u) takes them back.`);
 }
 
-/** Take back, or put back, this person's last step, and show where it was. */
+/** Take back, or put back, this person's last step, and show where it was, unless the reviewer has moved on. */
 export async function turn(path) {
+  const before = current();
   const changed = await send(path, {});
   const first = changed && cards.find((c) => c.dataset.sha in changed);
-  if (first) go(first);
+  if (first && current() === before) go(first);
 }
 
 export async function submit() {
