@@ -16,9 +16,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
 from keepset.errors import ConfigError
+from keepset.machine.programs import spell
 from keepset.storage.localfiles import absolute, config_path, path_of, shown
 from keepset.text import label_of
 
@@ -59,9 +68,9 @@ class ClassConfig(_Section):
         "cleaned.csv), whose rows of this class are taken. Names are relative to the table. A column split or is_valid "
         "gives the split.",
     )
-    search: dict[str, str] = Field(
+    search: dict[str, tuple[str, ...]] = Field(
         default_factory=dict,
-        description="Search text by source: openverse, wikimedia, inaturalist, gbif, duckduckgo.",
+        description="Search text, or several, by source: openverse, wikimedia, inaturalist, gbif, duckduckgo.",
     )
 
     @field_validator("name")
@@ -72,6 +81,25 @@ class ClassConfig(_Section):
             raise ValueError("a class name needs at least one visible character")
         return name
 
+    @field_validator("search", mode="before")
+    @classmethod
+    def _texts_by_source(cls, value: Any) -> Any:
+        if isinstance(value, str | list | tuple):
+            text = value if isinstance(value, str) else next(iter(value), "text")
+            raise ValueError(f'name the source to search: search = {{ openverse = "{text}" }}')
+        if isinstance(value, dict):
+            return {source: (texts,) if isinstance(texts, str) else texts for source, texts in value.items()}
+        return value
+
+    @field_serializer("search")
+    def _one_text_as_it_was(self, value: dict[str, tuple[str, ...]]) -> dict[str, str | list[str]]:
+        return {source: texts[0] if len(texts) == 1 else list(texts) for source, texts in value.items()}
+
+    @property
+    def searches(self) -> list[tuple[str, str]]:
+        """Source and text of every search."""
+        return [(source, text) for source, texts in self.search.items() for text in texts]
+
     @field_validator("pages")
     @classmethod
     def _pages_are_addresses(cls, pages: tuple[str, ...]) -> tuple[str, ...]:
@@ -79,7 +107,7 @@ class ClassConfig(_Section):
 
     @model_validator(mode="after")
     def _has_source(self) -> ClassConfig:
-        if not (self.lists or self.urls or self.pages or self.folders or self.tables or self.search):
+        if not (self.lists or self.urls or self.pages or self.folders or self.tables or self.searches):
             raise ValueError(
                 f"class '{self.name}' is empty: give it lists, urls, pages, folders, tables or search"
             )
@@ -316,7 +344,7 @@ def _no_two_names(classes: tuple[ClassConfig, ...]) -> None:
 def _no_shared_source(classes: tuple[ClassConfig, ...]) -> None:
     seen: dict[str, str] = {}
     for c in classes:
-        sources = {*c.lists, *c.pages, *c.folders, *(f"{k}: {v}" for k, v in c.search.items())}
+        sources = {*c.lists, *c.pages, *c.folders, *(f"{k}: {v}" for k, v in c.searches)}
         for source in sorted(sources):
             if source in seen:
                 raise ValueError(
@@ -344,11 +372,12 @@ def load_config(path: Path) -> RunConfig:
     except IsADirectoryError as e:
         raise ConfigError(
             f"{path} is a folder, not a run config.",
-            f"`keepset import {path}` writes a run config for the pictures in it; then give that file.",
+            f"Run the pictures in it: {spell('keepset', 'run', path)}",
         ) from e
     except FileNotFoundError as e:
         raise ConfigError(
-            f"There is no config file {path}.", "Make one with `keepset init`, or give the right path."
+            f"There is no config file {path}.",
+            f"Write one: {spell('keepset', 'new', path, 'cat', 'dog')}   (with your classes)",
         ) from e
     except (OSError, UnicodeDecodeError) as e:
         raise ConfigError(
@@ -405,7 +434,7 @@ def saved_config(raw: dict[str, Any], *, where: str) -> RunConfig:
     except ValidationError as e:
         raise ConfigError(
             f"{where} does not fit this version of Keepset:\n{_explain(e, raw)}",
-            "Give the config file again, mended: keepset scrape CONFIG.toml --workspace DIR.",
+            "Correct these lines in the run config, then give that file to `keepset run` again.",
         ) from e
 
 

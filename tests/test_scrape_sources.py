@@ -79,6 +79,16 @@ def test_the_cap_stops_asking(ws: Workspace, tmp_path: Path) -> None:
         assert len(found(ws)) == len(state["asked"]) == 1
 
 
+def test_several_texts_and_sources_take_turns(ws: Workspace, tmp_path: Path) -> None:
+    """The fake API gives the same pictures for every text: the second text's are known already."""
+    with apis() as (base, state):
+        searches = {"openverse": ["bear", "brown bear"], "gbif": "bear"}
+        scrape(ws, config(tmp_path, base, {"search": searches}, max_per_class=3))
+        asked = " ".join(str(a) for a in state["asked"])
+    assert [r["source"] for r in found(ws) if r["status"] == "ok"] == ["openverse", "gbif", "openverse"]
+    assert "brown+bear" in asked or "brown%20bear" in asked
+
+
 def test_licences_that_are_not_taken_are_rows_with_a_reason(ws: Workspace, tmp_path: Path) -> None:
     with apis() as (base, _):
         searches = {"openverse": "bear", "gbif": "bear"}

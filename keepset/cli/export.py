@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from keepset.cli import output
-from keepset.cli.options import JsonOption, WorkspaceOption, workspace_or_default
+from keepset.cli.options import JsonOption, Panel, WorkspaceOption
+from keepset.finding import find_workspace
 from keepset.reasons import Split
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def register(app: typer.Typer) -> None:
     group.command()(huggingface)
     group.command()(coco)
     group.command()(model)
-    app.add_typer(group, name="export", rich_help_panel="Using the data set")
+    app.add_typer(group, name="export", rich_help_panel=Panel.START)
 
 
 def imagefolder(
@@ -132,4 +133,4 @@ def _export(form: str, to: Path, workspace: Path | None, options: ExportOptions,
 def _workspace(folder: Path | None) -> Workspace:
     from keepset.workspace import Workspace
 
-    return Workspace.open(workspace_or_default(folder))
+    return Workspace.open(find_workspace(folder))

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from keepset.cli import output
-from keepset.cli.options import JsonOption, WorkspaceOption, workspace_or_default
+from keepset.cli.options import JsonOption, Panel, WorkspaceOption
 from keepset.errors import ConfigError, KeepsetError
+from keepset.finding import find_workspace
 
 if TYPE_CHECKING:
     from keepset.predict import Row
@@ -29,8 +30,8 @@ class Format(StrEnum):
 
 
 def register(app: typer.Typer) -> None:
-    app.command(rich_help_panel="Using the model")(predict)
-    app.command("predict-batch", rich_help_panel="Using the model")(predict_batch)
+    app.command(rich_help_panel=Panel.START)(predict)
+    app.command("predict-batch", rich_help_panel=Panel.DATA)(predict_batch)
 
 
 def predict(
@@ -50,7 +51,7 @@ def predict(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write; parquet needs one.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what is on pictures: class, probability, and whether the model is sure. A folder streams.
+    """Classify images: class, probability, certainty. Folders are streamed.
 
     An unfamiliar picture is unlike those the model was trained on, and may show no class at all.
 
@@ -58,7 +59,7 @@ def predict(
     """
     from keepset.text import without_surrogates
 
-    where = model or workspace_or_default(workspace)
+    where = model or find_workspace(workspace)
     with output.progress(as_json=as_json) as progress:
         rows = _counted(_rows(where, inputs, progress))
         if as_json:
@@ -107,7 +108,7 @@ def predict_batch(
     from keepset.predict.batch import predict_batch as run
     from keepset.workspace import Workspace
 
-    ws = Workspace.open(workspace_or_default(workspace))
+    ws = Workspace.open(find_workspace(workspace))
     job = Job(source, model, str(to or ""), retry_failed)
     with output.progress(as_json=as_json) as progress:
         output.results([run(ws, job, progress=progress)], as_json=as_json)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib import import_module
@@ -155,9 +155,15 @@ def _on_the_web(c: ClassConfig, web: Web, border: Border, progress: Progress) ->
     from keepset.scrape.page import read_page
 
     sources = [("page", page, read_page(page, web)) for page in c.pages]
-    sources += [(source, query, _search(source, query, web)) for source, query in c.search.items()]
-    for source, query, answers in sources:
-        yield from _while_room(answers, (c.name, source, query), border, progress)
+    sources += [(source, query, _search(source, query, web)) for source, query in c.searches]
+    turns = deque(
+        _while_room(answers, (c.name, source, query), border, progress) for source, query, answers in sources
+    )
+    while turns:  # they take turns, so that the first does not fill the class alone
+        one = turns.popleft()
+        if (found := next(one, None)) is not None:
+            turns.append(one)
+            yield found
 
 
 def _search(source: str, query: str, web: Web) -> Iterator[Found]:
