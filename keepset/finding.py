@@ -1,19 +1,18 @@
-"""Which workspace and which run config a command means, where the person names neither, one of them, or pictures."""
+"""Which workspace is meant, where a person names none, or only a run config."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from keepset.errors import ConfigError, WorkspaceError
+from keepset.errors import WorkspaceError
 from keepset.machine.programs import spell
 from keepset.settings import settings
 from keepset.storage import locate
-from keepset.storage.localfiles import path_of, shown
+from keepset.storage.localfiles import shown
 
-__all__ = ["Start", "find_workspace", "is_workspace", "run_configs", "start_from", "workspace_for"]
+__all__ = ["find_workspace", "is_workspace", "workspace_for"]
 
 
 def is_workspace(folder: Path) -> bool:
@@ -55,59 +54,13 @@ def workspace_for(config: Path) -> Path:
     return beside if _free(beside) else beside.with_name(f"{beside.name}-workspace")
 
 
-@dataclass(frozen=True)
-class Start:
-    """What a person starts a run from. ``config``: the run config's file; None: the one that the workspace holds."""
-
-    workspace: Path
-    config: Path | None
-    text: str | None = None
-    """What is to be written into ``config``, which does not exist yet."""
-    note: str = ""
-
-
-def start_from(source: Path, workspace: Path | None) -> Start:
-    """``source``: a run config, a workspace, or what ``keepset import`` takes (a folder of pictures, a table).
-
-    Of pictures, the run config is NAME.toml in the current folder: the one that is there, if it reads these pictures.
-    Raises ``ConfigError``.
-    """
-    if is_workspace(source):
-        return Start(workspace or source, None)
-    if not (source.is_dir() or (source.is_file() and source.suffix.lower() != ".toml")):
-        return Start(workspace or workspace_for(source), source)
-    from keepset.importing import config_text, find_pictures
-
-    found = find_pictures(source)
-    config = Path(f"{shown(found.source.stem)}.toml")
-    place = workspace or workspace_for(config)
-    if not config.exists():
-        return Start(place, config, config_text(found, config))
-    return Start(place, config, None, _new_classes(config, found.source, found.classes))
-
-
-def _new_classes(config: Path, source: Path, classes: list[str]) -> str:
-    """A note on classes that the config lacks. Raises ``ConfigError`` for a config about other pictures."""
-    from keepset.config import load_config
-
-    known = load_config(config)
-    paths = [path_of(p) for c in known.classes for p in (*c.folders, *c.tables)]
-    if not any(p == source or p.is_relative_to(source) for p in paths):
-        raise ConfigError(
-            f"{config} is there already, and it does not read {shown(source)}.",
-            f"Write another one: {spell('keepset', 'import', shown(source), f'{config.stem}-2.toml')}",
-        )
-    missing = [c for c in classes if c not in known.labels]
-    return f"{config} lacks classes that are in {shown(source)}: {', '.join(missing)}." if missing else ""
-
-
-def run_configs(folder: Path) -> list[Path]:
+def _run_configs(folder: Path) -> list[Path]:
     """The run configs directly in a folder, in name order."""
     return [p for p in sorted(folder.glob("*.toml")) if "[classes" in p.read_text(errors="replace")]
 
 
 def _first_steps(here: Path) -> str:
-    if configs := run_configs(here):
+    if configs := _run_configs(here):
         return f"Start one: {spell('keepset', 'run', configs[0].name)}"
     return (
         'Start one: keepset new bears "black bear" "grizzly bear" "teddy bear"   '

@@ -30,8 +30,8 @@ __all__ = ["register"]
 
 
 def register(app: typer.Typer) -> None:
-    for command in (web, status):
-        app.command(rich_help_panel=Panel.START)(command)
+    app.command(rich_help_panel=Panel.START)(web)
+    app.command(rich_help_panel=Panel.START)(status)
     for command in (up, down, failures, doctor):
         app.command(rich_help_panel=Panel.SERVICE)(command)
 

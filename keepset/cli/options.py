@@ -87,30 +87,14 @@ WhoOption = Annotated[
 
 def open_workspace(folder: Path | None, source: Path | None = None) -> tuple[Workspace, RunConfig]:
     """The workspace and the run config in force. A config file that is given is checked, then becomes that one; pictures
-    that are given are imported first (``keepset.finding.start_from``)."""
+    that are given are imported first."""
     from keepset.cli.output import say
-    from keepset.config import load_config
-    from keepset.files import write_bytes
-    from keepset.finding import Start, find_workspace, start_from
+    from keepset.finding import find_workspace
+    from keepset.starting import start
     from keepset.workspace import Workspace
 
-    start = start_from(source, folder) if source is not None else Start(find_workspace(folder), None)
-    if start.config is None:
-        ws = Workspace.open(start.workspace)
-        return ws, ws.config()
-    if start.text is not None:
-        write_bytes(start.config, start.text.encode(), exclusive=True)
-        say(f"Wrote {start.config} for the pictures in {source}.")
-    if start.note:
-        say(start.note)
-    config = load_config(start.config)
-    is_new = not (start.workspace / "keepset.json").exists()
-    ws = Workspace.create(start.workspace, config.name)
-    ws.check_writable()
-    ws.save_config(config)
-    if is_new:
-        say(f"New workspace: {ws.root}")
-    return ws, config
+    ws = Workspace.open(find_workspace(folder)) if source is None else start(source, folder, say)
+    return ws, ws.config()
 
 
 def engine_or_default(kind: EngineKind | None, address: str) -> Engine:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Singles = npt.NDArray[np.float32]
     Ints = npt.NDArray[np.int64]
 
-__all__ = ["WIDTH", "Space", "likeness", "space_of"]
+__all__ = ["WIDTH", "Space", "likeness", "rows_of", "space_of"]
 
 WIDTH = 128
 """Numbers per picture."""
@@ -74,20 +74,29 @@ def likeness(space: Space, examples: Ints) -> Singles:
     return found
 
 
-@functools.lru_cache(maxsize=4)
-def _space(ws: Workspace, model_id: str, folder: Path) -> Space:
-    from keepset import manifests
+def rows_of(ws: Workspace, model_id: str) -> tuple[list[str], Singles]:
+    """Every picture that the model knows, and its row of length one, mapped from a file: [n], [n, d].
 
+    Raises ``ModelError`` if the model's features are gone.
+    """
     path = ws.cache / "similar" / f"{model_id}-{_VERSION}.npy"
     known = ModelFeatures.of(ws, model_id)
     if not path.exists():
         _build(known, path)
-    place = {sha: i for i, sha in enumerate(known.sha256)}
+    return known.sha256, np.load(path, mmap_mode="r")
+
+
+@functools.lru_cache(maxsize=4)
+def _space(ws: Workspace, model_id: str, folder: Path) -> Space:
+    from keepset import manifests
+
+    known, rows = rows_of(ws, model_id)
+    place = {sha: i for i, sha in enumerate(known)}
     places = [
         next((place[s] for s in (row["sha256"], *row["group_members"]) if s in place), -1)
         for row in manifests.each(folder / "candidates.parquet", "candidates", ("sha256", "group_members"))
     ]
-    return Space(np.load(path, mmap_mode="r"), np.array(places, np.int64))
+    return Space(rows, np.array(places, np.int64))
 
 
 def _build(known: ModelFeatures, path: Path) -> None:
