@@ -208,11 +208,34 @@ def test_full_view_and_typing_a_class(browser: Any, tmp_path: Path) -> None:
         assert page.locator("#full").is_visible()
         page.keyboard.press("l")
         assert shas[2] in page.locator("#full-picture").get_attribute("src")
-        assert "Not marked; suggested" in page.inner_text("#full-mark")
+        assert page.inner_text("#full-mark") == "Not decided"
         _press(page, "x")
         assert shas[3] in page.locator("#full-picture").get_attribute("src")  # a decision moves on
         page.keyboard.press("h")
-        assert page.inner_text("#full-mark") == "Marked: delete"
+        assert page.inner_text("#full-mark") == "✕ Delete"
+        page.keyboard.press("c")  # it has a copy
+        sides = page.locator("#full-copies figure")
+        sides.nth(1).wait_for()
+        assert sides.count() == 2
+        other = page.locator(f"#full-copies figure[data-sha='{shas[1]}']")
+        with page.expect_response("**/marks?*"):
+            other.get_by_role("button", name="Keep").click()
+        assert batch.marks()[shas[1]].action == Action.KEEP
+        page.locator(f"#full-copies figure[data-sha='{shas[1]}'][data-action=keep]").wait_for()
+        page.keyboard.press("f")
+        page.locator("#full-copies figure:nth-child(2).on").wait_for()
+        assert sides.nth(0).is_hidden()
+        page.keyboard.press("f")
+        assert sides.count() == 0
+        page.click("#full-next")
+        assert shas[3] in page.locator("#full-picture").get_attribute("src")
+        page.click("#full-side [data-act=delete]")
+        page.keyboard.press("h")
+        assert page.inner_text("#full-mark") == "✕ Delete"
+        page.keyboard.press("Enter")  # takes the suggestion; it does not press the button that had the focus
+        page.keyboard.press("h")
+        page.keyboard.press("h")
+        assert shas[2] in page.locator("#full-picture").get_attribute("src")
         page.keyboard.press(" ")
         assert page.locator("#full").is_hidden()
         assert batch.marks()[shas[2]].action == Action.DELETE
@@ -225,7 +248,7 @@ def test_full_view_and_typing_a_class(browser: Any, tmp_path: Path) -> None:
         page.keyboard.press("Escape")
         assert batch.marks()[shas[2]].action == Action.DELETE
 
-        page.goto(f"{url}/batches/{batch.id}/compare/{shas[2]}")
+        page.goto(f"{url}/batches/{batch.id}/pictures/{shas[2]}")
         page.check(f"input[name='m:{shas[1]}'][value=keep]")
         page.click("button[value=save]")
         page.wait_for_url("**at=2")
@@ -349,7 +372,7 @@ def test_every_page_has_names_contrast_and_fits_a_phone(browser: Any, tmp_path: 
     batch = large_batch(drawn, 8)
     shas = [r["sha256"] for r in batch.candidates().rows()]
     mark(batch, [Mark(shas[0], Action.DELETE), Mark(shas[1], Action.KEEP)], who="ann")
-    paths = ["", "/submit", f"/compare/{shas[2]}"]
+    paths = ["", "/submit", f"/pictures/{shas[2]}"]
     pages = ["/", "/log", *(f"/batches/{batch.id}{p}" for p in paths)]
     context = browser.new_context(color_scheme=scheme, viewport={"width": 390, "height": 844})
     with served(batch.ws.root) as url:

@@ -17,6 +17,7 @@ import numpy as np
 
 from keepset.errors import ModelError
 from keepset.files import atomic_path
+from keepset.models.features import ModelFeatures, units
 from keepset.review.batch import Batch
 from keepset.workspace import Workspace
 
@@ -75,12 +76,12 @@ def likeness(space: Space, examples: Ints) -> Singles:
 @functools.lru_cache(maxsize=4)
 def _space(ws: Workspace, model_id: str, folder: Path) -> Space:
     from keepset import manifests
-    from keepset.train import features
 
     path = ws.cache / "similar" / f"{model_id}-{_VERSION}.npy"
+    known = ModelFeatures.of(ws, model_id)
     if not path.exists():
-        _build(ws, model_id, path)
-    place = {sha: i for i, sha in enumerate(features.order(ws, model_id))}
+        _build(known, path)
+    place = {sha: i for i, sha in enumerate(known.sha256)}
     places = [
         next((place[s] for s in (row["sha256"], *row["group_members"]) if s in place), -1)
         for row in manifests.each(folder / "candidates.parquet", "candidates", ("sha256", "group_members"))
@@ -88,27 +89,23 @@ def _space(ws: Workspace, model_id: str, folder: Path) -> Space:
     return Space(np.load(path, mmap_mode="r"), np.array(places, np.int64))
 
 
-def _build(ws: Workspace, model_id: str, path: Path) -> None:
-    from keepset.train import features
-
-    widths = features.widths(ws, model_id)
-    count = len(features.order(ws, model_id))
+def _build(known: ModelFeatures, path: Path) -> None:
+    count = len(known)
     chosen = np.unique(np.linspace(0, count - 1, min(count, _SAMPLE)).astype(np.int64))
-    total, sample = np.zeros(sum(widths)), []
-    for place, found in features.pieces(ws, model_id):
-        unit = features.units(found, widths)
+    total, sample = np.zeros(sum(known.widths)), []
+    for place, found in known.pieces():
+        unit = units(found, known.widths)
         total += unit.sum(axis=0)
         sample.append(unit[chosen[(chosen >= place.start) & (chosen < place.stop)] - place.start])
     centre = (total / count).astype(np.float32)
     directions = _directions(np.concatenate(sample) - centre)
     with atomic_path(path, sync=False) as part, part.open("wb") as f:
-        out = np.lib.format.open_memmap(part, "w+", np.float32, (count, len(directions)))
-        for place, found in features.pieces(ws, model_id):
-            out[place] = features.units(
-                (features.units(found, widths) - centre) @ directions.T, (len(directions),)
-            )
-        out.flush()
-        f.flush()
+        np.lib.format.write_array_header_2_0(
+            f, {"descr": "<f4", "fortran_order": False, "shape": (count, len(directions))}
+        )
+        for _, found in known.pieces():
+            rows = (units(found, known.widths) - centre) @ directions.T
+            f.write(np.ascontiguousarray(units(rows, (len(directions),)), "<f4").data)
 
 
 def _directions(sample: Singles) -> Singles:

@@ -15,6 +15,7 @@ from keepset.review import Batch, Mark, MarkState
 from keepset.workspace import Workspace
 
 __all__ = [
+    "FEW",
     "PAGE",
     "SIZES",
     "Page",
@@ -27,6 +28,8 @@ __all__ = [
     "tile_size",
 ]
 
+FEW = 9
+"""Up to so many classes each has a button and a digit; beyond, the class is typed."""
 PAGE = 120
 """Pictures per page: enough to scroll through, few enough to draw at once."""
 SIZES = range(1, 8)

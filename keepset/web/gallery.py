@@ -15,8 +15,8 @@ from keepset.orchestrator.neighbours import neighbours
 from keepset.review import Batch, BatchStatus, list_batches, load_batch, stop_rule
 from keepset.status.history import revisions, sentence
 from keepset.text import many
-from keepset.web import followup, marking, submitting
-from keepset.web.cards import SIZES, facts, group_of, page_of, rows, suggested, tile_size
+from keepset.web import followup, marking, submitting, viewing
+from keepset.web.cards import FEW, SIZES, facts, page_of, rows, suggested, tile_size
 from keepset.web.pages import page
 from keepset.web.pictures import picture, thumb
 from keepset.web.prefix import base
@@ -25,8 +25,6 @@ from keepset.workspace import Workspace
 __all__ = ["routes"]
 
 REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-FEW = 9
-"""Up to so many classes each has a button and a digit; beyond, the class is typed."""
 
 
 def routes(ws: Workspace) -> list[Route]:
@@ -37,7 +35,7 @@ def routes(ws: Workspace) -> list[Route]:
     return [
         Route("/", bound(_home)),
         Route(batch, bound(_batch)),
-        Route(f"{batch}/compare/{{sha}}", bound(_compare)),
+        Route(f"{batch}/pictures/{{sha}}", bound(viewing.show)),
         Route(f"{batch}/marks", bound(marking.read_marks), methods=["GET"]),
         Route(f"{batch}/marks", bound(marking.save_marks), methods=["POST"]),
         Route(f"{batch}/undo", bound(marking.undo_step), methods=["POST"]),
@@ -95,19 +93,6 @@ def _batch(ws: Workspace, request: Request) -> Response:
         "followup": followup.view(ws), "progress": batch.progress(), "version": batch.version, "events": batch.events()[-200:][::-1],
     }  # fmt: skip
     return page("batch.html", ws, **found)
-
-
-def _compare(ws: Workspace, request: Request) -> Response:
-    """The members of one duplicate group side by side; what differs stands out."""
-    batch = load_batch(ws, request.path_params["batch_id"])
-    members = group_of(batch, request.path_params["sha"])
-    if len(members) < 2:
-        return PlainTextResponse("This image has no copy in the batch.", 404)
-    return page(
-        "compare.html", ws, batch=batch, sha=request.path_params["sha"], members=members, images=facts(batch),
-        candidates={r["sha256"]: r for r in rows(batch)}, marks=batch.marks(), version=batch.version,
-        open=batch.status == BatchStatus.OPEN, labels=batch.record.labels, few=FEW,
-    )  # fmt: skip
 
 
 def _log(ws: Workspace, request: Request) -> Response:

@@ -9,11 +9,13 @@ const WORDS = { delete: "✕ Delete", keep: "✓ Keep" };
 /** A thumbnail is 256 px long, so about 170 px short: a square that needs more takes a larger picture. */
 const SHARP_PX = 190;
 
+export const words = (m) => WORDS[m.action] ?? `→ ${m.label}`;
+
 /** Show a mark `{action, label}`, or none (null). */
 export function paint(card, m) {
   card.dataset.action = m?.action ?? "";
   card.dataset.relabel = m?.label ?? "";
-  card.querySelector(".mark").textContent = m ? (WORDS[m.action] ?? `→ ${m.label}`) : "";
+  card.querySelector(".mark").textContent = m ? words(m) : "";
 }
 
 export const markOf = (card) =>

@@ -14,7 +14,7 @@ import { $, open, say } from "./page.js";
 import * as tiles from "./cards.js";
 import { arrive, current, go, leave } from "./moving.js";
 import { band, select, selected, selectRange, wasDrag } from "./selection.js";
-import { decide, mark, showChosen, showCounts, submit, takeAll, turn } from "./deciding.js";
+import { decide, mark, showChosen, showCounts, submit, takeAll, takeSuggestion, turn } from "./deciding.js";
 import { reload } from "./saving.js";
 import { wireRelabel } from "./relabel.js";
 import { openFull, wireFull } from "./full.js";
@@ -62,6 +62,7 @@ function wireBar() {
     const button = e.target.closest("[data-act]");
     if (!button) return;
     if (button.dataset.act === "ask") relabel();
+    else if (button.dataset.act === "suggested") takeSuggestion();
     else decide(button.dataset.act, button.dataset.to);
   });
   $("gallery").addEventListener("submit", (e) => {
