@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 
 from keepset import manifests
 from keepset.manifests import Header
+from keepset.models.features import ModelFeatures, units
 from keepset.reasons import Action, CandidateReason
 from keepset.review import Batch, Mark, MarkState, load_batch, mark, similar, undo
 from keepset.review import batch as stored
@@ -68,6 +69,7 @@ def _rewrite(batch: Batch, rows: list[dict[str, Any]]) -> None:
     path.unlink()
     manifests.write(path, rows, Header("candidates", "review", "scene"))
     stored._candidates.cache_clear()
+    stored._rows.cache_clear()
     similar._space.cache_clear()
 
 
@@ -94,9 +96,7 @@ def test_several_examples_count_by_the_nearest_of_them(scene: Scene) -> None:
 
 
 def test_likeness_is_the_cosine_of_centred_features(scene: Scene) -> None:
-    from keepset.train import features
-
-    raw = features.units(features.load(scene.batch.ws, "1" * 16)[1], (WIDTH,))
+    raw = units(ModelFeatures.of(scene.batch.ws, "1" * 16).all(), (WIDTH,))
     centred = raw - raw.mean(axis=0)
     centred /= np.linalg.norm(centred, axis=1, keepdims=True)
     order, how = like(scene.batch, [scene.shas[7]])
@@ -173,17 +173,20 @@ def test_stacks_hold_what_is_alike_and_are_named_by_their_reason(scene: Scene) -
     assert best.reason == CandidateReason.GRAPHIC
     order = ordered(scene.batch, {}, Sort.ALIKE)
     assert sorted(order.tolist()) == list(range(100))
-    first = grouped(scene.batch, Sort.ALIKE)[0].ranks
+    groups, of = grouped(scene.batch, Sort.ALIKE)
+    first = stacks_of(scene.batch)[0].ranks
+    assert groups[0].size == len(first)
     assert tuple(order[: len(first)]) == first
+    assert (of[list(first)] == 0).all()
 
 
 def test_by_class_and_by_source(scene: Scene) -> None:
     rows = scene.batch.candidates().rows()
     by_class = [rows[r]["label"] for r in ordered(scene.batch, {}, Sort.CLASS)]
     assert by_class == sorted(by_class)
-    (source,) = grouped(scene.batch, Sort.SOURCE)
-    assert source.name == "pictures.example"
-    assert source.ranks == tuple(range(100))
+    (source,), of = grouped(scene.batch, Sort.SOURCE)
+    assert (source.name, source.size) == ("pictures.example", 100)
+    assert (of == 0).all()
 
 
 def test_learning_from_five_thousand_is_quick(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from keepset.files import read_json
 from keepset.reasons import ON_REQUEST, Action
 from keepset.review import log
 from keepset.review.log import MarkState
+from keepset.review.rows import Rows
 from keepset.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -190,13 +191,13 @@ class Batch:
         """Images that nothing speaks against. Until a person marks them they count as not looked at."""
         return _on_request(self._file) if self.record.on_request else frozenset()
 
+    def rows(self) -> Rows:
+        """The candidates as columns, by rank."""
+        return _rows(self._file)
+
     def ranks(self, shas: Sequence[str]) -> npt.NDArray[np.int64]:
         """The rank of each image in the batch, [n]; -1 for one that is not a candidate."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        found = pc.index_in(pa.array(shas, pa.string()), value_set=_candidates(self._file).table["sha256"])
-        return np.asarray(found.fill_null(-1), np.int64)
+        return self.rows().places(shas)
 
     def markable(self) -> frozenset[str]:
         """Images that can be marked: the candidates, and the other members of their duplicate groups."""
@@ -273,6 +274,11 @@ def load_batch(ws: Workspace, batch_id: str, *, clock: Callable[[], datetime] = 
 @functools.lru_cache(maxsize=8)
 def _candidates(path: Path) -> manifests.Manifest:
     return manifests.read(path, "candidates")  # immutable, so a cache cannot go stale
+
+
+@functools.lru_cache(maxsize=8)
+def _rows(path: Path) -> Rows:
+    return Rows(_candidates(path).table)
 
 
 @functools.lru_cache(maxsize=8)

@@ -4,6 +4,7 @@ with the same marks see the same order, and undoing a mark undoes what it taught
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -39,52 +40,56 @@ class Sort(StrEnum):
 
 @dataclass(frozen=True)
 class Group:
-    """Candidates that stand together (``ranks``, in their order): a ``stack``, or those of one class or source (``name``)."""
+    """``size`` candidates that stand together: a ``stack``, or those of one class or source (``name``). Of the sources the
+    largest comes first."""
 
-    ranks: tuple[int, ...]
+    size: int
     name: str = ""
     stack: Stack | None = None
 
 
 def ordered(batch: Batch, marks: Mapping[str, MarkState], sort: Sort) -> Ints:
     """The ranks of all candidates in this order."""
-    every = np.arange(batch.candidates().header.rows)
     if sort == Sort.LEARNED:
-        return _learned(batch, marks, every)
-    if sort == Sort.SUSPICION:
-        return every
-    placed = np.array([rank for g in grouped(batch, sort) for rank in g.ranks], np.int64)
-    return np.concatenate([placed, np.setdiff1d(every, placed)])
+        return _learned(batch, marks)
+    groups, of = grouped(batch, sort)
+    return np.argsort(np.where(of < 0, len(groups), of), kind="stable")
 
 
-def _learned(batch: Batch, marks: Mapping[str, MarkState], every: Ints) -> Ints:
+def _learned(batch: Batch, marks: Mapping[str, MarkState]) -> Ints:
     """Decided ones first, so that their pages stay as they were; then the others, the likeliest trouble first."""
     ranks = batch.ranks(list(marks))
     decided = np.sort(ranks[ranks >= 0])
-    rest = np.setdiff1d(every, decided)
+    rest = np.setdiff1d(np.arange(len(batch.rows())), decided)
     odds = learnt_odds(batch, marks)
     if odds is not None:
         rest = rest[np.lexsort((rest, -np.round(odds[rest], 6)))]
     return np.concatenate([decided, rest])
 
 
-def grouped(batch: Batch, sort: Sort) -> Sequence[Group]:
-    """The groups of an order that has any: stacks of look-alikes, classes, or sources. Marks change nothing."""
-    if sort == Sort.ALIKE:
-        return [Group(s.ranks, stack=s) for s in stacks_of(batch)]
-    return _by_name(batch.ws, batch.id, sort) if sort in (Sort.CLASS, Sort.SOURCE) else ()
+def grouped(batch: Batch, sort: Sort) -> tuple[Sequence[Group], Ints]:
+    """The groups of an order that has any (stacks of look-alikes, classes, or sources), and the number of the group of each
+    candidate, [candidates] by rank, -1 for none. Marks change nothing."""
+    return _grouped(batch.ws, batch.id, sort)
 
 
 @functools.lru_cache(maxsize=8)
-def _by_name(ws: Workspace, batch_id: str, sort: Sort) -> tuple[Group, ...]:
-    """The largest group first for sources, by name for classes."""
+def _grouped(ws: Workspace, batch_id: str, sort: Sort) -> tuple[Sequence[Group], Ints]:
+    """Candidates are immutable, so a cache cannot go stale."""
     batch = load_batch(ws, batch_id)
-    names = batch.candidates().table["label"].to_pylist() if sort == Sort.CLASS else _sources(batch)
-    found: dict[str, list[int]] = {}
-    for rank, name in enumerate(names):
-        found.setdefault(name, []).append(rank)
-    names = sorted(found, key=lambda n: (-len(found[n]) if sort == Sort.SOURCE else 0, n))
-    return tuple(Group(tuple(found[n]), n) for n in names)
+    if sort == Sort.ALIKE:
+        groups = [Group(len(s.ranks), stack=s) for s in stacks_of(batch)]
+        of = np.full(len(batch.rows()), -1)
+        for number, group in enumerate(groups):
+            of[list(group.stack.ranks)] = number  # type: ignore[union-attr]
+        return groups, of
+    if sort in (Sort.CLASS, Sort.SOURCE):
+        names = batch.rows().table["label"].to_pylist() if sort == Sort.CLASS else _sources(batch)
+        counts = Counter(names)
+        known = sorted(counts, key=lambda n: (-counts[n] if sort == Sort.SOURCE else 0, n))
+        number_of = {name: i for i, name in enumerate(known)}
+        return [Group(counts[n], n) for n in known], np.array([number_of[n] for n in names], np.int64)
+    return (), np.full(len(batch.rows()), -1)
 
 
 def _sources(batch: Batch) -> list[str]:

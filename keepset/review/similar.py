@@ -32,6 +32,7 @@ __all__ = ["WIDTH", "Space", "likeness", "space_of"]
 WIDTH = 128
 """Numbers per picture."""
 _SAMPLE = 2048  # pictures from which the directions are computed
+_SPARE, _ROUNDS = 16, 4  # directions tried beyond those kept, and rounds of the search
 _VERSION = 1  # raised when the same features would now give other rows
 _AT_ONCE = 16_384  # rows per piece when all are compared
 
@@ -104,14 +105,17 @@ def _build(known: ModelFeatures, path: Path) -> None:
             f, {"descr": "<f4", "fortran_order": False, "shape": (count, len(directions))}
         )
         for _, found in known.pieces():
-            rows = (units(found, known.widths) - centre) @ directions.T
+            rows: Singles = (units(found, known.widths) - centre) @ directions.T
             f.write(np.ascontiguousarray(units(rows, (len(directions),)), "<f4").data)
 
 
 def _directions(sample: Singles) -> Singles:
-    """float32 [at most ``WIDTH``, d], orthogonal and of length one."""
-    from sklearn.utils.extmath import randomized_svd
-
+    """float32 [at most ``WIDTH``, d], orthogonal and of length one, by subspace iteration (Halko, Martinsson & Tropp 2011)."""
     width = max(1, min(WIDTH, len(sample) - 1))
-    directions: Singles = randomized_svd(sample, width, n_iter=4, random_state=0)[2]
-    return directions.astype(np.float32)
+    tried = min(width + _SPARE, *sample.shape)
+    basis = np.random.default_rng(0).normal(size=(sample.shape[1], tried)).astype(np.float32)
+    for _ in range(_ROUNDS):
+        basis = np.linalg.qr(sample.T @ (sample @ basis))[0]
+    turned = np.linalg.svd(sample @ basis, full_matrices=False)[2][:width]
+    directions: Singles = turned @ basis.T
+    return directions

@@ -16,7 +16,7 @@ from keepset.review import Batch, BatchStatus, list_batches, load_batch, stop_ru
 from keepset.status.history import revisions, sentence
 from keepset.text import many
 from keepset.web import followup, marking, submitting, viewing
-from keepset.web.cards import FEW, SIZES, facts, page_of, rows, suggested, tile_size
+from keepset.web.cards import FEW, SIZES, facts, page_of, suggested, tile_size, values_of
 from keepset.web.pages import page
 from keepset.web.pictures import picture, thumb
 from keepset.web.prefix import base
@@ -81,13 +81,13 @@ def _batch(ws: Workspace, request: Request) -> Response:
     shown = page_of(batch, request.query_params, marks)
     status, approval = batch.status, batch.approval()
     back = urlencode({**shown.filters, "page": shown.number})
-    asked, _ = suggested(batch, shown.filters, marks)
+    asked = suggested(batch, shown.filters, marks)
     found: dict[str, Any] = {
         "batch": batch, "status": str(status), "open": status == BatchStatus.OPEN, "marks": marks, "shown": shown,
-        "back": back, "filters": urlencode(shown.filters), "total": len(rows(batch)), "suggested": asked,
-        "size": tile_size(request.cookies.get("keepset_tiles", "")), "sizes": SIZES, "images": facts(batch),
+        "back": back, "filters": urlencode(shown.filters), "total": len(batch.rows()), "suggested": asked,
+        "size": tile_size(request.cookies.get("keepset_tiles", "")), "sizes": SIZES, "images": facts(batch, shown.rows),
         "labels": batch.record.labels, "few": FEW, "reasons": sorted(batch.record.counts),
-        "splits": sorted({r["split"] for r in rows(batch)}), "advice": stop_rule(ws),
+        "splits": values_of(batch, "split"), "advice": stop_rule(ws),
         "notice": request.query_params.get("notice", ""), "approval": approval,
         "decided": approval.decisions if approval else {},
         "followup": followup.view(ws), "progress": batch.progress(), "version": batch.version, "events": batch.events()[-200:][::-1],

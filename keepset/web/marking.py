@@ -15,7 +15,7 @@ from keepset.errors import StaleBatch
 from keepset.reasons import Action
 from keepset.review import Batch, Mark, MarkState, changes_since, load_batch, mark, redo, undo
 from keepset.settings import settings
-from keepset.web.cards import suggested
+from keepset.web.cards import marks_suggested, suggested
 from keepset.web.pages import page
 from keepset.web.refusals import wants_json
 from keepset.workspace import Workspace
@@ -46,7 +46,7 @@ def _state(batch: Batch, request: Request, since: int | None = None) -> dict[str
         "relabel": p.relabelled, "undecided": p.undecided,
     }  # fmt: skip
     changed = changes_since(batch, since)
-    left, _ = suggested(batch, request.query_params, batch.marks())
+    left = suggested(batch, request.query_params, batch.marks())
     return {
         "version": batch.version, "status": str(batch.status), "counts": counts, "suggested": asdict(left),
         "changed": {sha: _plain(m) for sha, m in changed.items()},
@@ -96,7 +96,7 @@ def _step(ws: Workspace, request: Request, function: Any) -> Response:
 def take_suggestions(ws: Workspace, request: Request) -> Response:
     """Mark every undecided picture that fits the filters as suggested, except those to keep; one step to undo."""
     batch = load_batch(ws, request.path_params["batch_id"])
-    _, found = suggested(batch, request.query_params, batch.marks())
+    found = marks_suggested(batch, request.query_params, batch.marks())
     mark(batch, found, who=reviewer(request))
     return _answer(batch, request)
 

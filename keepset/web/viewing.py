@@ -13,7 +13,7 @@ from keepset.errors import ManifestError, ModelError
 from keepset.models import load_record
 from keepset.review import Batch, BatchStatus, load_batch
 from keepset.review.nearest import nearest
-from keepset.web.cards import FEW, facts, group_of, rows
+from keepset.web.cards import FEW, facts, group_of
 from keepset.web.pages import page
 from keepset.workspace import Workspace
 
@@ -29,13 +29,13 @@ def show(ws: Workspace, request: Request) -> Response:
     """The page of one picture; with ``?part`` only what the full view of the grid puts beside it."""
     batch = load_batch(ws, request.path_params["batch_id"])
     sha = request.path_params["sha"]
-    row = next((r for r in rows(batch) if r["sha256"] == sha), None)
-    if row is None:
+    candidates = batch.rows()
+    if sha not in candidates:
         return PlainTextResponse("This picture is not in the batch.", 404)
-    part = "part" in request.query_params
+    row, part = candidates[sha], "part" in request.query_params
     return page(
-        "about.html" if part else "picture.html", ws, batch=batch, r=row, members=group_of(batch, sha), images=facts(batch),
-        probabilities=_probabilities(batch, row), near=_near(batch, row), candidates={r["sha256"]: r for r in rows(batch)},
+        "about.html" if part else "picture.html", ws, batch=batch, r=row, members=group_of(batch, sha), images=facts(batch, [row]),
+        probabilities=_probabilities(batch, row), near=_near(batch, row), candidates=candidates,
         marks=batch.marks(), version=batch.version, open=batch.status == BatchStatus.OPEN, labels=batch.record.labels, few=FEW,
     )  # fmt: skip
 
@@ -50,7 +50,7 @@ def _probabilities(batch: Batch, row: Mapping[str, Any]) -> list[tuple[str, floa
         found = manifests.picked(
             ws.models / model / "predictions.parquet", "predictions", columns, [row["sha256"]]
         )
-        values = next((r["cv_probs"] for r in found), [])
+        values: list[float] = next((r["cv_probs"] for r in found), [])
     except (ModelError, ManifestError):
         return []
     ranked = sorted(zip(classes, values, strict=False), key=lambda pair: -pair[1])
