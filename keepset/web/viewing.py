@@ -34,7 +34,7 @@ def show(ws: Workspace, request: Request) -> Response:
         return PlainTextResponse("This picture is not in the batch.", 404)
     row, part = candidates[sha], "part" in request.query_params
     return page(
-        "about.html" if part else "picture.html", ws, batch=batch, r=row, members=group_of(batch, sha), images=facts(batch, [row]),
+        "about.html" if part else "candidate.html", ws, batch=batch, r=row, members=group_of(batch, sha), images=facts(batch, [row]),
         probabilities=_probabilities(batch, row), near=_near(batch, row), candidates=candidates,
         marks=batch.marks(), version=batch.version, open=batch.status == BatchStatus.OPEN, labels=batch.record.labels, few=FEW,
     )  # fmt: skip
