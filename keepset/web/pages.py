@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.responses import HTMLResponse
 
 from keepset.status import stack_troubles
 from keepset.web.prefix import base
+from keepset.web.templating import templates
 from keepset.workspace import Workspace
 
 __all__ = ["page", "rendered"]
@@ -23,21 +22,5 @@ def page(name: str, ws: Workspace, code: int = 200, /, **facts: Any) -> HTMLResp
 def rendered(name: str, ws: Workspace, /, **facts: Any) -> str:
     """The same as text; also of a part of a page."""
     return str(
-        _templates().get_template(name).render(ws=ws, base=base(), troubles=stack_troubles(ws), **facts)
+        templates().get_template(name).render(ws=ws, base=base(), troubles=stack_troubles(ws), **facts)
     )
-
-
-@functools.cache
-def _templates() -> Any:
-    from jinja2 import Environment, PackageLoader
-
-    env = Environment(
-        loader=PackageLoader("keepset.web"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    env.filters["link"] = _safe_link
-    return env
-
-
-def _safe_link(url: str | None) -> str:
-    """Only http and https become links; anything else stays text."""
-    return url if url and urlsplit(url).scheme in ("http", "https") else ""
