@@ -14,7 +14,7 @@ from keepset.pipeline.followup import pending
 from keepset.stages import SILENT, Progress, StageResult
 from keepset.workspace import Workspace
 
-__all__ = ["build", "follow_up", "foresee", "learn", "retrain", "run"]
+__all__ = ["build", "follow_up", "foresee", "learn", "retrain", "run", "run_again"]
 
 
 def foresee(ws: Workspace, config: RunConfig) -> None:
@@ -124,6 +124,12 @@ def run(
     work = Work.FOLLOW_UP if pending(ws) else Work.RUN
     with working(ws, work, progress, wait=work == Work.FOLLOW_UP) as teller:
         yield from teller.each(_run(ws, config, where, teller))
+
+
+def run_again(ws: Workspace, *, progress: Progress = SILENT) -> Iterator[StageResult]:
+    """``run`` with the config in force; that it cannot even begin is recorded too."""
+    with working(ws, Work.RUN, progress, wait=False) as teller:
+        yield from run(ws, ws.config(), progress=teller)
 
 
 def _run(ws: Workspace, config: RunConfig, engine: Engine, progress: Progress) -> Iterator[StageResult]:

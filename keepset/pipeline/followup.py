@@ -76,14 +76,14 @@ def start(ws: Workspace, work: Work = Work.FOLLOW_UP) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
         process = subprocess.Popen(
-            program("keepset", _COMMANDS[work], "-w", str(ws.root)), stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+            program("keepset", "follow-up", "-w", str(ws.root), *_OPTIONS[work]), stdin=subprocess.DEVNULL, stdout=out, stderr=out,
             start_new_session=True, env=environment(),
         )  # fmt: skip
     announce(ws, work, process.pid)
     threading.Thread(target=process.wait, daemon=True).start()  # leaves no zombie behind
 
 
-_COMMANDS = {Work.FOLLOW_UP: "follow-up", Work.RUN: "run"}
+_OPTIONS: Mapping[Work, tuple[str, ...]] = {Work.FOLLOW_UP: (), Work.RUN: ("--run",)}
 
 
 def run_again(ws: Workspace) -> None:

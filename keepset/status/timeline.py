@@ -93,11 +93,8 @@ def _event(
 
 
 def _decided(plain: Event, what: Row, done: Row | None, effects: Mapping[int, tuple[str, str]]) -> Event:
-    facts = done["what"] if done else {}
-    acts: dict[str, int] = {
-        "deleted": int(facts.get("deleted", what["delete"])),
-        "relabelled": int(facts.get("relabelled", what["relabel"])),
-    }
+    facts: Row = {"deleted": what["delete"], "relabelled": what["relabel"], **(done["what"] if done else {})}
+    acts = {verb: int(facts[verb]) for verb in ("deleted", "relabelled")}
     said = " and ".join(f"{verb} {many(n, 'picture')}" for verb, n in acts.items() if n)
     if not done:
         said = f"approved {what['batch']}: {said or 'no change'}, not applied yet"

@@ -20,7 +20,7 @@ __all__ = ["routes", "wrapped"]
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _PICTURE = re.compile(r'<img [^>]*data-sha256="([0-9a-f]{64})"[^>]*>')
 _STYLE = (
-    "<style>.back{margin:0 0 1rem;padding:.55rem 1.2rem;border-bottom:1px solid color-mix(in srgb,currentColor 20%,transparent);"
+    "<style>.back{display:block;margin:0 0 1rem;padding:.55rem 1.2rem;border-bottom:1px solid color-mix(in srgb,currentColor 20%,transparent);"
     "font:15px/1.5 system-ui,sans-serif}.back a{color:inherit}a.zoom{display:block}a.zoom:focus-visible{outline:3px solid}"
     "@media print{.back{display:none}}</style>"
 )
@@ -45,6 +45,6 @@ def _report(ws: Workspace, request: Request) -> Response:
 
 def wrapped(report: str, name: str, at: str) -> str:
     """``at`` is what comes before the gallery's paths. A file of another make is only given the way back."""
-    back = f'<p class="back"><a href="{at}/">← {escape(name)}</a></p>'
+    back = f'<header class="back"><a href="{at}/">← {escape(name)}</a></header>'
     report = report.replace("</head>", f"{_STYLE}</head>", 1).replace("<body>", f"<body>{back}", 1)
     return _PICTURE.sub(lambda m: f'<a class="zoom" href="{at}/pictures/{m[1]}">{m[0]}</a>', report)
