@@ -11,6 +11,7 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.events import DeploymentEventTrigger
 from prefect.schedules import Cron
 
+from deployments.automations import notify
 from deployments.parts import NIGHTLY
 from flows.build_dataset import build_dataset
 from flows.pipeline import pipeline
@@ -18,6 +19,7 @@ from flows.predict_batch import predict_batch
 from flows.retrain import retrain
 from flows.review_batch import review_batch
 from flows.train_model import train_model
+from keepset.settings import settings
 from keepset.storage import locate
 from keepset.workspace import Workspace
 from tasks.clean import CLEANED
@@ -74,6 +76,7 @@ def main() -> None:
     if options.when_told and not sys.stdin.readline():
         return  # the supervisor, which says when, has ended
     ws = Workspace.open(options.workspace)
+    notify(settings().notify)
     serve(*deployments(ws, options.cron), print_starting_message=False, pause_on_shutdown=False, limit=4)
 
 

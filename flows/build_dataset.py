@@ -7,7 +7,7 @@ from prefect import flow
 from flows.exclusive import exclusive
 from flows.naming import named
 from flows.parameters import DatasetForm, begin
-from flows.presence import be_present
+from flows.presence import at_work
 from flows.shards import run_shards
 from keepset.pipeline.engine import Engine
 from keepset.stages import Stage
@@ -37,8 +37,7 @@ def build_dataset(
     """
     where = engine or Engine.of_this_machine()
     ws = begin(workspace, config, dataset)
-    be_present(ws)
-    with exclusive(ws, "build"):
+    with at_work(ws), exclusive(ws, "build"):
         scrape(workspace)
         gate(workspace, "urls")
         run_shards(ws, Stage.DOWNLOAD, where, plan_download, download_shard)

@@ -3,18 +3,14 @@ from __future__ import annotations
 from typing import Any
 
 from prefect import State, flow
-from prefect.states import Completed
 
 from flows.build_dataset import build_dataset
 from flows.naming import named
 from flows.parameters import DatasetForm, begin
-from flows.presence import be_present
+from flows.presence import at_work
 from flows.train_model import learn
-from keepset.machine.programs import spell
-from keepset.orchestrator.neighbours import gallery_of
 from keepset.pipeline import foresee
 from keepset.pipeline.engine import Engine
-from keepset.workspace import Workspace
 
 __all__ = ["pipeline"]
 
@@ -35,14 +31,7 @@ def pipeline(
         engine: Where shards of downloading and validation run. Left out: as the runner's machine is set.
     """
     ws = begin(workspace, config, dataset)
-    be_present(ws)
-    foresee(ws, ws.config())
-    build_dataset(workspace, config, dataset, engine)
-    compared = learn(ws, ask=True)
-    return Completed(data=compared, message=f"{compared['message']} {_next(ws)}")
-
-
-def _next(ws: Workspace) -> str:
-    """Where a person goes on, for the state of the run in Prefect's UI."""
-    where = gallery_of(ws) or f"`{spell('keepset', 'web', '-w', ws.root)}`"
-    return f"A run of review_batch looks for pictures to review, and waits for your decision: {where}"
+    with at_work(ws):
+        foresee(ws, ws.config())
+        build_dataset(workspace, config, dataset, engine)
+        return learn(ws, ask=True)

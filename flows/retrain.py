@@ -2,18 +2,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import flow
+from prefect import State, flow
 
 from flows.naming import named
-from flows.presence import be_present
+from flows.presence import at_work
 from flows.train_model import learn
+from keepset.pipeline.atwork import Work
 from tasks.running import opened
 
 __all__ = ["retrain"]
 
 
 @flow(name="retrain", flow_run_name=named("retrain"), persist_result=True)
-def retrain(workspace: str) -> dict[str, Any]:
+def retrain(workspace: str) -> State[dict[str, Any]]:
     """Train on the newest revision, compare with the old model, and open the next batch if one is worth it.
 
     Started by the event keepset.dataset.cleaned. However often it is started for one revision, it trains once.
@@ -22,5 +23,5 @@ def retrain(workspace: str) -> dict[str, Any]:
         workspace: Folder of the data set.
     """
     ws, _ = opened(workspace)
-    be_present(ws)
-    return learn(ws, ask=True)
+    with at_work(ws, Work.FOLLOW_UP):
+        return learn(ws, ask=True)

@@ -11,6 +11,7 @@ from prefect.futures import as_completed
 from prefect.logging import get_run_logger
 
 from keepset.errors import EngineError
+from keepset.pipeline.atwork import teller_of
 from keepset.pipeline.cluster import Cluster, connect, count_workers
 from keepset.pipeline.engine import Engine
 from keepset.pipeline.spread import killed_workers
@@ -85,9 +86,12 @@ class _Shown:
         self.stage, self.total, self.done = stage, total, 0
         key = artifact_key(ws, f"shards-{stage}")
         self.artifact = show(create_progress_artifact, 0.0, key=key, description=self._words())
+        self.gallery = teller_of(ws)
+        self.gallery.start(f"{stage} on several workers", total)
 
     def one_more(self) -> None:
         self.done += 1
+        self.gallery.advance()
         percent = 100 * self.done / self.total
         if self.artifact is not None:
             show(update_progress_artifact, self.artifact, percent, description=self._words())

@@ -14,6 +14,7 @@ __all__ = [
     "no_formula",
     "one_line",
     "plain_cell",
+    "share",
     "with_formula",
     "without_surrogates",
 ]
@@ -69,6 +70,11 @@ def label_of(text: str) -> str:
 def many(n: int, noun: str) -> str:
     """``1 line``, ``2 lines``."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def share(v: float) -> str:
+    """``3.8 %`` of 0.038; whole numbers without a decimal."""
+    return f"{100 * v:.1f}".removesuffix(".0") + " %"
 
 
 def plain_cell(text: str) -> str:

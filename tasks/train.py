@@ -4,7 +4,8 @@ from typing import Any
 
 from prefect import task
 
-from tasks.running import HOUR_S, opened, run_stage, tell
+from tasks.news import PROMOTED, tell_news
+from tasks.running import HOUR_S, PrefectProgress, opened, run_stage, tell
 
 __all__ = ["export", "promote", "train"]
 
@@ -23,6 +24,7 @@ def export(workspace: str, model_id: str) -> str:
     from keepset.export.onnx import export_model
 
     ws, _ = opened(workspace)
+    PrefectProgress(ws).start("exporting the model", None)
     return str(export_model(ws, model_id))
 
 
@@ -32,4 +34,7 @@ def promote(workspace: str, model_id: str) -> dict[str, Any]:
     from keepset.models.promote import compare_and_promote
 
     ws, config = opened(workspace)
-    return tell(ws, compare_and_promote(ws, config, model_id))
+    result = compare_and_promote(ws, config, model_id)
+    if result.changed and ws.promoted() == model_id:
+        tell_news(PROMOTED, ws, model_id, result.message, f"/reports/{model_id}")
+    return tell(ws, result)

@@ -43,7 +43,7 @@ def test_a_data_set_begun_elsewhere_is_reviewed_in_the_gallery_of_its_stack(
         page = browser.new_page()
         page.goto(url)
         page.click(f"text={case.ws.name}")
-        page.click("text=Look at it")
+        page.click(".next a.big")
         page.wait_for_load_state("networkidle")
         page.keyboard.press("ArrowRight")
         with page.expect_response(lambda r: r.request.method == "POST"):

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from keepset.config import RunConfig
+from keepset.pipeline.atwork import Work, working
 from keepset.pipeline.engine import Engine
-from keepset.pipeline.followup import pending, working
+from keepset.pipeline.followup import pending
 from keepset.stages import SILENT, Progress, StageResult
 from keepset.workspace import Workspace
 
-__all__ = ["build", "follow_up", "foresee", "learn", "retrain", "run"]
+__all__ = ["build", "follow_up", "foresee", "learn", "retrain", "run", "run_again"]
 
 
 def foresee(ws: Workspace, config: RunConfig) -> None:
@@ -91,7 +92,7 @@ def _put_in_use(ws: Workspace, config: RunConfig, model_id: str, progress: Progr
 
 def follow_up(ws: Workspace, *, progress: Progress = SILENT) -> Iterator[StageResult]:
     """Apply approved batches, train on the cleaned revision, and open the next batch. Nothing if nothing is pending."""
-    with working(ws, progress) as teller:
+    with working(ws, Work.FOLLOW_UP, progress) as teller:
         yield from teller.each(_follow_up(ws, ws.config(), teller))
 
 
@@ -120,11 +121,15 @@ def run(
     ws.save_config(config)
     foresee(ws, config)
     where = engine or Engine.of_this_machine()
-    if not pending(ws):
-        yield from _run(ws, config, where, progress)
-        return
-    with working(ws, progress) as teller:
+    work = Work.FOLLOW_UP if pending(ws) else Work.RUN
+    with working(ws, work, progress, wait=work == Work.FOLLOW_UP) as teller:
         yield from teller.each(_run(ws, config, where, teller))
+
+
+def run_again(ws: Workspace, *, progress: Progress = SILENT) -> Iterator[StageResult]:
+    """``run`` with the config in force; that it cannot even begin is recorded too."""
+    with working(ws, Work.RUN, progress, wait=False) as teller:
+        yield from run(ws, ws.config(), progress=teller)
 
 
 def _run(ws: Workspace, config: RunConfig, engine: Engine, progress: Progress) -> Iterator[StageResult]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 
 from keepset import manifests
 from keepset.errors import ManifestError, ModelError
@@ -15,6 +15,7 @@ from keepset.review import Batch, BatchStatus, load_batch
 from keepset.review.nearest import nearest
 from keepset.web.cards import FEW, facts, group_of
 from keepset.web.pages import page
+from keepset.web.refusals import refusal
 from keepset.workspace import Workspace
 
 __all__ = ["show"]
@@ -31,7 +32,7 @@ def show(ws: Workspace, request: Request) -> Response:
     sha = request.path_params["sha"]
     candidates = batch.rows()
     if sha not in candidates:
-        return PlainTextResponse("This picture is not in the batch.", 404)
+        return refusal(request, 404, "no_candidate", "This picture is not in the batch.")
     row, part = candidates[sha], "part" in request.query_params
     return page(
         "about.html" if part else "candidate.html", ws, batch=batch, r=row, members=group_of(batch, sha), images=facts(batch, [row]),
