@@ -178,7 +178,7 @@ def test_a_picture_without_a_model_is_shown_without_it(tmp_path: Path) -> None:
     shutil.rmtree(case.ws.models / batch.record.model_id)
     with served(case.ws.root) as url:
         answer = httpx.get(f"{url}/batches/{batch.id}/pictures/{sha}", trust_env=False)
-    assert answer.status_code == 200
+    assert answer.status_code == 200, answer.text
     assert "What the model says" not in answer.text
     assert "Most similar" not in answer.text
 

@@ -43,7 +43,7 @@ class Scene:
         }
 
 
-def _scene(root: Path, n: int) -> Scene:
+def make_scene(root: Path, n: int) -> Scene:
     batch = large_batch(make_case(root), n)
     rows = batch.candidates().rows()
     rng = np.random.default_rng(3)
@@ -75,7 +75,7 @@ def _rewrite(batch: Batch, rows: list[dict[str, Any]]) -> None:
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    return _scene(tmp_path_factory.mktemp("scene"), 100)
+    return make_scene(tmp_path_factory.mktemp("scene"), 100)
 
 
 def test_the_nearest_pictures_are_of_the_same_kind(scene: Scene) -> None:
@@ -116,6 +116,7 @@ def test_a_copy_is_where_its_better_copy_is_and_a_stranger_nowhere(case: Case) -
 def test_without_features_the_order_is_that_of_the_batch(case: Case) -> None:  # noqa: F811
     batch = case.open_batch()
     (case.ws.models / batch.record.model_id / "features.safetensors").unlink()
+    similar._space.cache_clear()
     mark(batch, [Mark(batch.candidates().rows()[0]["sha256"], Action.DELETE)], who="ann")
     n = batch.candidates().header.rows
     assert ordered(batch, batch.marks(), Sort.LEARNED).tolist() == list(range(n))
@@ -191,7 +192,7 @@ def test_by_class_and_by_source(scene: Scene) -> None:
 
 def test_learning_from_five_thousand_is_quick(tmp_path: Path) -> None:
     """Bound ten times above what an idle machine takes (``bench/review/usability.py``), for busy ones."""
-    scene = _scene(tmp_path, 5000)
+    scene = make_scene(tmp_path, 5000)
     marks = scene.marks(range(0, 5000, 5))
     ordered(scene.batch, marks, Sort.LEARNED)
     begin = time.process_time()

@@ -51,10 +51,10 @@ def learnt_odds(batch: Batch, marks: Mapping[str, MarkState]) -> Floats | None:
     nothing, or if the features are gone."""
     from threadpoolctl import threadpool_limits
 
-    space, known = space_of(batch), _known(batch.folder)
-    if space is None:
-        return None
     taught = [(s, m.action == Action.DELETE) for s, m in marks.items() if m.action != Action.RELABEL]
+    if not taught or (space := space_of(batch)) is None:
+        return None
+    known = _known(batch.folder)
     ranks = batch.ranks([s for s, _ in taught])
     bad = np.array([b for _, b in taught], bool)
     counts = (ranks >= 0) & ~(bad & known.copy[ranks])

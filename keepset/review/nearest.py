@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keepset import manifests
+from keepset.errors import ModelError
 from keepset.models.features import ModelFeatures
 from keepset.review.batch import Batch
 from keepset.review.similar import space_of
@@ -24,12 +25,12 @@ __all__ = ["nearest"]
 def nearest(batch: Batch, sha256: str, label: str, count: int) -> list[str]:
     """The ``count`` most similar active pictures of the class ``label``, the nearest first; without the picture itself
     and its copies. Fewer if there are fewer; none if the model knows nothing of the picture or its features are gone."""
-    space = space_of(batch)
-    if space is None:
+    try:
+        places, labels, groups = _known(batch.ws, batch.record.model_id, batch.record.revision)
+    except ModelError:
         return []
-    places, labels, groups = _known(batch.ws, batch.record.model_id, batch.record.revision)
-    here = places.get(sha256)
-    if here is None:
+    space, here = space_of(batch), places.get(sha256)
+    if space is None or here is None:
         return []
     others = np.flatnonzero((labels == label) & (groups != groups[here]))
     likeness = space.rows[others] @ space.rows[here]

@@ -78,11 +78,12 @@ def _grouped(ws: Workspace, batch_id: str, sort: Sort) -> tuple[Sequence[Group],
     """Candidates are immutable, so a cache cannot go stale."""
     batch = load_batch(ws, batch_id)
     if sort == Sort.ALIKE:
-        groups = [Group(len(s.ranks), stack=s) for s in stacks_of(batch)]
-        of = np.full(len(batch.rows()), -1)
-        for number, group in enumerate(groups):
-            of[list(group.stack.ranks)] = number  # type: ignore[union-attr]
-        return groups, of
+        stacks = stacks_of(batch)
+        of = np.full(len(batch.rows()), len(stacks))
+        for number, stack in enumerate(stacks):
+            of[list(stack.ranks)] = number
+        others = Group(int((of == len(stacks)).sum()), "not in a stack")
+        return [*(Group(len(s.ranks), stack=s) for s in stacks), others], of
     if sort in (Sort.CLASS, Sort.SOURCE):
         names = batch.rows().table["label"].to_pylist() if sort == Sort.CLASS else _sources(batch)
         counts = Counter(names)

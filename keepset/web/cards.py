@@ -120,7 +120,9 @@ def page_of(
     number = min(max(1, _number(query, "page") or 1 + (place or 0) // size), pages)
     ranks = shown[(number - 1) * size : number * size]
     rows = batch.rows().at(ranks)
-    focus = "" if place is None else batch.rows().at([shown[place]])[0]["sha256"]
+    focus = examples[0] if examples else ""
+    if place is not None:
+        focus = batch.rows().at([shown[place]])[0]["sha256"]
     likeness = {r["sha256"]: round(float(how[r["rank"]]), 3) for r in rows} if examples else {}
     heads = {} if examples else _heads(batch, sort, rows)
     return Page(rows, len(shown), number, pages, focus, filters, sort, heads, examples, likeness)

@@ -1,5 +1,5 @@
 // The tiles of this page and how they look. Nothing here asks the server.
-import { base, root } from "./page.js";
+import { base, emit, root } from "./page.js";
 
 export const grid = root.querySelector(".cards");
 /** In their order on screen. */
@@ -25,17 +25,30 @@ export const suggestionOf = (card) =>
   ({ action: card.dataset.suggestion, label: card.dataset.suggestedLabel || null });
 
 /** Tiles in a row, as they are laid out now. */
-export function columns() {
-  const top = cards[0]?.offsetTop;
-  const n = cards.findIndex((c) => c.offsetTop !== top);
-  return n < 0 ? cards.length : n;
-}
+export const columns = () => getComputedStyle(grid).gridTemplateColumns.split(" ").length;
 
 /** Put the tiles named first into this order; the others follow as they were. */
 export function reorder(shas) {
   const first = new Set(shas);
   cards = [...shas.map((s) => bySha.get(s)).filter(Boolean), ...cards.filter((c) => !first.has(c.dataset.sha))];
   grid.append(...cards);
+}
+
+/** Other tiles (HTML) in place of those from number `from` on. */
+export function replaceFrom(from, html) {
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  template.content.querySelectorAll("noscript").forEach((e) => e.remove());
+  const added = [...template.content.querySelectorAll(".card")];
+  for (const old of cards.splice(from)) {
+    bySha.delete(old.dataset.sha);
+    old.remove();
+  }
+  for (const card of added) bySha.set(card.dataset.sha, card);
+  cards.push(...added);
+  grid.append(...added);
+  sharpen();
+  emit("tiles", { added });
 }
 
 /** Small tiles show thumbnails, large ones a larger picture. */

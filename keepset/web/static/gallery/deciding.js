@@ -78,6 +78,7 @@ export function showCounts({ counts: n, suggested }) {
   $("counts").textContent = `${n.marked} of ${n.total} decided`;
   $("counts").title = `${n.delete} to delete, ${n.relabel} to relabel, ${n.keep} to keep`;
   $("decided").value = n.marked;
+  if (!$("take")) return;
   const all = suggested.delete + suggested.relabel;
   $("take").hidden = !all;
   $("take-what").textContent = `Take ${all === 1 ? "1 suggestion" : `all ${all} suggestions`}`;

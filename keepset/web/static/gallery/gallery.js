@@ -19,6 +19,9 @@ import { reload } from "./saving.js";
 import { wireRelabel } from "./relabel.js";
 import { openFull, wireFull } from "./full.js";
 import { wirePanel } from "./panel.js";
+import { alike, wireAlike } from "./alike.js";
+import { wireLearning } from "./learning.js";
+import { wirePiles } from "./piles.js";
 import { wireSize } from "./size.js";
 import { relabel, wireKeys } from "./keys.js";
 
@@ -27,6 +30,7 @@ export const gallery = { cards: () => tiles.cards, current, select, selected, ma
 const HOLD_MS = 450;
 
 function wireTile(card) {
+  card.querySelectorAll(".js").forEach((e) => (e.hidden = false));
   card.querySelector(".pic").tabIndex = -1;
   let held, touch;
   card.addEventListener("pointerdown", (e) => {
@@ -36,6 +40,7 @@ function wireTile(card) {
   for (const end of ["pointerup", "pointercancel", "pointermove"]) card.addEventListener(end, () => held !== "done" && clearTimeout(held));
   card.addEventListener("contextmenu", (e) => touch && e.preventDefault());
   card.addEventListener("click", (e) => {
+    if (e.target.closest(".body a")) return;
     e.preventDefault();
     const wasHeld = held === "done";
     held = null;
@@ -56,13 +61,14 @@ function wireBar() {
   on("undo", () => turn("/undo"));
   on("redo", () => turn("/redo"));
   on("help", () => $("keys").showModal());
-  on("take", takeAll);
+  if ($("take")) on("take", takeAll);
   on("none", () => select([]));
   document.addEventListener("click", (e) => {
     const button = e.target.closest("[data-act]");
     if (!button) return;
     if (button.dataset.act === "ask") relabel();
     else if (button.dataset.act === "suggested") takeSuggestion();
+    else if (button.dataset.act === "alike") alike();
     else decide(button.dataset.act, button.dataset.to);
   });
   $("gallery").addEventListener("submit", (e) => {
@@ -82,6 +88,8 @@ band($("area"));
 wirePanel();
 wireFull();
 wireSize();
+wirePiles();
+wireLearning();
 wireKeys();
 if (open) wireBar();
 document.querySelectorAll(".filters select").forEach((s) => s.addEventListener("change", () => s.form.requestSubmit()));
@@ -89,4 +97,6 @@ document.querySelectorAll(".pages a").forEach((a) => a.addEventListener("click",
   e.preventDefault();
   leave(a.href, "first");
 }));
+document.addEventListener("keepset:tiles", (e) => e.detail.added.forEach(wireTile));
 arrive();
+if (open) wireAlike();

@@ -5,6 +5,8 @@ import { current, nextUndecided, step } from "./moving.js";
 import { select, selectRange, selected } from "./selection.js";
 import { byNumber, chosen, decide, submit, takeSuggestion, turn } from "./deciding.js";
 import { askLabel } from "./relabel.js";
+import { alike, back, inLike } from "./alike.js";
+import { selectPile } from "./piles.js";
 import { isOpen, openFull, toggleWay } from "./full.js";
 import { togglePanel } from "./panel.js";
 
@@ -23,12 +25,13 @@ const looking = {
 };
 const deciding = {
   x: () => decide("delete"), k: () => decide("keep"), Enter: takeSuggestion, Backspace: () => decide(null),
-  r: relabel, u: () => turn("/undo"), U: () => turn("/redo"),
+  r: relabel, m: alike, u: () => turn("/undo"), U: () => turn("/redo"),
 };
 const inGrid = {
   " ": () => openFull(), n: nextUndecided, i: () => togglePanel(), "?": () => $("keys").showModal(),
   a: () => select(cards.map((c) => c.dataset.sha)), s: () => current() && select([current().dataset.sha], "toggle"),
-  Escape: () => selected().length && select([]),
+  g: selectPile,
+  Escape: () => (selected().length ? select([]) : inLike() && back()),
 };
 
 function pressed(e) {

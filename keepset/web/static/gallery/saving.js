@@ -7,6 +7,8 @@ let saving = Promise.resolve();
 // What the server has confirmed of the tiles on this page; a mark is painted before that, and taken back if refused.
 const saved = new Map(cards.map((c) => [c.dataset.sha, markOf(c)]));
 
+document.addEventListener("keepset:tiles", (e) => e.detail.added.forEach((c) => saved.set(c.dataset.sha, markOf(c))));
+
 /** Resolves when everything sent so far is answered. */
 export const settled = () => saving;
 
