@@ -197,6 +197,33 @@ def test_a_decided_batch_shows_what_was_done_to_each_picture(tmp_path: Path) -> 
     assert "to go" not in page
 
 
+def test_the_submit_page_shows_what_goes(tmp_path: Path) -> None:
+    case = make_case(tmp_path)
+    batch = case.open_batch()
+    first, second, *rest = batch.candidates().rows()
+    mark(
+        batch,
+        [
+            Mark(first["sha256"], Action.DELETE),
+            Mark(second["sha256"], Action.RELABEL, second["suggested_label"]),
+        ],
+        who="ann",
+    )
+    with served(case.ws.root) as url:
+        page = httpx.get(f"{url}/batches/{batch.id}/submit", trust_env=False).text
+    marked, open_ones = page.split("<form", 1)
+    assert f"You decided 2 of {len(rest) + 2}: delete 1, relabel 1." in marked
+    deleted, relabelled = re.findall(r'<section class="lot (?s:.*?)</section>', marked)
+    assert first["sha256"] in deleted
+    assert f"<bdi>{second['label']}</bdi> → <bdi>{second['suggested_label']}</bdi>" in relabelled
+    assert second["sha256"] in relabelled
+    assert '<span class="as-marked">Delete 1, relabel 1, then retrain</span>' in open_ones
+    asked = [r for r in rest if r["suggestion"] != "keep"]
+    assert asked
+    assert all(r["sha256"] in open_ones for r in asked)
+    assert first["sha256"] not in open_ones
+
+
 def test_a_submit_from_a_stale_tab_is_shown_the_difference(tmp_path: Path) -> None:
     case = make_case(tmp_path)
     batch = case.open_batch()
