@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import flow
+from prefect import State, flow
+from prefect.states import Completed
 
 from flows.exclusive import exclusive
 from flows.naming import named
@@ -26,7 +27,7 @@ def build_dataset(
     config: str | None = None,
     dataset: DatasetForm | None = None,
     engine: Engine | None = None,
-) -> dict[str, Any]:
+) -> State[dict[str, Any]]:
     """Collect, download, validate and split. Incremental: what is there already is not done again.
 
     Args:
@@ -48,4 +49,4 @@ def build_dataset(
         gate(workspace, "images")
         done = split(workspace)
         gate(workspace, "dataset")
-    return done
+    return Completed(data=done, message=done["message"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from prefect import task
@@ -94,6 +95,7 @@ def announce(workspace: str, batch_id: str) -> str:
     words = (
         f"### {pictures} of '{_cell(ws.name)}' to review\n\n[Open {batch_id} in the gallery]({_address(ws, batch_id)}) to see "
         f"each in full size and decide on it. It is open until {batch.deadline:%Y-%m-%d %H:%M} UTC.\n\n"
+        f"Suggested: {_suggested(rows)}.\n\n"
     )
     counts = "\n".join(f"| {reason} | {n} |" for reason, n in sorted(batch.record.counts.items()))
     show(
@@ -105,6 +107,14 @@ def announce(workspace: str, batch_id: str) -> str:
     tell_news(WAITS, ws, batch_id, f"{pictures} to review.", f"/batches/{batch_id}")
     return (
         f"{words}![The first {SHOWN}, with their ids]({picture_of(ws, [r['sha256'] for r in rows[:SHOWN]])})"
+    )
+
+
+def _suggested(rows: Sequence[Mapping[str, Any]]) -> str:
+    """``delete 8, relabel 3, keep 2``"""
+    counts = Counter(r["suggestion"] for r in rows)
+    return ", ".join(
+        f"{action} {counts[action]}" for action in ("delete", "relabel", "keep") if counts[action]
     )
 
 

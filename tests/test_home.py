@@ -208,7 +208,8 @@ def test_the_strip_names_the_step_and_its_percentage(case: Case, client: httpx.C
         html = " ".join(found["html"].split())
         assert found["moves"]
         assert html.count("✓") == 4
-        assert "aria-current=step>Train <b>40 %</b>" in html
+        assert "aria-current=step>Train<" in html
+        assert "Fine-tuning: 40 %." in html
         teller.add(StageResult(Stage.TRAIN, True, ""))
         teller.add(StageResult(Stage.REVIEW, True, ""))
         html = client.get("/followup").json()["html"]

@@ -111,7 +111,8 @@ class Teller(Progress):
         self.progress.note(message)
 
     def add(self, result: StageResult) -> None:
-        """Record a stage's result."""
+        """Record a stage's result; what it was doing is over."""
+        self.state |= {"what": "", "done": 0, "total": None}
         self.state["results"].append({"stage": str(result.stage), "message": result.message})
         self._write()
 

@@ -89,7 +89,7 @@ def _running(ws: Workspace, now: Standing) -> dict[str, Any]:
         _step(steps, progress.get("results") or []), now.work == Work.FOLLOW_UP and not now.pending.batches
     )
     done, total = progress.get("done") or 0, progress.get("total")
-    what = progress.get("what") or "starting"
+    what = progress.get("what") or (steps[at].name if at < len(steps) else "finishing")
     compared = _outcome(ws) if at > [s.name for s in steps].index("Compare") else ""
     return {
         "steps": [{"name": s.name, "state": "done" if i < at else "now" if i == at else "next"} for i, s in enumerate(steps)],
