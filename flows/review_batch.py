@@ -57,7 +57,8 @@ def review_batch(
     done = clean(workspace, batch_id)
     tell_cleaned(workspace)
     found = {"batch_id": batch_id, "status": "applied", **done["outputs"]}
-    return Completed(data=found, message=f"{done['message']} A retraining follows.")
+    follows = " A retraining follows." if done["changed"] else ""
+    return Completed(data=found, message=f"{done['message']}{follows}")
 
 
 def _wait_for_decision(ws: Workspace, batch_id: str) -> None:
