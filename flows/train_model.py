@@ -44,5 +44,6 @@ def learn(ws: Workspace, *, ask: bool = False) -> State[dict[str, Any]]:
         compared = promote(workspace, model_id)
         interpret(workspace, model_id)
         show_verdict(workspace, model_id)
-        words = f"{compared['message']} {say_next(workspace, batch_id)}" if ask else compared["message"]
+        words = compared["message"] if compared["changed"] else "Nothing has changed."
+        words += f" {say_next(workspace, batch_id)}" if ask else ""
     return Completed(data=compared, message=words)

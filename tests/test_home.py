@@ -21,6 +21,7 @@ from keepset.reasons import Action
 from keepset.review import BatchStatus, Mark, list_batches, load_batch, mark, submit
 from keepset.stages import Stage, StageResult
 from keepset.status.health import data_health, error_curve, model_health
+from keepset.status.next_step import next_step
 from keepset.web.curve import drawn
 from keepset.workspace import Workspace
 from tests.review_fixtures import Case, case, edit_predictions, top_up
@@ -147,7 +148,7 @@ def test_a_new_data_set_is_run_from_the_page_to_its_first_batch(
         page.wait_for_selector("#followup.working .steps .now")
         page.wait_for_selector("#followup.working .steps .done", timeout=120_000)
         page.wait_for_selector("#followup", state="detached", timeout=240_000)
-        assert "held-out pictures" in page.inner_text(".tiles")
+        assert "held-out pictures" in page.inner_text(".cockpit")
         assert page.locator(".big").count() == 1
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         page.click("text=Run the pipeline again")  # nothing is new
@@ -169,6 +170,9 @@ def test_a_run_that_fails_says_why_and_can_be_tried_again(case: Case, client: ht
     page = client.get("/").text
     assert "Running the pipeline failed" in page
     assert "config.json is damaged" in page
+    assert next_step(case.ws).startswith(
+        f"keepset run -w {case.ws.root}   (goes on where the last run ended). The last"
+    )
     assert '<form method="post" action="/run"><button class="main">Try again</button>' in page
     config.write_text(good)
     client.post("/run")

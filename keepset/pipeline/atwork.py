@@ -128,11 +128,11 @@ class Teller(Progress):
             message, remedy = e.message, e.remedy
         elif isinstance(e, KeyboardInterrupt):
             message = "It was interrupted."
-        self.state |= {"trouble": {"message": message, "remedy": remedy}, "ended": True}
+        self.state |= {"trouble": {"message": message, "remedy": remedy}, "ended": _now()}
         self._write()
 
     def done(self) -> None:
-        self.state |= {"ended": True, "what": ""}
+        self.state |= {"ended": _now(), "what": ""}
         self._write()
 
     def _write(self) -> None:
@@ -178,11 +178,15 @@ def _file(ws: Workspace, work: Work) -> Path:
 
 
 def _fresh(pid: int, work: Work, *, locked: bool) -> dict[str, Any]:
-    """``locked``: the process has begun, and holds the lock as long as it lives."""
+    """``locked``: the process has begun, and holds the lock as long as it lives. ``ended``: when; empty until then."""
     return {
-        "pid": pid, "work": str(work), "locked": locked, "began": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "results": [], "what": "starting", "done": 0, "total": None, "ended": False, "trouble": None,
+        "pid": pid, "work": str(work), "locked": locked, "began": _now(),
+        "results": [], "what": "starting", "done": 0, "total": None, "ended": "", "trouble": None,
     }  # fmt: skip
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _write(path: Path, state: Mapping[str, Any]) -> None:
