@@ -21,10 +21,20 @@ from keepset.files import atomic_path, read_json
 from keepset.stages import SILENT, Progress, StageResult
 from keepset.workspace import Workspace
 
-__all__ = ["Teller", "Work", "announce", "is_at_work", "progress_of", "record", "teller_of", "working"]
+__all__ = [
+    "QUEUE_S",
+    "Teller",
+    "Work",
+    "announce",
+    "is_at_work",
+    "progress_of",
+    "record",
+    "teller_of",
+    "working",
+]
 
-START_S = 60.0
-"""Within this time a process that was started must hold the lock."""
+START_S, QUEUE_S = 60.0, 900.0
+"""Within this time a process that was started, or a run in Prefect's queue, must hold the lock."""
 _EVERY_S = 0.5
 
 
@@ -141,10 +151,10 @@ class Teller(Progress):
             _write(self.file, self.state)
 
 
-def announce(ws: Workspace, work: Work, pid: int) -> None:
-    """Let it be seen that process ``pid`` was started, or asked, to do this work."""
+def announce(ws: Workspace, work: Work, pid: int, within: float = START_S) -> None:
+    """Let it be seen that this work is about to begin, as long as process ``pid`` lives, for ``within`` seconds."""
     if not ws.is_locked(work):
-        _write(_file(ws, work), _fresh(pid, work, locked=False))
+        _write(_file(ws, work), _fresh(pid, work, locked=False) | {"within": within})
 
 
 def progress_of(ws: Workspace, work: Work) -> dict[str, Any]:
@@ -169,7 +179,7 @@ def _just_started(left: Mapping[str, Any]) -> bool:
     age = datetime.now(UTC) - datetime.fromisoformat(left["began"])
     with contextlib.suppress(OSError):
         os.kill(int(left["pid"]), 0)
-        return age.total_seconds() < START_S
+        return age.total_seconds() < float(left.get("within", START_S))
     return False
 
 

@@ -23,7 +23,7 @@ from keepset.machine.programs import environment, program
 from keepset.manifests import Header
 from keepset.models import list_models
 from keepset.orchestrator import FlowRun, Orchestrator, connect, is_running
-from keepset.pipeline.atwork import Work, announce, is_at_work, progress_of
+from keepset.pipeline.atwork import QUEUE_S, Work, announce, is_at_work, progress_of
 from keepset.review import Batch, BatchStatus, list_batches, load_batch
 from keepset.workspace import Workspace
 
@@ -99,7 +99,7 @@ def run_again(ws: Workspace) -> None:
         start(ws, Work.RUN)
         return
     prefect.start_deployment("pipeline/pipeline", {"workspace": str(ws.root)})
-    announce(ws, Work.RUN, os.getpid())
+    announce(ws, Work.RUN, os.getpid(), within=QUEUE_S)
 
 
 def resume(ws: Workspace) -> bool:
