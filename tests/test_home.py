@@ -186,9 +186,9 @@ def test_work_is_recorded_once_within_itself_and_unseen_beside_another(case: Cas
     with working(ws, Work.RUN) as outer:
         with working(ws, Work.FOLLOW_UP) as inner:
             assert inner is outer
+        record(ws, StageResult(Stage.SCRAPE, True, "done"))
         teller_of(ws).start("downloading", 4)
         teller_of(ws).advance(1)
-        record(ws, StageResult(Stage.SCRAPE, True, "done"))
         found = progress_of(ws, Work.RUN)
         assert (found["what"], found["done"], found["total"]) == ("downloading", 1, 4)
         assert found["results"] == [{"stage": "scrape", "message": "done"}]
