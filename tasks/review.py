@@ -13,32 +13,24 @@ from prefect.logging import get_run_logger
 
 from keepset.errors import ReviewError
 from keepset.machine.programs import spell
+from keepset.orchestrator.names import WAITS, FlowName, deployment_of
 from keepset.orchestrator.neighbours import gallery_of
+from tasks.artifacts import show
+from tasks.events import tell_news
 from tasks.interpret import picture_of
-from tasks.news import WAITS, tell_news
-from tasks.running import HOUR_S, artifact_key, opened, run_stage
-from tasks.showing import show
+from tasks.progress import HOUR_S, artifact_key, opened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from keepset.workspace import Workspace
 
-__all__ = ["announce", "ask_for_review", "open_batch", "record_decision", "remember_run", "say_next"]
+__all__ = ["announce", "ask_for_review", "record_decision", "remember_run", "say_next"]
 
 SHOWN = 24
 """Pictures in the form: what fits into it without scrolling for long."""
 LISTED = 20
 """Images that the artifact names; beyond that the gallery is the tool."""
-
-
-@task(name="review", timeout_seconds=HOUR_S, task_run_name="review", persist_result=True)
-def open_batch(workspace: str, all_images: bool = False) -> str | None:
-    """Open a batch for the newest model, or find the one that is open. None: nothing is worth a look."""
-    from keepset.review import review
-
-    batch_id: str | None = run_stage(review, workspace, everything=all_images)["outputs"].get("batch_id")
-    return batch_id
 
 
 @task(name="ask-for-review", task_run_name="ask for a review of {batch_id}", retries=5,
@@ -52,7 +44,7 @@ def ask_for_review(workspace: str, batch_id: str) -> None:
     batch = load_batch(ws, batch_id)
     if batch.status == BatchStatus.OPEN and run_id_of(batch) is None:
         run_deployment(
-            "review_batch/review_batch",
+            deployment_of(FlowName.REVIEW_BATCH),
             parameters={"workspace": workspace, "batch_id": batch_id},
             timeout=0,
             as_subflow=False,

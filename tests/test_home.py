@@ -152,12 +152,14 @@ def test_a_new_data_set_is_run_from_the_page_to_its_first_batch(
         assert page.locator(".big").count() == 1
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         page.click("text=Run the pipeline again")  # nothing is new
-        wait_for(lambda: len(progress_of(ws, Work.RUN)["results"]) == 8, "the second run")
+        wait_for(lambda: len(progress_of(ws, Work.RUN)["results"]) == 9, "the second run")
         browser.close()
     assert troubles == []
     assert len(list_models(ws)) == 1
     stages = [r["stage"] for r in progress_of(ws, Work.RUN)["results"]]
-    assert stages == ["scrape", "download", "validate", "split", "train", "review", "train", "interpret"]
+    assert stages == [
+        "scrape", "download", "validate", "split", "train", "review", "export", "promote", "interpret",
+    ]  # fmt: skip
     assert len(list_batches(ws)) <= 1
 
 

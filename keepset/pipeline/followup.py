@@ -23,6 +23,7 @@ from keepset.machine.programs import environment, program
 from keepset.manifests import Header
 from keepset.models import list_models
 from keepset.orchestrator import FlowRun, Orchestrator, connect, is_running
+from keepset.orchestrator.names import FlowName, deployment_of
 from keepset.pipeline.atwork import QUEUE_S, Work, announce, is_at_work, progress_of
 from keepset.review import Batch, BatchStatus, list_batches, load_batch
 from keepset.workspace import Workspace
@@ -98,7 +99,7 @@ def run_again(ws: Workspace) -> None:
     if prefect is None:
         start(ws, Work.RUN)
         return
-    prefect.start_deployment("pipeline/pipeline", {"workspace": str(ws.root)})
+    prefect.start_deployment(deployment_of(FlowName.PIPELINE), {"workspace": str(ws.root)})
     announce(ws, Work.RUN, os.getpid(), within=QUEUE_S)
 
 
@@ -141,7 +142,7 @@ def take_on(ws: Workspace) -> None:
 def ask_to_retrain(ws: Workspace, prefect: Orchestrator) -> FlowRun:
     """The run that trains on the current revision: asked again, it is the same one."""
     key = f"retrain-{ws.id}-{manifests.read_header(ws.newest()).content_hash[:32]}"
-    return prefect.start_deployment("retrain/retrain", {"workspace": str(ws.root)}, key)
+    return prefect.start_deployment(deployment_of(FlowName.RETRAIN), {"workspace": str(ws.root)}, key)
 
 
 # -- how far it is -------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from keepset.text import share
+from keepset.text import file_name, share
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -22,7 +22,7 @@ def templates() -> Environment:
     env = Environment(
         loader=PackageLoader("keepset.web"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    env.filters |= {"link": _safe_link, "day": _day, "share": share}
+    env.filters |= {"link": _safe_link, "file": file_name, "day": _day, "share": share}
     return env
 
 
