@@ -19,7 +19,7 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from prefect.events.schemas.events import ResourceSpecification
 
 from deployments.options import check_notify
-from tasks.news import PROMOTED, WAITS
+from keepset.orchestrator.names import PROMOTED, WAITS
 
 __all__ = ["automations", "block_of", "main", "notify"]
 

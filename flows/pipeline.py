@@ -1,21 +1,23 @@
+"""The full pipeline, from sources to a cleaning batch that waits."""
+
 from __future__ import annotations
 
 from typing import Any
 
 from prefect import State, flow
 
-from flows.build_dataset import build_dataset
-from flows.naming import named
+from flows.chains import build, learn
 from flows.parameters import DatasetForm, begin
-from flows.presence import at_work
-from flows.train_model import learn
-from keepset.pipeline import foresee
+from flows.run_lock import at_work
+from flows.run_names import named
+from keepset.orchestrator.names import FlowName
+from keepset.pipeline import check_model_choice
 from keepset.pipeline.engine import Engine
 
 __all__ = ["pipeline"]
 
 
-@flow(name="pipeline", flow_run_name=named("pipeline"), persist_result=True)
+@flow(name=FlowName.PIPELINE, flow_run_name=named(FlowName.PIPELINE), persist_result=True)
 def pipeline(
     workspace: str,
     config: str | None = None,
@@ -32,6 +34,6 @@ def pipeline(
     """
     ws = begin(workspace, config, dataset)
     with at_work(ws):
-        foresee(ws, ws.config())
-        build_dataset(workspace, config, dataset, engine)
+        check_model_choice(ws, ws.config())
+        build(ws, engine)
         return learn(ws, ask=True)

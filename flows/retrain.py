@@ -1,19 +1,22 @@
+"""What follows a cleaned revision."""
+
 from __future__ import annotations
 
 from typing import Any
 
 from prefect import State, flow
 
-from flows.naming import named
-from flows.presence import at_work
-from flows.train_model import learn
+from flows.chains import learn
+from flows.run_lock import at_work
+from flows.run_names import named
+from keepset.orchestrator.names import FlowName
 from keepset.pipeline.atwork import Work
-from tasks.running import opened
+from tasks.progress import opened
 
 __all__ = ["retrain"]
 
 
-@flow(name="retrain", flow_run_name=named("retrain"), persist_result=True)
+@flow(name=FlowName.RETRAIN, flow_run_name=named(FlowName.RETRAIN), persist_result=True)
 def retrain(workspace: str) -> State[dict[str, Any]]:
     """Train on the newest revision, compare with the old model, and open the next batch if one is worth it.
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import codecs
 import re
 import unicodedata
+from urllib.parse import unquote, urlsplit
 
 __all__ = [
     "NOT_UTF8",
     "decoded",
+    "file_name",
     "label_of",
     "many",
     "no_formula",
@@ -75,6 +77,13 @@ def many(n: int, noun: str) -> str:
 def share(v: float) -> str:
     """``3.8 %`` of 0.038; whole numbers without a decimal."""
     return f"{100 * v:.1f}".removesuffix(".0") + " %"
+
+
+def file_name(url: str | None) -> str:
+    """A picture's file with its folder, such as ``black/00000047.jpg``; "" for what is no address of a file."""
+    if not url or urlsplit(url).scheme not in ("http", "https", "file"):
+        return ""
+    return unquote("/".join(urlsplit(url).path.strip("/").split("/")[-2:]))
 
 
 def plain_cell(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from prefect import task
@@ -12,32 +13,24 @@ from prefect.logging import get_run_logger
 
 from keepset.errors import ReviewError
 from keepset.machine.programs import spell
+from keepset.orchestrator.names import WAITS, FlowName, deployment_of
 from keepset.orchestrator.neighbours import gallery_of
+from tasks.artifacts import show
+from tasks.events import tell_news
 from tasks.interpret import picture_of
-from tasks.news import WAITS, tell_news
-from tasks.running import HOUR_S, artifact_key, opened, run_stage
-from tasks.showing import show
+from tasks.progress import HOUR_S, artifact_key, opened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from keepset.workspace import Workspace
 
-__all__ = ["announce", "ask_for_review", "open_batch", "record_decision", "remember_run", "say_next"]
+__all__ = ["announce", "ask_for_review", "record_decision", "remember_run", "say_next"]
 
 SHOWN = 24
 """Pictures in the form: what fits into it without scrolling for long."""
 LISTED = 20
 """Images that the artifact names; beyond that the gallery is the tool."""
-
-
-@task(name="review", timeout_seconds=HOUR_S, task_run_name="review", persist_result=True)
-def open_batch(workspace: str, all_images: bool = False) -> str | None:
-    """Open a batch for the newest model, or find the one that is open. None: nothing is worth a look."""
-    from keepset.review import review
-
-    batch_id: str | None = run_stage(review, workspace, everything=all_images)["outputs"].get("batch_id")
-    return batch_id
 
 
 @task(name="ask-for-review", task_run_name="ask for a review of {batch_id}", retries=5,
@@ -51,7 +44,7 @@ def ask_for_review(workspace: str, batch_id: str) -> None:
     batch = load_batch(ws, batch_id)
     if batch.status == BatchStatus.OPEN and run_id_of(batch) is None:
         run_deployment(
-            "review_batch/review_batch",
+            deployment_of(FlowName.REVIEW_BATCH),
             parameters={"workspace": workspace, "batch_id": batch_id},
             timeout=0,
             as_subflow=False,
@@ -94,6 +87,7 @@ def announce(workspace: str, batch_id: str) -> str:
     words = (
         f"### {pictures} of '{_cell(ws.name)}' to review\n\n[Open {batch_id} in the gallery]({_address(ws, batch_id)}) to see "
         f"each in full size and decide on it. It is open until {batch.deadline:%Y-%m-%d %H:%M} UTC.\n\n"
+        f"Suggested: {_suggested(rows)}.\n\n"
     )
     counts = "\n".join(f"| {reason} | {n} |" for reason, n in sorted(batch.record.counts.items()))
     show(
@@ -105,6 +99,14 @@ def announce(workspace: str, batch_id: str) -> str:
     tell_news(WAITS, ws, batch_id, f"{pictures} to review.", f"/batches/{batch_id}")
     return (
         f"{words}![The first {SHOWN}, with their ids]({picture_of(ws, [r['sha256'] for r in rows[:SHOWN]])})"
+    )
+
+
+def _suggested(rows: Sequence[Mapping[str, Any]]) -> str:
+    """``delete 8, relabel 3, keep 2``"""
+    counts = Counter(r["suggestion"] for r in rows)
+    return ", ".join(
+        f"{action} {counts[action]}" for action in ("delete", "relabel", "keep") if counts[action]
     )
 
 

@@ -21,6 +21,7 @@ from keepset.reasons import Action
 from keepset.review import BatchStatus, Mark, list_batches, load_batch, mark, submit
 from keepset.stages import Stage, StageResult
 from keepset.status.health import data_health, error_curve, model_health
+from keepset.status.next_step import next_step
 from keepset.web.curve import drawn
 from keepset.workspace import Workspace
 from tests.review_fixtures import Case, case, edit_predictions, top_up
@@ -147,16 +148,18 @@ def test_a_new_data_set_is_run_from_the_page_to_its_first_batch(
         page.wait_for_selector("#followup.working .steps .now")
         page.wait_for_selector("#followup.working .steps .done", timeout=120_000)
         page.wait_for_selector("#followup", state="detached", timeout=240_000)
-        assert "held-out pictures" in page.inner_text(".tiles")
+        assert "held-out pictures" in page.inner_text(".cockpit")
         assert page.locator(".big").count() == 1
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         page.click("text=Run the pipeline again")  # nothing is new
-        wait_for(lambda: len(progress_of(ws, Work.RUN)["results"]) == 8, "the second run")
+        wait_for(lambda: len(progress_of(ws, Work.RUN)["results"]) == 9, "the second run")
         browser.close()
     assert troubles == []
     assert len(list_models(ws)) == 1
     stages = [r["stage"] for r in progress_of(ws, Work.RUN)["results"]]
-    assert stages == ["scrape", "download", "validate", "split", "train", "review", "train", "interpret"]
+    assert stages == [
+        "scrape", "download", "validate", "split", "train", "review", "export", "promote", "interpret",
+    ]  # fmt: skip
     assert len(list_batches(ws)) <= 1
 
 
@@ -169,6 +172,9 @@ def test_a_run_that_fails_says_why_and_can_be_tried_again(case: Case, client: ht
     page = client.get("/").text
     assert "Running the pipeline failed" in page
     assert "config.json is damaged" in page
+    assert next_step(case.ws).startswith(
+        f"keepset run -w {case.ws.root}   (goes on where the last run ended). The last"
+    )
     assert '<form method="post" action="/run"><button class="main">Try again</button>' in page
     config.write_text(good)
     client.post("/run")
@@ -182,9 +188,9 @@ def test_work_is_recorded_once_within_itself_and_unseen_beside_another(case: Cas
     with working(ws, Work.RUN) as outer:
         with working(ws, Work.FOLLOW_UP) as inner:
             assert inner is outer
+        record(ws, StageResult(Stage.SCRAPE, True, "done"))
         teller_of(ws).start("downloading", 4)
         teller_of(ws).advance(1)
-        record(ws, StageResult(Stage.SCRAPE, True, "done"))
         found = progress_of(ws, Work.RUN)
         assert (found["what"], found["done"], found["total"]) == ("downloading", 1, 4)
         assert found["results"] == [{"stage": "scrape", "message": "done"}]
@@ -208,7 +214,8 @@ def test_the_strip_names_the_step_and_its_percentage(case: Case, client: httpx.C
         html = " ".join(found["html"].split())
         assert found["moves"]
         assert html.count("✓") == 4
-        assert "aria-current=step>Train <b>40 %</b>" in html
+        assert "aria-current=step>Train<" in html
+        assert "Fine-tuning: 40 %." in html
         teller.add(StageResult(Stage.TRAIN, True, ""))
         teller.add(StageResult(Stage.REVIEW, True, ""))
         html = client.get("/followup").json()["html"]

@@ -61,7 +61,7 @@ def handle(ws: Workspace) -> str:
 
 
 def _slug(ws: Workspace) -> str:
-    plain = unicodedata.normalize("NFKD", ws.name).encode("ascii", "ignore").decode().lower()
+    plain = unicodedata.normalize("NFKD", ws.name.casefold()).encode("ascii", "ignore").decode()
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].rstrip("-") or "data-set"
 
 

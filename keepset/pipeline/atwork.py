@@ -21,10 +21,20 @@ from keepset.files import atomic_path, read_json
 from keepset.stages import SILENT, Progress, StageResult
 from keepset.workspace import Workspace
 
-__all__ = ["Teller", "Work", "announce", "is_at_work", "progress_of", "record", "teller_of", "working"]
+__all__ = [
+    "QUEUE_S",
+    "Teller",
+    "Work",
+    "announce",
+    "is_at_work",
+    "progress_of",
+    "record",
+    "teller_of",
+    "working",
+]
 
-START_S = 60.0
-"""Within this time a process that was started must hold the lock."""
+START_S, QUEUE_S = 60.0, 900.0
+"""Within this time a process that was started, or a run in Prefect's queue, must hold the lock."""
 _EVERY_S = 0.5
 
 
@@ -111,7 +121,8 @@ class Teller(Progress):
         self.progress.note(message)
 
     def add(self, result: StageResult) -> None:
-        """Record a stage's result."""
+        """Record a stage's result; what it was doing is over."""
+        self.state |= {"what": "", "done": 0, "total": None}
         self.state["results"].append({"stage": str(result.stage), "message": result.message})
         self._write()
 
@@ -127,11 +138,11 @@ class Teller(Progress):
             message, remedy = e.message, e.remedy
         elif isinstance(e, KeyboardInterrupt):
             message = "It was interrupted."
-        self.state |= {"trouble": {"message": message, "remedy": remedy}, "ended": True}
+        self.state |= {"trouble": {"message": message, "remedy": remedy}, "ended": _now()}
         self._write()
 
     def done(self) -> None:
-        self.state |= {"ended": True, "what": ""}
+        self.state |= {"ended": _now(), "what": ""}
         self._write()
 
     def _write(self) -> None:
@@ -140,10 +151,10 @@ class Teller(Progress):
             _write(self.file, self.state)
 
 
-def announce(ws: Workspace, work: Work, pid: int) -> None:
-    """Let it be seen that process ``pid`` was started, or asked, to do this work."""
+def announce(ws: Workspace, work: Work, pid: int, within: float = START_S) -> None:
+    """Let it be seen that this work is about to begin, as long as process ``pid`` lives, for ``within`` seconds."""
     if not ws.is_locked(work):
-        _write(_file(ws, work), _fresh(pid, work, locked=False))
+        _write(_file(ws, work), _fresh(pid, work, locked=False) | {"within": within})
 
 
 def progress_of(ws: Workspace, work: Work) -> dict[str, Any]:
@@ -168,7 +179,7 @@ def _just_started(left: Mapping[str, Any]) -> bool:
     age = datetime.now(UTC) - datetime.fromisoformat(left["began"])
     with contextlib.suppress(OSError):
         os.kill(int(left["pid"]), 0)
-        return age.total_seconds() < START_S
+        return age.total_seconds() < float(left.get("within", START_S))
     return False
 
 
@@ -177,11 +188,15 @@ def _file(ws: Workspace, work: Work) -> Path:
 
 
 def _fresh(pid: int, work: Work, *, locked: bool) -> dict[str, Any]:
-    """``locked``: the process has begun, and holds the lock as long as it lives."""
+    """``locked``: the process has begun, and holds the lock as long as it lives. ``ended``: when; empty until then."""
     return {
-        "pid": pid, "work": str(work), "locked": locked, "began": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "results": [], "what": "starting", "done": 0, "total": None, "ended": False, "trouble": None,
+        "pid": pid, "work": str(work), "locked": locked, "began": _now(),
+        "results": [], "what": "starting", "done": 0, "total": None, "ended": "", "trouble": None,
     }  # fmt: skip
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _write(path: Path, state: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ import subprocess
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -21,13 +22,14 @@ from keepset.errors import OrchestratorError
 from keepset.machine.programs import environment, program
 from keepset.manifests import Header
 from keepset.models import list_models
-from keepset.orchestrator import connect, is_running
-from keepset.pipeline.atwork import Work, announce, is_at_work, progress_of
-from keepset.review import Batch, BatchStatus, list_batches
+from keepset.orchestrator import FlowRun, Orchestrator, connect, is_running
+from keepset.orchestrator.names import FlowName, deployment_of
+from keepset.pipeline.atwork import QUEUE_S, Work, announce, is_at_work, progress_of
+from keepset.review import Batch, BatchStatus, list_batches, load_batch
 from keepset.workspace import Workspace
 
 __all__ = [
-    "Pending", "Standing", "State", "hand_over", "is_learnt", "pending", "resume", "run_again", "standing", "start",
+    "Pending", "Standing", "State", "ask_to_retrain", "hand_over", "is_learnt", "pending", "resume", "run_again", "standing", "start",
     "take_on",
 ]  # fmt: skip
 
@@ -97,8 +99,8 @@ def run_again(ws: Workspace) -> None:
     if prefect is None:
         start(ws, Work.RUN)
         return
-    prefect.start_deployment("pipeline/pipeline", {"workspace": str(ws.root)})
-    announce(ws, Work.RUN, os.getpid())
+    prefect.start_deployment(deployment_of(FlowName.PIPELINE), {"workspace": str(ws.root)})
+    announce(ws, Work.RUN, os.getpid(), within=QUEUE_S)
 
 
 def resume(ws: Workspace) -> bool:
@@ -125,9 +127,22 @@ def hand_over(ws: Workspace, batch: Batch) -> None:
 
 
 def take_on(ws: Workspace) -> None:
-    """After a restoration: train on it here. A stack, or a team's workers, find it by themselves."""
-    if pending(ws) and connect(ws) is None:
+    """After a restoration: let Prefect train on it where it is in charge; else do it here.
+
+    A Prefect server that does not answer finds it later, by its look for work left lying.
+    """
+    prefect = connect(ws)
+    if pending(ws).revision and prefect is not None:
+        with contextlib.suppress(OrchestratorError):
+            ask_to_retrain(ws, prefect)
+    elif pending(ws):
         start(ws)
+
+
+def ask_to_retrain(ws: Workspace, prefect: Orchestrator) -> FlowRun:
+    """The run that trains on the current revision: asked again, it is the same one."""
+    key = f"retrain-{ws.id}-{manifests.read_header(ws.newest()).content_hash[:32]}"
+    return prefect.start_deployment(deployment_of(FlowName.RETRAIN), {"workspace": str(ws.root)}, key)
 
 
 # -- how far it is -------------------------------------------------------------------------------
@@ -166,7 +181,7 @@ def standing(ws: Workspace) -> Standing:
     work = Work.FOLLOW_UP if todo else max(Work, key=lambda w: str(left[w].get("began", "")))
     progress = left[work]
     if todo:
-        state = _left_lying(ws, progress)
+        state = _left_lying(ws, todo, progress)
     elif work == Work.RUN and not (progress["ended"] and not progress["trouble"]):
         state = State.FAILED if progress["ended"] else State.STOPPED
     else:
@@ -174,13 +189,22 @@ def standing(ws: Workspace) -> Standing:
     return Standing(state, todo, progress, work)
 
 
-def _left_lying(ws: Workspace, progress: Mapping[str, Any]) -> State:
-    """The state of what was approved and nobody works on."""
-    if is_running(ws.root):
-        return State.PREFECT
-    if progress.get("trouble"):
+def _left_lying(ws: Workspace, todo: Pending, progress: Mapping[str, Any]) -> State:
+    """The state of what was approved and nobody works on. A failure before it was approved was another one's."""
+    if progress.get("trouble") and progress["ended"] >= _asked_at(ws, todo):
         return State.FAILED
-    return State.PREFECT if os.environ.get("PREFECT_API_URL") else State.STOPPED
+    in_charge = is_running(ws.root) or os.environ.get("PREFECT_API_URL")
+    return State.PREFECT if in_charge else State.STOPPED
+
+
+def _asked_at(ws: Workspace, todo: Pending) -> str:
+    """When the last of it was approved, or its revision was made (ISO, UTC)."""
+    approvals = [load_batch(ws, b).approval() for b in todo.batches]
+    times = [a.at for a in approvals if a]
+    if todo.revision:
+        made = ws.dataset(todo.revision).stat().st_mtime
+        times.append(datetime.fromtimestamp(made, UTC).isoformat(timespec="milliseconds"))
+    return max(times)
 
 
 def _follows_an_approval(ws: Workspace) -> bool:

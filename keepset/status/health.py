@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from keepset import manifests
 from keepset.errors import KeepsetError, ManifestError
@@ -139,36 +137,26 @@ def _curve(
     """Models and revisions never change, so a cache cannot go stale."""
     said = [(number, model, _held_out(ws, model[0])) for number, model in models]
     said = [s for s in said if s[2]]
-    truth = _labels(ws.dataset(revision))
-    common = set(truth).intersection(*(s[2] for s in said)) if said else set()
-    if not common:
-        return ()
+    held_out = set.intersection(*(set(s[2]) for s in said)) if said else set()
+    today = manifests.picked(ws.dataset(revision), "dataset", ("sha256", "label", "active"), held_out)
+    truth = {r["sha256"]: r["label"] for r in today if r["active"]}
     return tuple(
-        ErrorPoint(number, model[0], sum(predicted[s] != truth[s] for s in common), len(common), model[1])
+        ErrorPoint(number, model[0], sum(predicted[s] != truth[s] for s in truth), len(truth), model[1])
         for number, model, predicted in said
+        if truth
     )
 
 
 def _held_out(ws: Workspace, model: str) -> dict[str, str]:
     """What a model says of the validation pictures; empty if that is gone."""
-    columns = ("sha256", "split", "predicted")
-    try:
-        pieces = list(manifests.batches(ws.models / model / "predictions.parquet", "predictions", columns))
-    except (ManifestError, FileNotFoundError):
-        return {}
-    return _by_sha(pieces, "split", Split.VALID.value, "predicted")
-
-
-def _labels(data: Path) -> dict[str, str]:
-    columns = ("sha256", "active", "label")
-    return _by_sha(list(manifests.batches(data, "dataset", columns)), "active", True, "label")
-
-
-def _by_sha(pieces: Sequence[Any], column: str, wanted: str | bool, value: str) -> dict[str, str]:
     import pyarrow.compute as pc
 
     found: dict[str, str] = {}
-    for piece in pieces:
-        mine = piece.filter(pc.equal(piece.column(column), wanted))
-        found.update(zip(mine.column("sha256").to_pylist(), mine.column(value).to_pylist(), strict=True))
+    path, columns = ws.models / model / "predictions.parquet", ("sha256", "split", "predicted")
+    try:
+        for piece in manifests.batches(path, "predictions", columns):
+            mine = piece.filter(pc.equal(piece.column("split"), Split.VALID.value))
+            found |= zip(mine.column("sha256").to_pylist(), mine.column("predicted").to_pylist(), strict=True)
+    except ManifestError:
+        return {}
     return found

@@ -11,13 +11,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from keepset import manifests
-from keepset.card.public import shown_url
 from keepset.errors import KeepsetError
 from keepset.files import read_json
 from keepset.models import ModelRecord, list_models
 from keepset.review import Batch, list_batches
 from keepset.status.history import sentence
-from keepset.text import many, share
+from keepset.text import file_name, many, share
 from keepset.workspace import Workspace
 
 __all__ = ["Event", "Picture", "named", "timeline", "with_pictures"]
@@ -196,6 +195,6 @@ def named(ws: Workspace, shas: Iterable[str]) -> dict[str, str]:
     """The name of each picture's file, or the last part of its address."""
     try:
         rows = manifests.picked(ws.images, "images", ("sha256", "url"), set(shas))
-        return {r["sha256"]: shown_url(r["url"]).rpartition("/")[2][:80] or r["sha256"][:8] for r in rows}
+        return {r["sha256"]: file_name(r["url"]) or r["sha256"][:8] for r in rows}
     except KeepsetError:
         return {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
@@ -21,26 +21,15 @@ from keepset.workspace import Workspace
 
 __all__ = ["begin", "run", "show", "view"]
 
-
-class _Step(NamedTuple):
-    """Done once there are so many results of the stage: a training gives one, its comparison another."""
-
-    name: str
-    stage: Stage
-    results: int = 1
-
-
-_LEARN = (
-    _Step("Train", Stage.TRAIN), _Step("Find the next pictures", Stage.REVIEW), _Step("Compare", Stage.TRAIN, 2),
-    _Step("Report", Stage.INTERPRET),
-)  # fmt: skip
-_STEPS = {
-    Work.FOLLOW_UP: (_Step("Apply", Stage.CLEAN), *_LEARN),
-    Work.RUN: (
-        _Step("Collect", Stage.SCRAPE), _Step("Download", Stage.DOWNLOAD), _Step("Check", Stage.VALIDATE),
-        _Step("Split", Stage.SPLIT), *_LEARN,
-    ),
+_NAMES = {
+    Stage.SCRAPE: "Collect", Stage.DOWNLOAD: "Download", Stage.VALIDATE: "Check", Stage.SPLIT: "Split", Stage.CLEAN: "Apply",
+    Stage.TRAIN: "Train", Stage.REVIEW: "Find the next pictures", Stage.PROMOTE: "Compare", Stage.INTERPRET: "Report",
 }  # fmt: skip
+_LEARN = (Stage.TRAIN, Stage.REVIEW, Stage.PROMOTE, Stage.INTERPRET)
+_STEPS = {
+    Work.FOLLOW_UP: (Stage.CLEAN, *_LEARN),
+    Work.RUN: (Stage.SCRAPE, Stage.DOWNLOAD, Stage.VALIDATE, Stage.SPLIT, *_LEARN),
+}
 _TITLES = {Work.FOLLOW_UP: "Applying and retraining", Work.RUN: "Running the pipeline"}
 
 
@@ -89,19 +78,18 @@ def _running(ws: Workspace, now: Standing) -> dict[str, Any]:
         _step(steps, progress.get("results") or []), now.work == Work.FOLLOW_UP and not now.pending.batches
     )
     done, total = progress.get("done") or 0, progress.get("total")
-    what = progress.get("what") or "starting"
+    what = progress.get("what") or (steps[at].name if at < len(steps) else "finishing")
     compared = _outcome(ws) if at > [s.name for s in steps].index("Compare") else ""
     return {
-        "steps": [{"name": s.name, "state": "done" if i < at else "now" if i == at else "next"} for i, s in enumerate(steps)],
+        "steps": [{"name": _NAMES[s], "state": "done" if i < at else "now" if i == at else "next"} for i, s in enumerate(steps)],
         "words": what[:1].upper() + what[1:], "percent": round(100 * min(1.0, done / total)) if total else None,
         "said": compared,
     }  # fmt: skip
 
 
-def _step(steps: Sequence[_Step], results: Sequence[Mapping[str, str]]) -> int:
-    """How many of the steps are behind: those up to the last one that has its results."""
-    count = [sum(r["stage"] == s.stage for r in results) for s in steps]
-    return max((i + 1 for i, s in enumerate(steps) if count[i] >= s.results), default=0)
+def _step(steps: Sequence[Stage], results: Sequence[Mapping[str, str]]) -> int:
+    """How many of the steps are behind: those up to the last one that has a result."""
+    return max((steps.index(Stage(r["stage"])) + 1 for r in results if r["stage"] in steps), default=0)
 
 
 def _to_do(now: Standing) -> str:

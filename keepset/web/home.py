@@ -60,9 +60,18 @@ def _home(ws: Workspace, request: Request) -> Response:
         "home.html", ws, data=data, model=model, step=next_step(ws, batches, data, model), followup=followup.view(ws),
         curve=drawn(error_curve(ws)), batches=[(b, _outcome(b)) for b in batches[::-1]], models=reports[::-1],
         promoted=ws.promoted(), advice=stop_rule(ws), events=events[:LATEST], more=len(events) > LATEST,
-        others={} if base() else neighbours(ws.root), most_classes=CLASSES, has_config=(ws.root / "config.json").exists(),
+        others=_others(ws), most_classes=CLASSES, has_config=(ws.root / "config.json").exists(),
         report=any(m.id == ws.promoted() for m in reports), working=standing(ws).state == State.WORKING,
     )  # fmt: skip
+
+
+def _others(ws: Workspace) -> list[tuple[str, Workspace, int]]:
+    """The other data sets of this stack: id, workspace, and pictures to review."""
+    found = {} if base() else neighbours(ws.root)
+    return [
+        (i, w, sum(b.progress().undecided for b in list_batches(w) if b.status == BatchStatus.OPEN))
+        for i, w in sorted(found.items(), key=lambda pair: pair[1].name.lower())
+    ]
 
 
 def next_step(

@@ -21,15 +21,8 @@ from keepset.web.refusals import refusal, wants_json
 from keepset.workspace import Workspace
 
 __all__ = [
-    "given_name",
-    "read_marks",
-    "redo_step",
-    "reviewer",
-    "save_form",
-    "save_marks",
-    "take_suggestions",
-    "undo_step",
-]
+    "given_name", "read_marks", "redo_step", "reviewer", "save_form", "save_marks", "take_suggestions", "undo_step",
+]  # fmt: skip
 
 
 def reviewer(request: Request) -> str:

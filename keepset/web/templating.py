@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
-from keepset.text import share
+from keepset.text import file_name, share
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -22,20 +22,13 @@ def templates() -> Environment:
     env = Environment(
         loader=PackageLoader("keepset.web"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    env.filters |= {"link": _safe_link, "file": _file_name, "day": _day, "share": share}
+    env.filters |= {"link": _safe_link, "file": file_name, "day": _day, "share": share}
     return env
 
 
 def _safe_link(url: str | None) -> str:
     """Only http and https become links; anything else stays text."""
     return url if url and urlsplit(url).scheme in ("http", "https") else ""
-
-
-def _file_name(url: str | None) -> str:
-    """A picture's file with its folder, such as ``black/00000047.jpg``; "" for what is no address of a file."""
-    if not url or urlsplit(url).scheme not in ("http", "https", "file"):
-        return ""
-    return unquote("/".join(urlsplit(url).path.strip("/").split("/")[-2:]))
 
 
 def _day(at: str) -> str:
