@@ -243,17 +243,13 @@ def train(
     """Train on the current revision: linear head, learning-rate finder, one-cycle, fine-tuning.
 
     Then exports the model for serving and puts it in use if it is not worse than the one before. A training that was
-    killed goes on where it died. Several devices or processes: `torchrun --nproc-per-node 2 -m keepset train -w DIR`.
+    killed goes on where it died.
     """
     from keepset.export.onnx import export_model
     from keepset.models.promote import compare_and_promote
-    from keepset.train import parallel
     from keepset.train import train as train_model
 
     ws, cfg = open_workspace(workspace, config)
-    if not parallel.leads():
-        train_model(ws, cfg)  # helps the leading process, which does and tells the rest
-        return
     with output.progress(as_json=as_json) as progress:
         progress.start("loading torch", None)
         trained = train_model(ws, cfg, progress=progress)

@@ -53,7 +53,7 @@ def familiar(
     import numpy as np
 
     from keepset.train.features import units
-    from keepset.train.results import distances, unit
+    from keepset.train.results import distances
 
     learn, valid = (
         _images(ws, record.id, s)[:n] for s, n in ((Split.TRAIN, REFERENCE), (Split.VALID, HELD_OUT))
@@ -62,7 +62,7 @@ def familiar(
     is_learn = np.arange(len(features)) < len(learn)
     held_out = distances(features, is_learn)[~is_learn]
     return Familiar(
-        unit(features[is_learn]).astype(np.float32),
+        units(features[is_learn]),
         widths,
         float(np.quantile(held_out, 0.99)) if len(held_out) else 2.0,
     )

@@ -12,6 +12,7 @@ from keepset import manifests
 from keepset.files import atomic_path
 from keepset.manifests import Header
 from keepset.review.stopping import wilson
+from keepset.train.features import units
 from keepset.train.head import TINY, nll, softmax
 from keepset.workspace import Workspace
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
 
 __all__ = [
-    "Scores", "calibrate", "distances", "judge", "measure", "neighbours", "save_weights", "unit", "write_predictions",
+    "Scores", "calibrate", "distances", "judge", "measure", "neighbours", "save_weights", "write_predictions",
 ]  # fmt: skip
 
 PRIOR = 1 / (2 * 0.25**2)
@@ -70,12 +71,6 @@ def calibrate(logits: Floats, labels: Ints) -> float:
     return float(grid[int(np.argmin(held))])
 
 
-def unit(features: Floats) -> Floats:
-    """Each row scaled to length one."""
-    scaled: Floats = features / (np.linalg.norm(features, axis=1, keepdims=True) + 1e-9)
-    return scaled
-
-
 def neighbours(images: int) -> int:
     """How many of ``images`` training images a distance is the mean of: the nearest 5, or all others if fewer."""
     return max(1, min(5, images - 1))
@@ -83,11 +78,11 @@ def neighbours(images: int) -> int:
 
 def distances(features: Floats, learn: npt.NDArray[np.bool_]) -> Floats:
     """Mean cosine distance to the nearest other training images, in blocks so that memory stays flat."""
-    units = unit(features)
-    base, where = units[learn], np.flatnonzero(learn)
-    out = np.empty(len(units))
-    for i in range(0, len(units), 256):
-        d = 1 - units[i : i + 256] @ base.T
+    rows = units(features)
+    base, where = rows[learn], np.flatnonzero(learn)
+    out = np.empty(len(rows))
+    for i in range(0, len(rows), 256):
+        d = 1 - rows[i : i + 256] @ base.T
         d[where[None, :] == np.arange(i, i + len(d))[:, None]] = np.inf
         k = neighbours(d.shape[1])
         out[i : i + len(d)] = np.partition(d, k - 1, axis=1)[:, :k].mean(1)
