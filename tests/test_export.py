@@ -21,11 +21,11 @@ from PIL import Image
 
 from keepset import manifests
 from keepset.errors import ConfigError, StageError, WorkspaceBusy, WorkspaceError
-from keepset.export.dataset import Format, Wanted, export_dataset
-from keepset.export.names import folder_names
+from keepset.export.dataset import Format, ImageFilter, export_dataset
 from keepset.export.place import MARKER
 from keepset.reasons import Split
 from keepset.stages import StageResult
+from keepset.storage.filenames import folder_names
 from keepset.workspace import Workspace
 from tests.export_fixtures import LABELS, Mixed, mixed, write_revision  # noqa: F401 - a fixture
 from tests.storage_fixtures import moved, s3, s3_server  # noqa: F401 - fixtures
@@ -34,7 +34,7 @@ FOLDERS = {".hidden": "%2Ehidden", "bär": "bär", "con": "%63on"}
 
 
 def export(mixed: Mixed, form: Format, to: Path, **wanted: Any) -> StageResult:
-    return export_dataset(mixed.ws, form, to, Wanted(**wanted))
+    return export_dataset(mixed.ws, form, to, ImageFilter(**wanted))
 
 
 def sha(data: bytes) -> str:

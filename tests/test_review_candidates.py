@@ -11,9 +11,10 @@ from keepset import manifests
 from keepset.clean import clean, restore
 from keepset.files import append_line
 from keepset.manifests import Header
+from keepset.models.features import ModelFeatures
+from keepset.models.features import save as save_features
 from keepset.reasons import Action, CandidateReason
 from keepset.review import Mark, load_batch, mark, review, submit
-from keepset.train import features
 from tests.review_fixtures import Case, case, edit_images, edit_predictions, make_case, say, top_up
 
 __all__ = ["case"]
@@ -152,9 +153,10 @@ def test_copies_with_different_labels_are_a_conflict(case: Case) -> None:
 
 def test_a_picture_unlike_its_class_is_suggested_for_deletion(case: Case) -> None:
     (sha,) = case.clean_ones(1)
-    order, x = features.load(case.ws, "0" * 16)
+    kept = ModelFeatures.of(case.ws, "0" * 16)
+    order, x = kept.sha256, kept.all()
     x[order.index(sha)] = np.random.default_rng(5).normal(0, 1, x.shape[1])
-    features.save(case.ws, "0" * 16, order, x, [x.shape[1]])
+    save_features(case.ws, "0" * 16, order, x, [x.shape[1]])
     found = by_sha(case)[sha]
     assert found["reasons"] == ["outlier"]
     assert found["suggestion"] == "delete"
@@ -287,11 +289,12 @@ def convince(case: Case, sha: str, sure: float, model_id: str) -> None:
 def test_a_decided_image_comes_back_only_when_the_model_is_much_surer(case: Case) -> None:
     stubborn = sorted(case.wrong)[0]
     convince(case, stubborn, 0.5, "0" * 16)
-    order, x = features.load(case.ws, "0" * 16)
+    kept = ModelFeatures.of(case.ws, "0" * 16)
+    order, x = kept.sha256, kept.all()
     label = {r["sha256"]: r["label"] for r in case.active()}
     alike = next(i for i, s in enumerate(order) if s not in case.wrong and label[s] == label[stubborn])
     x[order.index(stubborn)] = 0.6 * x[alike] + 0.4 * x[order.index(stubborn)]
-    features.save(case.ws, "0" * 16, order, x, [x.shape[1]])
+    save_features(case.ws, "0" * 16, order, x, [x.shape[1]])
     keep_all(case)
     case.train_again("1" * 16)
     convince(case, stubborn, 0.998, "1" * 16)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,14 @@ from keepset import manifests
 from keepset.config import load_config
 from keepset.importing import config_text, find_pictures
 from keepset.models import load_record
+from keepset.models.features import ModelFeatures
 from keepset.pipeline import build
 from keepset.pipeline.engine import Engine
 from keepset.review import graphics, load_batch, review
 from keepset.review.evidence import gather
 from keepset.review.selfmade import KINDS, self_made
 from keepset.review.suspicion import FEW, SPREAD_UNLIKE, Scores, scores_of, suspicion
-from keepset.train import features, recipe, train
+from keepset.train import recipe, train
 from keepset.train.networks import parts
 from keepset.workspace import Workspace
 from tests.factories import dataset_workspace, write_bytes
@@ -64,9 +64,10 @@ def standard(values: np.ndarray, labels: np.ndarray, least: float) -> np.ndarray
 def test_unlike_is_the_distance_to_the_rest_of_the_class(
     case: Case, piece: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(features, "pieces", functools.partial(features.pieces, rows=piece))
+    monkeypatch.setattr(ModelFeatures.pieces, "__defaults__", (piece,))
     found = scores(case)
-    order, x = features.load(case.ws, "0" * 16)
+    kept = ModelFeatures.of(case.ws, "0" * 16)
+    order, x = kept.sha256, kept.all()
     label = {r["sha256"]: r["label"] for r in case.active()}
     labels = np.array([label[s] for s in order])
     assert found.sha256 == order
@@ -105,7 +106,7 @@ def test_a_model_that_serves_other_networks_than_its_features_are_of_is_reviewed
     ws, cfg, _ = dataset_workspace(tmp_path, per_class=6, train=small)
     record = load_record(ws, train(ws, cfg).outputs["model_id"])
     assert record.winner == winner
-    assert len(parts(record.arch)) != len(features.widths(ws, record.id))
+    assert len(parts(record.arch)) != len(ModelFeatures.of(ws, record.id).widths)
     review(ws, cfg)
     found = scores_of(gather(ws, cfg))
     assert found is not None
@@ -127,7 +128,8 @@ def test_a_class_of_few_pictures_is_compared_with_the_spread_of_all(tmp_path: Pa
 
 
 def test_a_set_of_one_class_is_not_scored(case: Case) -> None:
-    order, x = features.load(case.ws, "0" * 16)
+    kept = ModelFeatures.of(case.ws, "0" * 16)
+    order, x = kept.sha256, kept.all()
     label = {r["sha256"]: r["label"] for r in case.active()}
     only = [i for i, s in enumerate(order) if label[s] == "apple"]
     file = case.ws.models / ("0" * 16) / "features.safetensors"

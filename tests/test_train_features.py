@@ -14,6 +14,7 @@ import pytest
 from keepset import manifests
 from keepset.errors import ModelError
 from keepset.models import load_record
+from keepset.models.features import ModelFeatures, units
 from keepset.train import features, train
 from keepset.train.networks import bodies_of, build, features_and_logits, parts
 from keepset.train.rows_file import RowsFile
@@ -91,10 +92,11 @@ def test_packaged_features_need_no_data_set_and_training_uses_them(tmp_path: Pat
     assert again.started == []
     kept.rename(ws.dataset(1))
     model_id = train(ws, cfg).outputs["model_id"]
-    order, raw = features.load(ws, model_id)
-    assert features.widths(ws, model_id) == (1280, 1280)
+    kept = ModelFeatures.of(ws, model_id)
+    order, raw = kept.sha256, kept.all()
+    assert ModelFeatures.of(ws, model_id).widths == (1280, 1280)
     assert np.array_equal(raw[:, :1280], found[[shas.index(s) for s in order]])
-    blocks = np.split(features.units(raw, (1280, 1280)), 2, axis=1)
+    blocks = np.split(units(raw, (1280, 1280)), 2, axis=1)
     assert all(np.allclose(np.linalg.norm(b, axis=1), 1, atol=1e-5) for b in blocks)
     assert len(list((ws.cache / "features").iterdir())) == 2  # one per body, not one per combination
     with pytest.raises(ModelError, match="No weights are packaged"):
@@ -124,8 +126,9 @@ def test_several_networks_are_one_classifier_that_is_served_too(tmp_path: Path) 
     section = {**SMALL, "arch": "resnet10t+torchvision.shufflenet_v2_x0_5", "weights": "none"}
     ws, cfg, truth = dataset_workspace(tmp_path, per_class=5, train=section)
     record = load_record(ws, train(ws, cfg).outputs["model_id"])
-    order, raw = features.load(ws, record.id)
-    widths = features.widths(ws, record.id)
+    kept = ModelFeatures.of(ws, record.id)
+    order, raw = kept.sha256, kept.all()
+    widths = ModelFeatures.of(ws, record.id).widths
     assert widths == (512, 1024)
     network = load_network(ws, record)
     assert len(bodies_of(network)) == 2

@@ -35,10 +35,11 @@ NEIGHBOURS = 5
 
 def peers(ws: Workspace, model_id: str) -> dict[str, list[str]]:
     """By ranking, the sha256s of all images that the model has predicted, the most suspect first."""
-    from keepset.train import features
+    from keepset.models.features import ModelFeatures
 
     rows = manifests.read(ws.models / model_id / "predictions.parquet", "predictions").rows()
-    order, matrix = features.load(ws, model_id)
+    kept = ModelFeatures.of(ws, model_id)
+    order, matrix = kept.sha256, kept.all()
     place = {s: i for i, s in enumerate(order)}
     rows = sorted((r for r in rows if r["sha256"] in place), key=lambda r: r["sha256"])
     x = matrix[[place[r["sha256"]] for r in rows]].astype(np.float64)

@@ -75,7 +75,7 @@ def _labelled(folder: Path, truth_file: Path, pairs: Path | None, work: Path) ->
     if scores is None:
         raise SystemExit(f"{folder}: one class only")
     hashes = file_hashes(find_pictures(folder))
-    active = {r["sha256"]: r["label"] for r in evidence.rows}
+    active = {sha: row["label"] for sha, row in evidence.rows.items()}
     said = standing(read_truth(truth_file, pairs, run.classes), hashes, active, list(active))
     counts = [i for i, sha in enumerate(scores.sha256) if sha not in said.ignored]
     matrix = np.stack([np.clip(getattr(scores, name), LEAST, MOST) for name in NAMES], axis=1)[counts]

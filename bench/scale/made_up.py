@@ -158,7 +158,7 @@ def _record(ws: Workspace, data: manifests.Manifest) -> bytes:
         "id": "0" * 16, "arch": "lite0+lite1+lite2", "weights": "packaged", "classes": list(LABELS),
         "preprocess": {"resize": 256, "crop": 224, "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic"},
         "dataset_revision": data.header.extra["revision"], "dataset_hash": data.content_hash, "seed": 7,
-        "threads": 1, "device": "cpu", "config": {}, "winner": "linear_head", "candidates": {}, "temperature": 1.0,
+        "threads": 1, "device": "cpu", "config": {"train": {"arch": "lite0+lite1+lite2"}}, "winner": "linear_head", "candidates": {}, "temperature": 1.0,
         "metrics": {"valid": {"n": 1, "errors": 0, "error_rate": 0.0, "low": 0.0, "high": 0.3, "nll": 0.3, "ece": 0.05}},
         "history": [], "lr_find": {}, "ood": {"quantile99": 0.25}, "created_at": _AT.isoformat(), "seconds": 5.0,
     }).encode()  # fmt: skip

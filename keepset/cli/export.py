@@ -64,9 +64,9 @@ def export(
             raise ConfigError("A model has no revision or split.", "Leave out --revision and --split.")
         output.results([copy_model(ws, to)], as_json=as_json)
         return
-    from keepset.export.dataset import Format, Wanted, export_dataset
+    from keepset.export.dataset import Format, ImageFilter, export_dataset
 
-    wanted = Wanted(revision, tuple(split or ()))
+    wanted = ImageFilter(revision, tuple(split or ()))
     with output.progress(as_json=as_json) as progress:
         done = export_dataset(ws, Format(what.value), to, wanted, progress=progress)
         output.results([done], as_json=as_json)

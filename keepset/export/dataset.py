@@ -13,11 +13,11 @@ from keepset.export import folders, huggingface, webdataset
 from keepset.export.originals import Originals
 from keepset.export.place import check_ours, finish, place, standing
 from keepset.export.readme import write_readme
-from keepset.export.selection import Selection, Wanted
+from keepset.export.selection import ImageFilter, Selection
 from keepset.stages import SILENT, Progress, Stage, StageResult
 from keepset.workspace import Workspace
 
-__all__ = ["Format", "Wanted", "export_dataset"]
+__all__ = ["Format", "ImageFilter", "export_dataset"]
 
 VERSION = 2
 """Raised when the same pictures would now be written in another way."""
@@ -40,7 +40,7 @@ _WRITERS: Mapping[Format, Write] = {
 
 
 def export_dataset(
-    ws: Workspace, form: Format, to: Path, wanted: Wanted | None = None, *, progress: Progress = SILENT
+    ws: Workspace, form: Format, to: Path, wanted: ImageFilter | None = None, *, progress: Progress = SILENT
 ) -> StageResult:
     """Put the pictures of a revision into the folder ``to``, whole or not at all; an older export there is replaced.
 
@@ -50,7 +50,7 @@ def export_dataset(
     """
     to = to.expanduser().resolve()
     _apart(ws, to)
-    with Selection(ws, wanted or Wanted()) as chosen:
+    with Selection(ws, wanted or ImageFilter()) as chosen:
         facts = _facts(ws, form, chosen)
         if there := standing(to, facts["fingerprint"]):
             return _result(to, there, changed=False)

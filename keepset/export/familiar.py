@@ -52,7 +52,7 @@ def familiar(
     """Reference and limit of ``network`` (uint8 pixels to logits and features, of bodies of those ``widths``)."""
     import numpy as np
 
-    from keepset.train.features import units
+    from keepset.models.features import units
     from keepset.train.results import distances
 
     learn, valid = (
@@ -62,7 +62,7 @@ def familiar(
     is_learn = np.arange(len(features)) < len(learn)
     held_out = distances(features, is_learn)[~is_learn]
     return Familiar(
-        units(features[is_learn]),
+        units(features[is_learn], (features.shape[1],)),
         widths,
         float(np.quantile(held_out, 0.99)) if len(held_out) else 2.0,
     )
@@ -107,10 +107,11 @@ def _features(ws: Workspace, record: ModelRecord, network: torch.nn.Module, shas
 
 
 def _saved(ws: Workspace, model_id: str) -> dict[str, Any]:
-    from keepset.train import features
+    from keepset.models.features import ModelFeatures
 
     try:
-        return dict(zip(*features.load(ws, model_id), strict=True))
+        found = ModelFeatures.of(ws, model_id)
+        return dict(zip(found.sha256, found.all(), strict=True))
     except ModelError:
         return {}
 

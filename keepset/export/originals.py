@@ -6,9 +6,9 @@ import hashlib
 from pathlib import Path
 
 from keepset.errors import StageError
-from keepset.export.names import picture_name
-from keepset.export.selection import Item
+from keepset.export.selection import ExportedImage
 from keepset.images.formats import sniff
+from keepset.storage.filenames import picture_name
 from keepset.workspace import Workspace
 
 __all__ = ["Originals"]
@@ -20,7 +20,7 @@ class Originals:
     def __init__(self, ws: Workspace) -> None:
         self.ws = ws
 
-    def read(self, item: Item) -> tuple[str, bytes]:
+    def read(self, item: ExportedImage) -> tuple[str, bytes]:
         """File name, with the extension of the content, and bytes. Raises ``StageError`` if they are not there."""
         try:
             data = self.ws.blob(item.sha256).read_bytes()
@@ -33,13 +33,13 @@ class Originals:
             )
         return self._name(item, data[:64]), data
 
-    def put(self, item: Item, folder: Path) -> str:
+    def put(self, item: ExportedImage, folder: Path) -> str:
         """Copy the file into ``folder``. Returns its name."""
         name, data = self.read(item)
         (folder / name).write_bytes(data)
         return name
 
-    def _name(self, item: Item, head: bytes) -> str:
+    def _name(self, item: ExportedImage, head: bytes) -> str:
         kind = sniff(head)
         if kind is None:
             raise StageError(
@@ -48,7 +48,7 @@ class Originals:
         return picture_name(item.sha256, kind)
 
 
-def _gone(item: Item) -> StageError:
+def _gone(item: ExportedImage) -> StageError:
     return StageError(
         f"The file of picture {item.sha256} ({item.label}) is gone from the workspace: purged since, or lost.",
         "Run `keepset download` to fetch it again, or export a revision that does not hold it.",

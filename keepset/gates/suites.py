@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from keepset.gates.leaks import Straddling
 
-__all__ = ["Outcome", "run_suite"]
+__all__ = ["ExpectationResult", "run_suite"]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ExpectationResult:
     """One expectation: what was asked, what was observed, and what to do if it failed."""
 
     expectation: str
@@ -45,7 +45,7 @@ class _Rule:
 
 def run_suite(
     gate: str, frame: pd.DataFrame, config: RunConfig, apart: Straddling | None = None
-) -> Iterator[Outcome]:
+) -> Iterator[ExpectationResult]:
     """Run the gate's rules on all rows, on the rows in use, and on one row of counts.
 
     ``apart``: what of a data set is on two sides or in two folds.
@@ -141,7 +141,7 @@ _NOUN = {
 _LEAST, _MOST = "ExpectColumnMinToBeBetween", "ExpectColumnMaxToBeBetween"
 
 
-def _validate(frame: pd.DataFrame, rules: list[_Rule]) -> Iterator[Outcome]:
+def _validate(frame: pd.DataFrame, rules: list[_Rule]) -> Iterator[ExpectationResult]:
     if not rules:
         return
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
@@ -165,7 +165,7 @@ def _validate(frame: pd.DataFrame, rules: list[_Rule]) -> Iterator[Outcome]:
         answer = batch.validate(suite)
     for result in answer.results:
         rule = rules[result.expectation_config.meta["n"]]
-        yield Outcome(rule.words, bool(result.success), _observed(rule, result.result), rule.remedy)
+        yield ExpectationResult(rule.words, bool(result.success), _observed(rule, result.result), rule.remedy)
 
 
 def _observed(rule: _Rule, result: dict[str, Any]) -> str:

@@ -87,15 +87,17 @@ def _metrics(predictions: Predictions, record: ModelRecord, yardstick: Scored) -
 def learned_features(ws: Workspace, record: ModelRecord) -> Any:
     """What the curve over the number of images is made of: a ``DataSize``. Raises ``ModelError``."""
     from keepset.interpret.datasize import DataSize
-    from keepset.train import features
+    from keepset.models.features import ModelFeatures
 
-    shas, values = features.load(ws, record.id)
+    found = ModelFeatures.of(ws, record.id)
     table = manifests.read(ws.dataset(record.dataset_revision), "dataset").table
     columns = (table.column(k).to_pylist() for k in ("sha256", "label", "fold"))
     known = {sha: (label, fold) for sha, label, fold in zip(*columns, strict=True)}
-    rows = [known[s] for s in shas]
+    rows = [known[s] for s in found.sha256]
     labels = np.array([record.classes.index(label) for label, _ in rows])
-    return DataSize(values, labels, np.array([fold for _, fold in rows]), len(record.classes), record.seed)
+    return DataSize(
+        found.all(), labels, np.array([fold for _, fold in rows]), len(record.classes), record.seed
+    )
 
 
 def add_extras(
@@ -107,7 +109,7 @@ def add_extras(
 
         facts["data_size"] = data_size_curve(learned_features(ws, record), progress)
     if extras.grad_cam:
-        from keepset.interpret.looking import where_it_looked
+        from keepset.interpret.cam_pictures import where_it_looked
 
         looks = where_it_looked(ws, record, facts["top_losses"], progress)
         facts["looks"] = looks.rows

@@ -54,6 +54,8 @@ def find_candidates(evidence: Evidence, config: ReviewConfig, *, everything: boo
     proposed = [item for item in ranked if _score(item[1]) >= config.min_score]
     left = 0
     if everything:
+        evidence.rows.take_all()
+        evidence.predictions.take_all()
         shown = {sha for sha, _ in proposed}
         proposed += [(f.sha256, [f]) for f in the_rest(evidence, scored, shown, found)]
     else:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import functools
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from keepset import manifests
 from keepset.config import RunConfig
@@ -14,11 +18,17 @@ from keepset.inbox import WAITING
 from keepset.inbox.corrections import Correction, pending, strangers
 from keepset.models import ModelRecord, list_models
 from keepset.review import memory
+from keepset.review.rows import Row, Rows, read_rows
 from keepset.workspace import Workspace
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float64]
 
 __all__ = ["Evidence", "gather"]
 
-Row = dict[str, Any]
 _OF_IMAGES = (
     "sha256", "width", "height", "bytes", "format", "brightness", "sharpness", "entropy", "group_id", "dup_of", "dup_kind",
     "copies", "other_labels", "source", "dup_how", "url",
@@ -34,10 +44,10 @@ class Evidence:
     """The active images of the current revision, and what a model, people and earlier batches say of them.
 
     ``rows`` are data-set rows (columns ``_OF_DATA``) in manifest order, with their duplicate groups as they are now;
-    the other maps go by sha256 and may lack an image (``images`` and ``predictions`` have the columns ``_OF_IMAGES``
-    and ``_OF_PREDICTIONS`` only; ``predictions`` lacks exact duplicates and images that were added after training).
-    ``record`` is the model and its order of classes; ``labels`` is every class an image may have; ``waiting`` are rows of the inbox, not active before a person has decided
-    about them; ``strangers`` is how many pictures users corrected that the data set does not hold.
+    ``images`` and ``predictions`` (columns ``_OF_IMAGES`` and ``_OF_PREDICTIONS``) may lack an image of them, or hold
+    others; ``predictions`` lacks exact duplicates and images that were added after training.
+    ``record`` is the model and its order of classes; ``labels`` is every class an image may have; ``waiting`` are rows of
+    the inbox by sha256, not active before a person has decided about them; ``strangers`` is how many pictures users corrected that the data set does not hold.
     """
 
     ws: Workspace
@@ -46,13 +56,13 @@ class Evidence:
     record: ModelRecord
     predictions_hash: str
     labels: tuple[str, ...]
-    rows: list[Row]
-    images: Mapping[str, Row]
-    predictions: Mapping[str, Row]
+    rows: Rows
+    images: Rows
+    predictions: Rows
     corrections: Mapping[str, Correction]
     past: memory.Past
     strangers: int
-    waiting: list[Row] = field(default_factory=list)
+    waiting: Mapping[str, Row] = field(default_factory=dict)
 
     def fingerprint(self, version: int, *, everything: bool = False) -> str:
         """16 hex digits of the revision and the model, of users' corrections that are not decided yet, and of
@@ -73,9 +83,9 @@ class Evidence:
         return self.record.classes
 
     @functools.cached_property
-    def dataset(self) -> dict[str, Row]:
+    def dataset(self) -> Mapping[str, Row]:
         """The rows that may be candidates by sha256: the active ones, and those of the inbox that wait."""
-        return {r["sha256"]: r for r in [*self.rows, *self.waiting]}
+        return ChainMap(dict(self.waiting), self.rows)  # type: ignore[arg-type]
 
     @functools.cached_property
     def copies(self) -> dict[str, list[Row]]:
@@ -84,14 +94,24 @@ class Evidence:
         Best is the picture that the others are copies of (``dup_of``); if it is gone, the largest picture, then file.
         """
         found: dict[str, list[Row]] = {}
-        for row in self.rows:
-            found.setdefault(row["dup_of"] or row["sha256"], []).append(row)
+        for row in self.rows.where(pc.is_valid(self.rows.table["dup_of"])):
+            found.setdefault(row["dup_of"], []).append(row)
+        for best, rows in found.items():
+            if best in self.rows and self.rows[best]["dup_of"] is None:
+                rows.append(self.rows[best])
         return {best: sorted(rows, key=self._worse) for best, rows in found.items() if len(rows) > 1}
 
     def _worse(self, row: Row) -> tuple[Any, ...]:
         image = self.images.get(row["sha256"], {})
         pixels = (image.get("width") or 0) * (image.get("height") or 0)
         return row["dup_of"] is not None, -pixels, -(image.get("bytes") or 0), row["sha256"]
+
+    def measured(self, column: str) -> Floats:
+        """A number that validation took of each row's image, NaN where it is not known, [n]."""
+        places = self.images.places(list(self.rows))
+        taken = self.images.table[column].take(pa.array(places, mask=places < 0))
+        found: Floats = taken.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        return found
 
     def prediction(self, sha: str) -> Row | None:
         """What the model says of an image; of an exact copy, what it says of the better one."""
@@ -112,35 +132,37 @@ def gather(ws: Workspace, config: RunConfig) -> Evidence:
     header = manifests.read_header(data)
     record = _model(ws, header.content_hash)
     path = ws.models / record.id / "predictions.parquet"
-    said = {r["sha256"]: r for r in manifests.each(path, "predictions", _OF_PREDICTIONS)}
-    images = {r["sha256"]: r for r in manifests.each(ws.images, "images", _OF_IMAGES)}
-    known = list(manifests.each(data, "dataset", _OF_DATA))
-    rows = [_regrouped(r, images.get(r["sha256"])) for r in known if r["active"]]
-    waiting = [r for r in known if r["changed_by"] == WAITING and not r["active"]]
-    past = memory.recall(ws, known)
-    active = {r["sha256"]: r for r in rows}
+    images, known = read_rows(ws.images, "images", _OF_IMAGES), read_rows(data, "dataset", _OF_DATA)
+    changed = known.table["changed_by"]
+    rows = Rows(_regrouped(known.table.filter(known.table["active"]), images))
+    waiting = {r["sha256"]: r for r in known.where(pc.equal(changed, WAITING)) if not r["active"]}
+    past = memory.recall(ws, known.where(pc.starts_with(changed, "restore:")))
     return Evidence(
         ws=ws,
         revision=int(header.extra["revision"]),
         dataset_hash=header.content_hash,
         record=record,
         predictions_hash=manifests.read_header(path).content_hash,
-        labels=tuple(sorted({*config.labels, *record.classes, *(r["label"] for r in rows)})),
+        labels=tuple(sorted({*config.labels, *record.classes, *pc.unique(rows.table["label"]).to_pylist()})),
         rows=rows,
         images=images,
-        predictions={sha: r for sha, r in said.items() if sha in active},
-        corrections=pending(ws, active | {r["sha256"]: r for r in waiting}, past),
+        predictions=read_rows(path, "predictions", _OF_PREDICTIONS),
+        corrections=pending(ws, ChainMap(waiting, rows), past),  # type: ignore[arg-type]
         past=past,
-        strangers=strangers(ws, {r["sha256"] for r in known}),
+        strangers=strangers(ws, known),
         waiting=waiting,
     )
 
 
-def _regrouped(row: Row, image: Row | None) -> Row:
-    """The row with the duplicate group as it is now: later images may have joined, or tied two groups."""
-    if image is None or image["group_id"] is None:
-        return row
-    return row | {k: image[k] for k in ("group_id", "dup_of", "dup_kind")}
+def _regrouped(rows: pa.Table, images: Rows) -> pa.Table:
+    """The rows with the duplicate groups as they are now: later images may have joined, or tied two groups."""
+    places = images.places(rows["sha256"].to_pylist())
+    now = images.table.take(pa.array(places, mask=places < 0))
+    known = pc.is_valid(now["group_id"])
+    for name in ("group_id", "dup_of", "dup_kind"):
+        column = pc.if_else(known, now[name], rows[name])
+        rows = rows.set_column(rows.column_names.index(name), name, column)
+    return rows
 
 
 def _model(ws: Workspace, dataset_hash: str) -> ModelRecord:

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from keepset.reasons import Action, CandidateReason
+import pyarrow.compute as pc
+
+from keepset.reasons import LOCAL_SOURCES, Action, CandidateReason
 from keepset.review.evidence import Evidence
 from keepset.review.naming import called
-from keepset.scrape.local import LOCAL
 
 __all__ = [
     "EXACT",
@@ -55,7 +56,8 @@ def conflicts(evidence: Evidence) -> Iterator[Finding]:
     """
     groups: list[Sequence[Row]] = [*evidence.copies.values()]
     grouped = {r["sha256"] for members in groups for r in members}
-    groups += [[r] for r in evidence.rows if r["other_labels"] and r["sha256"] not in grouped]
+    elsewhere = evidence.rows.where(pc.greater(pc.list_value_length(evidence.rows.table["other_labels"]), 0))
+    groups += [[r] for r in elsewhere if r["sha256"] not in grouped]
     for members in groups:
         guess = _guess(evidence, members)
         for row in members:
@@ -106,11 +108,12 @@ def _conflict(row: Row, guess: str | None, claims: set[str], words: str) -> Find
 
 def placeholders(evidence: Evidence) -> Iterator[Finding]:
     """Files that many URLs gave. Copies in folders of one's own are left to the search for duplicates."""
-    for row in evidence.rows:
-        sha, label = row["sha256"], row["label"]
-        image = evidence.images.get(sha)
-        if image is None or image["source"] in LOCAL or sha in evidence.past.decided:
+    for image in evidence.images.where(pc.greater_equal(evidence.images.table["copies"], MANY)):
+        sha = image["sha256"]
+        if sha not in evidence.rows or image["source"] in LOCAL_SOURCES or sha in evidence.past.decided:
             continue
+        row = evidence.rows[sha]
+        label = row["label"]
         others = {*row["other_labels"], *image["other_labels"]} - {label}
         if image["copies"] >= (MANY if others else MANY_OF_ONE):
             words = f"{image['copies']} URLs returned this same file (classes: {_named({label} | others)}); it is probably a placeholder"

@@ -23,7 +23,7 @@ def the_rest(
     Their score is what the scorers say; the suggestion is to keep them. ``weak`` findings are added to its explanation.
     """
     chance = dict(zip(scored.scores.sha256, scored.chance.tolist(), strict=True)) if scored else {}
-    left = [r["sha256"] for r in evidence.rows if r["sha256"] not in proposed]
+    left = [sha for sha in evidence.rows if sha not in proposed]
     left.sort(key=lambda sha: (-chance.get(sha, 0.0), sha))
     return [_shown(evidence, sha, chance.get(sha, 0.0), weak.get(sha, ())) for sha in left]
 

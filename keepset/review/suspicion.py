@@ -15,12 +15,15 @@ fitted by logistic regression on labelled sets and planted noise (``bench/review
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from keepset.models.features import ModelFeatures, units
 from keepset.review import graphics
 from keepset.review.imagenet import Sight, graphic_classes, sight_of
 
@@ -126,7 +129,7 @@ def scores_of(evidence: Evidence) -> Scores | None:
         unlike[rows] = _distance(centred, known.labels[rows], sums)
         beyond[rows] = _distance(centred, taken[rows], sums, own=False)
         if head is not None:
-            graphic[rows] = head.score(_length_one(features[:, known.first]))
+            graphic[rows] = head.score(_length_one(features[:, known.stored.first]))
     if head is not None:
         graphic[known.sample] = head.left_out
         graphic -= np.median(graphic)
@@ -142,59 +145,43 @@ def scores_of(evidence: Evidence) -> Scores | None:
 
 @dataclass(frozen=True)
 class _Known:
-    """The images that are scored: their rows among the model's features, their labels as numbers, and a sample."""
+    """The images that are scored: their rows among the model's features, their labels as numbers, their rows among the
+    predictions, and a sample."""
 
     evidence: Evidence
+    stored: ModelFeatures
     shas: list[str]
     rows: Ints
     labels: Ints
-    classes: int
-    widths: tuple[int, ...]
+    said: Ints
     sample: Ints
 
     @staticmethod
     def of(evidence: Evidence) -> _Known | None:
-        from keepset.train import features
-
-        index = {c: i for i, c in enumerate(evidence.classes)}
-        dataset, predictions = evidence.dataset, evidence.predictions
-        places, shas, labels = [], [], []
-        for i, sha in enumerate(features.order(evidence.ws, evidence.record.id)):
-            label = dataset[sha]["label"] if sha in predictions and sha in dataset else None
-            if label in index:
-                places.append(i)
-                shas.append(sha)
-                labels.append(index[label])
-        if len(set(labels)) < 2:
+        stored = ModelFeatures.of(evidence.ws, evidence.record.id)
+        at, said = evidence.rows.places(stored.sha256), evidence.predictions.places(stored.sha256)
+        given = _numbers(evidence.rows.table["label"], evidence.classes)
+        rows = np.flatnonzero((at >= 0) & (said >= 0) & (given[at] >= 0))
+        labels = given[at[rows]]
+        if len(np.unique(labels)) < 2:
             return None
-        sample = np.sort(np.random.default_rng(len(shas)).permutation(len(shas))[: graphics.OWN])
-        widths = features.widths(evidence.ws, evidence.record.id)
-        return _Known(
-            evidence, shas, np.array(places), np.array(labels), len(evidence.classes), widths, sample
-        )  # fmt: skip
-
-    @property
-    def first(self) -> slice:
-        """The columns of the first body."""
-        return slice(0, self.widths[0])
+        sample = np.sort(np.random.default_rng(len(rows)).permutation(len(rows))[: graphics.OWN])
+        shas = [stored.sha256[i] for i in rows]
+        return _Known(evidence, stored, shas, rows, labels, said[rows], sample)
 
     def pieces(self) -> Iterator[tuple[slice, Singles]]:
         """Raw features, some thousand rows at a time, and their places among the images that are scored."""
-        from keepset.train import features
-
-        for rows, found in features.pieces(self.evidence.ws, self.evidence.record.id):
-            low, high = np.searchsorted(self.rows, [rows.start, rows.start + len(found)])
+        for rows, found in self.stored.pieces():
+            low, high = np.searchsorted(self.rows, [rows.start, rows.stop])
             if high > low:
                 yield slice(int(low), int(high)), found[self.rows[low:high] - rows.start]
 
     def unit(self, features: Singles) -> Singles:
-        """Each body's block of length one."""
-        from keepset.train.features import units
-
-        return units(features, self.widths)
+        """Each network's block of length one."""
+        return units(features, self.stored.widths)
 
     def centre(self) -> Singles:
-        total = np.zeros(sum(self.widths))
+        total = np.zeros(sum(self.stored.widths))
         for _, features in self.pieces():
             total += self.unit(features).sum(axis=0)
         return (total / len(self.shas)).astype(np.float32)
@@ -221,11 +208,15 @@ class _Seen:
 
 def _sums(known: _Known, centre: Singles) -> tuple[Floats, _Seen]:
     """The sum of the centred features of length one of each class, [classes, d], and what the network sees."""
-    n, sums = len(known.shas), np.zeros((known.classes, len(centre)))
+    n, sums = len(known.shas), np.zeros((len(known.evidence.classes), len(centre)))
     record = known.evidence.record
-    sight: Sight | None = sight_of(record.features_of, record.weights, known.widths)
+    sight: Sight | None = sight_of(record.features_of, record.weights, known.stored.widths)
     found = _Seen(
-        sight is not None, np.full(n, -1), np.zeros(n), np.zeros(n), np.zeros((known.classes, 1000))
+        sight is not None,
+        np.full(n, -1),
+        np.zeros(n),
+        np.zeros(n),
+        np.zeros((len(known.evidence.classes), 1000)),
     )
     for rows, features in known.pieces():
         labels = known.labels[rows]
@@ -246,7 +237,13 @@ def _add(sums: Floats, labels: Ints, rows: Singles) -> None:
 
 def _taken_for(evidence: Evidence, known: _Known) -> Ints:
     """The number of the class that the model takes each image for, out of sample, [n]."""
-    return np.array([evidence.classes.index(evidence.predictions[sha]["cv_predicted"]) for sha in known.shas])
+    return _numbers(evidence.predictions.table["cv_predicted"], evidence.classes)[known.said]
+
+
+def _numbers(labels: pa.ChunkedArray, classes: Sequence[str]) -> Ints:
+    """The number of each label's class, -1 for a label that is no class of the model."""
+    found: Ints = pc.index_in(labels, pa.array(classes)).fill_null(-1).to_numpy().astype(np.int64)
+    return found
 
 
 def _distance(centred: Singles, labels: Ints, sums: Floats, *, own: bool = True) -> Floats:
@@ -261,10 +258,10 @@ def _distance(centred: Singles, labels: Ints, sums: Floats, *, own: bool = True)
 
 def _graphic_head(known: _Known) -> graphics.GraphicHead:
     record = known.evidence.record
-    own = np.zeros((len(known.sample), known.widths[0]), np.float32)
+    own = np.zeros((len(known.sample), known.stored.widths[0]), np.float32)
     for rows, features in known.pieces():
         inside = (known.sample >= rows.start) & (known.sample < rows.stop)
-        own[inside] = features[known.sample[inside] - rows.start, known.first]
+        own[inside] = features[known.sample[inside] - rows.start, known.stored.first]
     shas = [known.shas[i] for i in known.sample]
     made = graphics.self_made_features(known.evidence.ws, record, shas, record.seed)
     return graphics.fit(_length_one(own), _length_one(made))
@@ -272,8 +269,8 @@ def _graphic_head(known: _Known) -> graphics.GraphicHead:
 
 def _label_loss(evidence: Evidence, known: _Known) -> Floats:
     """Minus the logarithm of the out-of-sample probability of the label, nats, [n]."""
-    pairs = zip(known.shas, known.labels.tolist(), strict=True)
-    given = np.array([evidence.predictions[sha]["cv_probs"][label] for sha, label in pairs], np.float64)
+    probs = pc.list_flatten(evidence.predictions.table["cv_probs"]).to_numpy()
+    given = probs.reshape(-1, len(evidence.classes))[known.said, known.labels].astype(np.float64)
     found: Floats = -np.log(np.maximum(given, 1e-9))
     return found
 
@@ -291,6 +288,4 @@ def _standard(values: Floats, labels: Ints, least: float, among: tuple[Floats, I
 
 
 def _length_one(rows: Singles) -> Singles:
-    from keepset.train.features import units
-
     return units(rows, (rows.shape[1],))

@@ -1,22 +1,17 @@
-"""Features of the frozen bodies, cached by image and body: the ground of the linear head, of outliers and copies.
-
-They are kept as the bodies give them. ``units`` scales each body's block to length one where pictures are compared, so
-that no body counts more than another.
-"""
+"""Features of the frozen bodies, cached by image and body: the ground of the linear head, of outliers and copies."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keepset.config import TrainConfig
-from keepset.errors import ModelError
 from keepset.images.pixels import Preprocess
 from keepset.machine import heap
 from keepset.stages import SILENT, Progress
@@ -38,76 +33,13 @@ __all__ = [
     "body_id",
     "body_of",
     "compute",
-    "load",
     "of_packaged",
     "of_squares",
-    "order",
-    "pieces",
-    "save",
     "squares",
-    "units",
-    "widths",
 ]
 
 AT_ONCE = 512
 """Images between two writes to the cache: a killed run loses at most so many."""
-
-
-def load(ws: Workspace, model_id: str) -> tuple[list[str], Floats]:
-    """sha256 order and raw features, float32 [n, d], of the images that ``model_id`` was trained on.
-
-    The columns are those of each body side by side (``widths``). Raises ``ModelError``.
-    """
-    with _opened(ws, model_id) as f:
-        return f.metadata()["sha256"].split("\n"), f.get_tensor("features")
-
-
-def pieces(ws: Workspace, model_id: str, rows: int = 2048) -> Iterator[tuple[slice, Floats]]:
-    """``load``'s features, some thousand rows at a time with their places: of a million images they are 15 GB.
-
-    Raises ``ModelError``.
-    """
-    with _opened(ws, model_id) as f:
-        stored = f.get_slice("features")
-        count = stored.get_shape()[0]
-        for start in range(0, count, rows):
-            place = slice(start, min(start + rows, count))
-            yield place, stored[place]
-
-
-def order(ws: Workspace, model_id: str) -> list[str]:
-    """The sha256 of each row of ``load``'s features. Raises ``ModelError``."""
-    with _opened(ws, model_id) as f:
-        found: list[str] = f.metadata()["sha256"].split("\n")
-        return found
-
-
-def widths(ws: Workspace, model_id: str) -> tuple[int, ...]:
-    """How many columns of ``load``'s features come from each of the model's bodies. Raises ``ModelError``."""
-    with _opened(ws, model_id) as f:
-        said = f.metadata().get("widths", "")
-        return tuple(map(int, said.split(","))) if said else (f.get_slice("features").get_shape()[1],)
-
-
-def save(ws: Workspace, model_id: str, shas: Sequence[str], features: Floats, widths: Sequence[int]) -> None:
-    """Write raw features float32 [n, d] beside the model, and the width of each body's block."""
-    from safetensors.numpy import save_file
-
-    from keepset.files import atomic_path
-
-    meta = {"sha256": "\n".join(shas), "widths": ",".join(map(str, widths))}
-    with atomic_path(_path(ws, model_id)) as part:
-        save_file({"features": np.ascontiguousarray(features)}, part, meta)
-
-
-def units(features: Floats, widths: Sequence[int] = ()) -> Floats:
-    """``features`` [n, d] with each body's block (or whole rows) scaled to length one; the dot product of two rows is then
-    the sum of the bodies' cosines.
-    """
-    out = np.array(features, np.float32)
-    for block in np.split(out, np.cumsum(widths)[:-1].astype(int), axis=1):
-        block /= np.linalg.norm(block, axis=1, keepdims=True) + 1e-9
-    return out
 
 
 @dataclass(frozen=True)
@@ -267,17 +199,3 @@ def _pixels(body: Body, squares: npt.NDArray[np.uint8]) -> torch.Tensor:
     from keepset.train.batches import to_input
 
     return to_input(torch.from_numpy(squares), body.spec, next(body.network.parameters()).device)
-
-
-def _path(ws: Workspace, model_id: str) -> Any:
-    return ws.models / model_id / "features.safetensors"
-
-
-def _opened(ws: Workspace, model_id: str) -> Any:
-    from safetensors import safe_open
-
-    path = _path(ws, model_id)
-    try:
-        return safe_open(path, "numpy")
-    except FileNotFoundError as e:
-        raise ModelError(f"{path} is missing.", "Delete that model's folder and run `keepset train`.") from e

@@ -14,6 +14,8 @@ import torch
 from keepset.config import RunConfig
 from keepset.manifests import Header
 from keepset.models import ModelRecord, save_record
+from keepset.models.features import save as save_features
+from keepset.models.features import units
 from keepset.reasons import Split
 from keepset.stages import Progress
 from keepset.text import many
@@ -76,7 +78,7 @@ class Recipe:
         winner = min(contenders, key=lambda c: float(c.held_out["nll"]))
         temperature = rs.calibrate(winner.logits[self.valid], self.labels[self.valid])
         probs = hd.softmax(winner.logits / temperature)
-        away = rs.distances(ft.units(raw, self.widths), self.learn)
+        away = rs.distances(units(raw, self.widths), self.learn)
         scores = rs.Scores(probs, cv_probs, self.labels, away)
         seconds = time.perf_counter() - begin
         candidates = {c.name: c.held_out for c in contenders} | {"why": reason or why(contenders, winner)}
@@ -87,7 +89,7 @@ class Recipe:
     def _write(self, record: ModelRecord, winner: Contender, scores: rs.Scores, raw: Any) -> None:
         """Everything but the record first: a folder with a ``model.json`` is a whole model."""
         rs.write_predictions(self.ws, self.model_id, self.data.content_hash, self.rows, self.classes, scores)
-        ft.save(self.ws, self.model_id, self.shas, raw, self.widths)
+        save_features(self.ws, self.model_id, self.shas, raw, self.widths)
         rs.save_weights(self.ws, self.model_id, winner.state())
         save_record(self.ws, record)
         self.checkpoints.remove()

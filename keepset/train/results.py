@@ -11,8 +11,8 @@ import numpy as np
 from keepset import manifests
 from keepset.files import atomic_path
 from keepset.manifests import Header
-from keepset.review.stopping import wilson
-from keepset.train.features import units
+from keepset.models.features import units
+from keepset.models.intervals import wilson
 from keepset.train.head import TINY, nll, softmax
 from keepset.workspace import Workspace
 
@@ -78,7 +78,7 @@ def neighbours(images: int) -> int:
 
 def distances(features: Floats, learn: npt.NDArray[np.bool_]) -> Floats:
     """Mean cosine distance to the nearest other training images, in blocks so that memory stays flat."""
-    rows = units(features)
+    rows = units(features, (features.shape[1],))
     base, where = rows[learn], np.flatnonzero(learn)
     out = np.empty(len(rows))
     for i in range(0, len(rows), 256):

@@ -1,0 +1,93 @@
+"""Rows of a manifest by sha256, held as columns: some hundred bytes a row, where a ``dict`` takes some thousand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from keepset import manifests
+from keepset.schemas import SCHEMAS
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Ints = npt.NDArray[np.int64]
+    Mask = npt.NDArray[np.bool_]
+
+__all__ = ["Row", "Rows", "read_rows"]
+
+Row = dict[str, Any]
+
+
+class Rows(Mapping[str, Row]):
+    """The rows of ``table``, which has a column ``sha256`` without repeats; a row becomes a ``dict`` when it is asked for."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table.combine_chunks()
+        self._taken: dict[str, Row] = {}
+        keys = _keys(self.table["sha256"].to_pylist())
+        self._order = np.argsort(keys)
+        self._sorted = keys[self._order]
+
+    def places(self, shas: Sequence[str]) -> Ints:
+        """Where each of ``shas`` stands in the table, -1 where it does not, [n]."""
+        asked = _keys(shas)
+        if not len(self._sorted):
+            return np.full(len(asked), -1)
+        at = np.minimum(np.searchsorted(self._sorted, asked), len(self._sorted) - 1)
+        return np.where(self._sorted[at] == asked, self._order[at], -1)
+
+    def at(self, places: npt.ArrayLike) -> list[Row]:
+        """The rows at ``places``."""
+        found: list[Row] = self.table.take(pa.array(np.asarray(places, np.int64))).to_pylist()
+        return found
+
+    def where(self, mask: pa.ChunkedArray | Mask) -> list[Row]:
+        """The rows for which ``mask`` is true, in the table's order; null counts as false."""
+        found: list[Row] = self.table.filter(
+            pa.array(mask) if isinstance(mask, np.ndarray) else mask
+        ).to_pylist()
+        return found
+
+    def __getitem__(self, sha: str) -> Row:
+        if sha not in self._taken:
+            (place,) = self.places([sha])
+            if place < 0:
+                raise KeyError(sha)
+            self._taken[sha] = self.at([place])[0]
+        return self._taken[sha]
+
+    def __contains__(self, sha: object) -> bool:
+        return sha in self._taken or (isinstance(sha, str) and bool(self.places([sha])[0] >= 0))
+
+    def take_all(self) -> None:
+        """Make every row a ``dict`` now: a hundred times faster than one by one, for whoever will ask for all of them."""
+        self._taken = {row["sha256"]: row for row in self.table.to_pylist()}
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.table["sha256"].to_pylist()
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+
+def read_rows(path: Path, schema: str, columns: Sequence[str], only: Iterable[str] | None = None) -> Rows:
+    """Some columns of a manifest, of all images or of those in ``only``. Raises as ``manifests.read`` does."""
+    wanted = pa.schema([f for f in SCHEMAS[schema].arrow if f.name in columns]).remove_metadata()
+    pieces: Iterable[pa.RecordBatch] = manifests.batches(path, schema, columns)
+    if only is not None:
+        names = pa.array(sorted(only), pa.string())
+        pieces = (p.filter(pc.is_in(p.column("sha256"), value_set=names)) for p in pieces)
+    pieces = (p.select(wanted.names) for p in pieces)
+    return Rows(
+        pa.Table.from_batches([pa.RecordBatch.from_arrays(p.columns, schema=wanted) for p in pieces], wanted)
+    )
+
+
+def _keys(shas: Sequence[str]) -> npt.NDArray[np.bytes_]:
+    return np.array(shas, "S64") if len(shas) else np.zeros(0, "S64")
