@@ -217,10 +217,10 @@ def test_what_is_not_its_own_is_left_alone(mixed: Mixed, tmp_path: Path) -> None
     export(mixed, Format.CSV, tmp_path / "out")
     (tmp_path / "out" / "notes.txt").write_text("mine")
     with pytest.raises(WorkspaceError, match="added, removed or changed"):
-        export(mixed, Format.COCO, tmp_path / "out")
+        export(mixed, Format.WEBDATASET, tmp_path / "out")
     assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
     (tmp_path / "out" / "notes.txt").unlink()
-    assert export(mixed, Format.COCO, tmp_path / "out").changed
+    assert export(mixed, Format.WEBDATASET, tmp_path / "out").changed
     assert not (tmp_path / "out" / "labels.csv").exists()
 
 

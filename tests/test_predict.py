@@ -143,11 +143,7 @@ def test_what_a_data_set_takes_by_default_is_predicted_too(
     config, ours = RunConfig.model_fields, Limits()
     assert ours.max_bytes == config["download"].default.max_bytes
     validate = config["validate_"].default
-    assert (ours.max_pixels, ours.max_scans, ours.formats) == (
-        validate.max_pixels,
-        validate.max_scans,
-        validate.formats,
-    )
+    assert (ours.max_pixels, ours.formats) == (validate.max_pixels, validate.formats)
     out = io.BytesIO()
     Image.new("L", (8000, 6900)).save(out, "JPEG", quality=1)  # 55 megapixels, more than an upload may have
     assert served[1].prepare(out.getvalue()).shape[2] == 3

@@ -151,7 +151,7 @@ def _one_cycle(optimizer: Any, phase: Phase, steps: int) -> Any:
 
 def _plain_loss(task: Task, network: torch.nn.Module) -> float:
     """Mean loss of a fixed sample of training images, measured as the validation loss is: after the epoch, without
-    augmentation or label smoothing. Only so can the two be compared.
+    augmentation. Only so can the two be compared.
     """
     from keepset.train.head import nll, softmax
 

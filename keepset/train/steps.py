@@ -34,6 +34,9 @@ __all__ = [
     "taken",
 ]
 
+SLOWER = 100.0
+"""How many times slower than the head the first layer learns."""
+WEIGHT_DECAY = 0.01
 KEPT_MOST = 512 * 2**20
 """Bytes of frozen blocks' output that a training may keep in memory."""
 
@@ -127,7 +130,7 @@ def _gradients(task: Task, network: torch.nn.Module, batch: Batch) -> float:
         x = taken(task, batch, piece)
         with task.machine.autocast():
             logits = network(x).float()
-        loss = F.cross_entropy(logits, labels, label_smoothing=task.config.label_smoothing, reduction="sum")
+        loss = F.cross_entropy(logits, labels, reduction="sum")
         (loss / n).backward()  # type: ignore[no-untyped-call]
         total += loss.detach() / n
     return float(total)
@@ -146,15 +149,15 @@ def taken(task: Task, batch: Batch, piece: slice) -> torch.Tensor:
 def optimizer_for(task: Task, network: torch.nn.Module, rate: float) -> Any:
     """AdamW over layer groups, no decay on norm and bias.
 
-    The head learns at ``rate``, a layer at depth d of the body (0 first, 1 last) at ``rate / lr_mult ** (1 - d)``.
+    The head learns at ``rate``, a layer at depth d of the body (0 first, 1 last) at ``rate / 100 ** (1 - d)``.
     """
     import torch
 
     made = []
     for params, depth in groups(network):
-        lr = rate / task.config.lr_mult ** (1 - depth)
+        lr = rate / SLOWER ** (1 - depth)
         decay, plain = [p for p in params if p.ndim > 1], [p for p in params if p.ndim <= 1]
-        for chosen, wd in ((decay, task.config.weight_decay), (plain, 0.0)):
+        for chosen, wd in ((decay, WEIGHT_DECAY), (plain, 0.0)):
             made.append({"params": chosen, "lr": lr, "weight_decay": wd})
     return torch.optim.AdamW(made, eps=1e-5, betas=(0.95, 0.99), fused=task.machine.fused or None)
 
