@@ -105,7 +105,7 @@ def _build(known: ModelFeatures, path: Path) -> None:
             f, {"descr": "<f4", "fortran_order": False, "shape": (count, len(directions))}
         )
         for _, found in known.pieces():
-            rows: Singles = (units(found, known.widths) - centre) @ directions.T
+            rows = ((units(found, known.widths) - centre) @ directions.T).astype(np.float32)
             f.write(np.ascontiguousarray(units(rows, (len(directions),)), "<f4").data)
 
 
@@ -115,7 +115,7 @@ def _directions(sample: Singles) -> Singles:
     tried = min(width + _SPARE, *sample.shape)
     basis = np.random.default_rng(0).normal(size=(sample.shape[1], tried)).astype(np.float32)
     for _ in range(_ROUNDS):
-        basis = np.linalg.qr(sample.T @ (sample @ basis))[0]
+        basis = np.linalg.qr(sample.T @ (sample @ basis))[0].astype(np.float32)
     turned = np.linalg.svd(sample @ basis, full_matrices=False)[2][:width]
     directions: Singles = turned @ basis.T
     return directions
