@@ -34,11 +34,13 @@ SANE = (6e-4, 3e-3)
 
 
 def find_rate(task: Task, network: torch.nn.Module, share: float) -> dict[str, Any]:
-    """Learning rates and smoothed losses of the test, and the advice, on a copy of the network.
+    """Learning rates and losses of the test, and the advice, on a copy of the network.
 
     ``share`` of its front is frozen as it will be in training. All steps see the same few images under the same
     augmentation: with fresh small batches the curve shows which images came rather than what the rate does.
     """
+    import torch
+
     trial = copy.deepcopy(network)
     freeze(trial, share)
     optimizer = optimizer_for(task, trial, 1.0)
@@ -51,7 +53,8 @@ def find_rate(task: Task, network: torch.nn.Module, share: float) -> dict[str, A
     task.progress.start("learning-rate finder", STEPS)
     losses: list[float] = []
     with learning(task, trial):
-        batch = replace(batch, images=taken(task, batch, slice(None)), ready=True)
+        pieces = task.chunks.pieces(len(batch.labels), lambda piece: taken(task, batch, piece))
+        batch = replace(batch, images=torch.cat(list(pieces)), ready=True)
         train_mode(trial)
         for i in range(STEPS):
             for group, by in zip(optimizer.param_groups, scale, strict=True):
