@@ -1,4 +1,5 @@
 # `make` lists the targets. Each one sets up what it needs; `.ci/run` calls `make test`.
+# Another Python, beside the usual one: make test PYTHON=python3.13 VENV=.venv-3.13
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
@@ -17,7 +18,7 @@ help: ## List the targets
 setup: $(VENV)/.ready ## Make the environment (.venv) from constraints.txt
 
 $(VENV)/.ready: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Keepset needs Python 3.11 or newer: make PYTHON=python3.11 ..."; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { echo "Keepset needs Python 3.11, 3.12 or 3.13: make PYTHON=python3.11 ..."; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' || { echo "This Python cannot make environments: install its venv package (Debian: apt-get install python3-venv)"; exit 2; }
 	@echo "Installing into $(VENV): a few minutes the first time (torch is large) ..."
 	$(PYTHON) -m venv $(VENV)

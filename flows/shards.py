@@ -10,7 +10,6 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.futures import as_completed
 from prefect.logging import get_run_logger
 
-from keepset.errors import EngineError
 from keepset.pipeline.cluster import Cluster, connect, count_workers
 from keepset.pipeline.engine import Engine
 from keepset.pipeline.spread import killed_workers
@@ -50,10 +49,8 @@ def run_shards(
 
 
 def _runner(cluster: Cluster) -> DaskTaskRunner:
-    try:
-        from prefect_dask.task_runners import DaskTaskRunner
-    except ImportError as e:
-        raise EngineError("prefect-dask is not installed here.", "pip install 'keepset[dask]'.") from e
+    from prefect_dask.task_runners import DaskTaskRunner
+
     return DaskTaskRunner(address=cluster.address, client_kwargs={"security": cluster.security})
 
 

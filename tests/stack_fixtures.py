@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -114,7 +114,8 @@ class Running:
 
 def start(
     ws: Workspace, kills: Path | None = None, *, cron: str = "", forked: bool = False,
-    environment: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | None = None, program: Sequence[str] = (sys.executable, "-m", "deployments.command"),
+    cwd: Path = CHECKOUT,
 ) -> Running:  # fmt: skip
     """A stack of its own; ``kills`` is a folder of deaths to come (``tests/kill_hook/sitecustomize.py``).
 
@@ -123,10 +124,10 @@ def start(
     """
     more = {"OMP_NUM_THREADS": "1", "KEEPSET_RECONCILE_S": "4"}
     more |= (_deaths(kills) if kills else {}) | (_FORKED if forked else {}) | dict(environment or {})
-    command = [sys.executable, "-m", "deployments.command", "up", "--workspace", str(ws.root), "--json"]
+    command = [*program, "up", "--workspace", str(ws.root), "--json"]
     command += ["--prefect-port", "0", "--web-port", "0", *(["--cron", cron] if cron else [])]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=CHECKOUT,
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=cwd,
         env=os.environ | more,
     )  # fmt: skip
     assert process.stdout is not None

@@ -10,9 +10,9 @@ from starlette.testclient import TestClient
 
 from keepset.errors import KeepsetError, ModelError
 from keepset.machine.cores import usable_cores
+from keepset.machine.doctor import Verdict, diagnose
 from keepset.models import damaged_models, list_models, load_record
 from keepset.review import load_batch
-from keepset.status.doctor import Verdict, diagnose
 from keepset.web.app import create_app
 from keepset.workspace import Workspace
 from tests.factories import add_model, dataset_workspace
@@ -84,16 +84,6 @@ def test_what_the_environment_says_of_the_way_out_is_shown_or_refused(
     monkeypatch.setenv("https_proxy", "socks5h://127.0.0.1:1")
     network = {c.name: c for c in diagnose(tmp_path)}["network"]
     assert (network.verdict, "SOCKS" in network.remedy) == (Verdict.FAIL, True)
-
-
-def test_all_extras_of_the_installation_are_looked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from keepset.status import doctor
-
-    assert {extra for _, extra in doctor._optional()} >= {"dask", "s3", "search"}
-    monkeypatch.setattr(doctor, "_is_installed", lambda name: name != "prefect-dask")
-    assert {c.name: c for c in diagnose(tmp_path)}["extras"].found == "not installed: dask"
 
 
 @pytest.mark.parametrize(

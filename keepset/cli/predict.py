@@ -103,6 +103,10 @@ def predict_batch(
     Nothing is predicted twice, also when the folder has grown since. Pictures behind URLs are fetched as politely as
     `keepset download` does it. `predict_batch` is the same as a Prefect flow.
     """
+    from keepset.machine import extras
+
+    extras.need("web")
+
     from keepset.predict.batch import Job
     from keepset.predict.batch import predict_batch as run
     from keepset.workspace import Workspace

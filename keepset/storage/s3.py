@@ -165,7 +165,7 @@ class Bucket:
             return
         raise WorkspaceError(
             f"s3://{self.name} ignores conditional writes: two machines could overwrite each other's work.",
-            "Use a store that obeys If-None-Match and If-Match on PUT (docs/storage.md), or a folder.",
+            "Use a store that obeys If-None-Match and If-Match on PUT (`keepset docs storage`), or a folder.",
         )
 
     def _put(self, key: str, data: bytes, more: Mapping[str, Any]) -> dict[str, Any]:
@@ -271,10 +271,8 @@ def cache_trouble(e: OSError) -> WorkspaceNotWritable:
 
 
 _NO_LOGIN = {"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "TokenRetrievalError"}
-_CREDENTIALS = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE (docs/storage.md)."
-_RIGHTS = (
-    "Keepset needs s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject there (docs/storage.md)."
-)
+_CREDENTIALS = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE (`keepset docs storage`)."
+_RIGHTS = "Keepset needs s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject there (`keepset docs storage`)."
 
 
 _AGAIN = "Look whether it is up, then run the same command again: what is finished stays."
@@ -305,12 +303,8 @@ def _filesystem() -> Any:
 
 @functools.lru_cache(maxsize=4)
 def _filesystem_for(*_facts: object) -> Any:
-    try:
-        import s3fs
-    except ImportError as e:
-        raise WorkspaceError(
-            "A workspace on s3:// needs the extra 's3'.", "pip install 'keepset[s3]'."
-        ) from e
+    import s3fs
+
     logging.getLogger("aiobotocore").setLevel(logging.WARNING)
     settings: dict[str, Any] = {
         "max_pool_connections": 2 * CONNECTIONS,
