@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from keepset.review import load_batch
 from keepset.web.app import create_app
 from keepset.workspace import Workspace
 from tests.factories import add_model, dataset_workspace
+from tests.processes import wait_for
 from tests.test_cli import run
 
 
@@ -107,14 +109,9 @@ def test_who_waits_for_another_run_is_told(tmp_path: Path) -> None:
             with ws.lock("train", note=said.append):
                 pass
 
-        import threading
-        import time
-
         thread = threading.Thread(target=second)
         thread.start()
-        deadline = time.monotonic() + 30
-        while not said and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_for(lambda: said, "the second to say that it waits", every_s=0.01)
     thread.join(30)
     assert len(said) == 1
     assert "'train'" in said[0]

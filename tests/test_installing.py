@@ -20,11 +20,10 @@ from packaging.requirements import Requirement
 
 from keepset.machine import extras
 from tests.predict_fixtures import Served, template_case
+from tests.processes import CHECKOUT
 from tests.stack_fixtures import start, waiting_workspace
 
 __all__ = ["template_case"]
-
-CHECKOUT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="session")

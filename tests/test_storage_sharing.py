@@ -20,17 +20,19 @@ from keepset.storage.carrying import AT_ONCE, bring, delivered, landing
 from keepset.storage.journals import open_journal
 from keepset.workspace import Workspace
 from tests.flaky_store import flaky
+from tests.processes import race
 from tests.storage_fixtures import another_machine, s3, s3_server
 
 __all__ = ["s3", "s3_server"]
 
 _RACE = """
-import sys, time
+import sys
 from keepset.files import append_line, write_json
 from keepset.storage import locate
-root, me, begin = locate(sys.argv[1]), sys.argv[2], float(sys.argv[3])
+root, me = locate(sys.argv[1]), sys.argv[2]
 won = 0
-time.sleep(max(0.0, begin - time.time()))
+print("ready", flush=True)
+sys.stdin.readline()
 for n in range(8):
     try:
         write_json(root / f"{n:06d}.parquet", {"who": me}, exclusive=True)
@@ -43,15 +45,8 @@ print(won)
 
 
 def test_of_simultaneous_writers_exactly_one_wins(s3: str, tmp_path: Path) -> None:
-    begin = str(time.time() + 2.5)
-    machines = [
-        subprocess.Popen(
-            [sys.executable, "-c", _RACE, s3, f"machine{i}", begin], stdout=subprocess.PIPE, text=True,
-            env=os.environ | {"KEEPSET_CACHE": str(tmp_path / f"m{i}")},
-        )
-        for i in range(3)
-    ]  # fmt: skip
-    won = [int(m.communicate(timeout=60)[0]) for m in machines]
+    machines = [[s3, f"machine{i}"] for i in range(3)]
+    won = [int(said) for said in race(_RACE, machines, {"KEEPSET_CACHE": f"{tmp_path}/m{{n}}"})]
     assert sum(won) == 8, won
     root = locate(s3)
     winners = [read_json(root / f"{n:06d}.parquet")["who"] for n in range(8)]
