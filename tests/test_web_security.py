@@ -17,12 +17,12 @@ import httpx
 import pytest
 from starlette.routing import Route
 
+from keepset.cli.gallery_server import serve
 from keepset.errors import WorkspaceError
 from keepset.review import Batch
 from keepset.web import pages, security
 from keepset.web.app import create_app
 from keepset.web.security import COOKIE
-from keepset.web.serve import serve
 from tests.review_fixtures import Case, edit_images, make_case
 from tests.web_fixtures import large_batch, served
 
@@ -177,7 +177,7 @@ def test_every_answer_is_hardened_refusals_too(client: httpx.Client, case: Case,
     sha = batch.candidates().rows()[0]["sha256"]
     paths = [
         "/",
-        "/static/gallery.js",
+        "/static/gallery/gallery.js",
         f"/thumbs/{sha}.jpg",
         f"/pictures/{sha}.jpg",
         "/thumbs/x.jpg",

