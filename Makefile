@@ -10,10 +10,10 @@ SHELL := /bin/bash
 DEMO_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit format docs clean
+.PHONY: help setup demo test test-fast lint types unit format docs clean
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 setup: $(VENV)/.ready ## Make the environment (.venv) from constraints.txt
 
@@ -39,7 +39,10 @@ types: setup
 	$(BIN)/mypy
 
 unit: setup
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder
+
+test-fast: setup ## For daily work: no stack, no browser, no training, nothing that takes seconds
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder -m "not (slow or prefect or browser or photos)"
 
 format: setup ## Mend what can be mended by itself
 	$(BIN)/ruff check --fix .

@@ -21,6 +21,23 @@ os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 
+DEAREST = (
+    "stack", "test_team.py", "test_chaos.py", "test_stack_approval.py", "test_installing.py", "test_end_to_end.py",
+    "test_storage_pipeline.py", "test_stack_dask.py", "test_stack.py", "test_followup.py", "test_spread.py", "test_train.py",
+    "test_predict.py", "test_interpret.py", "test_faults.py", "test_gallery_browser.py",
+)  # fmt: skip
+"""Groups of tests that take longest: begun first, so that two workers end at about the same time."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A worker takes a file at a time; all tests of the shared stack go to one worker, which starts it once."""
+    group = {i: "stack" if "stack" in getattr(i, "fixturenames", ()) else i.path.name for i in items}
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group[item]))
+    rank = {name: n for n, name in enumerate(DEAREST)}
+    items.sort(key=lambda i: rank.get(group[i], len(rank)))
+
+
 @pytest.fixture(scope="session")
 def photos() -> Path:
     """The folder of real photos (``KEEPSET_PHOTOS``, or ``../shared/photos`` beside the checkout)."""
