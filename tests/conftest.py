@@ -13,7 +13,8 @@ import pytest
 if TYPE_CHECKING:
     from tests.stack_fixtures import Running
 
-# Before anything imports them: no telemetry, no fights over two cores.
+# Before anything imports them: no telemetry, no fights over two cores (idle OpenMP threads wait at full load).
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
