@@ -20,10 +20,10 @@ from keepset.models import list_models
 from keepset.pipeline.followup import LOCK, State, pending, progress_of, standing
 from keepset.review import Batch, BatchStatus, load_batch, review, submit
 from keepset.workspace import Workspace
+from tests.processes import CHECKOUT
 from tests.stack_fixtures import ended_right, models, plan_kills, wait_for, waiting_workspace
 from tests.web_fixtures import served
 
-CHECKOUT = Path(__file__).resolve().parents[1]
 YES = {"who": "ada", "decision": "approve", "undecided": "suggested", "confirm": "yes"}
 
 
