@@ -19,17 +19,17 @@ from keepset.download.local import changed
 from keepset.download.purged import PURGED
 from keepset.manifests import Header
 from keepset.reasons import DownloadReason, ItemStatus
+from keepset.rows import UrlRow
 from keepset.stages import SILENT, Progress, Shard, Stage, StageResult, shards
 from keepset.storage import StoredPath
 from keepset.storage.carrying import Held
-from keepset.storage.journal import Journal
+from keepset.storage.journal import Journal, Row
 from keepset.storage.journals import open_journal
 from keepset.workspace import Workspace
 
 __all__ = ["Shard", "download", "is_current", "merge", "plan", "run_shard"]
 
 VERSION = 1
-Row = dict[str, Any]
 _COLUMNS = ("url_id", "url", "label", "source", "sha1")
 _PIECE = 8192  # rows looked up at once
 
@@ -201,7 +201,7 @@ def _journal(ws: Workspace, shard: Shard | None = None) -> Journal:
     return open_journal(ws, "download", shard.journal_part if shard else "")
 
 
-def _pieces(ws: Workspace, shard: Shard, journal: Journal) -> Iterator[tuple[list[Row], dict[str, Row]]]:
+def _pieces(ws: Workspace, shard: Shard, journal: Journal) -> Iterator[tuple[list[UrlRow], dict[str, Row]]]:
     """The shard's URLs that are to be fetched, with the journal's rows of them, a piece at a time."""
     left = shard.stop - shard.start
     for batch in manifests.batches(ws.urls, "urls", (*_COLUMNS, "status"), size=_PIECE, start=shard.start):
@@ -224,7 +224,7 @@ class _Known:
     due: str
     retry_failed: bool = False
 
-    def todo(self, shard: Shard) -> Iterator[tuple[Row, Row | None]]:
+    def todo(self, shard: Shard) -> Iterator[tuple[UrlRow, Row | None]]:
         """What is to be asked for: the URL's row, and the journal's row if it was asked for before."""
         for urls, done in _pieces(self.ws, shard, self.journal):
             for u in urls:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from keepset.config import RunConfig
 from keepset.download.fetch import Fetched, Fetcher, FetchRequest, Trouble, user_agent
@@ -20,16 +19,16 @@ from keepset.download.turns import Turns
 from keepset.errors import KeepsetError
 from keepset.files import move_in
 from keepset.reasons import LOCAL_SOURCES, DownloadReason, ItemStatus
+from keepset.rows import UrlRow
 from keepset.stages import Progress
 from keepset.storage import StoredPath
 from keepset.storage.carrying import AT_ONCE, Held
-from keepset.storage.journal import Journal
+from keepset.storage.journal import Journal, Row
 from keepset.storage.localfiles import path_of
 from keepset.workspace import Workspace
 
 __all__ = ["Run"]
 
-Row = dict[str, Any]
 _LONGEST_WAIT_S = 120.0
 
 
@@ -38,7 +37,7 @@ class _Download:
 
     __slots__ = ("before", "facts", "row")
 
-    def __init__(self, row: Row, before: Row | None) -> None:
+    def __init__(self, row: UrlRow, before: Row | None) -> None:
         self.row, self.before, self.facts = row, before, Fetched()
 
 
@@ -59,7 +58,7 @@ class Run:
         self.failed = self.bytes = 0
         self.turns: Turns[_Download]
 
-    async def all(self, todo: Iterator[tuple[Row, Row | None]]) -> None:
+    async def all(self, todo: Iterator[tuple[UrlRow, Row | None]]) -> None:
         """Fetch everything that ``todo`` yields: (row of urls, earlier row of the journal).
 
         Raises ``WorkspaceNotWritable``; what is finished by then is in the journal.
@@ -125,7 +124,7 @@ class Run:
         )
         return await self.fetcher.fetch(wanted, item.facts) or known
 
-    def _allowed(self, row: Row) -> list[Path]:
+    def _allowed(self, row: UrlRow) -> list[Path]:
         """Folders whose files the config takes for this row's class, and the inbox."""
         if row["source"] == "inbox":
             return [self.ws.root / "inbox"]

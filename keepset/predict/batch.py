@@ -31,7 +31,7 @@ from keepset.reasons import DownloadReason, ImageReason, ItemStatus
 from keepset.settings import settings
 from keepset.stages import SILENT, Progress, Shard, Stage, StageResult, shards
 from keepset.storage import locate
-from keepset.storage.journal import Journal
+from keepset.storage.journal import Journal, Row
 from keepset.storage.journals import open_journal
 from keepset.text import without_surrogates
 from keepset.workspace import Workspace
@@ -42,7 +42,6 @@ VERSION = 1
 SHARD = 2000
 _PIECE = 8192
 _DECODE_S, _DECODE_MB = 15.0, 1024
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)

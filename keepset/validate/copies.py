@@ -20,7 +20,7 @@ from keepset.duplicates import Pair, PairVerdict, Pictures
 from keepset.settings import settings
 from keepset.stages import Progress
 from keepset.storage.carrying import bring
-from keepset.storage.journal import Journal
+from keepset.storage.journal import Journal, Row
 from keepset.validate.inspection import PixelJob, pixel_digest
 from keepset.validate.pool import Lost, run_jobs
 from keepset.workspace import Workspace
@@ -39,7 +39,6 @@ _SECONDS = 15.0
 """Time for one image and its look-alikes, beside the decoding, on a machine that is busy."""
 _MEMORY = 1024
 """Megabytes of address space that OpenCV and those thumbnails need."""
-Row = dict[str, Any]
 
 
 def searched_by(config: RunConfig) -> str | None:

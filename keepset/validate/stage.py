@@ -24,7 +24,7 @@ from keepset.reasons import ImageReason, ItemStatus
 from keepset.settings import settings
 from keepset.stages import SILENT, Progress, Shard, Stage, StageResult, shards
 from keepset.storage.carrying import Held, bring, delivered, landing
-from keepset.storage.journal import Journal
+from keepset.storage.journal import Journal, Row
 from keepset.storage.journals import open_journal
 from keepset.validate import copies
 from keepset.validate.distinct import Distinct, addresses
@@ -40,7 +40,6 @@ _AT_ONCE = 4096
 _TRIES = 3
 _OF_THE_MACHINE = {ImageReason.TIMEOUT, ImageReason.MEMORY, ImageReason.CRASHED, ImageReason.MISSING}
 """Outcomes that may be the machine's fault, not the picture's: tried again by the next runs."""
-Row = dict[str, Any]
 
 
 def validate(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> StageResult:
