@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +14,6 @@ from keepset.cli.options import JsonOption, WorkspaceOption, workspace_or_defaul
 from keepset.reasons import Split
 
 if TYPE_CHECKING:
-    from keepset.export.dataset import ExportOptions
     from keepset.workspace import Workspace
 
 __all__ = ["register"]
@@ -44,57 +45,48 @@ group = typer.Typer(
 )
 
 
+_FORMATS = {
+    "imagefolder": (
+        "A tree <split>/<class>/<sha256>.jpg, as torchvision, fastai, Keras and timm read it.\n\n"
+        "images.csv beside it holds labels, sources and licences."
+    ),
+    "csv": "labels.csv (name, label, split, is_valid, sources, licences) beside one folder of pictures.",
+    "webdataset": "WebDataset shards: tar files of .jpg, .cls and .json, as good as shuffled.",
+    "huggingface": 'Parquet with the pictures inside, and a card: datasets.load_dataset("FOLDER") reads it.',
+    "coco": "COCO-like JSON with licences, a file a split, beside the pictures.",
+}
+_IN_FILES = ("webdataset", "huggingface")
+"""Formats whose pictures are inside larger files: these have a size, and no links."""
+
+
 def register(app: typer.Typer) -> None:
-    group.command()(imagefolder)
-    group.command("csv")(csv_)
-    group.command()(webdataset)
-    group.command()(huggingface)
-    group.command()(coco)
+    for form, words in _FORMATS.items():
+        group.command(form, help=words)(_command(form))
     group.command()(model)
     app.add_typer(group, name="export", rich_help_panel="Using the data set")
 
 
-def imagefolder(
-    to: ToOption, workspace: WorkspaceOption = None, revision: RevisionOption = None, split: SplitOption = None,
-    with_copies: CopiesOption = False, link: LinkOption = False, as_json: JsonOption = False,
-) -> None:  # fmt: skip
-    """A tree <split>/<class>/<sha256>.jpg, as torchvision, fastai, Keras and timm read it.
+def _command(form: str) -> Callable[..., None]:
+    def command(
+        to: ToOption, workspace: WorkspaceOption = None, revision: RevisionOption = None, split: SplitOption = None,
+        with_copies: CopiesOption = False, link: LinkOption = False, shard_mb: ShardOption = 500, as_json: JsonOption = False,
+    ) -> None:  # fmt: skip
+        from keepset.export.dataset import ExportOptions, Format, export_dataset
+        from keepset.export.selection import ImageFilter
 
-    images.csv beside it holds labels, sources and licences.
-    """
-    _export("imagefolder", to, workspace, _options(revision, split, with_copies, link=link), as_json)
+        wanted = ImageFilter(revision, tuple(split or ()), with_copies)
+        options = ExportOptions(wanted, link, shard_mb * 1_000_000)
+        ws = _workspace(workspace)
+        with output.progress(as_json=as_json) as progress:
+            output.results(
+                [export_dataset(ws, Format(form), to, options, progress=progress)], as_json=as_json
+            )
 
-
-def csv_(
-    to: ToOption, workspace: WorkspaceOption = None, revision: RevisionOption = None, split: SplitOption = None,
-    with_copies: CopiesOption = False, link: LinkOption = False, as_json: JsonOption = False,
-) -> None:  # fmt: skip
-    """labels.csv (name, label, split, is_valid, sources, licences) beside one folder of pictures."""
-    _export("csv", to, workspace, _options(revision, split, with_copies, link=link), as_json)
-
-
-def webdataset(
-    to: ToOption, workspace: WorkspaceOption = None, revision: RevisionOption = None, split: SplitOption = None,
-    with_copies: CopiesOption = False, shard_mb: ShardOption = 500, as_json: JsonOption = False,
-) -> None:  # fmt: skip
-    """WebDataset shards: tar files of .jpg, .cls and .json, as good as shuffled."""
-    _export("webdataset", to, workspace, _options(revision, split, with_copies, shard_mb=shard_mb), as_json)
-
-
-def huggingface(
-    to: ToOption, workspace: WorkspaceOption = None, revision: RevisionOption = None, split: SplitOption = None,
-    with_copies: CopiesOption = False, shard_mb: ShardOption = 500, as_json: JsonOption = False,
-) -> None:  # fmt: skip
-    """Parquet with the pictures inside, and a card: datasets.load_dataset("FOLDER") reads it."""
-    _export("huggingface", to, workspace, _options(revision, split, with_copies, shard_mb=shard_mb), as_json)
-
-
-def coco(
-    to: ToOption, workspace: WorkspaceOption = None, revision: RevisionOption = None, split: SplitOption = None,
-    with_copies: CopiesOption = False, link: LinkOption = False, as_json: JsonOption = False,
-) -> None:  # fmt: skip
-    """COCO-like JSON with licences, a file a split, beside the pictures."""
-    _export("coco", to, workspace, _options(revision, split, with_copies, link=link), as_json)
+    whole = signature(command, eval_str=True)
+    without = "link" if form in _IN_FILES else "shard_mb"
+    shown = [p for name, p in whole.parameters.items() if name != without]
+    command.__signature__ = whole.replace(parameters=shown)  # type: ignore[attr-defined]  # what typer reads
+    return command
 
 
 def model(
@@ -110,23 +102,6 @@ def model(
     from keepset.export.model_file import copy_model
 
     output.results([copy_model(_workspace(workspace), to, model_id)], as_json=as_json)
-
-
-def _options(
-    revision: int | None, split: list[Split] | None, copies: bool, *, link: bool = False, shard_mb: int = 500
-) -> ExportOptions:
-    from keepset.export.dataset import ExportOptions
-    from keepset.export.selection import ImageFilter
-
-    return ExportOptions(ImageFilter(revision, tuple(split or ()), copies), link, shard_mb * 1_000_000)
-
-
-def _export(form: str, to: Path, workspace: Path | None, options: ExportOptions, as_json: bool) -> None:
-    from keepset.export.dataset import Format, export_dataset
-
-    ws = _workspace(workspace)
-    with output.progress(as_json=as_json) as progress:
-        output.results([export_dataset(ws, Format(form), to, options, progress=progress)], as_json=as_json)
 
 
 def _workspace(folder: Path | None) -> Workspace:
