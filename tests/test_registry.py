@@ -18,10 +18,10 @@ from keepset.config import RunConfig, load_config
 from keepset.demo.draw import CLASSES, draw
 from keepset.errors import KeepsetError
 from keepset.files import write_json
+from keepset.manifests.schemas import SCHEMAS
 from keepset.pipeline import registry
 from keepset.pipeline.engine import Engine
 from keepset.pipeline.registry import STAGES, Chain, StageFunction, StageOption, StageSpec, find
-from keepset.schemas import SCHEMAS
 from keepset.stages import Progress, Stage, StageResult
 from keepset.workspace import Workspace
 from tests.factories import jpeg

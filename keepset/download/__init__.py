@@ -18,8 +18,8 @@ from keepset.download.lanes import in_lane, split_in_lanes
 from keepset.download.local import changed
 from keepset.download.purged import PURGED
 from keepset.manifests import Header
+from keepset.manifests.rows import UrlRow
 from keepset.reasons import DownloadReason, ItemStatus
-from keepset.rows import UrlRow
 from keepset.stages import SILENT, Progress, Shard, Stage, StageResult, shards
 from keepset.storage import StoredPath
 from keepset.storage.carrying import Held

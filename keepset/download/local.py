@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keepset.manifests.rows import UrlRow
 from keepset.reasons import LOCAL_SOURCES
 from keepset.reasons import DownloadReason as Reason
-from keepset.rows import UrlRow
 from keepset.storage.journal import Row
 from keepset.storage.localfiles import path_of
 

@@ -18,8 +18,8 @@ from keepset.download.purged import PURGED
 from keepset.download.turns import Turns
 from keepset.errors import KeepsetError
 from keepset.files import move_in
+from keepset.manifests.rows import UrlRow
 from keepset.reasons import LOCAL_SOURCES, DownloadReason, ItemStatus
-from keepset.rows import UrlRow
 from keepset.stages import Progress
 from keepset.storage import StoredPath
 from keepset.storage.carrying import AT_ONCE, Held

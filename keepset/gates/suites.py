@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from keepset.config import RunConfig
 from keepset.gates.expectation import ExpectationResult
-from keepset.schemas import SCHEMAS
+from keepset.manifests.schemas import SCHEMAS
 
 if TYPE_CHECKING:
     import pandas as pd

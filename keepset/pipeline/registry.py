@@ -101,7 +101,7 @@ class StageSpec:
     @property
     def writes(self) -> tuple[str, ...]:
         """The manifests that it begins."""
-        from keepset.schemas import SCHEMAS
+        from keepset.manifests.schemas import SCHEMAS
 
         return tuple(name for name, schema in SCHEMAS.items() if schema.stage == self.name)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from keepset import manifests
 from keepset.errors import ConfigError, SourceError
+from keepset.manifests.rows import BatchInputRow
 from keepset.predict.remote import is_url
-from keepset.rows import BatchInputRow
 from keepset.storage import locate
 from keepset.storage.localfiles import hidden, spelled
 from keepset.storage.localfiles import path_of as local_path

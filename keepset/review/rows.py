@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from keepset import manifests
-from keepset.schemas import SCHEMAS
+from keepset.manifests.schemas import SCHEMAS
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -17,8 +17,8 @@ import pyarrow as pa
 from keepset import manifests
 from keepset.config import RunConfig
 from keepset.manifests import Writer
+from keepset.manifests.rows import UrlRow
 from keepset.reasons import LOCAL_SOURCES, ItemStatus, UrlReason
-from keepset.rows import UrlRow
 from keepset.workspace import Workspace
 
 __all__ = ["Known"]
