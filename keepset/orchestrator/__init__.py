@@ -21,7 +21,6 @@ import httpx
 from keepset.errors import KeepsetError, OrchestratorError, WorkspaceBusy, WorkspaceNotWritable
 from keepset.files import read_json
 from keepset.orchestrator.names import GOING, OVER, TAG, StateType, run_lock
-from keepset.stages import Progress
 from keepset.storage import StoredPath, locate, scratch
 from keepset.workspace import Workspace
 
@@ -205,9 +204,6 @@ class Orchestrator:
         found: list[dict[str, Any]] = self._call("POST", "/flow_runs/filter", body)
         return found
 
-    def failed_runs(self) -> list[FlowRun]:
-        return [FlowRun(r["id"], r["name"]) for r in self.runs([StateType.FAILED, StateType.CRASHED])]
-
     def resume(self, run: FlowRun, form: dict[str, Any]) -> bool:
         """Wake a suspended run with what its form asks for. False: it was not taken (refused, or not waiting)."""
         answer = self._call("POST", f"/flow_runs/{run.id}/resume", {"run_input": form})
@@ -226,44 +222,18 @@ class Orchestrator:
         self._force(run_id, {"type": StateType.CANCELLED, "name": "Cancelled", "message": why})
 
     def _force(self, run_id: str, state: dict[str, str]) -> None:
-        self._call("POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": True}, once=True)
+        self._call("POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": True})
 
-    def follow(self, run: FlowRun, progress: Progress, poll_s: float = 0.5) -> Iterator[str]:
-        """Yield a line for each finished task, and drive ``progress``, until the run is over or waits."""
-        shown: set[str] = set()
-        bar = _Bar(progress)
-        while True:
-            state = self.state(run)
-            runs = self._family(run)
-            yield from self._finished_tasks(runs, shown)
-            bar.show(self._progress_artifact(runs))
-            if state.over or state.waits:
-                return
-            time.sleep(poll_s)
-
-    def _family(self, run: FlowRun) -> list[str]:
-        """The run and its subflows' runs."""
-        body = {"flow_runs": {"parent_flow_run_id": {"any_": [run.id]}}, "limit": 50}
-        return [run.id, *(r["id"] for r in self._call("POST", "/flow_runs/filter", body))]
-
-    def _finished_tasks(self, run_ids: list[str], shown: set[str]) -> Iterator[str]:
+    def finished_tasks(self, run: FlowRun) -> list[dict[str, Any]]:
+        """The last tasks that the run or one of its subflows has finished, in their order."""
+        body: dict[str, Any] = {"flow_runs": {"parent_flow_run_id": {"any_": [run.id]}}, "limit": 50}
+        family = [run.id, *(r["id"] for r in self._call("POST", "/flow_runs/filter", body))]
         body = {
-            "task_runs": {"flow_run_id": {"any_": run_ids}, "state": {"type": {"any_": ["COMPLETED", "FAILED"]}}},
+            "task_runs": {"flow_run_id": {"any_": family}, "state": {"type": {"any_": [StateType.COMPLETED, StateType.FAILED]}}},
             "sort": "END_TIME_DESC", "limit": 100,
         }  # fmt: skip
-        for task in reversed(self._call("POST", "/task_runs/filter", body)):
-            if task["id"] not in shown and not (task.get("task_inputs") or {}).get("__parents__"):
-                shown.add(task["id"])
-                mark = "✓" if task["state_type"] == "COMPLETED" else "✗"
-                yield f"{mark} {task['name']}  {task.get('total_run_time') or 0:.1f} s"
-
-    def _progress_artifact(self, run_ids: list[str]) -> dict[str, Any] | None:
-        body = {
-            "artifacts": {"flow_run_id": {"any_": run_ids}, "type": {"any_": ["progress"]}},
-            "sort": "CREATED_DESC", "limit": 1,
-        }  # fmt: skip
-        found = self._call("POST", "/artifacts/filter", body)
-        return found[0] if found else None
+        found: list[dict[str, Any]] = self._call("POST", "/task_runs/filter", body)
+        return found[::-1]
 
     # -- HTTP --------------------------------------------------------------------------------------
 
@@ -273,18 +243,16 @@ class Orchestrator:
         except httpx.HTTPError:
             return False
 
-    def _call(
-        self, method: str, path: str, body: Any = None, missing: Any = None, *, once: bool = False
-    ) -> Any:
+    def _call(self, method: str, path: str, body: Any = None, missing: Any = None) -> Any:
         """The answer's JSON, or ``missing`` (if given) where there is no such thing.
 
-        ``once``: what must not be done twice is not repeated when the answer is lost; whoever asks looks again first.
+        A request whose answer is lost is sent again only if doing it twice does nothing more.
         """
         for attempt in range(5):
             try:
                 answer = self._request(method, path, body, _TIMEOUT_S)
             except httpx.TimeoutException as e:
-                if once:
+                if not (method != "POST" or path.endswith("/filter") or "idempotency_key" in body):
                     raise OrchestratorError(
                         f"The Prefect server at {self.api_url} did not answer in time to {method} {path}.",
                         "See `keepset status`: it may have done it all the same. If not, try again in a minute.",
@@ -338,22 +306,3 @@ class Orchestrator:
 def _soon() -> str:
     """A minute from now: the runs that schedules have planned for the days to come are not meant."""
     return (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
-
-
-class _Bar:
-    """Turns Prefect's progress artifact (a percentage and words) into a bar on the terminal."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress, self.what, self.done = progress, "", 0
-
-    def show(self, artifact: dict[str, Any] | None) -> None:
-        if artifact is None:
-            return
-        what = str(artifact.get("description") or "").split(":")[0]
-        if what != self.what:
-            self.what, self.done = what, 0
-            self.progress.start(what, 100)
-        percent = int(float(artifact.get("data") or 0))
-        if percent > self.done:
-            self.progress.advance(percent - self.done)
-            self.done = percent
