@@ -21,7 +21,7 @@ from keepset.files import write_json
 from keepset.manifests.schemas import SCHEMAS
 from keepset.pipeline import registry
 from keepset.pipeline.engine import Engine
-from keepset.pipeline.registry import STAGES, Chain, StageFunction, StageOption, StageSpec, find
+from keepset.pipeline.registry import STAGES, StageChain, StageFunction, StageOption, StageSpec, find
 from keepset.stages import Progress, Stage, StageResult
 from keepset.workspace import Workspace
 from tests.factories import jpeg
@@ -42,7 +42,7 @@ def _load() -> StageFunction:
 
 
 CENSUS = StageSpec(
-    "census", "Count the images of each class.", _load, Chain.BUILD, "counting", reads=("images",), command=True,
+    "census", "Count the images of each class.", _load, StageChain.BUILD, "counting", reads=("images",), command=True,
     options=(StageOption("only", "--only", str | None, None, "Count this class only."),),
 )  # fmt: skip
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from keepset.manifests.rows import UrlRow
 from keepset.reasons import LOCAL_SOURCES
 from keepset.reasons import DownloadReason as Reason
-from keepset.storage.journal import Row
+from keepset.storage.journal import JournalRow
 from keepset.storage.localfiles import path_of
 
 if TYPE_CHECKING:
@@ -82,6 +82,6 @@ def stamp(url: str) -> str | None:
     return f'"{found.st_mtime_ns:x}-{found.st_size:x}"'
 
 
-def changed(row: UrlRow, known: Row) -> bool:
+def changed(row: UrlRow, known: JournalRow) -> bool:
     """Whether a row of a local file is another file by now than when ``known`` was written; a file that is gone is not."""
     return row["source"] in LOCAL_SOURCES and (now := stamp(row["url"])) is not None and now != known["etag"]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from keepset.config import RunConfig
 from keepset.errors import ModelError
-from keepset.export.familiar import Familiar, familiar, forward, held_out
+from keepset.export.familiarity import Familiar, familiar, forward, held_out
 from keepset.files import atomic_path, local
 from keepset.models import ModelRecord, load_record
 from keepset.stages import SILENT, Progress, Stage, StageResult

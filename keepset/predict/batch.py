@@ -22,16 +22,16 @@ from keepset.config import DownloadConfig, RunConfig
 from keepset.errors import ConfigError, ManifestError, WorkspaceError
 from keepset.files import local
 from keepset.manifests import Header
-from keepset.predict.arriving import arriving
 from keepset.predict.inputs import list_inputs, path_of
 from keepset.predict.intake import DEFAULT_LIMITS, FileJob, Limits, Prepared, Refused, prepare_file
 from keepset.predict.model import Predictor, find, load
+from keepset.predict.prefetch import arriving
 from keepset.predict.remote import is_url
 from keepset.reasons import DownloadReason, ImageReason, ItemStatus
 from keepset.settings import settings
 from keepset.stages import SILENT, Progress, Shard, Stage, StageResult, shards
 from keepset.storage import locate
-from keepset.storage.journal import Journal, Row
+from keepset.storage.journal import Journal, JournalRow
 from keepset.storage.journals import open_journal
 from keepset.text import without_surrogates
 from keepset.workspace import Workspace
@@ -228,7 +228,7 @@ def _check_ours(out: Path) -> None:
 # -- the work --------------------------------------------------------------------------------------
 
 
-def _pieces(inputs: Path, start: int = 0, stop: int | None = None) -> Iterator[list[Row]]:
+def _pieces(inputs: Path, start: int = 0, stop: int | None = None) -> Iterator[list[JournalRow]]:
     left = stop - start if stop is not None else None
     for batch in manifests.batches(inputs, "batch_inputs", size=_PIECE, start=start):
         rows = batch.to_pylist() if left is None else batch.slice(0, left).to_pylist()
@@ -237,11 +237,11 @@ def _pieces(inputs: Path, start: int = 0, stop: int | None = None) -> Iterator[l
             return
 
 
-def _key(row: Row) -> str:
+def _key(row: JournalRow) -> str:
     return f"{row['place']}\n{row['stamp']}"
 
 
-def _todo(planned: _Planned, shard: Shard, journal: Journal) -> Iterator[Row]:
+def _todo(planned: _Planned, shard: Shard, journal: Journal) -> Iterator[JournalRow]:
     seen: set[str] = set()
     for rows in _pieces(planned.inputs, shard.start, shard.stop):
         done = journal.get(_key(r) for r in rows)
@@ -253,11 +253,13 @@ def _todo(planned: _Planned, shard: Shard, journal: Journal) -> Iterator[Row]:
                 yield row
 
 
-def _predicted(ws: Workspace, predictor: Predictor, rows: list[Row]) -> Iterator[tuple[str, Row]]:
+def _predicted(
+    ws: Workspace, predictor: Predictor, rows: list[JournalRow]
+) -> Iterator[tuple[str, JournalRow]]:
     """(key, what became of it), in the order in which they are done."""
     from keepset.validate.pool import run_jobs
 
-    refused: list[tuple[str, Row]] = []
+    refused: list[tuple[str, JournalRow]] = []
     with contextlib.ExitStack() as stack:
         jobs = _jobs(ws, predictor, rows, refused, stack)
         for job, answer in run_jobs(
@@ -276,7 +278,7 @@ def _predicted(ws: Workspace, predictor: Predictor, rows: list[Row]) -> Iterator
     yield from _emptied(refused)
 
 
-def _emptied(waiting: list[tuple[str, Row]]) -> Iterator[tuple[str, Row]]:
+def _emptied(waiting: list[tuple[str, JournalRow]]) -> Iterator[tuple[str, JournalRow]]:
     while waiting:
         yield waiting.pop(0)
 
@@ -284,8 +286,8 @@ def _emptied(waiting: list[tuple[str, Row]]) -> Iterator[tuple[str, Row]]:
 def _jobs(
     ws: Workspace,
     predictor: Predictor,
-    rows: list[Row],
-    refused: list[tuple[str, Row]],
+    rows: list[JournalRow],
+    refused: list[tuple[str, JournalRow]],
     stack: contextlib.ExitStack,
 ) -> Iterator[FileJob]:
     remote = {r["place"]: r for r in rows if is_url(r["place"])}
@@ -320,12 +322,12 @@ def _limits(ws: Workspace) -> tuple[DownloadConfig, Limits]:
     return download.model_copy(update={"retries": 0}), limits
 
 
-def _row(status: ItemStatus) -> Row:
+def _row(status: ItemStatus) -> JournalRow:
     empty = dict.fromkeys(("reason", "detail", "label", "probability", "outcome", "unfamiliar", "distance"))
     return {"status": str(status), **empty, "probs": []}
 
 
-def _refusal(answer: Any) -> Row:
+def _refusal(answer: Any) -> JournalRow:
     """``Refused`` by its limits, or ``Lost`` with its process."""
     if not isinstance(answer, Refused):
         reason = ImageReason.TIMEOUT if answer.why == "timeout" else ImageReason.CRASHED
