@@ -230,7 +230,7 @@ def _stages() -> str:
     for s in STAGES:
         cells = [
             f"**{s.name}**", s.help.partition("\n")[0], _codes(s.reads), _codes((*s.writes, *filter(None, [s.leaves]))),
-            _codes(s.config), _codes(filter(None, [s.gate])), "shards" if s.shards else "one piece",
+            _codes(s.config or ()), _codes(filter(None, [s.gate])), "shards" if s.shards else "one piece",
             _codes([s.load().__module__]),  # type: ignore[attr-defined]
         ]  # fmt: skip
         lines.append(f"| {' | '.join(map(_cell, cells))} |")

@@ -45,7 +45,9 @@ class StageChain(StrEnum):
 class StageFunction(Protocol):
     """A stage: reads its parents' manifests and writes its own, or finds that nothing is to be done."""
 
-    def __call__(self, ws: Workspace, config: RunConfig, *args: Any, **options: Any) -> StageResult: ...
+    def __call__(self, ws: Workspace, config: Any, *args: Any, **options: Any) -> StageResult:
+        """``config``: the run config; None for a stage whose row has no ``config``."""
+        raise NotImplementedError
 
 
 class Sharded(Protocol):
@@ -93,7 +95,8 @@ class StageSpec:
     opening: str
     """What the progress bar says until the stage names its own work."""
     reads: tuple[str, ...] = ()
-    config: tuple[str, ...] = ()
+    config: tuple[str, ...] | None = ()
+    """The parts of the run config that are its own; None: it needs no run config."""
     leaves: str = ""
     """What it leaves in the workspace besides manifests."""
     gate: str = ""
@@ -260,7 +263,7 @@ STAGES: tuple[StageSpec, ...] = (
     ),
     StageSpec(
         Stage.PREDICT, "Predict many pictures into one Parquet file.", _predict, StageChain.ON_DEMAND, "predicting",
-        leaves="predictions/", retries=(10,), hours=None,
+        config=None, leaves="predictions/", retries=(10,), hours=None,
     ),
 )  # fmt: skip
 
