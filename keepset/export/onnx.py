@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from keepset.config import RunConfig
 from keepset.errors import ModelError
-from keepset.export.familiar import Familiar, familiar, forward, held_out
+from keepset.export.familiarity import Familiar, familiar, forward, held_out
 from keepset.files import atomic_path, local
 from keepset.models import ModelRecord, load_record
 from keepset.stages import SILENT, Progress, Stage, StageResult
@@ -173,7 +173,7 @@ def _plain(network: torch.nn.Module, example: torch.Tensor) -> torch.nn.Module:
 
     from keepset.train.chain import fold
 
-    plain: Any = copy.deepcopy(network)
+    plain: torch.nn.Module = copy.deepcopy(network)
     with contextlib.suppress(Exception):  # a wrong fold may raise anything
         folded = copy.deepcopy(network)
         fold(folded)
