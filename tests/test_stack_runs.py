@@ -154,13 +154,13 @@ import os, signal, sys, time
 from pathlib import Path
 from prefect import flow, task
 from keepset.workspace import Workspace
-from tasks import progress
-running._EVERY_S = 0.0
+import tasks.progress
+tasks.progress._EVERY_S = 0.0
 server = int(sys.argv[2])
 
 @task
 def work(root):
-    progress = running.PrefectProgress(Workspace.open(Path(root)))
+    progress = tasks.progress.PrefectProgress(Workspace.open(Path(root)))
     progress.start("working", 4)
     os.killpg(server, signal.SIGSTOP)
     try:
