@@ -159,26 +159,6 @@ def test_huggingface_loads_with_datasets(mixed: Mixed, tmp_path: Path) -> None:
             assert (sorted(LABELS)[label], license_) == (mixed.rows[digest]["label"], "cc-by-4.0")
 
 
-def test_coco_loads_with_pycocotools(mixed: Mixed, tmp_path: Path) -> None:
-    from pycocotools.coco import COCO
-
-    export(mixed, Format.COCO, tmp_path / "out")
-    for split in Split:
-        found = COCO(str(tmp_path / "out" / "annotations" / f"{split}.json"))
-        assert [c["name"] for c in found.loadCats(found.getCatIds())] == sorted(LABELS)
-        got = {}
-        for category in found.getCatIds():
-            for image in found.loadImgs(found.getImgIds(catIds=[category])):
-                got[image["sha256"]] = found.cats[category]["name"]
-                file = tmp_path / "out" / "images" / split / image["file_name"]
-                assert file.read_bytes() == mixed.files[image["sha256"]]
-                (note,) = found.imgToAnns[image["id"]]
-                assert note["bbox"] == [0, 0, image["width"], image["height"]] == [0, 0, 56, 40]
-                license_ = next(x for x in found.dataset["licenses"] if x["id"] == image["license"])
-                assert license_["name"] == "cc-by-4.0"
-        assert got == {s: mixed.rows[s]["label"] for s in mixed.of(split)}
-
-
 # -- what is in it ---------------------------------------------------------------------------------
 
 
@@ -246,10 +226,10 @@ def test_what_is_not_its_own_is_left_alone(mixed: Mixed, tmp_path: Path) -> None
     export(mixed, Format.CSV, tmp_path / "out")
     (tmp_path / "out" / "notes.txt").write_text("mine")
     with pytest.raises(WorkspaceError, match="added, removed or changed"):
-        export(mixed, Format.COCO, tmp_path / "out")
+        export(mixed, Format.IMAGEFOLDER, tmp_path / "out")
     assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
     (tmp_path / "out" / "notes.txt").unlink()
-    assert export(mixed, Format.COCO, tmp_path / "out").changed
+    assert export(mixed, Format.IMAGEFOLDER, tmp_path / "out").changed
     assert not (tmp_path / "out" / "labels.csv").exists()
 
 
@@ -385,7 +365,7 @@ def test_from_the_command_line(mixed: Mixed, tmp_path: Path, capsys: pytest.Capt
     )
     (done,) = json.loads(out)["results"]
     assert (done["changed"], set(done["summary"]["images"])) == (False, {"train", "valid"})
-    code, _, err = run(capsys, "export", "coco", *where, "--revision", 7)
+    code, _, err = run(capsys, "export", "csv", *where, "--revision", 7)
     assert (code, "no revision 7" in err) == (2, True)
     assert run(capsys, "export", "tfrecord", *where)[0] == 2
 

@@ -49,7 +49,6 @@ def register(app: typer.Typer) -> None:
     group.command("csv")(csv_)
     group.command()(webdataset)
     group.command()(huggingface)
-    group.command()(coco)
     group.command()(model)
     app.add_typer(group, name="export", rich_help_panel="Using the data set")
 
@@ -87,14 +86,6 @@ def huggingface(
 ) -> None:  # fmt: skip
     """Parquet with the pictures inside, and a card: datasets.load_dataset("FOLDER") reads it."""
     _export("huggingface", to, workspace, _options(revision, split, with_copies, shard_mb=shard_mb), as_json)
-
-
-def coco(
-    to: ToOption, workspace: WorkspaceOption = None, revision: RevisionOption = None, split: SplitOption = None,
-    with_copies: CopiesOption = False, link: LinkOption = False, as_json: JsonOption = False,
-) -> None:  # fmt: skip
-    """COCO-like JSON with licences, a file a split, beside the pictures."""
-    _export("coco", to, workspace, _options(revision, split, with_copies, link=link), as_json)
 
 
 def model(

@@ -11,7 +11,7 @@ from typing import Any
 
 from keepset import __version__, manifests
 from keepset.errors import WorkspaceError
-from keepset.export import coco, folders, huggingface, webdataset
+from keepset.export import folders, huggingface, webdataset
 from keepset.export.originals import Originals
 from keepset.export.place import check_ours, finish, place, standing
 from keepset.export.readme import write_readme
@@ -30,7 +30,6 @@ class Format(StrEnum):
     CSV = "csv"
     WEBDATASET = "webdataset"
     HUGGINGFACE = "huggingface"
-    COCO = "coco"
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,6 @@ def _writer(form: Format, options: Options) -> Write:
         Format.CSV: folders.write_csv,
         Format.WEBDATASET: functools.partial(webdataset.write_webdataset, shard_bytes=size),
         Format.HUGGINGFACE: functools.partial(huggingface.write_huggingface, shard_bytes=size),
-        Format.COCO: coco.write_coco,
     }
     return writers[form]
 
