@@ -20,6 +20,7 @@ import httpx
 
 from keepset.errors import KeepsetError, OrchestratorError, WorkspaceBusy, WorkspaceNotWritable
 from keepset.files import read_json
+from keepset.orchestrator.names import GOING, OVER, TAG, StateType, run_lock
 from keepset.storage import StoredPath, locate, scratch
 from keepset.workspace import Workspace
 
@@ -28,9 +29,12 @@ __all__ = ["FlowRun", "Orchestrator", "RunState", "connect", "is_of", "login_fil
 _TIMEOUT_S = 30.0
 _PAGE = 200
 """The most rows that Prefect's API gives in one answer."""
-_OVER = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED", "FORGOTTEN"}
 _FORGOTTEN = {
-    "state": {"type": "FORGOTTEN", "name": "Forgotten", "message": "The server does not know this run."}
+    "state": {
+        "type": StateType.FORGOTTEN,
+        "name": "Forgotten",
+        "message": "The server does not know this run.",
+    }
 }
 
 
@@ -50,20 +54,20 @@ class RunState:
 
     @property
     def over(self) -> bool:
-        return self.type in _OVER
+        return self.type in OVER
 
     @property
     def waits(self) -> bool:
-        return self.type == "PAUSED"
+        return self.type == StateType.PAUSED
 
     @property
     def goes_on(self) -> bool:
         """Whether a process works on it, or is about to."""
-        return self.type in ("RUNNING", "SCHEDULED", "PENDING")
+        return self.type in GOING
 
     @property
     def failed(self) -> bool:
-        return self.over and self.type != "COMPLETED"
+        return self.over and self.type != StateType.COMPLETED
 
 
 def login_file(root: Path) -> Path:
@@ -82,12 +86,12 @@ def is_running(root: Path) -> bool:
 
 
 def is_worked_on(ws: Workspace, run_id: str) -> bool:
-    """Whether a living process works on this flow run (it holds the run's lock; ``flows/presence.py``)."""
-    path = ws.scratch / "locks" / f"run-{run_id}.lock"
+    """Whether a living process works on this flow run (it holds the run's lock; ``flows/run_lock.py``)."""
+    path = ws.scratch / "locks" / f"{run_lock(run_id)}.lock"
     if not isinstance(ws.root, StoredPath) and not path.exists():  # on a bucket it may run on another machine
         return False
     try:
-        with ws.lock(f"run-{run_id}", wait=False):
+        with ws.lock(run_lock(run_id), wait=False):
             return False
     except WorkspaceBusy:
         return True
@@ -125,7 +129,7 @@ class Orchestrator:
         self, name: str, parameters: dict[str, Any], idempotency_key: str | None = None
     ) -> FlowRun:
         """Start ``flow/deployment``. With an idempotency key, asking again returns the same run."""
-        body: dict[str, Any] = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
+        body: dict[str, Any] = {"parameters": parameters, "state": {"type": StateType.SCHEDULED}}
         body["idempotency_key"] = (
             idempotency_key or uuid4().hex
         )  # an answer that is lost starts no second run
@@ -180,10 +184,10 @@ class Orchestrator:
             found.get("type", "PENDING"), found.get("name", "Pending"), found.get("message") or ""
         )
 
-    def runs(self, states: list[str], limit: int = 50) -> list[dict[str, Any]]:
+    def runs(self, states: Collection[str], limit: int = 50) -> list[dict[str, Any]]:
         """Flow runs in these state types, the newest first."""
         body = {
-            "flow_runs": {"state": {"type": {"any_": states}}}, "sort": "EXPECTED_START_TIME_DESC", "limit": limit,
+            "flow_runs": {"state": {"type": {"any_": list(states)}}}, "sort": "EXPECTED_START_TIME_DESC", "limit": limit,
         }  # fmt: skip
         found: list[dict[str, Any]] = self._call("POST", "/flow_runs/filter", body)
         return found
@@ -194,7 +198,7 @@ class Orchestrator:
         The look for work left lying carries another tag: many as they are, its runs push none of these out.
         """
         body = {
-            "flow_runs": {"expected_start_time": {"before_": _soon()}, "tags": {"all_": ["keepset"]}},
+            "flow_runs": {"expected_start_time": {"before_": _soon()}, "tags": {"all_": [TAG]}},
             "sort": "EXPECTED_START_TIME_DESC", "limit": limit,
         }  # fmt: skip
         found: list[dict[str, Any]] = self._call("POST", "/flow_runs/filter", body)
@@ -207,15 +211,15 @@ class Orchestrator:
 
     def schedule_again(self, run_id: str, why: str) -> None:
         """Put a run whose process is gone back into the queue; what its tasks finished is not done again."""
-        self._force(run_id, {"type": "SCHEDULED", "name": "AwaitingRetry", "message": why})
+        self._force(run_id, {"type": StateType.SCHEDULED, "name": "AwaitingRetry", "message": why})
 
     def give_up(self, run_id: str, why: str) -> None:
         """Mark a run as crashed: nobody works on it any more, and nobody will."""
-        self._force(run_id, {"type": "CRASHED", "name": "Crashed", "message": why})
+        self._force(run_id, {"type": StateType.CRASHED, "name": "Crashed", "message": why})
 
     def cancelled(self, run_id: str, why: str) -> None:
         """Cancel a run that no process works on."""
-        self._force(run_id, {"type": "CANCELLED", "name": "Cancelled", "message": why})
+        self._force(run_id, {"type": StateType.CANCELLED, "name": "Cancelled", "message": why})
 
     def _force(self, run_id: str, state: dict[str, str]) -> None:
         self._call("POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": True})
@@ -224,8 +228,9 @@ class Orchestrator:
         """The last tasks that the run or one of its subflows has finished, in their order."""
         body: dict[str, Any] = {"flow_runs": {"parent_flow_run_id": {"any_": [run.id]}}, "limit": 50}
         family = [run.id, *(r["id"] for r in self._call("POST", "/flow_runs/filter", body))]
+        over = [StateType.COMPLETED, StateType.FAILED]
         body = {
-            "task_runs": {"flow_run_id": {"any_": family}, "state": {"type": {"any_": ["COMPLETED", "FAILED"]}}},
+            "task_runs": {"flow_run_id": {"any_": family}, "state": {"type": {"any_": over}}},
             "sort": "END_TIME_DESC", "limit": 100,
         }  # fmt: skip
         found: list[dict[str, Any]] = self._call("POST", "/task_runs/filter", body)
