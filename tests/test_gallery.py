@@ -16,7 +16,7 @@ from keepset.files import write_bytes
 from keepset.reasons import Action
 from keepset.review import Batch, Mark, load_batch, mark, submit
 from keepset.web.cards import PAGE
-from keepset.web.pictures import holds
+from keepset.web.pictures import LARGEST, MIDDLE, holds
 from tests.review_fixtures import edit_images, make_case
 from tests.web_fixtures import large_batch, served
 
@@ -46,7 +46,7 @@ def shown(page: str) -> list[int]:
 def test_a_page_holds_few_of_five_thousand_and_links_to_the_rest(client: httpx.Client) -> None:
     page = client.get(HERE).text
     assert shown(page) == list(range(PAGE))
-    assert "5000 of 5000" in page
+    assert "0 of 5000 decided" in page
     assert len(page) < 400_000
     assert page.count("?page=") < 10
     last = client.get(HERE + "?page=42").text
@@ -177,10 +177,11 @@ def test_a_picture_to_zoom_is_large_upright_and_new(tmp_path: Path) -> None:
     Image.new("RGB", (3000, 1000), "red").save(out, "JPEG", exif=exif, comment=b"<script>alert(1)</script>")
     write_bytes(case.ws.blob(sha), out.getvalue())
     with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False) as c:
-        answer = c.get(f"/pictures/{sha}.jpg")
-        with Image.open(io.BytesIO(answer.content)) as seen:
-            assert seen.height == 1400
-            assert seen.width < 480
+        for query, side in (("?size=640", MIDDLE), ("?size=99999", LARGEST), ("", LARGEST)):
+            answer = c.get(f"/pictures/{sha}.jpg{query}")
+            with Image.open(io.BytesIO(answer.content)) as seen:
+                assert seen.height == side
+                assert seen.width < side / 2.9
         assert b"script" in out.getvalue()
         assert b"script" not in answer.content
         assert answer.headers["content-type"] == "image/jpeg"

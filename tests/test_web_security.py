@@ -177,7 +177,7 @@ def test_every_answer_is_hardened_refusals_too(client: httpx.Client, case: Case,
     sha = batch.candidates().rows()[0]["sha256"]
     paths = [
         "/",
-        "/static/gallery.js",
+        "/static/gallery/gallery.js",
         f"/thumbs/{sha}.jpg",
         f"/pictures/{sha}.jpg",
         "/thumbs/x.jpg",

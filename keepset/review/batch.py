@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from keepset import manifests
 from keepset.errors import ReviewError
@@ -26,7 +28,11 @@ from keepset.files import read_json
 from keepset.reasons import ON_REQUEST, Action
 from keepset.review import log
 from keepset.review.log import MarkState
+from keepset.review.rows import Rows
 from keepset.workspace import Workspace
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = ["Approval", "Batch", "BatchProgress", "BatchRecord", "BatchStatus", "list_batches", "load_batch"]
 
@@ -185,6 +191,14 @@ class Batch:
         """Images that nothing speaks against. Until a person marks them they count as not looked at."""
         return _on_request(self._file) if self.record.on_request else frozenset()
 
+    def rows(self) -> Rows:
+        """The candidates as columns, by rank."""
+        return _rows(self._file)
+
+    def ranks(self, shas: Sequence[str]) -> npt.NDArray[np.int64]:
+        """The rank of each image in the batch, [n]; -1 for one that is not a candidate."""
+        return self.rows().places(shas)
+
     def markable(self) -> frozenset[str]:
         """Images that can be marked: the candidates, and the other members of their duplicate groups."""
         return _markable(self._file)
@@ -260,6 +274,11 @@ def load_batch(ws: Workspace, batch_id: str, *, clock: Callable[[], datetime] = 
 @functools.lru_cache(maxsize=8)
 def _candidates(path: Path) -> manifests.Manifest:
     return manifests.read(path, "candidates")  # immutable, so a cache cannot go stale
+
+
+@functools.lru_cache(maxsize=8)
+def _rows(path: Path) -> Rows:
+    return Rows(_candidates(path).table)
 
 
 @functools.lru_cache(maxsize=8)

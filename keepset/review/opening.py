@@ -16,6 +16,7 @@ from keepset.review.batch import Batch, BatchRecord, BatchStatus, list_batches, 
 from keepset.review.candidates import find_candidates
 from keepset.review.evidence import Evidence, gather
 from keepset.review.memory import STRONG
+from keepset.review.similar import space_of
 from keepset.review.stopping import stop_rule
 from keepset.stages import SILENT, Progress, Stage, StageResult
 from keepset.workspace import Workspace
@@ -64,6 +65,7 @@ def review(
         if nothing:
             return StageResult(Stage.REVIEW, False, nothing, {"candidates": len(rows)})
         batch = _open(evidence, config, rows, wanted, now or datetime.now(UTC))
+        space_of(batch)  # so that the gallery need not compute it while a person waits
     counts = dict(batch.record.counts)
     return StageResult(
         Stage.REVIEW,

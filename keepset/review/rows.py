@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from keepset import manifests
 from keepset.schemas import SCHEMAS
@@ -75,10 +76,14 @@ class Rows(Mapping[str, Row]):
         return int(self.table.num_rows)
 
 
-def read_rows(path: Path, schema: str, columns: Sequence[str]) -> Rows:
-    """Some columns of a manifest. Raises as ``manifests.read`` does."""
+def read_rows(path: Path, schema: str, columns: Sequence[str], only: Iterable[str] | None = None) -> Rows:
+    """Some columns of a manifest, of all images or of those in ``only``. Raises as ``manifests.read`` does."""
     wanted = pa.schema([f for f in SCHEMAS[schema].arrow if f.name in columns]).remove_metadata()
-    pieces = (p.select(wanted.names) for p in manifests.batches(path, schema, columns))
+    pieces: Iterable[pa.RecordBatch] = manifests.batches(path, schema, columns)
+    if only is not None:
+        names = pa.array(sorted(only), pa.string())
+        pieces = (p.filter(pc.is_in(p.column("sha256"), value_set=names)) for p in pieces)
+    pieces = (p.select(wanted.names) for p in pieces)
     return Rows(
         pa.Table.from_batches([pa.RecordBatch.from_arrays(p.columns, schema=wanted) for p in pieces], wanted)
     )

@@ -1,4 +1,7 @@
-"""What the gallery shows of a batch: which cards, on which page, and the facts of their pictures."""
+"""What the gallery shows of a batch: which pictures, in which order, on which page, and the facts about them.
+
+A batch may hold every image, so candidates stay columns; only those of a page become rows.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,67 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from keepset import manifests
 from keepset.errors import ManifestError
-from keepset.review import Batch, MarkState
+from keepset.reasons import Action
+from keepset.review import Batch, Mark, MarkState
+from keepset.review.ordering import Group, Sort, grouped, like, ordered
+from keepset.review.rows import Rows, read_rows
 from keepset.workspace import Workspace
 
-__all__ = ["PAGE", "Page", "facts", "group_of", "page_of", "rows"]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Ints = npt.NDArray[np.int64]
+    Mask = npt.NDArray[np.bool_]
+
+__all__ = [
+    "LIKE_PAGE",
+    "PAGE",
+    "SIZES",
+    "Head",
+    "Page",
+    "Suggested",
+    "facts",
+    "group_of",
+    "marks_suggested",
+    "page_of",
+    "suggested",
+    "tile_size",
+    "values_of",
+]  # fmt: skip
 
 PAGE = 120
-"""Cards a page: enough to scroll through, few enough to draw at once."""
-FILTERS = ("label", "split", "reason", "show")
+"""Pictures per page: enough to scroll through, few enough to draw at once."""
+LIKE_PAGE = 240
+"""Of pictures that are like one: more, since several of them are decided at once."""
+EXAMPLES = 50
+"""Pictures that others may be like, at most: their addresses stand in the page's own."""
+SIZES = range(1, 8)
+"""Tile sizes, the smallest first; ``batch.css`` says how wide each is."""
+_USUAL_SIZE = 3
+NARROWING = ("label", "split", "reason", "show")
+FILTERS = (*NARROWING, "sort", "like")
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class Head:
+    """A group that begins on a page: its whole size, and its pictures that are on this page."""
+
+    group: Group
+    shas: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Page:
-    """One page of the cards that fit the filters. ``focus`` is the image to begin at, or ""."""
+    """One page of the pictures that fit the filters. ``focus`` is the image to begin at, or "". ``heads`` goes by the
+    image that a group begins with; ``likeness`` (by image) is empty unless pictures like ``examples`` were asked for."""
 
     rows: Sequence[Row]
     found: int
@@ -32,6 +77,15 @@ class Page:
     pages: int
     focus: str
     filters: Mapping[str, str]
+    sort: Sort
+    heads: Mapping[str, Head]
+    examples: Sequence[str]
+    likeness: Mapping[str, float]
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether some pictures are left out."""
+        return any(self.filters.get(k) for k in NARROWING)
 
     def near(self) -> Iterator[int]:
         """Page numbers worth a link: the first, the last, and those around; 0 stands for a gap."""
@@ -44,36 +98,67 @@ class Page:
             before = n
 
 
-def rows(batch: Batch) -> tuple[Row, ...]:
-    """The candidates, the likeliest trouble first."""
-    return _read_rows(batch.folder)
-
-
-@functools.lru_cache(maxsize=8)
-def _read_rows(folder: Path) -> tuple[Row, ...]:
-    """They are immutable, so a cache cannot go stale."""
-    return tuple(manifests.read(folder / "candidates.parquet", "candidates").rows())
-
-
-def page_of(batch: Batch, query: Mapping[str, str], marks: Mapping[str, MarkState]) -> Page:
-    """The page that ``query`` asks for: by ``page``, else that of the rank ``at``, or of the first undecided card
-    after the rank ``next`` (round the end). Numbers that make no sense give the first page."""
-    shown = [r for r in rows(batch) if _fits(r, query, marks)]
-    pages = max(1, -(-len(shown) // PAGE))
-    place = _place(shown, query, marks)
-    number = min(max(1, _number(query, "page") or 1 + (place or 0) // PAGE), pages)
+def page_of(
+    batch: Batch, query: Mapping[str, str], marks: Mapping[str, MarkState], without: Sequence[str] = ()
+) -> Page:
+    """The page that ``query`` asks for: by ``page``, else that of the rank ``at``, or of the first undecided picture
+    after the rank ``next`` (round the end). What makes no sense in ``query`` counts as not given. ``without``: images
+    that are on the screen already.
+    """
     filters = {k: query[k] for k in FILTERS if query.get(k)}
-    focus = "" if place is None else shown[place]["sha256"]
-    return Page(shown[(number - 1) * PAGE : number * PAGE], len(shown), number, pages, focus, filters)
+    sort = Sort(filters["sort"]) if filters.get("sort") in set(Sort) else Sort.LEARNED
+    decided = _mask(batch, list(marks))
+    order, examples, how = _order(batch, filters, marks, sort)
+    fits = _fits(batch, filters, decided) & ~_mask(batch, without)
+    shown = order[fits[order]]
+    size = LIKE_PAGE if examples else PAGE
+    pages = max(1, -(-len(shown) // size))
+    place = _place(shown, query, decided, sort)
+    number = min(max(1, _number(query, "page") or 1 + (place or 0) // size), pages)
+    ranks = shown[(number - 1) * size : number * size]
+    rows = batch.rows().at(ranks)
+    focus = examples[0] if examples else ""
+    if place is not None:
+        focus = batch.rows().at([shown[place]])[0]["sha256"]
+    likeness = {r["sha256"]: round(float(how[r["rank"]]), 3) for r in rows} if examples else {}
+    heads = {} if examples else _heads(batch, sort, rows)
+    return Page(rows, len(shown), number, pages, focus, filters, sort, heads, examples, likeness)
 
 
-def _place(shown: Sequence[Row], query: Mapping[str, str], marks: Mapping[str, MarkState]) -> int | None:
+def _order(
+    batch: Batch, filters: Mapping[str, str], marks: Mapping[str, MarkState], sort: Sort
+) -> tuple[Ints, list[str], npt.NDArray[np.float32]]:
+    """Ranks in their order, the pictures that they are to be like, and how like each rank is."""
+    asked = [s for s in filters.get("like", "").split(",")[:EXAMPLES] if s in batch.rows()]
+    order, how = like(batch, asked) if asked else (np.empty(0, np.int64), np.empty(0, np.float32))
+    if not len(order):
+        return ordered(batch, marks, sort), [], how
+    by_rank = np.empty_like(how)
+    by_rank[order] = how
+    return order, asked, by_rank
+
+
+def _heads(batch: Batch, sort: Sort, rows: Sequence[Row]) -> dict[str, Head]:
+    """The groups that begin on a page, or go on from the page before."""
+    groups, of = grouped(batch, sort)
+    members: dict[int, list[str]] = {}
+    for row in rows if groups else ():
+        if (number := int(of[row["rank"]])) >= 0:
+            members.setdefault(number, []).append(row["sha256"])
+    return {shas[0]: Head(groups[i], shas) for i, shas in members.items()}
+
+
+def _place(shown: Ints, query: Mapping[str, str], decided: Mask, sort: Sort) -> int | None:
+    """In an order that marks change, the next undecided picture is the first of them, not the one behind another."""
     after, at = _number(query, "next"), _number(query, "at")
     if after is not None:
-        left = [i for i, r in enumerate(shown) if r["sha256"] not in marks]
-        return next((i for i in left if shown[i]["rank"] > after), left[0] if left else None)
-    if at is not None:
-        return next((i for i, r in enumerate(shown) if r["rank"] >= at), len(shown) - 1 if shown else None)
+        left = np.flatnonzero(~decided[shown])
+        behind = np.flatnonzero(shown == after)
+        later = left[left > behind[0]] if len(behind) and sort != Sort.LEARNED else left
+        return int((later if len(later) else left)[0]) if len(left) else None
+    if at is not None and len(shown):
+        there = np.flatnonzero(shown == at)
+        return int(there[0]) if len(there) else int(np.argmin(np.abs(shown - at)))
     return None
 
 
@@ -82,15 +167,89 @@ def _number(query: Mapping[str, str], name: str) -> int | None:
     return int(value) if value.isascii() and value.isdigit() and len(value) < 10 else None
 
 
-def _fits(row: Row, query: Mapping[str, str], marks: Mapping[str, MarkState]) -> bool:
-    wanted = query.get("show", "")
-    return (
-        query.get("label", "") in ("", row["label"])
-        and query.get("split", "") in ("", row["split"])
-        and (not query.get("reason") or query["reason"] in row["reasons"])
-        and (wanted != "undecided" or row["sha256"] not in marks)
-        and (wanted != "marked" or row["sha256"] in marks)
+def _mask(batch: Batch, shas: Sequence[str]) -> Mask:
+    """Which candidates are among ``shas``, [candidates] by rank."""
+    found = np.zeros(len(batch.rows()), bool)
+    ranks = batch.ranks(shas)
+    found[ranks[ranks >= 0]] = True
+    return found
+
+
+def _fits(batch: Batch, filters: Mapping[str, str], decided: Mask) -> Mask:
+    found = _of_kind(batch.rows(), *(filters.get(k, "") for k in ("label", "split", "reason")))
+    shown = filters.get("show")
+    return found & (decided if shown == "marked" else ~decided) if shown in ("marked", "undecided") else found
+
+
+def _of_kind(rows: Rows, label: str, split: str, reason: str) -> Mask:
+    import pyarrow.compute as pc
+
+    found = np.ones(len(rows), bool)
+    for column, wanted in (("label", label), ("split", split)):
+        if wanted:
+            found &= np.asarray(pc.equal(rows.table[column], wanted))
+    if reason:
+        lists = rows.table["reasons"].combine_chunks()
+        has = np.asarray(pc.list_parent_indices(lists))[np.asarray(pc.equal(lists.flatten(), reason))]
+        found &= np.isin(np.arange(len(rows)), has)
+    return found
+
+
+def values_of(batch: Batch, column: str) -> list[str]:
+    """What stands in a column of the candidates, each once, sorted."""
+    return sorted(batch.rows().table[column].unique().to_pylist())
+
+
+# -- suggestions -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Suggested:
+    """Of the undecided pictures that fit the filters: how many would be deleted and relabelled if all suggestions
+    were taken, and how many that would leave to a person."""
+
+    delete: int
+    relabel: int
+    left: int
+
+    @property
+    def all(self) -> int:
+        return self.delete + self.relabel
+
+
+def suggested(batch: Batch, query: Mapping[str, str], marks: Mapping[str, MarkState]) -> Suggested:
+    """What taking all suggestions would do. Whether a picture is marked is no filter here."""
+    asked, undecided = _asked(batch, query, marks)
+    counts = {a: int((asked[undecided] == a).sum()) for a in (Action.DELETE, Action.RELABEL)}
+    return Suggested(
+        counts[Action.DELETE], counts[Action.RELABEL], int(undecided.sum()) - sum(counts.values())
     )
+
+
+def marks_suggested(batch: Batch, query: Mapping[str, str], marks: Mapping[str, MarkState]) -> list[Mark]:
+    """The marks that take all suggestions of ``suggested``."""
+    asked, undecided = _asked(batch, query, marks)
+    ranks = np.flatnonzero(undecided & np.isin(asked, [Action.DELETE, Action.RELABEL]))
+    return [Mark(r["sha256"], Action(r["suggestion"]), r["suggested_label"]) for r in batch.rows().at(ranks)]
+
+
+def _asked(
+    batch: Batch, query: Mapping[str, str], marks: Mapping[str, MarkState]
+) -> tuple[npt.NDArray[np.str_], Mask]:
+    """The suggestion for each candidate, and which are undecided and fit the filters."""
+    fits = _of_kind(batch.rows(), *(query.get(k, "") for k in ("label", "split", "reason")))
+    return _suggestions(batch.folder), fits & ~_mask(batch, list(marks))
+
+
+@functools.lru_cache(maxsize=8)
+def _suggestions(folder: Path) -> npt.NDArray[np.str_]:
+    rows = manifests.each(folder / "candidates.parquet", "candidates", ("suggestion",))
+    return np.array([r["suggestion"] for r in rows], "U8")
+
+
+def tile_size(wanted: str) -> int:
+    """The size that a browser remembers, or the usual one."""
+    return int(wanted) if wanted in map(str, SIZES) else _USUAL_SIZE
 
 
 # -- facts of pictures -----------------------------------------------------------------------------
@@ -99,41 +258,39 @@ _IMAGE = ("sha256", "width", "height", "bytes", "format", "url", "landing_page",
 _ROW = ("sha256", "label", "split", "active", "dup_of")
 
 
-def facts(batch: Batch) -> dict[str, Row]:
-    """By sha256, of the batch's images and their duplicates: size, format and source, and how they stand in the
+def facts(batch: Batch, rows: Sequence[Row]) -> dict[str, Row]:
+    """By sha256, of the images in ``rows`` and their duplicates: size, format and source, and how they stand in the
     current revision (label, split, active)."""
     ws = batch.ws
     revision = (ws.revisions() or [0])[-1]
-    try:
-        stamp = ws.images.stat().st_mtime_ns
-    except FileNotFoundError:
-        return {}
-    return _read_facts(ws, batch.folder / "candidates.parquet", batch.markable(), revision, stamp)
-
-
-@functools.lru_cache(maxsize=4)
-def _read_facts(
-    ws: Workspace, _batch: Path, wanted: frozenset[str], revision: int, _stamp: int
-) -> dict[str, Row]:
+    shas = [s for r in rows for s in (r["sha256"], *r["group_members"])]
     found: dict[str, Row] = {}
     try:
-        for path, schema, columns in (
-            (ws.images, "images", _IMAGE),
-            (ws.dataset(revision), "dataset", _ROW),
-        ):
-            for row in manifests.picked(path, schema, columns, wanted):
+        stamp = ws.images.stat().st_mtime_ns
+        for known in _tables(ws, batch.folder, revision, stamp, batch.markable()):
+            for row in known.at([p for p in known.places(shas) if p >= 0]):
                 found.setdefault(row["sha256"], {}).update(row)
-    except ManifestError:
+    except (FileNotFoundError, ManifestError):
         return {}
     return found
 
 
+@functools.lru_cache(maxsize=4)
+def _tables(
+    ws: Workspace, _batch: Path, revision: int, _stamp: int, wanted: frozenset[str]
+) -> tuple[Rows, ...]:
+    return (
+        read_rows(ws.images, "images", _IMAGE, wanted),
+        read_rows(ws.dataset(revision), "dataset", _ROW, wanted),
+    )
+
+
 def group_of(batch: Batch, sha: str) -> list[str]:
     """A candidate and the other members of its duplicate group, the one that is kept first."""
-    row = next((r for r in rows(batch) if r["sha256"] == sha), None)
+    row = batch.rows().get(sha)
     if row is None:
         return []
-    known = facts(batch)
+    known = facts(batch, [row])
     members = [sha, *row["group_members"]]
     return sorted(members, key=lambda s: (known.get(s, {}).get("dup_of") is not None, _pixels(known, s), s))
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -13,10 +15,23 @@ from starlette.routing import Route
 from keepset.models import list_models
 from keepset.orchestrator.neighbours import neighbours
 from keepset.review import Batch, BatchStatus, list_batches, load_batch, stop_rule
+from keepset.review.ordering import Sort
+from keepset.review.stacks import ALIKE as LIKELY
 from keepset.status.history import revisions, sentence
 from keepset.text import many
 from keepset.web import followup, marking, submitting
-from keepset.web.cards import facts, group_of, page_of, rows
+from keepset.web.cards import (
+    LIKE_PAGE,
+    PAGE,
+    SIZES,
+    Page,
+    facts,
+    group_of,
+    page_of,
+    suggested,
+    tile_size,
+    values_of,
+)
 from keepset.web.pages import page
 from keepset.web.pictures import picture, thumb
 from keepset.web.prefix import base
@@ -25,8 +40,8 @@ from keepset.workspace import Workspace
 __all__ = ["routes"]
 
 REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-FEW = 8
-"""Up to so many classes each has a button on every card; beyond, the class is typed."""
+FEW = 9
+"""Up to so many classes each has a button and a digit; beyond, the class is typed."""
 
 
 def routes(ws: Workspace) -> list[Route]:
@@ -42,6 +57,8 @@ def routes(ws: Workspace) -> list[Route]:
         Route(f"{batch}/marks", bound(marking.save_marks), methods=["POST"]),
         Route(f"{batch}/undo", bound(marking.undo_step), methods=["POST"]),
         Route(f"{batch}/redo", bound(marking.redo_step), methods=["POST"]),
+        Route(f"{batch}/suggestions", bound(marking.take_suggestions), methods=["POST"]),
+        Route(f"{batch}/more", bound(_more), methods=["POST"]),
         Route(f"{batch}/form", bound(marking.save_form), methods=["POST"]),
         Route(f"{batch}/submit", bound(submitting.show), methods=["GET"]),
         Route(f"{batch}/submit", bound(submitting.decide), methods=["POST"]),
@@ -76,33 +93,70 @@ def _outcome(batch: Batch) -> str:
     return f"{said}{f', {left} not decided' if left > 0 else ''}"
 
 
+SORTS = (
+    ("", "Learned from your marks"), (Sort.SUSPICION, "Most suspicious"), (Sort.ALIKE, "Stacks of look-alikes"),
+    (Sort.CLASS, "By class"), (Sort.SOURCE, "By source"),
+)  # fmt: skip
+
+
+def _tiles(batch: Batch, shown: Page) -> dict[str, Any]:
+    """What the tiles of a page are made from."""
+    approval = batch.approval()
+    return {
+        "batch": batch, "shown": shown, "marks": batch.marks(), "images": facts(batch, shown.rows), "approval": approval,
+        "decided": approval.decisions if approval else {}, "open": batch.status == BatchStatus.OPEN,
+        "labels": batch.record.labels, "few": FEW,
+    }  # fmt: skip
+
+
 def _batch(ws: Workspace, request: Request) -> Response:
     batch = load_batch(ws, request.path_params["batch_id"])
     marks = batch.marks()
     shown = page_of(batch, request.query_params, marks)
-    status, approval = batch.status, batch.approval()
+    status = batch.status
     back = urlencode({**shown.filters, "page": shown.number})
-    found: dict[str, Any] = {
-        "batch": batch, "status": str(status), "open": status == BatchStatus.OPEN, "marks": marks, "shown": shown,
-        "back": back, "filters": urlencode(shown.filters), "total": len(rows(batch)), "images": facts(batch),
-        "labels": batch.record.labels, "few": FEW, "reasons": sorted(batch.record.counts),
-        "splits": sorted({r["split"] for r in rows(batch)}), "advice": stop_rule(ws),
-        "notice": request.query_params.get("notice", ""), "approval": approval,
-        "decided": approval.decisions if approval else {},
+    asked = suggested(batch, shown.filters, marks)
+    before = {k: v for k, v in shown.filters.items() if k not in ("like", "show")}
+    found: dict[str, Any] = _tiles(batch, shown) | {
+        "status": str(status), "back": back, "filters": urlencode(shown.filters), "total": len(batch.rows()), "suggested": asked,
+        "size": tile_size(request.cookies.get("keepset_tiles", "")), "sizes": SIZES, "reasons": sorted(batch.record.counts),
+        "splits": values_of(batch, "split"), "advice": stop_rule(ws), "notice": request.query_params.get("notice", ""),
+        "sorts": SORTS, "learns": shown.sort == Sort.LEARNED and not shown.examples, "likely": LIKELY,
+        "before": urlencode(before | {"at": shown.rows[0]["rank"] if shown.rows else 0}),
         "followup": followup.view(ws), "progress": batch.progress(), "version": batch.version, "events": batch.events()[-200:][::-1],
     }  # fmt: skip
     return page("batch.html", ws, **found)
 
 
+async def _more(ws: Workspace, request: Request) -> Response:
+    """Tiles of undecided pictures in their order as of now, as HTML: as many as asked for (``count``), without those that
+    the page has on the screen (``kept``)."""
+    try:
+        body = await request.json()
+        kept, count = [str(s) for s in body["kept"]][:LIKE_PAGE], min(int(body["count"]), PAGE)
+    except (ValueError, KeyError, TypeError) as e:
+        return PlainTextResponse(f"Not a question for more pictures: {e}", 400)
+
+    def answer() -> Response:
+        batch = load_batch(ws, request.path_params["batch_id"])
+        query = {**request.query_params, "show": "undecided", "page": "1"}
+        shown = page_of(batch, query, batch.marks(), kept)
+        shown = replace(shown, rows=shown.rows[:count])
+        return page("tiles.html", ws, **_tiles(batch, shown))
+
+    return await run_in_threadpool(answer)
+
+
 def _compare(ws: Workspace, request: Request) -> Response:
     """The members of one duplicate group side by side; what differs stands out."""
     batch = load_batch(ws, request.path_params["batch_id"])
-    members = group_of(batch, request.path_params["sha"])
+    sha, candidates = request.path_params["sha"], batch.rows()
+    members = group_of(batch, sha)
     if len(members) < 2:
         return PlainTextResponse("This image has no copy in the batch.", 404)
     return page(
-        "compare.html", ws, batch=batch, sha=request.path_params["sha"], members=members, images=facts(batch),
-        candidates={r["sha256"]: r for r in rows(batch)}, marks=batch.marks(), version=batch.version,
+        "compare.html", ws, batch=batch, sha=sha, members=members, images=facts(batch, [candidates[sha]]),
+        candidates=candidates, marks=batch.marks(), version=batch.version,
         open=batch.status == BatchStatus.OPEN, labels=batch.record.labels, few=FEW,
     )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode
 
@@ -14,10 +15,12 @@ from keepset.errors import StaleBatch
 from keepset.reasons import Action
 from keepset.review import Batch, Mark, MarkState, changes_since, load_batch, mark, redo, undo
 from keepset.settings import settings
+from keepset.web.cards import marks_suggested, suggested
 from keepset.web.pages import page
+from keepset.web.refusals import wants_json
 from keepset.workspace import Workspace
 
-__all__ = ["read_marks", "redo_step", "reviewer", "save_form", "save_marks", "undo_step"]
+__all__ = ["read_marks", "redo_step", "reviewer", "save_form", "save_marks", "take_suggestions", "undo_step"]
 
 
 def reviewer(request: Request) -> str:
@@ -28,21 +31,26 @@ def reviewer(request: Request) -> str:
 
 def read_marks(ws: Workspace, request: Request) -> Response:
     """What changed since the version ``since``, or all marks."""
-    since = request.query_params.get("since", "")
-    return JSONResponse(
-        _state(load_batch(ws, request.path_params["batch_id"]), int(since) if since.isdecimal() else 0)
-    )
+    return JSONResponse(_state(load_batch(ws, request.path_params["batch_id"]), request))
 
 
-def _state(batch: Batch, since: int) -> dict[str, Any]:
-    """The version, the marks that changed since another one (null: taken away), and counts of all."""
+def _state(batch: Batch, request: Request, since: int | None = None) -> dict[str, Any]:
+    """The version, the marks that changed since another one (null: taken away), counts of all, and what taking all
+    suggestions would do to the pictures that fit the filters of the address. The other version is the address's."""
+    if since is None:
+        given = request.query_params.get("since", "")
+        since = int(given) if given.isdecimal() else 0
     p = batch.progress()
     counts = {
         "total": p.total, "marked": p.marked, "found": p.found, "keep": p.kept, "delete": p.deleted,
         "relabel": p.relabelled, "undecided": p.undecided,
     }  # fmt: skip
-    changed = {sha: _plain(m) for sha, m in changes_since(batch, since).items()}
-    return {"version": batch.version, "status": str(batch.status), "counts": counts, "changed": changed}
+    changed = changes_since(batch, since)
+    left = suggested(batch, request.query_params, batch.marks())
+    return {
+        "version": batch.version, "status": str(batch.status), "counts": counts, "suggested": asdict(left),
+        "changed": {sha: _plain(m) for sha, m in changed.items()},
+    }  # fmt: skip
 
 
 def _plain(m: MarkState | None) -> dict[str, Any] | None:
@@ -61,7 +69,7 @@ async def save_marks(ws: Workspace, request: Request) -> Response:
     def save() -> dict[str, Any]:
         batch = load_batch(ws, request.path_params["batch_id"])
         mark(batch, found, who=reviewer(request), expected_version=version)
-        return _state(load_batch(ws, batch.id), version or 0)
+        return _state(batch, request, version)
 
     return JSONResponse(await run_in_threadpool(save))
 
@@ -82,17 +90,29 @@ def redo_step(ws: Workspace, request: Request) -> Response:
 def _step(ws: Workspace, request: Request, function: Any) -> Response:
     batch = load_batch(ws, request.path_params["batch_id"])
     function(batch, who=reviewer(request))
-    if "application/json" in request.headers.get("accept", ""):
-        since = request.query_params.get("since", "")
-        return JSONResponse(_state(load_batch(ws, batch.id), int(since) if since.isdecimal() else 0))
-    return RedirectResponse(f"/batches/{batch.id}", 303)
+    return _answer(batch, request)
+
+
+def take_suggestions(ws: Workspace, request: Request) -> Response:
+    """Mark every undecided picture that fits the filters as suggested, except those to keep; one step to undo."""
+    batch = load_batch(ws, request.path_params["batch_id"])
+    found = marks_suggested(batch, request.query_params, batch.marks())
+    mark(batch, found, who=reviewer(request))
+    return _answer(batch, request)
+
+
+def _answer(batch: Batch, request: Request) -> Response:
+    if wants_json(request):
+        return JSONResponse(_state(batch, request))
+    kept = urlencode([(k, v) for k, v in request.query_params.items() if k != "since"])
+    return RedirectResponse(f"/batches/{batch.id}" + (f"?{kept}" if kept else ""), 303)
 
 
 # -- without JavaScript ----------------------------------------------------------------------------
 
 
 async def save_form(ws: Workspace, request: Request) -> Response:
-    """The page's one form: a radio group a card, and what is written beside "other class"."""
+    """The page's one form: a radio group per picture, and what is written beside "other class"."""
     form = await request.form(max_fields=20_000)
     given = {str(k): str(v) for k, v in form.items()}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from starlette.responses import HTMLResponse
 
@@ -35,9 +35,17 @@ def _templates() -> Any:
         loader=PackageLoader("keepset.web"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     env.filters["link"] = _safe_link
+    env.filters["file"] = _file_name
     return env
 
 
 def _safe_link(url: str | None) -> str:
     """Only http and https become links; anything else stays text."""
     return url if url and urlsplit(url).scheme in ("http", "https") else ""
+
+
+def _file_name(url: str | None) -> str:
+    """A picture's file with its folder, such as ``black/00000047.jpg``; "" for what is no address of a file."""
+    if not url or urlsplit(url).scheme not in ("http", "https", "file"):
+        return ""
+    return unquote("/".join(urlsplit(url).path.strip("/").split("/")[-2:]))

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = ["LARGEST", "holds", "picture", "thumb"]
 
-LARGEST = 1400
-"""Longer side of a picture to zoom into, px; smaller ones come as they are."""
+LARGEST = 2000
+"""Longer side of a picture in full view, px; smaller ones come as they are."""
+MIDDLE = 640
+"""The same of a picture in a large tile (``?size=640``)."""
 _FOREVER = {"cache-control": "private, max-age=31536000, immutable"}  # a hash names one picture for ever
 _decoders = threading.BoundedSemaphore(2)
 
@@ -38,7 +40,7 @@ def thumb(ws: Workspace, request: Request) -> Response:
 
 
 def picture(ws: Workspace, request: Request) -> Response:
-    """The picture with ``LARGEST`` px at most, upright, from pixels alone: comments and metadata stay behind.
+    """The picture with ``LARGEST`` px at most, or ``MIDDLE`` if that is asked for, upright, from pixels alone: comments and metadata stay behind.
 
     Where the file is gone, the thumbnail, if that is left.
     """
@@ -47,20 +49,22 @@ def picture(ws: Workspace, request: Request) -> Response:
         return _missing()
     try:
         with _decoders:
-            data = _encoded(ws.blob(sha))
+            data = _encoded(
+                ws.blob(sha), MIDDLE if request.query_params.get("size") == str(MIDDLE) else LARGEST
+            )
     except (OSError, ValueError):  # purged, or damaged since it was validated
         return thumb(ws, request)
     return Response(data, media_type="image/jpeg", headers=_FOREVER)
 
 
-def _encoded(path: Path) -> bytes:
+def _encoded(path: Path, side: int) -> bytes:
     import numpy as np
     import simplejpeg
 
     from keepset.images.pixels import decode
 
-    image = decode(path.read_bytes(), shortest=LARGEST)
-    image.thumbnail((LARGEST, LARGEST))
+    image = decode(path.read_bytes(), shortest=side)
+    image.thumbnail((side, side))
     return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality=85))
 
 

@@ -14,7 +14,7 @@ from keepset.errors import NeedsConfirmation, ReviewError, StaleBatch
 from keepset.reasons import Action
 from keepset.review import BatchStatus, load_batch, preview, reopen, submit
 from keepset.settings import settings
-from keepset.web.cards import rows
+from keepset.web.cards import suggested
 from keepset.web.marking import reviewer
 from keepset.web.pages import page
 from keepset.workspace import Workspace
@@ -30,13 +30,12 @@ def show(
     undecided = request.query_params.get("undecided", "keep")
     marks = batch.marks()
     counts = {str(a): sum(m.action == a for m in marks.values()) for a in Action}
-    rest = [r for r in rows(batch) if r["sha256"] not in marks]
-    suggested = {str(a): sum(r["suggestion"] == a for r in rest) for a in Action}
+    asked = suggested(batch, {}, marks)
     unasked = len(batch.on_request() - marks.keys())
     marked, all_done = (preview(batch, undecided=u) for u in ("keep", "suggested"))
     found = all_done.guards if undecided == "suggested" else marked.guards
     return page(
-        "submit.html", ws, status, batch=batch, counts=counts, rest=len(rest), unasked=unasked, suggested=suggested, guards=found,
+        "submit.html", ws, status, batch=batch, counts=counts, rest=asked.all + asked.left, unasked=unasked, suggested=asked, guards=found,
         all_guards=list(dict.fromkeys([*found, *all_done.guards])), undecided=undecided, trouble=trouble,
         difference=difference,
         preview=marked, all_done=all_done, open=batch.status == BatchStatus.OPEN, version=batch.version,

@@ -1,0 +1,122 @@
+"""In which order the candidates of a batch are shown, and in which groups. Pure functions of the batch and its marks: two people
+with the same marks see the same order, and undoing a mark undoes what it taught."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from keepset import manifests
+from keepset.review.batch import Batch, load_batch
+from keepset.review.learning import learnt_odds
+from keepset.review.log import MarkState
+from keepset.review.similar import likeness, space_of
+from keepset.review.stacks import Stack, stacks_of
+from keepset.workspace import Workspace
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Ints = npt.NDArray[np.int64]
+    Singles = npt.NDArray[np.float32]
+
+__all__ = ["Group", "Sort", "grouped", "like", "ordered"]
+
+
+class Sort(StrEnum):
+    LEARNED = "learned"  # what is decided, then the rest by what the marks teach
+    SUSPICION = "suspicion"  # as the review proposed them
+    ALIKE = "alike"  # stacks of pictures that look alike, then the others
+    CLASS = "class"
+    SOURCE = "source"  # the host or folder that the picture comes from
+
+
+@dataclass(frozen=True)
+class Group:
+    """``size`` candidates that stand together: a ``stack``, or those of one class or source (``name``). Of the sources the
+    largest comes first."""
+
+    size: int
+    name: str = ""
+    stack: Stack | None = None
+
+
+def ordered(batch: Batch, marks: Mapping[str, MarkState], sort: Sort) -> Ints:
+    """The ranks of all candidates in this order."""
+    if sort == Sort.LEARNED:
+        return _learned(batch, marks)
+    groups, of = grouped(batch, sort)
+    return np.argsort(np.where(of < 0, len(groups), of), kind="stable")
+
+
+def _learned(batch: Batch, marks: Mapping[str, MarkState]) -> Ints:
+    """Decided ones first, so that their pages stay as they were; then the others, the likeliest trouble first."""
+    ranks = batch.ranks(list(marks))
+    decided = np.sort(ranks[ranks >= 0])
+    rest = np.setdiff1d(np.arange(len(batch.rows())), decided)
+    odds = learnt_odds(batch, marks)
+    if odds is not None:
+        rest = rest[np.lexsort((rest, -np.round(odds[rest], 6)))]
+    return np.concatenate([decided, rest])
+
+
+def grouped(batch: Batch, sort: Sort) -> tuple[Sequence[Group], Ints]:
+    """The groups of an order that has any (stacks of look-alikes, classes, or sources), and the number of the group of each
+    candidate, [candidates] by rank, -1 for none. Marks change nothing."""
+    return _grouped(batch.ws, batch.id, sort)
+
+
+@functools.lru_cache(maxsize=8)
+def _grouped(ws: Workspace, batch_id: str, sort: Sort) -> tuple[Sequence[Group], Ints]:
+    """Candidates are immutable, so a cache cannot go stale."""
+    batch = load_batch(ws, batch_id)
+    if sort == Sort.ALIKE:
+        stacks = stacks_of(batch)
+        of = np.full(len(batch.rows()), len(stacks))
+        for number, stack in enumerate(stacks):
+            of[list(stack.ranks)] = number
+        others = Group(int((of == len(stacks)).sum()), "not in a stack")
+        return [*(Group(len(s.ranks), stack=s) for s in stacks), others], of
+    if sort in (Sort.CLASS, Sort.SOURCE):
+        names = batch.rows().table["label"].to_pylist() if sort == Sort.CLASS else _sources(batch)
+        counts = Counter(names)
+        known = sorted(counts, key=lambda n: (-counts[n] if sort == Sort.SOURCE else 0, n))
+        number_of = {name: i for i, name in enumerate(known)}
+        return [Group(counts[n], n) for n in known], np.array([number_of[n] for n in names], np.int64)
+    return (), np.full(len(batch.rows()), -1)
+
+
+def _sources(batch: Batch) -> list[str]:
+    shas = batch.candidates().table["sha256"].to_pylist()
+    urls = manifests.picked(batch.ws.images, "images", ("sha256", "url"), shas)
+    of = {r["sha256"]: _place(r["url"] or "") for r in urls}
+    return [of.get(s, "") for s in shas]
+
+
+def _place(url: str) -> str:
+    """The host of a picture from the web; of a local one its folder, and the one that holds it."""
+    parts = urlsplit(url)
+    return parts.hostname or "/".join(parts.path.split("/")[-3:-1])
+
+
+def like(batch: Batch, shas: Sequence[str]) -> tuple[Ints, Singles]:
+    """Ranks of all candidates, the most like one of ``shas`` (candidates) first, and how like each is, from -1 to 1.
+
+    The pictures themselves come first, with 1. Empty if nothing is known of their looks.
+    """
+    space = space_of(batch)
+    examples = batch.ranks(shas)
+    examples = examples[examples >= 0]
+    if space is None or not (space.places[examples] >= 0).any():
+        return np.empty(0, np.int64), np.empty(0, np.float32)
+    found = likeness(space, examples)
+    found[examples] = 1.0
+    order = np.lexsort((np.arange(len(found)), -found))
+    return order, found[order]

@@ -1,0 +1,121 @@
+"""Which pictures look alike: a small copy of the model's features that can be asked while a person waits.
+
+The raw features of a picture are some thousand numbers; of 100,000 pictures 1.5 GB. ``space`` keeps ``WIDTH`` of them: each
+network's block is scaled to length one, the mean of all pictures is taken away, what is left is projected on the directions
+in which a sample of the pictures differs most (principal components), and scaled to length one again. The dot product of two rows is then
+their likeness, from -1 to 1. The file is mapped into memory, so that a process holds only what it asks about.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keepset.errors import ModelError
+from keepset.files import atomic_path
+from keepset.models.features import ModelFeatures, units
+from keepset.review.batch import Batch
+from keepset.workspace import Workspace
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Singles = npt.NDArray[np.float32]
+    Ints = npt.NDArray[np.int64]
+
+__all__ = ["WIDTH", "Space", "likeness", "space_of"]
+
+WIDTH = 128
+"""Numbers per picture."""
+_SAMPLE = 2048  # pictures from which the directions are computed
+_SPARE, _ROUNDS = 16, 4  # directions tried beyond those kept, and rounds of the search
+_VERSION = 1  # raised when the same features would now give other rows
+_AT_ONCE = 16_384  # rows per piece when all are compared
+
+
+@dataclass(frozen=True)
+class Space:
+    """``rows`` float32 [n, d] of length one, mapped from a file, and for each candidate of a batch, by rank, the number of its
+    row, or -1 where the model knows nothing of the picture."""
+
+    rows: Singles
+    places: Ints
+
+    def of(self, ranks: Ints) -> Singles:
+        """The rows of candidates, [m, d]; zeros where there is none."""
+        places = self.places[ranks]
+        found = np.zeros((len(ranks), self.rows.shape[1]), np.float32)
+        found[places >= 0] = self.rows[places[places >= 0]]
+        return found
+
+
+def space_of(batch: Batch) -> Space | None:
+    """None if the model's features are gone. An exact copy stands where the picture stands that is kept."""
+    try:
+        return _space(batch.ws, batch.record.model_id, batch.folder)
+    except ModelError:
+        return None
+
+
+def likeness(space: Space, examples: Ints) -> Singles:
+    """How much each candidate looks like the most similar of ``examples`` (ranks), [candidates]; -1 where nothing is known."""
+    asked = space.of(examples)
+    asked = asked[np.abs(asked).sum(axis=1) > 0]
+    found = np.full(len(space.places), -1.0, np.float32)
+    if len(asked):
+        for start in range(0, len(found), _AT_ONCE):
+            piece = slice(start, start + _AT_ONCE)
+            near = (space.of(np.arange(len(found))[piece]) @ asked.T).max(axis=1)
+            found[piece] = np.where(space.places[piece] >= 0, near, -1.0)
+    return found
+
+
+@functools.lru_cache(maxsize=4)
+def _space(ws: Workspace, model_id: str, folder: Path) -> Space:
+    from keepset import manifests
+
+    path = ws.cache / "similar" / f"{model_id}-{_VERSION}.npy"
+    known = ModelFeatures.of(ws, model_id)
+    if not path.exists():
+        _build(known, path)
+    place = {sha: i for i, sha in enumerate(known.sha256)}
+    places = [
+        next((place[s] for s in (row["sha256"], *row["group_members"]) if s in place), -1)
+        for row in manifests.each(folder / "candidates.parquet", "candidates", ("sha256", "group_members"))
+    ]
+    return Space(np.load(path, mmap_mode="r"), np.array(places, np.int64))
+
+
+def _build(known: ModelFeatures, path: Path) -> None:
+    count = len(known)
+    chosen = np.unique(np.linspace(0, count - 1, min(count, _SAMPLE)).astype(np.int64))
+    total, sample = np.zeros(sum(known.widths)), []
+    for place, found in known.pieces():
+        unit = units(found, known.widths)
+        total += unit.sum(axis=0)
+        sample.append(unit[chosen[(chosen >= place.start) & (chosen < place.stop)] - place.start])
+    centre = (total / count).astype(np.float32)
+    directions = _directions(np.concatenate(sample) - centre)
+    with atomic_path(path, sync=False) as part, part.open("wb") as f:
+        np.lib.format.write_array_header_2_0(
+            f, {"descr": "<f4", "fortran_order": False, "shape": (count, len(directions))}
+        )
+        for _, found in known.pieces():
+            rows: Singles = (units(found, known.widths) - centre) @ directions.T
+            f.write(np.ascontiguousarray(units(rows, (len(directions),)), "<f4").data)
+
+
+def _directions(sample: Singles) -> Singles:
+    """float32 [at most ``WIDTH``, d], orthogonal and of length one, by subspace iteration (Halko, Martinsson & Tropp 2011)."""
+    width = max(1, min(WIDTH, len(sample) - 1))
+    tried = min(width + _SPARE, *sample.shape)
+    basis = np.random.default_rng(0).normal(size=(sample.shape[1], tried)).astype(np.float32)
+    for _ in range(_ROUNDS):
+        basis = np.linalg.qr(sample.T @ (sample @ basis))[0].astype(np.float32)
+    turned = np.linalg.svd(sample @ basis, full_matrices=False)[2][:width]
+    directions: Singles = turned @ basis.T
+    return directions

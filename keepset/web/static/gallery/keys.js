@@ -1,0 +1,55 @@
+// The keys. They are the same in the grid and in the full view.
+import { $, labels, open } from "./page.js";
+import { cards } from "./cards.js";
+import { current, nextUndecided, step } from "./moving.js";
+import { select, selectRange, selected } from "./selection.js";
+import { byNumber, chosen, decide, submit, takeSuggestion, turn } from "./deciding.js";
+import { askLabel } from "./relabel.js";
+import { alike, back, inLike } from "./alike.js";
+import { selectPile } from "./piles.js";
+import { isOpen, openFull } from "./full.js";
+import { togglePanel } from "./panel.js";
+
+/** An arrow; with Shift the selection grows. */
+const move = (by) => (e) => {
+  const from = current();
+  step(by, { stay: e.shiftKey });
+  if (e.shiftKey && from && !isOpen()) selectRange(from, current());
+};
+export const relabel = () => askLabel(chosen(), (label) => decide("relabel", label));
+
+const looking = {
+  ArrowRight: move(1), ArrowLeft: move(-1), ArrowDown: move("down"), ArrowUp: move("up"),
+  l: move(1), h: move(-1), j: move("down"),
+};
+const deciding = {
+  x: () => decide("delete"), k: () => decide("keep"), Enter: takeSuggestion, Backspace: () => decide(null),
+  r: relabel, m: alike, u: () => turn("/undo"), U: () => turn("/redo"),
+};
+const inGrid = {
+  " ": openFull, c: openFull, n: nextUndecided, i: () => togglePanel(), "?": () => $("keys").showModal(),
+  a: () => select(cards.map((c) => c.dataset.sha)), s: () => current() && select([current().dataset.sha], "toggle"),
+  g: selectPile,
+  Escape: () => (selected().length ? select([]) : inLike() && back()),
+};
+
+function pressed(e) {
+  const full = isOpen();
+  if ((document.querySelector("dialog[open]") && !full) || e.target.matches("select, textarea, input:not([type=range])")) return;
+  if (e.target.matches("input[type=range]") && e.key.startsWith("Arrow")) return;
+  if (open && e.ctrlKey && e.key === "Enter") return act(e, submit);
+  if (e.ctrlKey || e.metaKey || e.altKey) return;
+  if ((e.key === "Enter" || e.key === " ") && e.target.matches("a, button, summary")) return;
+  if (full && e.key === " ") return act(e, () => $("full").close());
+  if (open && /^[1-9]$/.test(e.key) && byNumber(e.key)) return act(e, () => decide("relabel", byNumber(e.key)));
+  const action = looking[e.key] ?? (open && deciding[e.key]) ?? null;
+  if (action) return act(e, action);
+  if (!full && inGrid[e.key]) act(e, inGrid[e.key]);
+}
+
+function act(e, action) {
+  e.preventDefault();
+  action(e);
+}
+
+export const wireKeys = () => document.addEventListener("keydown", pressed);

@@ -1,0 +1,70 @@
+// Which tile has the focus, and the way from page to page.
+import { $, emit, filters, root, url } from "./page.js";
+import { bySha, cards, columns } from "./cards.js";
+import { settled } from "./saving.js";
+
+const here = `keepset:${root.dataset.batch}`;
+let now = null;
+
+/** The tile in focus, or null. */
+export const current = () => now;
+const at = () => (now ? cards.indexOf(now) : -1);
+
+/** Give a tile the focus; the page scrolls only as far as it must. */
+export function go(card, { block = "nearest" } = {}) {
+  if (!card) return;
+  if (now) now.tabIndex = -1;
+  now = card;
+  card.tabIndex = 0;
+  if (!document.querySelector("dialog[open]")) card.focus({ preventScroll: true });
+  card.scrollIntoView({ block });
+  $("at").value = card.dataset.rank;
+  sessionStorage.setItem(here, card.dataset.sha);
+  emit("focus", { sha256: card.dataset.sha });
+}
+
+/** The tile `by` places on, `"up"` or `"down"`; over the ends of the page to the next one, unless `stay`. */
+export function step(by, { stay = false } = {}) {
+  if (!cards.length) return;
+  const i = at();
+  if (by === "down") return go(cards[i < 0 ? 0 : Math.min(i + columns(), cards.length - 1)]);
+  if (by === "up") return go(cards[Math.max(0, i - columns())]);
+  const next = i + by;
+  if (!stay && i >= 0 && (next < 0 || next >= cards.length)) {
+    const link = document.querySelector(`.pages a[rel=${next < 0 ? "prev" : "next"}]`);
+    if (link) return leave(link.href, next < 0 ? "last" : "first");
+  }
+  go(cards[Math.max(0, Math.min(cards.length - 1, next))]);
+}
+
+/** After a decision: the next tile without one, else the next; false if all of the page are decided. */
+export function onwards(from) {
+  const i = cards.indexOf(from);
+  const next = cards.slice(i + 1).find((c) => !c.dataset.action) ?? cards.find((c) => !c.dataset.action);
+  go(next ?? cards[i]);
+  return Boolean(next);
+}
+
+/** The next undecided picture, on whatever page. */
+export function nextUndecided() {
+  const next = cards.slice(at() + 1).find((c) => !c.dataset.action);
+  if (next) return go(next);
+  const after = cards.at(-1)?.dataset.rank ?? 0;
+  leave(`${url}?${filters}${filters ? "&" : ""}next=${after}`);
+}
+
+/** Another page, after everything is saved; `place` is where it begins: "first" or "last". */
+export async function leave(href, place) {
+  if (place) sessionStorage.setItem(here, place);
+  await settled();
+  location.href = href;
+}
+
+/** Where the page begins: what the address asks for, where this tab was, else the first undecided. */
+export function arrive() {
+  const left = sessionStorage.getItem(here);
+  const card =
+    bySha.get(root.dataset.focus) ?? bySha.get(left) ?? { first: cards[0], last: cards.at(-1) }[left] ??
+    cards.find((c) => !c.dataset.action) ?? cards[0];
+  go(card, { block: card === cards[0] ? "nearest" : "center" });
+}
