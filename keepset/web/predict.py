@@ -17,13 +17,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from keepset.errors import ModelError
+from keepset.inbox import inbox_config
 from keepset.predict.intake import Refused
 from keepset.predict.metrics import CONTENT_TYPE_LATEST
 from keepset.predict.model import Outcome, Prediction
 from keepset.predict.queueing import Answer, Busy
 from keepset.predict.remote import own_servers
 from keepset.predict.serving import Options, Service, Serving
-from keepset.web.corrections import CorrectionSite, inbox_config
+from keepset.web.corrections import CorrectionSite
 from keepset.web.openapi import TOP, TOP_MOST, describe
 from keepset.web.pages import page
 from keepset.web.refusals import refusal
