@@ -105,7 +105,7 @@ def _build(known: ModelFeatures, path: Path) -> None:
             f, {"descr": "<f4", "fortran_order": False, "shape": (count, len(directions))}
         )
         for _, found in known.pieces():
-            rows: Singles = (units(found, known.widths) - centre) @ directions.T
+            rows = ((units(found, known.widths) - centre) @ directions.T).astype(np.float32)
             f.write(np.ascontiguousarray(units(rows, (len(directions),)), "<f4").data)
 
 
