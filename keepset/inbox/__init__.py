@@ -69,10 +69,12 @@ class Correction:
 
 @dataclass(frozen=True)
 class Kept:
-    """``known``: the data set holds this picture already."""
+    """``known``: the data set holds this picture already; ``predicted``: the model's class, ``label``: the person's."""
 
     sha256: str
     known: bool
+    predicted: str
+    label: str
 
 
 def inbox_config(ws: Workspace) -> InboxConfig:
@@ -136,7 +138,7 @@ class Inbox:
             if {k: last.get(k) for k in row} != row:
                 at = datetime.now(UTC).isoformat()
                 append_line(log, json.dumps({"at": at, **row}, ensure_ascii=False))
-        return Kept(sha, known)
+        return Kept(sha, known, predicted, label)
 
     def _make_room(self, size: int) -> None:
         """What ``download`` has taken in meanwhile is not needed here any more."""

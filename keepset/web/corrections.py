@@ -7,7 +7,7 @@ keeps it. Other sites are kept out by the gallery's guard; numbers and sizes are
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import asdict
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -28,13 +28,6 @@ from keepset.workspace import Workspace
 __all__ = ["CorrectionSite"]
 
 _TROUBLES = (BadRequest, Busy, ModelError, TooMany, InboxFull, Refused)
-
-
-@dataclass(frozen=True)
-class _Done:
-    kept: Kept
-    predicted: str
-    label: str
 
 
 class CorrectionSite:
@@ -62,10 +55,9 @@ class CorrectionSite:
             done = await self._correct(request)
         except _TROUBLES as e:
             return _again(refusal(request, *_told(e)), e)
-        found = {"sha256": done.kept.sha256, "known": done.kept.known, "predicted": done.predicted}
-        return JSONResponse(found | {"label": done.label}, 201)
+        return JSONResponse(asdict(done), 201)
 
-    async def _correct(self, request: Request) -> _Done:
+    async def _correct(self, request: Request) -> Kept:
         self.inbox.config = await run_in_threadpool(inbox_config, self.ws)
         if not self.inbox.config.enabled:
             raise BadRequest(403, "inbox_off", "Corrections are not taken here: [inbox] enabled is off.")
@@ -78,10 +70,9 @@ class CorrectionSite:
             predicted = await self._predicted(serving, data)
             if predicted == given.label:
                 raise BadRequest(409, "no_correction", f"The model says '{predicted}' too.")
-            kept = await run_in_threadpool(
+            return await run_in_threadpool(
                 lambda: self.inbox.keep(data, predicted=predicted, label=given.label, who=given.who)
             )
-        return _Done(kept, predicted, given.label)
 
     async def _predicted(self, serving: Serving, data: bytes) -> str:
         (future,) = self.service.submit(serving, [data])
