@@ -17,7 +17,7 @@ from keepset import manifests
 from keepset.manifests import Header
 from keepset.models.features import ModelFeatures, units
 from keepset.reasons import Action, CandidateReason
-from keepset.review import Batch, Mark, MarkState, load_batch, mark, similar, undo
+from keepset.review import Batch, Mark, MarkState, learning, load_batch, mark, similar, undo
 from keepset.review import batch as stored
 from keepset.review.learning import learnt_odds
 from keepset.review.ordering import Sort, grouped, like, ordered
@@ -71,6 +71,7 @@ def _rewrite(batch: Batch, rows: list[dict[str, Any]]) -> None:
     stored._candidates.cache_clear()
     stored._rows.cache_clear()
     similar._space.cache_clear()
+    learning._known.cache_clear()
 
 
 @pytest.fixture(scope="module")

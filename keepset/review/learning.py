@@ -16,16 +16,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keepset import manifests
 from keepset.reasons import Action, CandidateReason
-from keepset.review.batch import Batch
+from keepset.review.batch import Batch, load_batch
 from keepset.review.log import MarkState
 from keepset.review.similar import Space, space_of
+from keepset.workspace import Workspace
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -54,7 +53,7 @@ def learnt_odds(batch: Batch, marks: Mapping[str, MarkState]) -> Floats | None:
     taught = [(s, m.action == Action.DELETE) for s, m in marks.items() if m.action != Action.RELABEL]
     if not taught or (space := space_of(batch)) is None:
         return None
-    known = _known(batch.folder)
+    known = _known(batch.ws, batch.id)
     ranks = batch.ranks([s for s, _ in taught])
     bad = np.array([b for _, b in taught], bool)
     counts = (ranks >= 0) & ~(bad & known.copy[ranks])
@@ -114,15 +113,16 @@ class _Known:
 
 
 @functools.lru_cache(maxsize=4)
-def _known(folder: Path) -> _Known:
-    names = {r: i for i, r in enumerate(CandidateReason)}
-    scores, reasons = [], []
-    for row in manifests.each(folder / "candidates.parquet", "candidates", ("score", "reasons")):
-        scores.append(row["score"])
-        reasons.append([names[CandidateReason(r)] for r in row["reasons"]])
-    chance = np.clip(np.array(scores), LEAST, 1 - LEAST)
-    matrix = np.zeros((len(scores), len(names)), np.float32)
-    for i, several in enumerate(reasons):
-        matrix[i, several] = 1
-    copy: Bools = matrix[:, [names[r] for r in _COPIES]].max(axis=1) > 0
+def _known(ws: Workspace, batch_id: str) -> _Known:
+    """Candidates are immutable, so a cache cannot go stale."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    table = load_batch(ws, batch_id).rows().table
+    chance = np.clip(np.asarray(table["score"], np.float64), LEAST, 1 - LEAST)
+    lists, names = table["reasons"].combine_chunks(), list(CandidateReason)
+    matrix = np.zeros((len(chance), len(names)), np.float32)
+    reason = pc.index_in(lists.flatten(), value_set=pa.array(map(str, names)))
+    matrix[np.asarray(pc.list_parent_indices(lists)), np.asarray(reason)] = 1
+    copy: Bools = matrix[:, [names.index(r) for r in _COPIES]].max(axis=1) > 0
     return _Known(PRIOR * np.log(chance / (1 - chance)), matrix, copy)

@@ -15,6 +15,7 @@ import numpy as np
 
 from keepset import manifests
 from keepset.errors import ManifestError
+from keepset.machine.remembered import remembered
 from keepset.reasons import Action
 from keepset.review import Batch, Mark, MarkState
 from keepset.review.ordering import Group, Sort, grouped, like, ordered
@@ -254,7 +255,7 @@ def tile_size(wanted: str) -> int:
 
 # -- facts of pictures -----------------------------------------------------------------------------
 
-_IMAGE = ("sha256", "width", "height", "bytes", "format", "url", "landing_page", "license", "creator")
+_IMAGE = ("sha256", "width", "height", "bytes", "format", "url", "license", "creator")
 _ROW = ("sha256", "label", "split", "active", "dup_of")
 
 
@@ -275,7 +276,7 @@ def facts(batch: Batch, rows: Sequence[Row]) -> dict[str, Row]:
     return found
 
 
-@functools.lru_cache(maxsize=4)
+@remembered(4)
 def _tables(
     ws: Workspace, _batch: Path, revision: int, _stamp: int, wanted: frozenset[str]
 ) -> tuple[Rows, ...]:
