@@ -18,6 +18,8 @@ from prefect.events.actions import SendNotification
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 
+from keepset.orchestrator.names import FlowName, verb_of
+
 __all__ = ["apply", "automations", "main"]
 
 # Names of runs are the only words in a message: what users and web pages wrote is never templated.
@@ -29,7 +31,10 @@ def automations(block: UUID, hours: float = 24) -> list[AutomationCore]:
     runs = ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"})
     waiting = EventTrigger(
         match=ResourceSpecification(
-            {"prefect.resource.id": "prefect.flow-run.*", "prefect.resource.name": "review *"}
+            {
+                "prefect.resource.id": "prefect.flow-run.*",
+                "prefect.resource.name": f"{verb_of(FlowName.REVIEW_BATCH)} *",
+            }
         ),
         for_each={"prefect.resource.id"},
         after={"prefect.flow-run.Suspended"},

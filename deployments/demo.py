@@ -23,7 +23,8 @@ from keepset.demo.server import serve
 from keepset.errors import KeepsetError, OrchestratorError
 from keepset.files import read_json
 from keepset.machine.programs import spell
-from keepset.orchestrator import FlowRun, Orchestrator
+from keepset.orchestrator import FlowRun, Orchestrator, is_of
+from keepset.orchestrator.names import FlowName, deployment_of
 from keepset.orchestrator.waiting import wake
 from keepset.review import Batch, BatchStatus, list_batches, load_batch, submit
 from keepset.workspace import Workspace
@@ -128,7 +129,7 @@ def _story(
     prefect = Orchestrator(stack.api_url, ws)
     if not list_batches(ws):
         parameters = {"workspace": str(ws.root), "config": str(config.resolve())}
-        _follow(prefect, prefect.start_deployment("pipeline/pipeline", parameters), "pipeline")
+        _follow(prefect, prefect.start_deployment(deployment_of(FlowName.PIPELINE), parameters), "pipeline")
     batch = _first_batch(ws)
     _print_score(ws, planted, base, batch)
     print(f"\nReport: {ws.reports / batch.record.model_id / 'report.html'}")
@@ -140,10 +141,17 @@ def _story(
 
 def _follow(prefect: Orchestrator, run: FlowRun, name: str) -> None:
     """Show a run's progress until it ends or waits for a person. Raises if it failed."""
-    with output.progress() as progress:
-        for line in prefect.follow(run, progress):
-            _say(f"  {line}")
-    state = prefect.state(run)
+    shown: set[str] = set()
+    while True:
+        state = prefect.state(run)
+        for task in prefect.finished_tasks(run):
+            if task["id"] not in shown and not (task.get("task_inputs") or {}).get("__parents__"):
+                shown.add(task["id"])
+                mark = "✓" if task["state_type"] == "COMPLETED" else "✗"
+                _say(f"  {mark} {task['name']}  {task.get('total_run_time') or 0:.1f} s")
+        if state.over or state.waits:
+            break
+        time.sleep(POLL_S)
     if state.failed:
         raise OrchestratorError(
             f"The flow run '{name}' ended as {state.name}: {state.message}",
@@ -203,18 +211,22 @@ def _wait_for_retraining(prefect: Orchestrator, ws: Workspace, batch: Batch) -> 
         _say(f"The batch is {status}: nothing changes, so nothing is retrained")
         return
     _say("Applying the decisions as a new revision; the event sets off the retraining")
+    before = _failed(prefect, ws)  # of an earlier start of the demo
     deadline = time.monotonic() + 600
     while time.monotonic() < deadline:
         if _comparison(ws, batch) is not None:
             return
-        for run in prefect.failed_runs():
-            raise OrchestratorError(
-                f"The flow run '{run.name}' failed.", "Look at its logs in the Prefect UI."
-            )
+        for run in _failed(prefect, ws) - before:
+            raise OrchestratorError(f"The flow run '{run}' failed.", "Look at its logs in the Prefect UI.")
         time.sleep(POLL_S)
     raise OrchestratorError(
         "The retraining did not end within ten minutes.", "Look at the runs in the Prefect UI."
     )
+
+
+def _failed(prefect: Orchestrator, ws: Workspace) -> set[str]:
+    """The names of this data set's failed runs."""
+    return {r["name"] for r in prefect.runs(["FAILED", "CRASHED"]) if is_of(ws, r)}
 
 
 def _comparison(ws: Workspace, batch: Batch) -> dict[str, Any] | None:

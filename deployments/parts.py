@@ -17,7 +17,7 @@ from typing import IO, Any
 from keepset.machine.programs import HOME
 from keepset.orchestrator.neighbours import MARK
 
-__all__ = ["CHECKOUT", "MARK", "NIGHTLY", "SERVED", "Part", "end_left_overs", "marked", "tail"]
+__all__ = ["CHECKOUT", "MARK", "NIGHTLY", "Part", "end_left_overs", "marked", "tail"]
 
 CHECKOUT = HOME
 BACK_OFF_S = (1, 2, 5, 15, 30)
@@ -27,8 +27,6 @@ SOUND_S = 120.0
 SILENT_S = 60.0
 """A part that has not been seen to work for this long is reported."""
 
-SERVED = ("pipeline", "build_dataset", "train_model", "review_batch", "predict_batch", "retrain")
-"""The deployments that the runner serves (``deployments/serve.py``)."""
 NIGHTLY = "keepset-up"
 """The schedule that ``keepset up --cron`` sets; other schedules are a person's own."""
 

@@ -1,7 +1,7 @@
 """Take up what was left lying: decided batches nobody applied, open ones nobody waits for, half a retraining.
 
 The workspaces say what is to be done; this only makes sure that a run does it. Everything it starts carries an
-idempotency key, so asking again and again starts nothing twice. Runs whose process is gone: ``deployments/dead.py``.
+idempotency key, so asking again and again starts nothing twice. Runs whose process is gone: ``deployments/dead_runs.py``.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from deployments.dead import take_up
+from deployments.dead_runs import take_up
 from keepset import manifests
 from keepset.errors import KeepsetError
 from keepset.orchestrator import FlowRun, Orchestrator, is_of
+from keepset.orchestrator.names import GOING, FlowName, StateType, deployment_of, is_run_of
 from keepset.orchestrator.waiting import apply_decision, expire, run_id_of, wait_for, wake
 from keepset.pipeline.followup import pending
 from keepset.review import BatchStatus, list_batches
@@ -25,7 +26,6 @@ __all__ = ["GRACE_S", "known_workspaces", "reconcile", "revive", "settle_batches
 
 GRACE_S = 60.0
 """What is younger than this is left to the run that made it, and to the event that it emits."""
-GOING = ["RUNNING", "PENDING", "SCHEDULED"]
 LOOK_BACK = 200
 """Runs that are asked which data sets there are."""
 
@@ -61,8 +61,8 @@ def known_workspaces(ws: Workspace | None, prefect: Orchestrator) -> dict[str, W
 
 def settle_batches(ws: Workspace, prefect: Orchestrator) -> Iterator[str]:
     """Decided batches get applied, open ones have a run that waits, those that are over have none."""
-    waiting = {r["id"] for r in prefect.runs(["PAUSED"], limit=200)}
-    going = any(_is_of(ws, "review", r) for r in prefect.runs(GOING))
+    waiting = {r["id"] for r in prefect.runs([StateType.PAUSED], limit=200)}
+    going = any(_is_of(ws, FlowName.REVIEW_BATCH, r) for r in prefect.runs(GOING))
     for batch in list_batches(ws):
         status, waits = batch.status, run_id_of(batch) in waiting
         if status == BatchStatus.OPEN:
@@ -85,13 +85,13 @@ def _retraining(ws: Workspace, prefect: Orchestrator) -> Iterator[str]:
     if not revision:
         return
     age = time.time() - ws.dataset(revision).stat().st_mtime
-    if 0 <= age < GRACE_S or any(_is_of(ws, "retrain", r) for r in prefect.runs(GOING)):
+    if 0 <= age < GRACE_S or any(_is_of(ws, FlowName.RETRAIN, r) for r in prefect.runs(GOING)):
         return  # an age below zero: the clock was put back, and says nothing
     key = f"retrain-{ws.id}-{manifests.read_header(ws.dataset(revision)).content_hash[:32]}"
-    run = prefect.start_deployment("retrain/retrain", {"workspace": str(ws.root)}, key)
+    run = prefect.start_deployment(deployment_of(FlowName.RETRAIN), {"workspace": str(ws.root)}, key)
     yield from _started(prefect, run, f"trains on revision {revision}")
 
 
-def _is_of(ws: Workspace, flow: str, run: Mapping[str, Any]) -> bool:
-    """Whether it is a run of this flow on this data set; before it has begun, its name says nothing yet."""
-    return str(run["name"]).startswith(f"{flow} ") and is_of(ws, run)
+def _is_of(ws: Workspace, flow: FlowName, run: Mapping[str, Any]) -> bool:
+    """Whether it is a run of this flow on this data set."""
+    return is_run_of(flow, run) and is_of(ws, run)

@@ -18,9 +18,9 @@ from flows.predict_batch import predict_batch
 from flows.retrain import retrain
 from flows.review_batch import review_batch
 from flows.train_model import train_model
+from keepset.orchestrator.names import CLEANED, TAG, FlowName
 from keepset.storage import locate
 from keepset.workspace import Workspace
-from tasks.clean import CLEANED
 
 __all__ = ["deployments", "main"]
 
@@ -30,7 +30,7 @@ _ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyL
 def deployments(ws: Workspace, cron: str | None = None) -> list[RunnerDeployment]:
     """The six deployments, bound to ``ws``. With ``cron``, the data set is built on that schedule."""
     here = {"workspace": str(ws.root)}
-    tags = ["keepset"]  # none of the data set: its runs may be of any
+    tags = [TAG]  # none of the data set: its runs may be of any
     cleaned = DeploymentEventTrigger(
         name="retrain the data set that was cleaned",
         expect={CLEANED},
@@ -39,27 +39,27 @@ def deployments(ws: Workspace, cron: str | None = None) -> list[RunnerDeployment
     )
     return [
         RunnerDeployment.from_flow(
-            pipeline, "pipeline", parameters=here, tags=tags,
+            pipeline, FlowName.PIPELINE, parameters=here, tags=tags,
             description='URL lists to a cleaning batch that waits. Fill in "dataset" to begin a new data set.',
         ),
         RunnerDeployment.from_flow(
-            build_dataset, "build_dataset", parameters=here, tags=tags,
+            build_dataset, FlowName.BUILD_DATASET, parameters=here, tags=tags,
             schedules=[Cron(cron, slug=NIGHTLY)] if cron else None,
             description="Collect, download, validate, split. Incremental and cheap when nothing changed.",
         ),
         RunnerDeployment.from_flow(
-            train_model, "train_model", parameters=here, tags=tags,
+            train_model, FlowName.TRAIN_MODEL, parameters=here, tags=tags,
             description="Train on the current revision and compare with the model in use.",
         ),
         RunnerDeployment.from_flow(
-            review_batch, "review_batch", parameters=here, tags=tags, description="Open a cleaning batch and wait for a person."
+            review_batch, FlowName.REVIEW_BATCH, parameters=here, tags=tags, description="Open a cleaning batch and wait for a person."
         ),
         RunnerDeployment.from_flow(
-            predict_batch, "predict_batch", parameters=here, tags=tags, concurrency_limit=_ONE_AT_A_TIME,
+            predict_batch, FlowName.PREDICT_BATCH, parameters=here, tags=tags, concurrency_limit=_ONE_AT_A_TIME,
             description="Predict a folder, a table of paths or URLs, or the data set into a Parquet file. Resumable.",
         ),
         RunnerDeployment.from_flow(
-            retrain, "retrain", parameters=here, tags=tags, triggers=[cleaned], concurrency_limit=_ONE_AT_A_TIME,
+            retrain, FlowName.RETRAIN, parameters=here, tags=tags, triggers=[cleaned], concurrency_limit=_ONE_AT_A_TIME,
             description="Started by keepset.dataset.cleaned; trains once a revision.",
         ),
     ]  # fmt: skip

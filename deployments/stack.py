@@ -22,7 +22,7 @@ from typing import Any
 
 import httpx
 
-from deployments.parts import MARK, NIGHTLY, SERVED, SILENT_S, Part, end_left_overs, tail
+from deployments.parts import MARK, NIGHTLY, SILENT_S, Part, end_left_overs, tail
 from deployments.reconcile import reconcile, revive
 from deployments.supervision import Supervision
 from keepset.cli import output
@@ -30,6 +30,7 @@ from keepset.errors import OrchestratorError, WorkspaceBusy
 from keepset.files import write_json, write_secret
 from keepset.machine.programs import environment, program, spell
 from keepset.orchestrator import Orchestrator, login_file
+from keepset.orchestrator.names import SERVED, FlowName, deployment_of
 from keepset.settings import settings
 from keepset.storage import scratch
 from keepset.workspace import Workspace
@@ -141,7 +142,7 @@ class Stack:
             part.launch(self._environment())
         self._until_healthy(server)
         if not self.cron:  # else that of an earlier start would go on
-            self.prefect.unschedule("build_dataset/build_dataset", NIGHTLY)
+            self.prefect.unschedule(deployment_of(FlowName.BUILD_DATASET), NIGHTLY)
         for line in revive(self.ws, self.prefect):
             output.say(f"  {line}")
         runner.begin()

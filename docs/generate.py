@@ -1,11 +1,12 @@
-"""Write the pages that come from the code: docs/cli.md, docs/config.md, docs/manifests.md.
+"""Write what comes from the code: cli.md, config.md, manifests.md, modules.md, the table in architecture.md, and the
+types of rows in keepset/rows.py.
 
 ``python docs/generate.py`` writes them; ``tests/test_docs.py`` fails when one is stale.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ _MADE = "<!-- Written by docs/generate.py from the code; change it there. -->\n"
 
 def pages() -> dict[str, str]:
     """File name -> text."""
-    return {"cli.md": _cli(), "config.md": _config(), "manifests.md": _manifests()}
+    return {
+        "architecture.md": _architecture(), "cli.md": _cli(), "config.md": _config(), "manifests.md": _manifests(),
+        "modules.md": _modules(), "../keepset/rows.py": _rows(),
+    }  # fmt: skip
 
 
 # -- docs/cli.md -----------------------------------------------------------------------------------
@@ -166,6 +170,101 @@ def _manifests() -> str:
 
 def _type(kind: Any) -> str:
     return str(kind).replace("list<element: ", "list<").replace("list<item: ", "list<")
+
+
+# -- keepset/rows.py -------------------------------------------------------------------------------
+
+
+def _rows() -> str:
+    """A TypedDict per manifest."""
+    from keepset.schemas import SCHEMAS
+
+    lines = [
+        '"""The type of a row of each manifest. Written by docs/generate.py from ``keepset.schemas``; change it there."""', "",
+        "from __future__ import annotations", "", "from datetime import datetime", "from typing import TypedDict", "",
+        f"__all__ = [{', '.join(sorted(repr(s.row_type) for s in SCHEMAS.values()))}]".replace("'", '"'),
+    ]  # fmt: skip
+    for schema in SCHEMAS.values():
+        lines += ["", "", f"class {schema.row_type}(TypedDict):"]
+        lines += [f"    {f.name}: {_python(f.type)}{' | None' if f.nullable else ''}" for f in schema.arrow]
+    return _formatted("\n".join(lines) + "\n")
+
+
+def _python(kind: Any) -> str:
+    import pyarrow as pa
+
+    if pa.types.is_list(kind):
+        return f"list[{_python(kind.value_type)}]"
+    return {"string": "str", "bool": "bool", "float": "float", "double": "float"}.get(
+        str(kind), "datetime" if pa.types.is_timestamp(kind) else "int"
+    )
+
+
+def _formatted(code: str) -> str:
+    import subprocess
+    import sys
+
+    ruff = [sys.executable, "-m", "ruff", "format", "--stdin-filename", "rows.py", "-"]
+    return subprocess.run(
+        ruff, input=code, capture_output=True, text=True, check=True, cwd=HERE.parent
+    ).stdout
+
+
+# -- docs/architecture.md and docs/modules.md ------------------------------------------------------
+
+
+def _architecture() -> str:
+    """The page as it is, with the table of stages as the code has it now."""
+    begin, end = "<!-- stages: written by docs/generate.py -->\n", "<!-- end of stages -->"
+    head, _, rest = (HERE / "architecture.md").read_text(encoding="utf-8").partition(begin)
+    return f"{head}{begin}\n{_stages()}\n\n{end}{rest.partition(end)[2]}"
+
+
+def _stages() -> str:
+    from keepset.pipeline.registry import STAGES
+
+    lines = [
+        "| stage | does | reads | writes | config | gate | runs in | code |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for s in STAGES:
+        cells = [
+            f"**{s.name}**", s.help.partition("\n")[0], _codes(s.reads), _codes((*s.writes, *filter(None, [s.leaves]))),
+            _codes(s.config), _codes(filter(None, [s.gate])), "shards" if s.shards else "one piece",
+            _codes([s.load().__module__]),  # type: ignore[attr-defined]
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(map(_cell, cells))} |")
+    return "\n".join(lines)
+
+
+def _codes(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _modules() -> str:
+    """Every module of the four layers in its package, with the first sentence of its docstring."""
+    lines = ["# Where everything is", _MADE, "Every module, by package, with what it is for.", ""]
+    found = [
+        p
+        for layer in ("keepset", "tasks", "flows", "deployments")
+        for p in (HERE.parent / layer).rglob("*.py")
+    ]
+    for folder in sorted({p.parent for p in found}, key=lambda f: f.parts):
+        rows = [(p.name, _first_sentence(p)) for p in sorted(found) if p.parent == folder]
+        lines += [f"## {folder.relative_to(HERE.parent)}/", "", dict(rows).get("__init__.py", ""), ""]
+        lines += ["| module | |", "|---|---|"]
+        lines += [f"| `{name}` | {_cell(words)} |" for name, words in rows if name != "__init__.py"]
+        lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _first_sentence(path: Path) -> str:
+    import ast
+    import re
+
+    found = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    words = " ".join(found.split("\n\n")[0].split())
+    return re.split(r"(?<=[.!?])\s+(?=[A-Z`*])", words)[0]
 
 
 if __name__ == "__main__":

@@ -1,26 +1,27 @@
+"""Sources to a split data set."""
+
 from __future__ import annotations
 
 from typing import Any
 
 from prefect import flow
 
-from flows.exclusive import exclusive
-from flows.naming import named
+from flows.chains import build
 from flows.parameters import DatasetForm, begin
-from flows.presence import be_present
-from flows.shards import run_shards
+from flows.run_lock import be_present
+from flows.run_names import named
+from keepset.orchestrator.names import FlowName
 from keepset.pipeline.engine import Engine
-from keepset.stages import Stage
-from tasks.download import download, download_shard, plan_download
-from tasks.gate import gate
-from tasks.scrape import scrape
-from tasks.split import split
-from tasks.validate import plan_validate, validate, validate_shard
 
 __all__ = ["build_dataset"]
 
 
-@flow(name="build_dataset", flow_run_name=named("build"), persist_result=True, log_prints=False)
+@flow(
+    name=FlowName.BUILD_DATASET,
+    flow_run_name=named(FlowName.BUILD_DATASET),
+    persist_result=True,
+    log_prints=False,
+)
 def build_dataset(
     workspace: str,
     config: str | None = None,
@@ -35,18 +36,6 @@ def build_dataset(
         dataset: A new data set, told here instead of in a file.
         engine: Where shards of downloading and validation run. Left out: as the runner's machine is set.
     """
-    where = engine or Engine.of_this_machine()
     ws = begin(workspace, config, dataset)
     be_present(ws)
-    with exclusive(ws, "build"):
-        scrape(workspace)
-        gate(workspace, "urls")
-        run_shards(ws, Stage.DOWNLOAD, where, plan_download, download_shard)
-        download(workspace)
-        gate(workspace, "downloads")
-        run_shards(ws, Stage.VALIDATE, where, plan_validate, validate_shard)
-        validate(workspace)
-        gate(workspace, "images")
-        done = split(workspace)
-        gate(workspace, "dataset")
-    return done
+    return build(ws, engine)

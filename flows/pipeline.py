@@ -1,3 +1,5 @@
+"""The full pipeline, from sources to a cleaning batch that waits."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -5,21 +7,21 @@ from typing import Any
 from prefect import State, flow
 from prefect.states import Completed
 
-from flows.build_dataset import build_dataset
-from flows.naming import named
+from flows.chains import build, learn
 from flows.parameters import DatasetForm, begin
-from flows.presence import be_present
-from flows.train_model import learn
+from flows.run_lock import be_present
+from flows.run_names import named
 from keepset.machine.programs import spell
+from keepset.orchestrator.names import FlowName
 from keepset.orchestrator.neighbours import gallery_of
-from keepset.pipeline import foresee
+from keepset.pipeline import check_model_choice
 from keepset.pipeline.engine import Engine
 from keepset.workspace import Workspace
 
 __all__ = ["pipeline"]
 
 
-@flow(name="pipeline", flow_run_name=named("pipeline"), persist_result=True)
+@flow(name=FlowName.PIPELINE, flow_run_name=named(FlowName.PIPELINE), persist_result=True)
 def pipeline(
     workspace: str,
     config: str | None = None,
@@ -36,8 +38,8 @@ def pipeline(
     """
     ws = begin(workspace, config, dataset)
     be_present(ws)
-    foresee(ws, ws.config())
-    build_dataset(workspace, config, dataset, engine)
+    check_model_choice(ws, ws.config())
+    build(ws, engine)
     compared = learn(ws, ask=True)
     return Completed(data=compared, message=f"{compared['message']} {_next(ws)}")
 

@@ -1,21 +1,28 @@
+"""Many pictures into one Parquet file."""
+
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from prefect import flow
 
-from flows.exclusive import exclusive
-from flows.presence import be_present
-from keepset.predict.batch import Job
+from flows.flow_lock import exclusive
+from flows.run_lock import be_present
+from keepset.orchestrator.names import FlowName, verb_of
+from keepset.pipeline.registry import find
+from keepset.stages import Stage
 from keepset.workspace import Workspace
-from tasks.predict import merge_predictions, plan_predictions, predict_shard
+from tasks.stage import run_as_task
 
 __all__ = ["predict_batch"]
 
 
-@flow(name="predict_batch", flow_run_name="predict {source}", persist_result=True)
+@flow(
+    name=FlowName.PREDICT_BATCH,
+    flow_run_name=f"{verb_of(FlowName.PREDICT_BATCH)} {{source}}",
+    persist_result=True,
+)
 def predict_batch(
     workspace: str, source: str = "", model: str = "", to: str = "", retry_failed: bool = False
 ) -> dict[str, Any]:
@@ -28,9 +35,9 @@ def predict_batch(
         to: Parquet file to write. Left empty: below predictions/ in the workspace.
         retry_failed: Ask again for what could not be fetched or read.
     """
-    ws, job = Workspace.open(Path(workspace)), asdict(Job(source, model, to, retry_failed))
+    ws = Workspace.open(Path(workspace))
     be_present(ws)
     with exclusive(ws, "predict"):
-        for shard in plan_predictions(workspace, job):
-            predict_shard(workspace, job, shard)
-        return merge_predictions(workspace, job)
+        return run_as_task(
+            find(Stage.PREDICT), workspace, source=source, model=model, to=to, retry_failed=retry_failed
+        )

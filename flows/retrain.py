@@ -1,18 +1,21 @@
+"""What follows a cleaned revision."""
+
 from __future__ import annotations
 
 from typing import Any
 
 from prefect import flow
 
-from flows.naming import named
-from flows.presence import be_present
-from flows.train_model import learn
-from tasks.running import opened
+from flows.chains import learn
+from flows.run_lock import be_present
+from flows.run_names import named
+from keepset.orchestrator.names import FlowName
+from tasks.progress import opened
 
 __all__ = ["retrain"]
 
 
-@flow(name="retrain", flow_run_name=named("retrain"), persist_result=True)
+@flow(name=FlowName.RETRAIN, flow_run_name=named(FlowName.RETRAIN), persist_result=True)
 def retrain(workspace: str) -> dict[str, Any]:
     """Train on the newest revision, compare with the old model, and open the next batch if one is worth it.
 

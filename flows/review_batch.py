@@ -14,15 +14,19 @@ from prefect.flow_runs import suspend_flow_run
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
 
-from flows.naming import named
 from flows.parameters import Decision
-from flows.presence import be_present
+from flows.run_lock import be_present
+from flows.run_names import named
+from keepset.orchestrator.names import FlowName
+from keepset.pipeline.registry import find
 from keepset.review import Batch, BatchStatus, load_batch
+from keepset.stages import Stage
 from keepset.workspace import Workspace
-from tasks.clean import clean, tell_cleaned
+from tasks.events import tell_cleaned
 from tasks.interpret import show_contact_sheet
-from tasks.review import announce, open_batch, record_decision, remember_run
-from tasks.running import opened
+from tasks.progress import opened
+from tasks.review import announce, record_decision, remember_run
+from tasks.stage import run_as_task
 
 __all__ = ["review_batch"]
 
@@ -31,7 +35,7 @@ _PAST_S = 900
 """After this the server itself fails a run that still waits."""
 
 
-@flow(name="review_batch", flow_run_name=named("review"), persist_result=True)
+@flow(name=FlowName.REVIEW_BATCH, flow_run_name=named(FlowName.REVIEW_BATCH), persist_result=True)
 def review_batch(workspace: str, batch_id: str | None = None, all_images: bool = False) -> dict[str, Any]:
     """Open a cleaning batch, wait for a person's decision, apply it, and set off the retraining.
 
@@ -42,7 +46,7 @@ def review_batch(workspace: str, batch_id: str | None = None, all_images: bool =
     """
     ws, _ = opened(workspace)
     be_present(ws)
-    batch_id = batch_id or open_batch(workspace, all_images)
+    batch_id = batch_id or _open_batch(workspace, all_images)
     if batch_id is None:
         return {"batch_id": None, "status": "nothing is worth a person's look"}
     if load_batch(ws, batch_id).status == BatchStatus.OPEN:
@@ -50,9 +54,17 @@ def review_batch(workspace: str, batch_id: str | None = None, all_images: bool =
     status = load_batch(ws, batch_id).status
     if status not in (BatchStatus.APPROVED, BatchStatus.APPLIED):
         return {"batch_id": batch_id, "status": str(status)}
-    done = clean(workspace, batch_id)
+    done = run_as_task(find(Stage.CLEAN), workspace, batch_id=batch_id)
     tell_cleaned(workspace)
     return {"batch_id": batch_id, "status": "applied", **done["outputs"]}
+
+
+def _open_batch(workspace: str, all_images: bool) -> str | None:
+    """A batch for the newest model, or the one that is open. None: nothing is worth a look."""
+    batch_id: str | None = run_as_task(find(Stage.REVIEW), workspace, everything=all_images)["outputs"].get(
+        "batch_id"
+    )
+    return batch_id
 
 
 def _wait_for_decision(ws: Workspace, batch_id: str) -> None:

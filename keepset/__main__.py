@@ -1,3 +1,5 @@
+"""``python -m keepset``: the command line."""
+
 from __future__ import annotations
 
 from keepset.cli import main

@@ -129,7 +129,7 @@ class DownloadConfig(_Section):
     allow_private: tuple[str, ...] = Field(
         (), description="host:port that may be fetched although its address is not public."
     )
-    shard_size: int = Field(2000, ge=1, description="URLs a Prefect task.")
+    shard_size: int = Field(2000, ge=1, description="URLs per shard: what one Dask worker does at a time.")
 
     @field_validator("allow_private")
     @classmethod
@@ -154,7 +154,7 @@ class ValidateConfig(_Section):
     near_bits: int = Field(
         4, ge=0, le=8, description="Perceptual-hash bits two near-duplicates may differ in."
     )
-    shard_size: int = Field(2000, ge=1, description="Images a Prefect task.")
+    shard_size: int = Field(2000, ge=1, description="Images per shard: what one Dask worker does at a time.")
 
 
 class GatesConfig(_Section):

@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -44,6 +44,8 @@ __all__ = [
     "writing",
 ]
 
+R = TypeVar("R")
+"""The type of a row."""
 _KEY = b"keepset"
 _GROUP_ROWS = 65_536
 
@@ -79,9 +81,15 @@ class Manifest:
     def content_hash(self) -> str:
         return self.header.content_hash
 
-    def rows(self) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = self.table.to_pylist()
-        return rows
+    @overload
+    def rows(self, of: type[R]) -> list[R]: ...
+    @overload
+    def rows(self, of: None = None) -> list[dict[str, Any]]: ...
+    def rows(self, of: Any = None) -> list[Any]:
+        """All rows; ``of``: their type in ``keepset.rows``."""
+        if of is not None and _name_of(of) != self.header.schema:
+            raise TypeError(f"{self.path} holds '{self.header.schema}', whose rows are not of {of.__name__}")
+        return list(self.table.to_pylist())
 
     def frame(self) -> pd.DataFrame:
         """The rows as a pandas DataFrame, for the edges (notebooks, reports, Great Expectations)."""
@@ -324,22 +332,43 @@ def batches(
         raise _damaged(path, e) from e
 
 
-def each(path: Path, schema: str, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-    """The rows of ``batches`` one by one. Raises as ``read`` does."""
-    for piece in batches(path, schema, columns):
+@overload
+def each(path: Path, schema: type[R], columns: Sequence[str] | None = None) -> Iterator[R]: ...
+@overload
+def each(path: Path, schema: str, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]: ...
+def each(path: Path, schema: Any, columns: Sequence[str] | None = None) -> Iterator[Any]:
+    """The rows of ``batches`` one by one, with the ``columns`` asked for. Raises as ``read`` does.
+
+    ``schema``: a type of ``keepset.rows``, which the rows then are of; or the manifest's name.
+    """
+    for piece in batches(path, _name_of(schema), columns):
         yield from piece.to_pylist()
 
 
+@overload
+def picked(
+    path: Path, schema: type[R], columns: Sequence[str] | None, wanted: Iterable[str]
+) -> Iterator[R]: ...
+@overload
 def picked(
     path: Path, schema: str, columns: Sequence[str] | None, wanted: Iterable[str]
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[dict[str, Any]]: ...
+def picked(path: Path, schema: Any, columns: Sequence[str] | None, wanted: Iterable[str]) -> Iterator[Any]:
     """The rows of the images in ``wanted`` (sha256s), out of a manifest of any length, in its order.
 
-    Raises as ``read`` does.
+    ``schema`` is as in ``each``. Raises as ``read`` does.
     """
     names = pa.array(sorted(wanted), pa.string())
-    for piece in batches(path, schema, columns) if len(names) else ():
+    for piece in batches(path, _name_of(schema), columns) if len(names) else ():
         yield from piece.filter(pc.is_in(piece.column("sha256"), value_set=names)).to_pylist()
+
+
+def _name_of(schema: str | type) -> str:
+    """The manifest's name; of a row's type too."""
+    return schema if isinstance(schema, str) else _BY_ROW_TYPE[schema.__name__]
+
+
+_BY_ROW_TYPE = {schema.row_type: name for name, schema in SCHEMAS.items()}
 
 
 def fingerprint(stage: str, parents: Mapping[str, str], config: Mapping[str, Any], version: int = 1) -> str:
@@ -361,10 +390,10 @@ def up_to_date(path: Path, wanted: str) -> Header | None:
 
 
 def _missing(path: Path) -> ManifestMissing:
-    stage = {"urls": "scrape", "downloads": "download", "images": "validate"}.get(path.stem, "split")
+    schema = SCHEMAS.get(path.stem, SCHEMAS["dataset"])  # a revision is named by its number
     return ManifestMissing(
         f"There is no {path.name} in {path.parent}.",
-        f"Run `keepset {stage}` first, or the whole chain with `keepset run`.",
+        f"Run `keepset {schema.stage}` first, or the full pipeline with `keepset run`.",
     )
 
 

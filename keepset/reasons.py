@@ -10,6 +10,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 __all__ = [
+    "LOCAL_SOURCES",
     "ON_REQUEST",
     "REMEDIES",
     "Action",
@@ -28,6 +29,10 @@ class ItemStatus(StrEnum):
     FAILED = "failed"  # tried, and did not work
     REJECTED = "rejected"  # looked at, and not taken
     SKIPPED = "skipped"  # not tried, on purpose
+
+
+LOCAL_SOURCES = frozenset({"folder", "table", "inbox"})
+"""Sources that are files of this machine: a row's URL is the file's address, and ``download`` copies the file in."""
 
 
 class Split(StrEnum):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from keepset.errors import WorkspaceVersionError
+from keepset.stages import Stage
 
 __all__ = ["SCHEMAS", "SCHEMA_VERSION", "ManifestSchema", "check_version"]
 
@@ -41,9 +42,10 @@ _STRINGS = pa.list_(pa.string())
 
 @dataclass(frozen=True)
 class ManifestSchema:
-    """A manifest's name, its Arrow schema, its key, and what it is for."""
+    """A manifest's name, the stage that begins it, what it is for, its key and its Arrow schema."""
 
     name: str
+    stage: str
     doc: str
     key: tuple[str, ...]
     arrow: pa.Schema
@@ -54,6 +56,11 @@ class ManifestSchema:
     def stable_columns(self) -> list[str]:
         """Columns that belong to the content hash."""
         return [f.name for f in self.arrow if b"volatile" not in (f.metadata or {})]
+
+    @property
+    def row_type(self) -> str:
+        """The name of its TypedDict in ``keepset.rows``: ``batch_inputs`` has ``BatchInputRow``."""
+        return "".join(part.capitalize() for part in self.name.removesuffix("s").split("_")) + "Row"
 
     def doc_of(self, column: str) -> str:
         return bytes(self.arrow.field(column).metadata[b"doc"]).decode()
@@ -90,6 +97,7 @@ def _schemas() -> dict[str, ManifestSchema]:
     found = [
         ManifestSchema(
             "urls",
+            Stage.SCRAPE,
             "One row a line of a source, in the order found; lines that are no URL keep their reason.",
             ("url_id",),
             pa.schema(
@@ -111,6 +119,7 @@ def _schemas() -> dict[str, ManifestSchema]:
         ),
         ManifestSchema(
             "downloads",
+            Stage.DOWNLOAD,
             "One row a URL that was to be fetched (the ok rows of urls), in their order.",
             ("url_id",),
             pa.schema(
@@ -136,6 +145,7 @@ def _schemas() -> dict[str, ManifestSchema]:
         ),
         ManifestSchema(
             "images",
+            Stage.VALIDATE,
             "One row a distinct file (sha256) that was downloaded, in the order first seen; then those that the data set holds of earlier downloads.",
             ("sha256",),
             pa.schema(
@@ -195,6 +205,7 @@ def _schemas() -> dict[str, ManifestSchema]:
         ),
         ManifestSchema(
             "dataset",
+            Stage.SPLIT,
             "One revision of the data set: one row an image ever taken. Deleting sets active to false.",
             ("sha256",),
             pa.schema(
@@ -222,6 +233,7 @@ def _schemas() -> dict[str, ManifestSchema]:
         ),
         ManifestSchema(
             "predictions",
+            Stage.TRAIN,
             "What a model says of every active image, with out-of-sample scores for each.",
             ("sha256",),
             pa.schema(
@@ -254,6 +266,7 @@ def _schemas() -> dict[str, ManifestSchema]:
         ),
         ManifestSchema(
             "candidates",
+            Stage.REVIEW,
             "The images of one cleaning batch, the likeliest trouble first. Never rewritten.",
             ("sha256",),
             pa.schema(
@@ -279,6 +292,7 @@ def _schemas() -> dict[str, ManifestSchema]:
         ),
         ManifestSchema(
             "batch_inputs",
+            Stage.PREDICT,
             "What a batch prediction was asked for, one row a picture, in the order of its source.",
             ("input",),
             pa.schema(
@@ -291,6 +305,7 @@ def _schemas() -> dict[str, ManifestSchema]:
         ),
         ManifestSchema(
             "batch_predictions",
+            Stage.PREDICT,
             "What a model says of the pictures of a batch prediction, in their order.",
             ("input",),
             pa.schema(

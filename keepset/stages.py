@@ -1,4 +1,7 @@
-"""What every stage has in common: its name, what it answers, and how it tells of its progress."""
+"""What every stage has in common: its name, its result, its shards, and how it reports progress.
+
+Which stages there are, and in which order, says ``keepset.pipeline.registry``.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ class EngineKind(StrEnum):
 
 
 class Stage(StrEnum):
-    """One word a stage, the same in modules, tasks, manifests, commands, log keys and report sections."""
+    """One word per stage, the same in modules, tasks, manifests, commands, log keys and report sections."""
 
     SCRAPE = "scrape"
     DOWNLOAD = "download"
@@ -30,6 +33,7 @@ class Stage(StrEnum):
     CLEAN = "clean"
     PREDICT = "predict"
     EXPORT = "export"
+    PROMOTE = "promote"
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class StageResult:
     ``outputs`` maps a name to a path relative to the workspace, or to an id.
     """
 
-    stage: Stage
+    stage: str
     changed: bool
     message: str
     summary: Mapping[str, Any] = field(default_factory=dict)

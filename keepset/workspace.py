@@ -42,6 +42,7 @@ from keepset.errors import (
 )
 from keepset.files import append_line, read_json, read_rows, refusals, write_json
 from keepset.machine.programs import spell
+from keepset.reasons import REMEDIES
 from keepset.schemas import SCHEMA_VERSION, check_version
 from keepset.storage import StoredPath, locate, scratch
 from keepset.text import without_surrogates
@@ -149,20 +150,20 @@ class Workspace:
 
     @property
     def urls(self) -> Path:
-        return self.root / "manifests" / "urls.parquet"
+        return self.stage_manifests["urls"]
 
     @property
     def downloads(self) -> Path:
-        return self.root / "manifests" / "downloads.parquet"
+        return self.stage_manifests["downloads"]
 
     @property
     def images(self) -> Path:
-        return self.root / "manifests" / "images.parquet"
+        return self.stage_manifests["images"]
 
     @property
     def stage_manifests(self) -> dict[str, Path]:
-        """The manifests of the stages before the split, by name, in their order."""
-        return {"urls": self.urls, "downloads": self.downloads, "images": self.images}
+        """The manifests of the stages before the split, by name, in their order: each row is taken, or says why not."""
+        return {name: self.root / "manifests" / f"{name}.parquet" for name in REMEDIES}
 
     @property
     def scratch(self) -> Path:

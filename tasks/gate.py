@@ -1,3 +1,5 @@
+"""A gate as a Prefect task, its outcome as an artifact."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -6,8 +8,8 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
 from keepset.errors import GateFailed
-from tasks.running import HOUR_S, artifact_key, opened
-from tasks.showing import show
+from tasks.artifacts import show
+from tasks.progress import HOUR_S, artifact_key, opened
 
 __all__ = ["gate"]
 

@@ -1,10 +1,9 @@
-"""The report under Prefect: the stage, its verdict as an artifact, and contact sheets."""
+"""The report in Prefect's UI: its verdict as an artifact, and contact sheets."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from typing import Any
 
 from prefect import task
 from prefect.artifacts import create_image_artifact, create_markdown_artifact
@@ -13,26 +12,18 @@ from keepset.files import read_json
 from keepset.machine.programs import spell
 from keepset.orchestrator.neighbours import gallery_of
 from keepset.workspace import Workspace
-from tasks.running import HOUR_S, artifact_key, opened, run_stage
-from tasks.showing import show
+from tasks.artifacts import show
+from tasks.progress import HOUR_S, artifact_key, opened
 
-__all__ = ["interpret", "show_contact_sheet", "show_verdict"]
+__all__ = ["show_contact_sheet", "show_verdict"]
 
 _SHOWN = 24
-
-
-@task(name="interpret", timeout_seconds=HOUR_S, task_run_name="interpret {model_id}", persist_result=True)
-def interpret(workspace: str, model_id: str) -> dict[str, Any]:
-    """Write report.html and report.json for a model."""
-    from keepset.interpret import interpret as stage
-
-    return run_stage(stage, workspace, model_id=model_id)
 
 
 @task(name="show-verdict", timeout_seconds=HOUR_S, task_run_name="verdict on {model_id}", persist_result=True)
 def show_verdict(workspace: str, model_id: str) -> None:
     """Two artifacts: the verdict in words and figures, and the pictures that the model is most wrong about."""
-    from keepset.interpret.telling import as_markdown, captions
+    from keepset.interpret.markdown import as_markdown, captions
 
     ws, _ = opened(workspace)
     facts = read_json(ws.reports / model_id / "report.json")

@@ -12,27 +12,19 @@ from prefect.logging import get_run_logger
 
 from keepset.errors import ReviewError
 from keepset.machine.programs import spell
+from keepset.orchestrator.names import FlowName, deployment_of
 from keepset.orchestrator.neighbours import gallery_of
-from tasks.running import HOUR_S, artifact_key, opened, run_stage
-from tasks.showing import show
+from tasks.artifacts import show
+from tasks.progress import HOUR_S, artifact_key, opened
 
 if TYPE_CHECKING:
     from keepset.review import Batch
     from keepset.workspace import Workspace
 
-__all__ = ["announce", "ask_for_review", "open_batch", "record_decision", "remember_run"]
+__all__ = ["announce", "ask_for_review", "record_decision", "remember_run"]
 
 LISTED = 20
 """Images that the form names; beyond that a form is of no use, and the gallery is the tool."""
-
-
-@task(name="review", timeout_seconds=HOUR_S, task_run_name="review", persist_result=True)
-def open_batch(workspace: str, all_images: bool = False) -> str | None:
-    """Open a batch for the newest model, or find the one that is open. None: nothing is worth a look."""
-    from keepset.review import review
-
-    batch_id: str | None = run_stage(review, workspace, everything=all_images)["outputs"].get("batch_id")
-    return batch_id
 
 
 @task(name="ask-for-review", task_run_name="ask for a review of {model_id}", retries=5,
@@ -41,7 +33,7 @@ def ask_for_review(workspace: str, model_id: str) -> None:
     """Start review_batch as a run of its own, once a model, since only a deployment's run can be suspended."""
     ws, _ = opened(workspace)
     run_deployment(
-        "review_batch/review_batch",
+        deployment_of(FlowName.REVIEW_BATCH),
         parameters={"workspace": workspace},
         timeout=0,
         as_subflow=False,

@@ -92,7 +92,7 @@ def test_all_extras_of_the_installation_are_looked_for(
     from keepset.status import doctor
 
     assert {extra for _, extra in doctor._optional()} >= {"dask", "s3", "search"}
-    monkeypatch.setattr(doctor, "_is_installed", lambda name: name != "prefect-dask")
+    monkeypatch.setattr(doctor, "_is_installed", lambda name: name != "distributed")
     assert {c.name: c for c in diagnose(tmp_path)}["extras"].found == "not installed: dask"
 
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from deployments.dead import MOST_STARTS, take_up
+from deployments.dead_runs import MOST_STARTS, take_up
 from deployments.reconcile import known_workspaces
 from keepset.orchestrator import Orchestrator, is_of
 from keepset.storage import locate
@@ -71,7 +71,7 @@ def a_run(ws: Workspace, state: str, age_s: float = 600, message: str = "", **fa
 def test_what_becomes_of_a_run_without_a_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, facts: dict[str, Any], done: str | None
 ) -> None:
-    monkeypatch.setattr("deployments.dead.SECOND_LOOK_S", 0)
+    monkeypatch.setattr("deployments.dead_runs.SECOND_LOOK_S", 0)
     ws = Workspace.create(tmp_path / "ws", "w")
     prefect = Answers(a_run(ws, **facts))
     take_up(cast("Orchestrator", prefect), {str(ws.root): ws})
@@ -95,7 +95,7 @@ def test_what_becomes_of_a_run_without_a_process(
 def test_a_run_that_died_before_it_made_its_workspace_is_taken_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, facts: dict[str, Any], at_start: bool, done: str | None
 ) -> None:
-    monkeypatch.setattr("deployments.dead.SECOND_LOOK_S", 0)
+    monkeypatch.setattr("deployments.dead_runs.SECOND_LOOK_S", 0)
     to_be = Workspace(tmp_path / "to be", "", "")
     prefect = Answers(a_run(to_be, **{"tags": ["keepset"], **facts}))
     assert known_workspaces(None, cast("Orchestrator", prefect)) == {}
@@ -116,7 +116,7 @@ def test_a_dead_run_on_a_bucket_is_taken_up_and_one_that_lives_is_not(
     s3: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("deployments.dead.SECOND_LOOK_S", 0)
+    monkeypatch.setattr("deployments.dead_runs.SECOND_LOOK_S", 0)
     ws = Workspace.create(locate(f"{s3}/bears"), "bears")
     for name in (f"{s3}/bears", f"{s3}/bears/"):
         run = a_run(ws, "RUNNING", parameters={"workspace": name})

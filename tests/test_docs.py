@@ -21,7 +21,9 @@ def _pages() -> dict[str, str]:
     return pages
 
 
-@pytest.mark.parametrize("name", ["cli.md", "config.md", "manifests.md"])
+@pytest.mark.parametrize(
+    "name", ["architecture.md", "cli.md", "config.md", "manifests.md", "modules.md", "../keepset/rows.py"]
+)
 def test_generated_pages_are_current(name: str) -> None:
     assert (ROOT / "docs" / name).read_text(encoding="utf-8") == _pages()[name], "run `make docs`"
 
@@ -37,6 +39,21 @@ def test_make_targets_named_in_the_readme_exist() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
     named = set(re.findall(r"`make ([a-z]+)|^make ([a-z]+)", (ROOT / "README.md").read_text(), re.M))
     assert {a or b for a, b in named} <= targets
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    """It is named on docs/modules.md with its first sentence."""
+    lines = _pages()["modules.md"].splitlines()
+    assert len(lines) > 250
+    assert [line for line in lines if line.startswith("| `") and line.endswith("|  |")] == []
+
+
+def test_the_picture_of_the_way_of_the_data_shows_every_stage() -> None:
+    from keepset.pipeline.registry import STAGES
+
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    picture = page.split("```mermaid")[1].split("```")[0]
+    assert [s.name for s in STAGES if f"{s.name}([" not in picture] == []
 
 
 def test_commands_named_in_the_docs_exist() -> None:

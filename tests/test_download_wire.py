@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from keepset.config import DownloadConfig
-from keepset.download.fetch import Fetched, Fetcher, Trouble, Wanted, user_agent
+from keepset.download.fetch import Fetched, Fetcher, FetchRequest, Trouble, user_agent
 from keepset.download.proxies import Proxies
 from keepset.download.target import BadUrl, Target
 from keepset.errors import ConfigError
@@ -80,7 +80,7 @@ def fetched(url: str, tmp_path: Path, **config: Any) -> tuple[str, Fetched]:
         made = DownloadConfig(**{"robots": False, "deadline_s": 20.0} | config)
         fetcher, facts = Fetcher(made, tmp_path / "parts", user_agent(config.get("contact", ""))), Fetched()
         try:
-            await fetcher.fetch(Wanted(url, "one"), facts)
+            await fetcher.fetch(FetchRequest(url, "one"), facts)
         except Trouble as e:
             return f"{e.reason}", facts
         finally:
@@ -168,7 +168,7 @@ def test_a_contact_beyond_ascii_is_sent(tmp_path: Path, contact: str) -> None:
         async def run() -> None:
             config = DownloadConfig(robots=False, allow_private=(here,))
             fetcher = Fetcher(config, tmp_path, user_agent(contact))
-            await fetcher.fetch(Wanted(f"http://{here}/x.jpg", "x"), Fetched())
+            await fetcher.fetch(FetchRequest(f"http://{here}/x.jpg", "x"), Fetched())
             await fetcher.close()
 
         asyncio.run(run())

@@ -24,8 +24,8 @@ from keepset.demo.draw import CLASSES, draw
 from keepset.duplicates import (
     Kinship,
     Look,
+    PairVerdict,
     Pictures,
-    Verdict,
     group,
     judge,
     look_alikes,
@@ -33,7 +33,7 @@ from keepset.duplicates import (
     near_pairs,
     nearest_pairs,
 )
-from keepset.validate.look import Job, PixelJob, look, pixel_digest
+from keepset.validate.inspection import ImageJob, PixelJob, look, pixel_digest
 
 Facts = dict[str, dict[str, Any]]
 
@@ -84,7 +84,7 @@ def grouped(folder: Path, *files: bytes, every_pair: bool = True) -> tuple[list[
         sha = hashlib.sha256(data).hexdigest()
         blob = folder / sha
         blob.write_bytes(data)
-        row = look(Job(sha, blob, folder / f"{sha}.jpg", ValidateConfig()))
+        row = look(ImageJob(sha, blob, folder / f"{sha}.jpg", ValidateConfig()))
         assert row["status"] == "ok", row
         rows.append(row)
     shas = [r["sha256"] for r in rows]
@@ -100,7 +100,7 @@ def grouped(folder: Path, *files: bytes, every_pair: bool = True) -> tuple[list[
 
     looks = [look_at(folder / f"{s}.jpg") for s in shas]
 
-    def judging(pairs: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Verdict]:
+    def judging(pairs: Sequence[tuple[int, int]]) -> dict[tuple[int, int], PairVerdict]:
         return {(i, j): v for i, j in pairs if (v := judge(looks[i], looks[j]))}
 
     plain, pairs = look_alikes(
@@ -250,7 +250,7 @@ def test_a_verdict_reads_the_same_from_both_sides_and_survives_json(tmp_path: Pa
     assert back is not None
     assert there.fuller() == 1 == -back.fuller()
     assert there.turned().fuller() == -1
-    assert Verdict.from_dict(json.loads(json.dumps(there.as_dict()))) == there
+    assert PairVerdict.from_dict(json.loads(json.dumps(there.as_dict()))) == there
 
 
 def test_the_uncropped_picture_is_the_one_that_is_kept_even_with_fewer_pixels(tmp_path: Path) -> None:
@@ -298,11 +298,11 @@ def test_real_copies_are_found_and_bursts_and_lookalikes_are_not_called_copies(
 
 def test_a_copy_of_a_copy_names_only_what_it_was_compared_with() -> None:
     """a and b are copies, b and c are, a and c are not: c must not be deleted as a copy of a."""
-    copy = Verdict(Kinship.COPY, False, (1.0, 1.0), (False, False), (False, False), False)
+    copy = PairVerdict(Kinship.COPY, False, (1.0, 1.0), (False, False), (False, False), False)
     said = {(0, 1): copy, (1, 2): copy}
     asked: list[tuple[int, int]] = []
 
-    def judging(pairs: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Verdict]:
+    def judging(pairs: Sequence[tuple[int, int]]) -> dict[tuple[int, int], PairVerdict]:
         asked.extend(pairs)
         return {p: said[p] for p in pairs if p in said}
 

@@ -21,12 +21,12 @@ from PIL import Image
 
 from keepset import manifests
 from keepset.errors import ConfigError, StageError, WorkspaceBusy, WorkspaceError
-from keepset.export.dataset import Format, Options, export_dataset
-from keepset.export.names import folder_names
+from keepset.export.dataset import ExportOptions, Format, export_dataset
 from keepset.export.place import MARKER
-from keepset.export.selection import Wanted
+from keepset.export.selection import ImageFilter
 from keepset.reasons import Split
 from keepset.stages import StageResult
+from keepset.storage.filenames import folder_names
 from keepset.workspace import Workspace
 from tests.export_fixtures import LABELS, Mixed, mixed, write_revision  # noqa: F401 - a fixture
 from tests.storage_fixtures import moved, s3, s3_server  # noqa: F401 - fixtures
@@ -35,7 +35,7 @@ FOLDERS = {".hidden": "%2Ehidden", "bär": "bär", "con": "%63on"}
 
 
 def export(mixed: Mixed, form: Format, to: Path, **wanted: Any) -> StageResult:
-    return export_dataset(mixed.ws, form, to, Options(Wanted(**wanted)))
+    return export_dataset(mixed.ws, form, to, ExportOptions(ImageFilter(**wanted)))
 
 
 def sha(data: bytes) -> str:
@@ -116,7 +116,9 @@ print(json.dumps(found))
 
 
 def test_webdataset_loads_with_webdataset(mixed: Mixed, tmp_path: Path) -> None:
-    export_dataset(mixed.ws, Format.WEBDATASET, tmp_path / "out", Options(Wanted(), shard_bytes=20_000))
+    export_dataset(
+        mixed.ws, Format.WEBDATASET, tmp_path / "out", ExportOptions(ImageFilter(), shard_bytes=20_000)
+    )
     classes = json.loads((tmp_path / "out" / "classes.json").read_text())
     found = _by(_WEBDATASET, tmp_path / "out")
     assert found.keys() == mixed.active
@@ -140,7 +142,9 @@ print(json.dumps({name: {
 
 
 def test_huggingface_loads_with_datasets(mixed: Mixed, tmp_path: Path) -> None:
-    export_dataset(mixed.ws, Format.HUGGINGFACE, tmp_path / "out", Options(Wanted(), shard_bytes=20_000))
+    export_dataset(
+        mixed.ws, Format.HUGGINGFACE, tmp_path / "out", ExportOptions(ImageFilter(), shard_bytes=20_000)
+    )
     offline = {
         "HF_HUB_OFFLINE": "1",
         "HF_HOME": str(tmp_path / "hf"),
@@ -224,7 +228,7 @@ def test_copies_come_on_demand_and_deleted_ones_from_an_earlier_revision(
 
 
 def test_links_are_links_and_cost_no_disk(mixed: Mixed, tmp_path: Path) -> None:
-    export_dataset(mixed.ws, Format.CSV, tmp_path / "out", Options(Wanted(), link=True))
+    export_dataset(mixed.ws, Format.CSV, tmp_path / "out", ExportOptions(ImageFilter(), link=True))
     for file in (tmp_path / "out" / "images").iterdir():
         assert file.stat().st_ino == mixed.ws.blob(file.stem).stat().st_ino
 

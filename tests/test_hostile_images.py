@@ -17,11 +17,11 @@ from PIL import Image
 
 from keepset import manifests
 from keepset.files import write_bytes
+from keepset.images.header import count_scans
 from keepset.images.pixels import decode
 from keepset.manifests import Header
 from keepset.predict.intake import Refused, open_image
 from keepset.validate import validate
-from keepset.validate.header import count_scans
 from keepset.validate.pool import Lost, run_jobs
 from keepset.workspace import Workspace
 from tests.factories import EPOCH, config

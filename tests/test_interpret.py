@@ -18,7 +18,7 @@ from keepset.config import RunConfig
 from keepset.errors import ModelError
 from keepset.files import read_json, write_bytes, write_json
 from keepset.interpret import contact_sheet, interpret
-from keepset.interpret.telling import as_markdown, captions
+from keepset.interpret.markdown import as_markdown, captions
 from keepset.manifests import Header
 from keepset.workspace import Workspace
 from tests.factories import add_model, config, dataset_workspace

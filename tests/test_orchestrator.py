@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 
 from keepset import orchestrator
 from keepset.errors import OrchestratorError
-from keepset.orchestrator import Orchestrator
+from keepset.orchestrator import FlowRun, Orchestrator
 
 Asked = list[tuple[str, Any]]
 
@@ -66,8 +66,23 @@ def test_a_run_is_asked_for_again_under_the_same_key(late: tuple[Orchestrator, A
     assert asked[-1][1]["idempotency_key"] != keys[0]
 
 
-def test_a_state_is_not_forced_twice(late: tuple[Orchestrator, Asked]) -> None:
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda prefect: prefect.give_up("run", "its process is gone"),
+        lambda prefect: prefect.resume(FlowRun("run", ""), {}),
+    ],
+)
+def test_what_must_not_be_done_twice_is_not(
+    late: tuple[Orchestrator, Asked], ask: Callable[[Orchestrator], Any]
+) -> None:
     prefect, asked = late
     with pytest.raises(OrchestratorError, match="did not answer in time"):
-        prefect.give_up("run", "its process is gone")
+        ask(prefect)
     assert len(asked) == 1
+
+
+def test_a_question_is_asked_again(late: tuple[Orchestrator, Asked]) -> None:
+    prefect, asked = late
+    prefect.runs(["RUNNING"])
+    assert len(asked) == 2

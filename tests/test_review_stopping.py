@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from keepset.clean import clean
+from keepset.models.intervals import wilson
 from keepset.reasons import Action
-from keepset.review import Mark, mark, review, stop_rule, submit, wilson
+from keepset.review import Mark, mark, review, stop_rule, submit
 from keepset.review.stopping import BatchYield, advise
 from tests.review_fixtures import Case, case, edit_images, make_case, say
 

@@ -20,15 +20,15 @@ import pytest
 
 from keepset import manifests, validate
 from keepset.config import RunConfig, parse_config
-from keepset.download import download
 from keepset.download.lanes import split_in_lanes
 from keepset.errors import EngineError
 from keepset.pipeline.cluster import connect, count_workers
 from keepset.pipeline.engine import Engine
-from keepset.pipeline.spread import run_stage
+from keepset.pipeline.registry import find
+from keepset.pipeline.shards import run_stage
 from keepset.reasons import ItemStatus
 from keepset.scrape import scrape
-from keepset.stages import SILENT, EngineKind, Shard
+from keepset.stages import SILENT, EngineKind, Progress, Shard, Stage, StageResult
 from keepset.workspace import Workspace
 from tests.dask_fixtures import CHECKOUT, DaskCluster, dask_cluster
 from tests.download_fixtures import Web
@@ -108,6 +108,10 @@ def listed(tmp_path: Path, found: dict[str, Any], per_host: int, **download: Any
     return ws
 
 
+def spread(stage: Stage, ws: Workspace, engine: Engine, progress: Progress) -> StageResult:
+    return run_stage(find(stage), ws, ws.config(), engine, progress)
+
+
 def found_rows(ws: Workspace) -> dict[str, tuple[str, str | None]]:
     rows = manifests.read(ws.downloads, "downloads").rows()
     return {r["url"]: (r["status"], r["sha256"]) for r in rows}
@@ -116,7 +120,7 @@ def found_rows(ws: Workspace) -> dict[str, tuple[str, str | None]]:
 def test_two_workers_ask_a_host_no_more_than_one_would(tmp_path: Path, cluster: DaskCluster) -> None:
     with hosts() as found:
         ws = listed(tmp_path, found, per_host=30)
-        run_stage(download, ws, cluster.engine, SILENT)
+        spread(Stage.DOWNLOAD, ws, cluster.engine, SILENT)
         for host in found.values():
             assert host["seen"]["most"] <= 2
             assert set(host["asked"].values()) == {1}
@@ -139,7 +143,7 @@ def test_a_killed_worker_loses_nothing_and_repeats_nothing_that_was_done(
     with hosts() as found:
         ws = listed(tmp_path, found, per_host=40)
         done: list[Any] = []
-        run = threading.Thread(target=lambda: done.append(run_stage(download, ws, cluster.engine, SILENT)))
+        run = threading.Thread(target=lambda: done.append(spread(Stage.DOWNLOAD, ws, cluster.engine, SILENT)))
         run.start()
         wait_for(lambda: sum(len(h["asked"]) for h in found.values()) > 40, "the workers to be at it", 60)
         cluster.kill(cluster.workers[0])
@@ -165,7 +169,7 @@ def test_a_killed_run_leaves_no_worker_at_it_and_the_next_goes_on(
         run.send_signal(signal.SIGKILL)
         run.wait()
         ws.save_config(ws.config().model_copy(update={"download": _fast(ws.config())}))
-        run_stage(download, ws, cluster.engine, SILENT)  # waits until the abandoned shards have stopped
+        spread(Stage.DOWNLOAD, ws, cluster.engine, SILENT)  # waits until the abandoned shards have stopped
         asked = [n for h in found.values() for n in h["asked"].values()]
         assert len(asked) == 60 * len(found)
         assert sum(n > 1 for n in asked) <= 2 * len(found)
@@ -191,10 +195,10 @@ def test_validation_on_workers_finds_what_it_finds_here(tmp_path: Path, cluster:
     ws.images.unlink()
     shutil.rmtree(ws.journal)
     shutil.rmtree(ws.root / "thumbs")
-    there = run_stage(validate.validate, ws, cluster.engine, SILENT)
+    there = spread(Stage.VALIDATE, ws, cluster.engine, SILENT)
     assert there.message == here.message
     assert manifests.read(ws.images, "images").content_hash == expected
-    assert run_stage(validate.validate, ws, cluster.engine, SILENT).changed is False
+    assert spread(Stage.VALIDATE, ws, cluster.engine, SILENT).changed is False
     thumbs = [s for s, n in names.items() if ws.thumb(s).exists()]
     good = [r for r in manifests.read(ws.images, "images").rows() if r["status"] == ItemStatus.OK]
     assert len(thumbs) == len(good) == 6
@@ -247,7 +251,7 @@ def test_workers_of_this_machine_are_started_and_ended(tmp_path: Path) -> None:
     config = drawn_config(tmp_path, validate={"shard_size": 1}, train={"weights": "none"})
     ws.save_config(config)
     told = _Notes()
-    result = run_stage(validate.validate, ws, Engine(kind=EngineKind.DASK, workers=2), told)
+    result = spread(Stage.VALIDATE, ws, Engine(kind=EngineKind.DASK, workers=2), told)
     assert "2 images are good, 1 rejected" in result.message
     assert "3 shards on 2 Dask workers at tls://127.0.0.1" in told.notes[0]
     assert "dashboard http://127.0.0.1" in told.notes[0]

@@ -6,17 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from keepset import manifests, validate
-from keepset.download import download
-from keepset.pipeline.spread import run_stage
+from keepset import manifests
 from keepset.scrape import scrape
 from keepset.settings import settings
-from keepset.stages import SILENT
+from keepset.stages import SILENT, Stage
 from keepset.storage import StoredPath, locate
 from keepset.workspace import Workspace
 from tests.dask_fixtures import dask_cluster
 from tests.storage_fixtures import s3, s3_server
-from tests.test_spread import hosts, listed
+from tests.test_spread import hosts, listed, spread
 
 __all__ = ["s3", "s3_server"]
 
@@ -33,13 +31,13 @@ def test_two_machines_build_one_workspace_on_a_store(s3: str, tmp_path: Path) ->
         ws.save_config(here.config())
         assert isinstance(ws.root, StoredPath)
         scrape(ws, ws.config())
-        run_stage(download, ws, cluster.engine, SILENT)
-        result = run_stage(validate.validate, ws, cluster.engine, SILENT)
+        spread(Stage.DOWNLOAD, ws, cluster.engine, SILENT)
+        result = spread(Stage.VALIDATE, ws, cluster.engine, SILENT)
         assert f"{EACH} images are good, 0 rejected" in result.message  # every host has the same
         assert {n for host in found.values() for n in host["asked"].values()} == {1}
         assert manifests.read_header(ws.downloads).rows == EACH * len(found) + 1
         assert manifests.read_header(ws.images).rows == EACH
-        assert not run_stage(download, ws, cluster.engine, SILENT).changed
+        assert not spread(Stage.DOWNLOAD, ws, cluster.engine, SILENT).changed
     shared = {p.name for p in (tmp_path / "one").rglob("*.part.sqlite")}
     assert not shared  # journals travel through the store
     assert settings().cache not in (tmp_path / "one", tmp_path / "two")

@@ -18,12 +18,13 @@ import pytest
 
 from deployments import command
 from deployments.automations import automations
-from deployments.parts import NIGHTLY, SERVED, Part, marked
+from deployments.parts import NIGHTLY, Part, marked
 from deployments.stack import Stack
 from deployments.supervision import Supervision
 from keepset.errors import OrchestratorError, WorkspaceBusy
 from keepset.files import read_json
 from keepset.orchestrator import Orchestrator, is_running
+from keepset.orchestrator.names import SERVED
 from keepset.status import collect
 from keepset.workspace import Workspace
 from tests.stack_fixtures import CHECKOUT, start, wait_for

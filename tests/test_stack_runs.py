@@ -14,7 +14,7 @@ import pytest
 
 from keepset.orchestrator import login_file
 from keepset.workspace import Workspace
-from tasks.running import artifact_key
+from tasks.progress import artifact_key
 from tests.stack_fixtures import CHECKOUT, Running, wait_for
 from tests.test_team import folders
 
@@ -90,7 +90,7 @@ from pathlib import Path
 from prefect import flow
 from keepset.errors import WorkspaceBusy
 from keepset.workspace import Workspace
-from flows.exclusive import exclusive
+from flows.flow_lock import exclusive
 
 @flow
 def busy(root):
@@ -113,7 +113,7 @@ import os, signal, sys, time
 from pathlib import Path
 from prefect import flow, task
 from keepset.workspace import Workspace
-from tasks import running
+from tasks import progress
 running._EVERY_S = 0.0
 server = int(sys.argv[2])
 

@@ -8,17 +8,16 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from PIL import Image, ImageCms, ImageDraw, ImageFont, ImageOps
 
-from keepset import manifests, split, validate
+from keepset import duplicates, manifests, split, validate
 from keepset.demo.draw import CLASSES, draw
 from keepset.errors import StageError, WorkspaceNotWritable
 from keepset.files import write_bytes
 from keepset.manifests import Header
-from keepset.validate import copies
 from keepset.validate.worker import memory_limit_gap
 from tests.test_hostile_images import JPEG, PHOTO, rows, saved, workspace
 
@@ -218,13 +217,16 @@ def test_without_packaged_weights_copies_are_searched_by_hash_alone(tmp_path: Pa
     assert not (ws.cache / "features").exists()
 
 
-def test_pictures_that_a_worker_did_not_live_to_compare_are_compared_by_the_next_run(
+def test_pictures_that_could_not_be_compared_are_compared_by_the_next_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def broken(thumb: Path) -> NoReturn:
+        raise OSError(f"{thumb}: input/output error")
+
     photo = draw("house", 9, width=640, height=480)
     files = {"whole": saved(photo, "JPEG"), "again": saved(photo.resize((480, 360)), "JPEG")}
     ws, cfg, names = workspace(tmp_path, files)
-    monkeypatch.setattr(copies, "_SECONDS", -cfg.validate_.timeout_s)  # no time at all
+    monkeypatch.setattr(duplicates, "look_at", broken)
     assert "tried again by the next run" in validate.validate(ws, cfg).message
     assert not validate.is_current(ws, cfg)
     monkeypatch.undo()

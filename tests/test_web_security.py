@@ -17,12 +17,12 @@ import httpx
 import pytest
 from starlette.routing import Route
 
+from keepset.cli.gallery_server import serve
 from keepset.errors import WorkspaceError
 from keepset.review import Batch
 from keepset.web import pages, security
 from keepset.web.app import create_app
 from keepset.web.security import COOKIE
-from keepset.web.serve import serve
 from tests.review_fixtures import Case, edit_images, make_case
 from tests.web_fixtures import large_batch, served
 

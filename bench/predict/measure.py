@@ -27,7 +27,7 @@ from load import drive, requests
 
 HERE = Path(__file__).parent
 TICK = os.sysconf("SC_CLK_TCK")
-KEEPSET = "import sys; from keepset.web.serve import serve; from pathlib import Path; serve(Path(sys.argv[1]), '127.0.0.1', int(sys.argv[2]))"
+KEEPSET = "import sys; from keepset.cli.gallery_server import serve; from pathlib import Path; serve(Path(sys.argv[1]), '127.0.0.1', int(sys.argv[2]))"
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ import sys, time; from pathlib import Path
 from keepset import validate
 from keepset.pipeline.cluster import connect
 from keepset.pipeline.engine import Engine
-from keepset.pipeline.spread import _Spread
+from keepset.pipeline.shards import _Spread
 from keepset.stages import SILENT, Stage
 from keepset.workspace import Workspace
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+
 from keepset.config import RunConfig, load_config
 from keepset.demo.draw import CLASSES
 from keepset.demo.pictures import plant
@@ -61,9 +63,7 @@ def store(folder: Path) -> Iterator[Store]:
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_ACCESS_KEY_ID": "bench",
             "AWS_SECRET_ACCESS_KEY": "bench", "AWS_DEFAULT_REGION": "us-east-1",
         }  # fmt: skip
-        from keepset.storage.s3 import bucket
-
-        bucket("bench")._call("create_bucket", "")
+        httpx.put(f"http://127.0.0.1:{port}/bench").raise_for_status()
         yield Store(log)
     finally:
         process.kill()

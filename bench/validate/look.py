@@ -1,6 +1,6 @@
 """CPU time an image of validation with thumbnail and hash, against fastai's verify_images and resize_images.
 
-    PYTHONPATH=. bench/.venv/bin/python bench/validate/look.py <folder of photos>
+    PYTHONPATH=. bench/.venv/bin/python bench/validate/inspection.py <folder of photos>
 
 The photos are scaled to 0.53 megapixels and saved as JPEG (quality 88, about 97 kB), the size found on the web.
 fastai runs in this process too (max_workers=0); its resize is to 256 pixels, as ours.
@@ -17,7 +17,7 @@ from pathlib import Path
 from PIL import Image
 
 from keepset.config import ValidateConfig
-from keepset.validate.look import Job, look
+from keepset.validate.inspection import ImageJob, look
 
 COUNT = 200
 
@@ -53,7 +53,9 @@ def main(source: Path) -> None:
         ours, theirs = [], []
         for turn in range(3):
             ours.append(
-                spent(lambda: [look(Job(p.stem, p, folder / "t" / f"{p.stem}.jpg", limits)) for p in files])
+                spent(
+                    lambda: [look(ImageJob(p.stem, p, folder / "t" / f"{p.stem}.jpg", limits)) for p in files]
+                )
             )
             theirs.append(spent(lambda t=turn: fastai(files, folder / f"f{t}")))
     for what, best in (("keepset look", min(ours)), ("fastai verify + resize", min(theirs))):

@@ -19,13 +19,13 @@ from keepset.card.public import shown_place, web_link
 from keepset.inbox import WAITING
 from keepset.manifests import Manifest
 from keepset.reasons import REMEDIES, ItemStatus, Split
+from keepset.schemas import SCHEMAS
 from keepset.workspace import Workspace
 
 __all__ = ["active_rows", "facts", "revision_of"]
 
 _PIECE = 65_536
 _MOST_NAMES = 50
-_STAGES = {"urls": "scrape", "downloads": "download", "images": "validate"}
 
 
 def facts(ws: Workspace, revision: int | None = None) -> dict[str, Any]:
@@ -171,7 +171,7 @@ def _stage(ws: Workspace, name: str) -> dict[str, Any]:
         bad = batch.filter(pc.not_equal(batch["status"], str(ItemStatus.OK)))
         dropped.update(_counts(bad["reason"]))
     return {
-        "stage": _STAGES[name], "manifest": name, "rows": rows, "ok": ok,
+        "stage": SCHEMAS[name].stage, "manifest": name, "rows": rows, "ok": ok,
         "dropped": [
             {"reason": r, "count": n, "remedy": REMEDIES[name].get(r, "")}
             for r, n in sorted(dropped.items(), key=lambda p: (-p[1], str(p[0])))

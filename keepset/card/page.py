@@ -10,8 +10,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from keepset.stages import Stage
-
 __all__ = ["front_matter", "page"]
 
 Facts = Mapping[str, Any]
@@ -27,7 +25,6 @@ _SIZES = (
     (10**7, "1M<n<10M"),
 )
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$])")
-_STAGES = {Stage.SCRAPE: "collected", Stage.DOWNLOAD: "downloaded", Stage.VALIDATE: "validated"}
 
 
 def front_matter(f: Facts, more: Mapping[str, Any] | None = None) -> str:
@@ -167,7 +164,7 @@ def _some(names: Sequence[str], total: int) -> str:
 def _left_out(f: Facts) -> Iterator[str]:
     yield "## What was left out\n"
     for s in f["stages"]:
-        yield f"- {_STAGES[s['stage']]}: {s['ok']} of {s['rows']} taken" + _why(s["dropped"])
+        yield f"- {s['manifest']}: {s['ok']} of {s['rows']} taken" + _why(s["dropped"])
     d = f["duplicates"]
     yield ""
     yield (

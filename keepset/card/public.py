@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from keepset.scrape.local import LOCAL
+from keepset.reasons import LOCAL_SOURCES
 
 __all__ = ["shown_place", "shown_url", "web_link"]
 
@@ -41,6 +41,6 @@ def shown_url(url: str | None) -> str:
 
 def shown_place(source: str, query: str) -> str:
     """The place a source looked at: of a local folder its name only."""
-    if source in LOCAL:
+    if source in LOCAL_SOURCES:
         return query.rstrip("/").rpartition("/")[2]
     return shown_url(query) if source == "page" else query

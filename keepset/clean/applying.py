@@ -19,6 +19,7 @@ from keepset.inbox import WAITING
 from keepset.reasons import Action
 from keepset.review.auditing import audit_once, settle
 from keepset.review.batch import Approval, Batch, BatchStatus, find_revision, list_batches, load_batch
+from keepset.rows import DatasetRow
 from keepset.stages import SILENT, Progress, Stage, StageResult
 from keepset.workspace import Workspace
 
@@ -102,7 +103,7 @@ def _edited(data: Path, approval: Approval) -> tuple[dict[str, Change], dict[str
     """
     wanted, changes = approval.changes(), {}
     counts = {"deleted": 0, "relabelled": 0, "skipped": len(wanted)}
-    for row in manifests.picked(data, "dataset", COLUMNS, wanted):
+    for row in manifests.picked(data, DatasetRow, COLUMNS, wanted):
         decision = wanted[row["sha256"]]
         waits = row["changed_by"] == WAITING and not row["active"]
         if not (row["active"] or waits) or decision["label"] == row["label"]:

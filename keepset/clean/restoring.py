@@ -10,7 +10,6 @@ from keepset import manifests
 from keepset.clean.revising import (
     COLUMNS,
     Change,
-    Row,
     current_number,
     settle_revisions,
     state,
@@ -19,6 +18,7 @@ from keepset.clean.revising import (
 from keepset.errors import ReviewError
 from keepset.review.batch import Batch, load_batch
 from keepset.review.naming import needs_name, whole
+from keepset.rows import DatasetRow
 from keepset.stages import Stage, StageResult
 from keepset.workspace import SHA256, Workspace
 
@@ -52,7 +52,7 @@ def restore(ws: Workspace, what: str | Sequence[str], *, who: str, why: str = ""
     return StageResult(Stage.CLEAN, True, message, {"restored": count}, {"revision": str(revision)})
 
 
-def _before_batch(ws: Workspace, batch: Batch) -> dict[str, Row]:
+def _before_batch(ws: Workspace, batch: Batch) -> dict[str, DatasetRow]:
     """The rows from before the batch, of its images that are still as it left them."""
     revision, approval = batch.applied_revision(), batch.approval()
     if revision is None or approval is None:
@@ -66,18 +66,18 @@ def _before_batch(ws: Workspace, batch: Batch) -> dict[str, Row]:
     return {s: before[s] for s in after if state(now[s]) == state(after[s])}
 
 
-def _before_last_change(ws: Workspace, images: Sequence[str]) -> dict[str, Row]:
+def _before_last_change(ws: Workspace, images: Sequence[str]) -> dict[str, DatasetRow]:
     """For each image the row from before the batch that changed it last; those never changed are left out."""
     now = _rows(ws.newest(), whole(images, _beginning_like(ws.newest(), images), "the data set"))
-    wanted: dict[str, Row] = {}
-    for revision in {r["changed_in"] for r in now.values() if _was_cleaned(r)}:
+    wanted: dict[str, DatasetRow] = {}
+    for revision in {r["changed_in"] or 0 for r in now.values() if _was_cleaned(r)}:
         before = manifests.read_header(ws.dataset(revision)).extra["before"]
         mine = [s for s, r in now.items() if _was_cleaned(r) and r["changed_in"] == revision]
         wanted |= _rows(ws.dataset(before), mine)
     return wanted
 
 
-def _was_cleaned(row: Row) -> bool:
+def _was_cleaned(row: DatasetRow) -> bool:
     return row["changed_by"] is not None and not row["changed_by"].startswith("restore:")
 
 
@@ -92,11 +92,13 @@ def _beginning_like(data: Path, names: Sequence[str]) -> Iterator[str]:
             yield from shas.filter(pc.starts_with(shas, start)).to_pylist()
 
 
-def _rows(data: Path, wanted: Iterable[str]) -> dict[str, Row]:
-    return {r["sha256"]: r for r in manifests.picked(data, "dataset", COLUMNS, wanted)}
+def _rows(data: Path, wanted: Iterable[str]) -> dict[str, DatasetRow]:
+    return {r["sha256"]: r for r in manifests.picked(data, DatasetRow, COLUMNS, wanted)}
 
 
-def _set_back(data: Path, wanted: Mapping[str, Row]) -> tuple[dict[str, Change], dict[str, Any]] | None:
+def _set_back(
+    data: Path, wanted: Mapping[str, DatasetRow]
+) -> tuple[dict[str, Change], dict[str, Any]] | None:
     changes = {}
     for sha, row in _rows(data, wanted).items():
         old = wanted[sha]
@@ -106,7 +108,7 @@ def _set_back(data: Path, wanted: Mapping[str, Row]) -> tuple[dict[str, Change],
     return (changes, {"restored": len(changes), "images": sorted(changes)}) if changes else None
 
 
-def _must_have_blobs(ws: Workspace, wanted: Mapping[str, Row]) -> None:
+def _must_have_blobs(ws: Workspace, wanted: Mapping[str, DatasetRow]) -> None:
     purged = ws.purged()
     gone = [s for s, r in wanted.items() if r["active"] and (s in purged or not ws.blob(s).exists())]
     if gone:

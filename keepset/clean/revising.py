@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 from keepset import manifests
 from keepset.manifests import Header
 from keepset.review.auditing import audit_once
+from keepset.rows import DatasetRow
 from keepset.workspace import Workspace
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
-    "COLUMNS", "Change", "Edit", "Row", "audit_revision", "current_number", "settle_revisions", "state",
+    "COLUMNS", "Change", "Edit", "audit_revision", "current_number", "settle_revisions", "state",
     "write_revision",
 ]  # fmt: skip
 
-Row = dict[str, Any]
 COLUMNS = ("sha256", "label", "active", "changed_in", "changed_by")
 """What a decision looks at, and may change, of a row."""
 
@@ -76,7 +76,7 @@ def _write(path: Path, data: Path, changes: Mapping[str, Change], header: Header
         out.commit(header)
 
 
-def _replaced(piece: pa.Table, rows: list[Row]) -> pa.Table:
+def _replaced(piece: pa.Table, rows: list[dict[str, Any]]) -> pa.Table:
     """The piece with the columns of those of its images that are among ``rows``."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -114,6 +114,6 @@ def current_number(ws: Workspace) -> int:
     return (ws.revisions() or [0])[-1]
 
 
-def state(row: Mapping[str, Any]) -> tuple[bool, str]:
+def state(row: DatasetRow) -> tuple[bool, str]:
     """What a decision can change of a row."""
     return row["active"], row["label"]

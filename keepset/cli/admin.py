@@ -172,8 +172,8 @@ def web(
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.")] = None,
 ) -> None:
     """Serve the review gallery and the prediction page alone, without Prefect."""
+    from keepset.cli.gallery_server import serve
     from keepset.settings import settings
-    from keepset.web.serve import serve
     from keepset.workspace import Workspace
 
     s = settings()

@@ -12,7 +12,7 @@ from keepset.cli.options import JsonOption, WorkspaceOption, workspace_or_defaul
 from keepset.reasons import Split
 
 if TYPE_CHECKING:
-    from keepset.export.dataset import Options
+    from keepset.export.dataset import ExportOptions
     from keepset.workspace import Workspace
 
 __all__ = ["register"]
@@ -114,14 +114,14 @@ def model(
 
 def _options(
     revision: int | None, split: list[Split] | None, copies: bool, *, link: bool = False, shard_mb: int = 500
-) -> Options:
-    from keepset.export.dataset import Options
-    from keepset.export.selection import Wanted
+) -> ExportOptions:
+    from keepset.export.dataset import ExportOptions
+    from keepset.export.selection import ImageFilter
 
-    return Options(Wanted(revision, tuple(split or ()), copies), link, shard_mb * 1_000_000)
+    return ExportOptions(ImageFilter(revision, tuple(split or ()), copies), link, shard_mb * 1_000_000)
 
 
-def _export(form: str, to: Path, workspace: Path | None, options: Options, as_json: bool) -> None:
+def _export(form: str, to: Path, workspace: Path | None, options: ExportOptions, as_json: bool) -> None:
     from keepset.export.dataset import Format, export_dataset
 
     ws = _workspace(workspace)

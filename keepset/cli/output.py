@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from keepset.errors import KeepsetError
-from keepset.stages import Progress, Stage, StageResult, facts_line, pace_line
+from keepset.stages import Progress, StageResult, facts_line, pace_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -71,7 +71,7 @@ def _line(result: StageResult, name: str) -> str:
     return f"{mark} {name:<10} {result.message}"
 
 
-def failures(ws: Workspace, stage: Stage | None = None) -> bool:
+def failures(ws: Workspace, stage: str | None = None) -> bool:
     """Print what was not taken, by reason and host, with the remedy. Whether there was anything."""
     from keepset.pipeline.failures import failures as found
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
+from inspect import Parameter, Signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -20,11 +21,8 @@ from keepset.cli.options import (
     open_workspace,
 )
 from keepset.machine.programs import spell
+from keepset.pipeline.registry import STAGES, StageOption, StageSpec, find
 from keepset.stages import Stage
-
-if TYPE_CHECKING:
-    from keepset.pipeline.engine import Engine
-    from keepset.workspace import Workspace
 
 __all__ = ["register"]
 
@@ -49,13 +47,10 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel="Start here")(init)
     app.command("import", rich_help_panel="Start here")(import_)
     app.command(rich_help_panel="Start here")(run)
-    panel = "Stages"
-    app.command(rich_help_panel=panel)(scrape)
-    app.command(rich_help_panel=panel)(download)
-    app.command(rich_help_panel=panel)(validate)
-    app.command(rich_help_panel=panel)(split)
-    app.command(rich_help_panel=panel)(train)
-    app.command(rich_help_panel=panel)(interpret)
+    for spec in STAGES:
+        if spec.command or spec.name == Stage.TRAIN:
+            command = _command(spec) if spec.command else train
+            app.command(spec.name, rich_help_panel="Stages")(command)
 
 
 def init(
@@ -93,7 +88,7 @@ def init(
 
 def _list_files(names: list[str]) -> list[tuple[str, str]]:
     """For each class a URL list of its own, under a name that any file system takes."""
-    from keepset.export.names import folder_names
+    from keepset.storage.filenames import folder_names
 
     files = folder_names(names)
     return [(n, f"urls_{files[n].replace(' ', '_')}.txt") for n in names]
@@ -169,72 +164,41 @@ def run(
         output.what_next(ws, done)
 
 
-def _stage(
-    name: str, config: Path | None, workspace: Path | None, as_json: bool, **options: Any
-) -> tuple[Workspace, list[Any]]:
-    """Run it and print its result; returns the workspace and the results."""
-    from importlib import import_module
+def _command(spec: StageSpec) -> Callable[..., None]:
+    """The command of a stage, with the options that its row in the table names."""
 
-    ws, cfg = open_workspace(workspace, config)
-    function: Callable[..., Any] = getattr(import_module(f"keepset.{name}"), name)
-    with output.progress(as_json=as_json) as progress:
-        done = output.results([function(ws, cfg, progress=progress, **options)], as_json=as_json)
-    return ws, done
+    def command(**given: Any) -> None:
+        from keepset.pipeline.shards import run_stage
 
+        as_json, asked = given["as_json"], {o.name: given[o.name] for o in spec.options}
+        where = engine_or_default(given.get("engine"), given.get("address", ""))
+        ws, cfg = open_workspace(given["workspace"], given["config"])
+        with output.progress(as_json=as_json) as progress:
+            done = output.results([run_stage(spec, ws, cfg, where, progress, **asked)], as_json=as_json)
+        if not as_json:
+            output.failures(ws, spec.name)
+            if "report" in done[0].outputs:
+                output.what_next(ws, done)
 
-def _sharded(
-    name: str, engine: Engine, config: Path | None, workspace: Path | None, as_json: bool, **options: Any
-) -> None:
-    from importlib import import_module
-
-    from keepset.pipeline.spread import run_stage
-
-    ws, _ = open_workspace(workspace, config)
-    function = getattr(import_module(f"keepset.{name}"), name)
-    with output.progress(as_json=as_json) as progress:
-        output.results([run_stage(function, ws, engine, progress, **options)], as_json=as_json)
-
-
-def scrape(
-    config: ConfigArgument = None, workspace: WorkspaceOption = None, as_json: JsonOption = False
-) -> None:
-    """Collect image URLs from the config's sources into urls.parquet. Adds only what is new."""
-    _stage("scrape", config, workspace, as_json)
-
-
-def download(
-    config: ConfigArgument = None,
-    workspace: WorkspaceOption = None,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Ask again for what failed, not for what is done.")
-    ] = False,
-    engine: EngineOption = None,
-    address: AddressOption = "",
-    as_json: JsonOption = False,
-) -> None:
-    """Fetch the URLs: concurrent, polite, resumable; each failure is a row with its reason."""
-    where = engine_or_default(engine, address)
-    _sharded("download", where, config, workspace, as_json, retry_failed=retry_failed)
-    if not as_json:
-        output.failures(open_workspace(workspace)[0], Stage.DOWNLOAD)
+    parameters: list[tuple[str, Any, Any]] = [
+        ("config", ConfigArgument, None),
+        ("workspace", WorkspaceOption, None),
+    ]
+    parameters += [(o.name, _option(o), o.default) for o in spec.options]
+    if spec.shards is not None:
+        parameters += [("engine", EngineOption, None), ("address", AddressOption, "")]
+    parameters += [("as_json", JsonOption, False)]
+    command.__doc__ = spec.help
+    command.__annotations__ = {name: kind for name, kind, _ in parameters}
+    command.__signature__ = Signature(  # type: ignore[attr-defined]  # what typer reads
+        [Parameter(n, Parameter.KEYWORD_ONLY, annotation=kind, default=d) for n, kind, d in parameters]
+    )
+    return command
 
 
-def validate(
-    config: ConfigArgument = None,
-    workspace: WorkspaceOption = None,
-    engine: EngineOption = None,
-    address: AddressOption = "",
-    as_json: JsonOption = False,
-) -> None:
-    """Decode every image in guarded processes, measure it, make its thumbnail, find duplicates."""
-    _sharded("validate", engine_or_default(engine, address), config, workspace, as_json)
-
-
-def split(
-    config: ConfigArgument = None, workspace: WorkspaceOption = None, as_json: JsonOption = False
-) -> None:
-    """Assign train and validation by seed; near-duplicates stay together, survivors never move."""
-    _stage("split", config, workspace, as_json)
+def _option(option: StageOption) -> Any:
+    shown = typer.Option(option.flag, help=option.help, show_default=False)
+    return Annotated[option.kind, shown]
 
 
 def train(
@@ -245,8 +209,8 @@ def train(
     Then exports the model for serving and puts it in use if it is not worse than the one before. A training that was
     killed goes on where it died. Several devices or processes: `torchrun --nproc-per-node 2 -m keepset train -w DIR`.
     """
-    from keepset.export.onnx import export_model
-    from keepset.models.promote import compare_and_promote
+    from keepset.pipeline import Here, chain
+    from keepset.pipeline.engine import Engine
     from keepset.train import parallel
     from keepset.train import train as train_model
 
@@ -254,45 +218,6 @@ def train(
     if not parallel.leads():
         train_model(ws, cfg)  # helps the leading process, which does and tells the rest
         return
+    stages = [find(name) for name in (Stage.TRAIN, Stage.EXPORT, Stage.PROMOTE)]
     with output.progress(as_json=as_json) as progress:
-        progress.start("loading torch", None)
-        trained = train_model(ws, cfg, progress=progress)
-        progress.start("exporting the model", None)
-        export_model(ws, trained.outputs["model_id"])
-        promoted = compare_and_promote(ws, cfg, trained.outputs["model_id"])
-        output.results([trained, promoted], as_json=as_json)
-
-
-def interpret(
-    config: ConfigArgument = None,
-    workspace: WorkspaceOption = None,
-    model: Annotated[
-        str | None, typer.Option("--model", help="Id of a model. Default: the newest.", show_default=False)
-    ] = None,
-    grad_cam: Annotated[
-        bool | None,
-        typer.Option(
-            "--grad-cam/--no-grad-cam",
-            help="Show where the network looked, for the top losses. Default: [interpret] grad_cam.",
-            show_default=False,
-        ),
-    ] = None,
-    data_size: Annotated[
-        bool | None,
-        typer.Option(
-            "--data-size/--no-data-size",
-            help="Draw the error over the number of images: would more data help? Default: [interpret] data_size.",
-            show_default=False,
-        ),
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Write the report: where the model fails and why, top losses, what to do next.
-
-    It goes to reports/<model id>/report.html (one file, no script) and report.json in the workspace.
-    """
-    done = _stage(
-        "interpret", config, workspace, as_json, model_id=model, grad_cam=grad_cam, data_size=data_size
-    )
-    if not as_json:
-        output.what_next(*done)
+        output.results(chain(stages, Here(ws, cfg, Engine(), progress)), as_json=as_json)

@@ -24,7 +24,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class _Known:
+class _Manifests:
     """What the manifests say, by URL and by image."""
 
     downloads: Mapping[str, dict[str, Any]]
@@ -41,7 +41,7 @@ class _Known:
 
 def score(ws: Workspace, planted: Sequence[Planted], base_url: str, batch_id: str | None) -> list[Line]:
     """Count, for each kind of trouble, what was found; the last line counts good pictures accused wrongly."""
-    known = _Known(
+    known = _Manifests(
         {r["url"]: r for r in manifests.read(ws.downloads, "downloads").rows()},
         {r["sha256"]: r for r in manifests.read(ws.images, "images").rows()},
         _candidates(ws, batch_id),
@@ -63,12 +63,12 @@ _MEANING = {
 }
 
 
-def _line(known: _Known, kind: Plant, meaning: str, planted: Sequence[Planted], base: str) -> Line:
+def _line(known: _Manifests, kind: Plant, meaning: str, planted: Sequence[Planted], base: str) -> Line:
     mine = [p for p in planted if p.kind == kind]
     return Line(str(kind), len(mine), sum(_found(known, p, base + p.path) for p in mine), meaning)
 
 
-def _found(known: _Known, p: Planted, url: str) -> bool:
+def _found(known: _Manifests, p: Planted, url: str) -> bool:
     download, image = known.downloads.get(url, {}), known.image(url)
     suggestion, label = known.suggestion(url)
     match p.kind:
@@ -93,7 +93,7 @@ def _refused(download: Mapping[str, Any], image: Mapping[str, Any]) -> bool:
     return bool(download.get("status") == "failed" or image.get("status") == "rejected")
 
 
-def _false_alarms(known: _Known, planted: Sequence[Planted], base: str) -> Line:
+def _false_alarms(known: _Manifests, planted: Sequence[Planted], base: str) -> Line:
     copies = {known.image(base + p.path).get("group_id") for p in planted if p.kind in _COPIES}
     good = [p for p in planted if p.kind == Plant.NOTHING]
     wrong = 0

@@ -15,7 +15,7 @@ from keepset.errors import StageError
 from keepset.files import TOO_MANY_FILES
 from keepset.reasons import DownloadReason as Reason
 
-__all__ = ["Answer", "Trouble", "check_opt_out", "check_status", "retry_after", "told", "trouble_from"]
+__all__ = ["SmallResponse", "Trouble", "check_opt_out", "check_status", "retry_after", "told", "trouble_from"]
 
 _TRANSIENT = {
     Reason.DNS, Reason.CONNECT, Reason.PROXY, Reason.TIMEOUT, Reason.TRUNCATED, Reason.PROTOCOL,
@@ -37,7 +37,7 @@ class Trouble(Exception):
 
 
 @dataclass(frozen=True)
-class Answer:
+class SmallResponse:
     """A small document, read whole: a page, an API's answer, a robots.txt."""
 
     status: int

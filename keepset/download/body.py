@@ -14,14 +14,14 @@ from keepset.files import refusals
 from keepset.images.formats import foreign, sniff
 from keepset.reasons import DownloadReason as Reason
 
-__all__ = ["Body"]
+__all__ = ["ResponseBody"]
 
 _HEAD = 512
 """Bytes that tell the format: an XML declaration and comments may come before the first tag of an SVG."""
 
 
-class Body:
-    """``with Body(part, config, sha1) as body``: ``take`` each piece, then ``check``. Raises ``Trouble``.
+class ResponseBody:
+    """``with ResponseBody(part, config, sha1) as body``: ``take`` each piece, then ``check``. Raises ``Trouble``.
 
     ``sha1`` is what the source promised. Raises ``WorkspaceNotWritable`` if the disk refuses.
     """

@@ -18,8 +18,8 @@ from yarl import URL
 from keepset import __version__
 from keepset.config import DownloadConfig
 from keepset.download.address import Blocked, Resolver, Unresolved
-from keepset.download.answers import Answer, Trouble, check_opt_out, check_status, told, trouble_from
-from keepset.download.body import Body
+from keepset.download.answers import SmallResponse, Trouble, check_opt_out, check_status, told, trouble_from
+from keepset.download.body import ResponseBody
 from keepset.download.proxies import Proxy
 from keepset.download.robots import Robots
 from keepset.download.target import BadUrl, ForeignScheme, Target
@@ -27,7 +27,7 @@ from keepset.download.transport import Connections
 from keepset.download.unpacking import Pieces
 from keepset.reasons import DownloadReason as Reason
 
-__all__ = ["Answer", "Fetched", "Fetcher", "Trouble", "Wanted", "user_agent"]
+__all__ = ["FetchRequest", "Fetched", "Fetcher", "SmallResponse", "Trouble", "user_agent"]
 
 _SILENCE_S = 15.0
 _LED_TO = 100
@@ -52,7 +52,7 @@ class Fetched:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class FetchRequest:
     """One URL to fetch into ``<name>.part``.
 
     ``sha1`` is what the source promised; ``etag`` and ``last_modified`` are of the copy that is here already.
@@ -88,7 +88,7 @@ class Fetcher:
         self.resolver.close()
         await self.connections.close()
 
-    async def fetch(self, wanted: Wanted, facts: Fetched) -> Path | None:
+    async def fetch(self, wanted: FetchRequest, facts: Fetched) -> Path | None:
         """One attempt, within what is left of the deadline; ``facts`` is filled as far as it comes.
 
         Returns the file with the body, or None if the copy that is here still stands (HTTP 304). Raises ``Trouble``,
@@ -107,12 +107,12 @@ class Fetcher:
 
     async def take(self, url: str, name: str) -> Path:
         """As ``fetch``, of something that is not here yet."""
-        part = await self.fetch(Wanted(url, name), Fetched())
+        part = await self.fetch(FetchRequest(url, name), Fetched())
         if part is None:  # no conditions were sent, so there is nothing to be unchanged
             raise Trouble(Reason.PROTOCOL, "HTTP 304 to an unconditional request")
         return part
 
-    async def read(self, url: str, *, most: int) -> Answer:
+    async def read(self, url: str, *, most: int) -> SmallResponse:
         """One request, guarded like the others, whose body of up to ``most`` bytes is kept in memory.
 
         Every status is an answer; a longer body is cut. Raises ``Trouble``.
@@ -126,14 +126,14 @@ class Fetcher:
     async def _refusal(self, url: str) -> str | None:
         return await self.robots.refusal(Target.parse(url)) if self.robots else None
 
-    async def _read(self, url: str, most: int) -> Answer:
+    async def _read(self, url: str, most: int) -> SmallResponse:
         async with self._end_of(Target.parse(url), {}, permitted=False) as (response, target):
             body = bytearray()
             async for piece in Pieces(response, self.config.min_bytes_per_s):
                 body += piece
                 if len(body) >= most:
                     break
-            return Answer(response.status, str(target), told(response), bytes(body[:most]))
+            return SmallResponse(response.status, str(target), told(response), bytes(body[:most]))
 
     async def _mapped(self, work: Coroutine[Any, Any, T], seconds: float) -> T:
         """``work`` under the deadline; what a URL, a server or a socket did wrong becomes ``Trouble``."""
@@ -193,7 +193,7 @@ class Fetcher:
                 raise Trouble(Reason.DNS, str(e)) from e
             return "", proxy
 
-    async def _follow(self, wanted: Wanted, part: Path, facts: Fetched) -> Path | None:
+    async def _follow(self, wanted: FetchRequest, part: Path, facts: Fetched) -> Path | None:
         conditions = wanted.conditions()
         async with self._end_of(Target.parse(wanted.url), conditions, permitted=True) as (response, target):
             headers = told(response)
@@ -215,7 +215,7 @@ class Fetcher:
         if size is not None and size > self.config.max_bytes:
             raise Trouble(Reason.TOO_LARGE, f"{size} bytes announced, {self.config.max_bytes} allowed")
         pieces = Pieces(response, self.config.min_bytes_per_s)
-        with Body(part, self.config, sha1) as body:
+        with ResponseBody(part, self.config, sha1) as body:
             async for piece in pieces:
                 body.take(piece, pieces.wired)
             found = body.check(None if pieces.codings else size)

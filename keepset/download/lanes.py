@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from keepset.download.target import BadUrl, Target
-from keepset.scrape.local import LOCAL
+from keepset.reasons import LOCAL_SOURCES
 from keepset.stages import Shard
 
 __all__ = ["host_of", "in_lane", "split_in_lanes"]
@@ -18,7 +18,7 @@ Row = dict[str, Any]
 
 def host_of(row: Row) -> str:
     """Whom a row of ``urls`` asks, as host or host:port; "" is this machine, for files of a folder."""
-    if row["source"] in LOCAL:
+    if row["source"] in LOCAL_SOURCES:
         return ""
     try:
         return Target.parse(row["url"]).netloc

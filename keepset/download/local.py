@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keepset.reasons import LOCAL_SOURCES
 from keepset.reasons import DownloadReason as Reason
-from keepset.scrape.local import LOCAL
 from keepset.storage.localfiles import path_of
 
 if TYPE_CHECKING:
@@ -31,14 +31,14 @@ def copy_in(row: Row, allowed: Sequence[Path], part: Path, config: DownloadConfi
     from keepset.download.answers import (
         Trouble,  # aiohttp comes with it: who only asks `changed` need not wait
     )
-    from keepset.download.body import Body
+    from keepset.download.body import ResponseBody
 
     begin, source = time.monotonic(), path_of(row["url"])
     facts.attempts, facts.headers = facts.attempts + 1, {"etag": stamp(row["url"]) or ""}
     if not _is_in(source, allowed):
         raise Trouble(Reason.OUTSIDE, "only files of the class's own folders and tables are read")
     try:
-        with _opened(source) as file, Body(part, config, None) as body:
+        with _opened(source) as file, ResponseBody(part, config, None) as body:
             while piece := file.read(_PIECE):
                 body.take(piece, body.size + len(piece))
             facts.format = body.check(None)
@@ -83,4 +83,4 @@ def stamp(url: str) -> str | None:
 
 def changed(row: Row, known: Row) -> bool:
     """Whether a row of a local file is another file by now than when ``known`` was written; a file that is gone is not."""
-    return row["source"] in LOCAL and (now := stamp(row["url"])) is not None and now != known["etag"]
+    return row["source"] in LOCAL_SOURCES and (now := stamp(row["url"])) is not None and now != known["etag"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from keepset.download.address import heard
-from keepset.download.answers import Answer, Trouble, check_status
+from keepset.download.answers import SmallResponse, Trouble, check_status
 from keepset.download.target import Target
 from keepset.reasons import DownloadReason as Reason
 
@@ -85,7 +85,7 @@ def _matches(pattern: str, path: str) -> bool:
 class Robots:
     """What each host allows. One question a host, however many URLs wait for the answer."""
 
-    def __init__(self, read: Callable[..., Awaitable[Answer]], agent: str = "keepset") -> None:
+    def __init__(self, read: Callable[..., Awaitable[SmallResponse]], agent: str = "keepset") -> None:
         """``read`` is ``Fetcher.read``."""
         self.read, self.agent = read, agent
         self.known: OrderedDict[str, asyncio.Future[Rules]] = OrderedDict()

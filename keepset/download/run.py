@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from keepset.config import RunConfig
-from keepset.download.fetch import Fetched, Fetcher, Trouble, Wanted, user_agent
+from keepset.download.fetch import Fetched, Fetcher, FetchRequest, Trouble, user_agent
 from keepset.download.lanes import host_of
 from keepset.download.local import copy_in
 from keepset.download.purged import PURGED
 from keepset.download.turns import Turns
 from keepset.errors import KeepsetError
 from keepset.files import move_in
-from keepset.reasons import DownloadReason, ItemStatus
-from keepset.scrape.local import LOCAL
+from keepset.reasons import LOCAL_SOURCES, DownloadReason, ItemStatus
 from keepset.stages import Progress
 from keepset.storage import StoredPath
 from keepset.storage.carrying import AT_ONCE, Held
@@ -34,7 +33,7 @@ Row = dict[str, Any]
 _LONGEST_WAIT_S = 120.0
 
 
-class _Item:
+class _Download:
     """One URL on its way: its row, what was known of it before, and how far it came."""
 
     __slots__ = ("before", "facts", "row")
@@ -58,7 +57,7 @@ class Run:
         self.parts = ws.journal / "parts"
         self.rng = random.Random(config.seed)  # noqa: S311 - jitter, not secrets
         self.failed = self.bytes = 0
-        self.turns: Turns[_Item]
+        self.turns: Turns[_Download]
 
     async def all(self, todo: Iterator[tuple[Row, Row | None]]) -> None:
         """Fetch everything that ``todo`` yields: (row of urls, earlier row of the journal).
@@ -66,7 +65,7 @@ class Run:
         Raises ``WorkspaceNotWritable``; what is finished by then is in the journal.
         """
         cfg = self.config.download
-        items = ((host_of(row), _Item(row, before)) for row, before in todo)
+        items = ((host_of(row), _Download(row, before)) for row, before in todo)
         self.turns = Turns(items, per_host=cfg.per_host, rate=cfg.per_host_rate)
         self.parts.mkdir(parents=True, exist_ok=True)
         free = asyncio.Semaphore(cfg.connections)
@@ -94,7 +93,7 @@ class Run:
         made.waits = self.turns.waits
         return made
 
-    async def _one(self, host: str, item: _Item, free: asyncio.Semaphore) -> None:
+    async def _one(self, host: str, item: _Download, free: asyncio.Semaphore) -> None:
         try:
             came = await self._attempt(item)
             row = await self._kept(item, came) if isinstance(came, Path) else _unchanged(came)
@@ -110,14 +109,14 @@ class Run:
         self.bytes += item.facts.bytes or 0
         self.progress.advance(failed=self.failed, MB=round(self.bytes / 1e6, 1))
 
-    async def _attempt(self, item: _Item) -> Path | Row:
+    async def _attempt(self, item: _Download) -> Path | Row:
         """The file that came, or the row of the copy that is here and is still right."""
-        if item.row["source"] in LOCAL:
+        if item.row["source"] in LOCAL_SOURCES:
             part = self.parts / f"{item.row['url_id']}.part"
             where = self._allowed(item.row)
             return await asyncio.to_thread(copy_in, item.row, where, part, self.config.download, item.facts)
         known: Row = item.before if item.before and self._have(item.before) else {}
-        wanted = Wanted(
+        wanted = FetchRequest(
             item.row["url"],
             item.row["url_id"],
             item.row["sha1"],
@@ -138,10 +137,10 @@ class Run:
     def _have(self, row: Row) -> bool:
         return row["status"] == ItemStatus.OK and self.held.size(row["sha256"]) is not None
 
-    def _again(self, host: str, item: _Item, trouble: Trouble) -> bool:
+    def _again(self, host: str, item: _Download, trouble: Trouble) -> bool:
         """Put the item back into the queue if asking again may help, with full jitter or as long as the host says."""
         cfg, facts = self.config.download, item.facts
-        if item.row["source"] in LOCAL:
+        if item.row["source"] in LOCAL_SOURCES:
             return False  # a file is the same a second later
         if not trouble.transient or facts.attempts > cfg.retries or facts.seconds >= cfg.deadline_s:
             return False
@@ -153,7 +152,7 @@ class Run:
         self.turns.again(host, item, wait, whole_host=limited)
         return True
 
-    async def _kept(self, item: _Item, part: Path) -> Row:
+    async def _kept(self, item: _Download, part: Path) -> Row:
         facts = item.facts
         if facts.sha256 in self.purged:
             part.unlink(missing_ok=True)
@@ -168,11 +167,11 @@ class Run:
             item, {"status": "ok", "sha256": facts.sha256, "bytes": facts.bytes, "format": facts.format}
         )
 
-    def _lost(self, item: _Item, trouble: Trouble) -> Row:
+    def _lost(self, item: _Download, trouble: Trouble) -> Row:
         """A failure's row; but a copy that is here already is kept, with a word on what came now."""
         if item.before and self._have(item.before):
             said = f"asked for again: {trouble.reason} ({trouble.detail}); the earlier copy is kept"
-            stamp = {"etag": item.facts.headers.get("etag")} if item.row["source"] in LOCAL else {}
+            stamp = {"etag": item.facts.headers.get("etag")} if item.row["source"] in LOCAL_SOURCES else {}
             return _unchanged(item.before) | {"detail": said} | stamp
         return _row(item, {"status": "failed", "reason": str(trouble.reason), "detail": trouble.detail})
 
@@ -181,7 +180,7 @@ def _unchanged(before: Row) -> Row:
     return before | {"finished_at": datetime.now(UTC).isoformat()}
 
 
-def _row(item: _Item, outcome: Row) -> Row:
+def _row(item: _Download, outcome: Row) -> Row:
     facts = item.facts
     nothing = dict.fromkeys(("reason", "detail", "sha256", "bytes", "format"))
     return nothing | outcome | {

@@ -8,9 +8,21 @@ from keepset.duplicates.compare import Look, look_at
 from keepset.duplicates.groups import SCENE, Judge, Pair, Pictures, group, hanging_together
 from keepset.duplicates.hashes import look_alikes, near_pairs
 from keepset.duplicates.neighbours import nearest_pairs
-from keepset.duplicates.verdict import Kinship, Verdict, judge
+from keepset.duplicates.verdict import Kinship, PairVerdict, judge
 
 __all__ = [
-    "SCENE", "Judge", "Kinship", "Look", "Pair", "Pictures", "Verdict", "group", "hanging_together", "judge", "look_alikes",
-    "look_at", "near_pairs", "nearest_pairs",
+    "SCENE",
+    "Judge",
+    "Kinship",
+    "Look",
+    "Pair",
+    "PairVerdict",
+    "Pictures",
+    "group",
+    "hanging_together",
+    "judge",
+    "look_alikes",
+    "look_at",
+    "near_pairs",
+    "nearest_pairs",
 ]  # fmt: skip

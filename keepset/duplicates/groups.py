@@ -12,7 +12,7 @@ import numpy as np
 
 from keepset.duplicates.compare import Look, look_at
 from keepset.duplicates.sets import Sets
-from keepset.duplicates.verdict import Kinship, Verdict, judge
+from keepset.duplicates.verdict import Kinship, PairVerdict, judge
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -21,7 +21,7 @@ __all__ = ["SCENE", "Judge", "Pair", "Pictures", "group", "hanging_together"]
 
 SCENE = "scene"
 Pair = tuple[int, int]
-Judge = Callable[[Sequence[Pair]], Mapping[Pair, Verdict]]
+Judge = Callable[[Sequence[Pair]], Mapping[Pair, PairVerdict]]
 """Verdicts on those of the pairs (i, j), i < j, that are copies or the same scene."""
 _COARSER = 4
 """So many times fewer pixels of what both show, and the picture that shows more is not the better one."""
@@ -107,7 +107,7 @@ class _Kin:
         self.plain = [list(members) for members in plain]
         self.colour = {i: members[0] for members in self.plain for i in members}
         self.asked: set[Pair] = set()
-        self.verdicts: dict[Pair, Verdict] = {}
+        self.verdicts: dict[Pair, PairVerdict] = {}
 
     def ask(self, pairs: Iterable[Pair]) -> None:
         new = [(i, j) for i, j in pairs if (i, j) not in self.asked and not self._one_colour(i, j)]
@@ -118,7 +118,7 @@ class _Kin:
     def _one_colour(self, i: int, j: int) -> bool:
         return i in self.colour and self.colour[i] == self.colour.get(j)
 
-    def verdict(self, i: int, j: int) -> Verdict | None:
+    def verdict(self, i: int, j: int) -> PairVerdict | None:
         """As seen from ``i``."""
         found = self.verdicts.get((min(i, j), max(i, j)))
         return found.turned() if found and i > j else found

@@ -122,7 +122,7 @@ def _agreeing(
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _Greys:
     """A thumbnail for comparing: grey levels [32, 32] and, for a flat one, the cell of its mean colour."""
 
     grey: npt.NDArray[np.float32]
@@ -135,7 +135,7 @@ class _Small:
 
     def __init__(self, sha256: Sequence[str], thumb: Callable[[str], Path]) -> None:
         self.sha256, self.thumb = sha256, thumb
-        self.known: OrderedDict[int, _Seen] = OrderedDict()
+        self.known: OrderedDict[int, _Greys] = OrderedDict()
 
     def alike(self, a: int, b: int) -> bool:
         one, two = self.read(a), self.read(b)
@@ -146,7 +146,7 @@ class _Small:
         x, y = ((v - v.mean()) / v.std() * 48 for v in (x, y))
         return bool(np.abs(x - y).mean() < _SAME_ENOUGH)
 
-    def read(self, i: int) -> _Seen:
+    def read(self, i: int) -> _Greys:
         if i in self.known:
             self.known.move_to_end(i)
         else:
@@ -155,11 +155,11 @@ class _Small:
                 self.known.popitem(last=False)
         return self.known[i]
 
-    def _look(self, i: int) -> _Seen:
+    def _look(self, i: int) -> _Greys:
         from PIL import Image
 
         with Image.open(self.thumb(self.sha256[i])) as image:
             tiny = image.convert("RGB").resize((32, 32), Image.Resampling.BOX)
         grey = np.asarray(tiny.convert("L"), dtype=np.float32)
         mean = np.asarray(tiny, dtype=np.float32).mean((0, 1)) / _FLAT_ALIKE
-        return _Seen(grey, bool(grey.std() < _FLAT), tuple(np.rint(mean).astype(int).tolist()))
+        return _Greys(grey, bool(grey.std() < _FLAT), tuple(np.rint(mean).astype(int).tolist()))

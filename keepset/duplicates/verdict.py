@@ -10,7 +10,7 @@ from typing import Any
 from keepset.duplicates.compare import Look, compare
 from keepset.duplicates.overlay import Overlay
 
-__all__ = ["Kinship", "Verdict", "judge"]
+__all__ = ["Kinship", "PairVerdict", "judge"]
 
 _INSIDE = 0.8
 """Part of the cells that agree in a copy, once a caption at the edge is cut off."""
@@ -55,7 +55,7 @@ class Kinship(StrEnum):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class PairVerdict:
     """Of two pictures ``a`` and ``b``; pairs of values are of ``a`` and of ``b``.
 
     ``shares``: part of the picture that the other shows too. ``framed``: the rest is a border or a bar. ``written``: a
@@ -73,13 +73,13 @@ class Verdict:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, facts: dict[str, Any]) -> Verdict:
+    def from_dict(cls, facts: dict[str, Any]) -> PairVerdict:
         pairs = {k: tuple(facts[k]) for k in ("shares", "framed", "written")}
         return cls(**facts | pairs | {"kinship": Kinship(facts["kinship"])})
 
-    def turned(self) -> Verdict:
+    def turned(self) -> PairVerdict:
         """The same with ``b`` first."""
-        return Verdict(
+        return PairVerdict(
             self.kinship, self.mirrored, self.shares[::-1], self.framed[::-1], self.written[::-1], self.tinted
         )
 
@@ -108,14 +108,14 @@ class Verdict:
         return int(added[1]) - int(added[0])
 
 
-def judge(a: Look, b: Look) -> Verdict | None:
+def judge(a: Look, b: Look) -> PairVerdict | None:
     """Compare two thumbnails. None: two different pictures."""
     found = compare(a, b)
     if found is None or (kinship := _kinship(found)) is None:
         return None
     added = found.edgier >= -_WRITING, found.edgier <= _WRITING
     written = added if found.kept * found.inside < _CLEAN else (False, False)
-    return Verdict(
+    return PairVerdict(
         kinship,
         found.fit.mirrored,
         (round(found.shares[0], 3), round(found.shares[1], 3)),

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 from keepset.export.originals import Originals
 from keepset.export.rows import facts
-from keepset.export.selection import Item, Selection
+from keepset.export.selection import ExportedImage, Selection
 from keepset.stages import Progress
 
 __all__ = ["write_coco"]
@@ -62,11 +62,11 @@ def _licenses(chosen: Selection) -> dict[tuple[str, str], Json]:
     return {key: {"id": n, "name": key[0] or "not known", "url": key[1]} for n, key in enumerate(found, 1)}
 
 
-def _license(item: Item) -> tuple[str, str]:
+def _license(item: ExportedImage) -> tuple[str, str]:
     return item.license or "", item.license_url or ""
 
 
-def _image(item: Item, number: int, name: str, licenses: Mapping[tuple[str, str], Json]) -> Json:
+def _image(item: ExportedImage, number: int, name: str, licenses: Mapping[tuple[str, str], Json]) -> Json:
     more = {k: v for k, v in facts(item).items() if k not in ("width", "height", "license", "license_url")}
     return {
         "id": number, "file_name": name, "width": item.width, "height": item.height,
@@ -74,7 +74,7 @@ def _image(item: Item, number: int, name: str, licenses: Mapping[tuple[str, str]
     }  # fmt: skip
 
 
-def _annotation(item: Item, number: int, category: int) -> Json:
+def _annotation(item: ExportedImage, number: int, category: int) -> Json:
     width, height = item.width or 0, item.height or 0
     return {
         "id": number, "image_id": number, "category_id": category, "bbox": [0, 0, width, height],

@@ -15,11 +15,11 @@ from keepset.export import coco, folders, huggingface, webdataset
 from keepset.export.originals import Originals
 from keepset.export.place import check_ours, finish, place, standing
 from keepset.export.readme import write_readme
-from keepset.export.selection import Selection, Wanted
+from keepset.export.selection import ImageFilter, Selection
 from keepset.stages import SILENT, Progress, Stage, StageResult
 from keepset.workspace import Workspace
 
-__all__ = ["Format", "Options", "export_dataset"]
+__all__ = ["ExportOptions", "Format", "export_dataset"]
 
 VERSION = 1
 """Raised when the same pictures would now be written in another way."""
@@ -34,11 +34,11 @@ class Format(StrEnum):
 
 
 @dataclass(frozen=True)
-class Options:
+class ExportOptions:
     """``link``: hard links instead of copies, where a picture is a file. ``shard_bytes``: size from which a new tar
     or Parquet file is begun."""
 
-    wanted: Wanted = field(default_factory=Wanted)
+    wanted: ImageFilter = field(default_factory=ImageFilter)
     link: bool = False
     shard_bytes: int = 500_000_000
 
@@ -47,7 +47,12 @@ Write = Callable[[Path, Selection, Originals, Progress], list[str]]
 
 
 def export_dataset(
-    ws: Workspace, form: Format, to: Path, options: Options | None = None, *, progress: Progress = SILENT
+    ws: Workspace,
+    form: Format,
+    to: Path,
+    options: ExportOptions | None = None,
+    *,
+    progress: Progress = SILENT,
 ) -> StageResult:
     """Put the pictures of a revision into the folder ``to``, whole or not at all; an older export there is replaced.
 
@@ -55,7 +60,7 @@ def export_dataset(
     very export already. Raises ``WorkspaceError`` for a folder that holds anything else, ``WorkspaceBusy``,
     ``ManifestMissing``, ``ConfigError`` or ``StageError``.
     """
-    options, to = options or Options(), to.expanduser().resolve()
+    options, to = options or ExportOptions(), to.expanduser().resolve()
     _apart(ws, to)
     with Selection(ws, options.wanted) as chosen:
         facts = _facts(ws, form, chosen, options)
@@ -76,7 +81,7 @@ def _apart(ws: Workspace, to: Path) -> None:
         raise WorkspaceError(f"{to} holds the workspace itself.", "Give another folder with --to.")
 
 
-def _writer(form: Format, options: Options) -> Write:
+def _writer(form: Format, options: ExportOptions) -> Write:
     size = options.shard_bytes
     writers: Mapping[Format, Write] = {
         Format.IMAGEFOLDER: folders.write_imagefolder,
@@ -88,7 +93,7 @@ def _writer(form: Format, options: Options) -> Write:
     return writers[form]
 
 
-def _facts(ws: Workspace, form: Format, chosen: Selection, options: Options) -> dict[str, Any]:
+def _facts(ws: Workspace, form: Format, chosen: Selection, options: ExportOptions) -> dict[str, Any]:
     data = manifests.read_header(ws.dataset(chosen.revision))
     config = {"format": str(form), "link": options.link, "shard_bytes": options.shard_bytes}
     return {

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from keepset.export.names import folder_names
 from keepset.export.originals import Originals
-from keepset.export.rows import Table
+from keepset.export.rows import ExportTable
 from keepset.export.selection import Selection
 from keepset.stages import Progress
+from keepset.storage.filenames import folder_names
 
 __all__ = ["write_csv", "write_imagefolder"]
 
@@ -25,7 +25,7 @@ def write_imagefolder(folder: Path, chosen: Selection, originals: Originals, pro
     for place in places.values():
         place.mkdir(parents=True)
     kinds: Counter[str] = Counter()
-    with Table(folder / "images.csv") as table:
+    with ExportTable(folder / "images.csv") as table:
         for item in chosen.items():
             place = places[item.split, item.label]
             name = originals.put(item, place)
@@ -57,7 +57,7 @@ def write_csv(folder: Path, chosen: Selection, originals: Originals, progress: P
     """``labels.csv`` (name, label, split, is_valid, and the sources) and ``images/<sha256>.<ext>``."""
     pictures = folder / "images"
     pictures.mkdir()
-    with Table(folder / "labels.csv") as table:
+    with ExportTable(folder / "labels.csv") as table:
         for item in chosen.items():
             table.add(item, f"images/{originals.put(item, pictures)}")
             progress.advance()

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from keepset.export.originals import Originals
-from keepset.export.selection import FACTS, Item, Selection
+from keepset.export.selection import FACTS, ExportedImage, Selection
 from keepset.stages import Progress
 
 __all__ = ["SHARD_BYTES", "SPLITS", "front_matter", "write_huggingface"]
@@ -50,7 +50,7 @@ def _rows(
         progress.advance()
 
 
-def _row(item: Item, label: int, name: str, data: bytes) -> dict[str, Any]:
+def _row(item: ExportedImage, label: int, name: str, data: bytes) -> dict[str, Any]:
     more = {c: getattr(item, c) for c in (*_TEXTS, *_NUMBERS)}
     return {"image": {"bytes": data, "path": name}, "label": label, **more}
 

@@ -13,16 +13,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keepset.config import RunConfig
 from keepset.errors import ModelError
 from keepset.export.familiar import Familiar, familiar, forward, held_out
 from keepset.files import atomic_path, local
 from keepset.models import ModelRecord, load_record
+from keepset.stages import SILENT, Progress, Stage, StageResult
 from keepset.workspace import Workspace
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["export_model", "load_network"]
+__all__ = ["export_for_serving", "export_model", "load_network"]
 
 TOLERANCE = 1e-4
 OPSET = 17
@@ -51,6 +53,22 @@ def export_model(ws: Workspace, model_id: str) -> Path:
         _write(_with_distance(network, seen), record, seen.far, part)
         _check(network, ws, record, part)
     return path
+
+
+def export_for_serving(
+    ws: Workspace, config: RunConfig, model_id: str, *, progress: Progress = SILENT
+) -> StageResult:
+    """The stage ``export``: ``export_model``, with what it did. Raises ``ModelError``."""
+    path = ws.models / model_id / "model.onnx"
+    changed = not (path.exists() and _is_current(path))
+    export_model(ws, model_id)
+    outputs = {"onnx": f"models/{model_id}/{path.name}"}
+    done = (
+        f"{model_id} is written as {path.name}, for predictions"
+        if changed
+        else f"up to date: {path.name} of {model_id}"
+    )
+    return StageResult(Stage.EXPORT, changed, done, {"bytes": path.stat().st_size}, outputs)
 
 
 def _is_current(path: Path) -> bool:

@@ -8,10 +8,10 @@ import os
 from pathlib import Path
 
 from keepset.errors import ConfigError, StageError
-from keepset.export.names import picture_name
-from keepset.export.selection import Item
+from keepset.export.selection import ExportedImage
 from keepset.files import refusals
 from keepset.images.formats import sniff
+from keepset.storage.filenames import picture_name
 from keepset.workspace import Workspace
 
 __all__ = ["Originals"]
@@ -23,7 +23,7 @@ class Originals:
     def __init__(self, ws: Workspace, *, link: bool = False) -> None:
         self.ws, self.link = ws, link
 
-    def read(self, item: Item) -> tuple[str, bytes]:
+    def read(self, item: ExportedImage) -> tuple[str, bytes]:
         """File name, with the extension of the content, and bytes. Raises ``StageError`` if they are not there."""
         try:
             data = self.ws.blob(item.sha256).read_bytes()
@@ -36,7 +36,7 @@ class Originals:
             )
         return self._name(item, data[:64]), data
 
-    def put(self, item: Item, folder: Path) -> str:
+    def put(self, item: ExportedImage, folder: Path) -> str:
         """Copy, or link, the file into ``folder``. Returns its name."""
         if not self.link:
             name, data = self.read(item)
@@ -60,7 +60,7 @@ class Originals:
                 raise
         return name
 
-    def _name(self, item: Item, head: bytes) -> str:
+    def _name(self, item: ExportedImage, head: bytes) -> str:
         kind = sniff(head)
         if kind is None:
             raise StageError(
@@ -69,7 +69,7 @@ class Originals:
         return picture_name(item.sha256, kind)
 
 
-def _gone(item: Item) -> StageError:
+def _gone(item: ExportedImage) -> StageError:
     return StageError(
         f"The file of picture {item.sha256} ({item.label}) is gone from the workspace: purged since, or lost.",
         "Run `keepset download` to fetch it again, or export a revision that does not hold it.",

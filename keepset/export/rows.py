@@ -7,22 +7,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from keepset.export.selection import FACTS, Item
+from keepset.export.selection import FACTS, ExportedImage
 from keepset.text import plain_cell
 
-__all__ = ["COLUMNS", "Table", "facts"]
+__all__ = ["COLUMNS", "ExportTable", "facts"]
 
 COLUMNS = ("name", "label", "split", "is_valid", "sha256", "given_label", *FACTS)
 _OURS = {"name", "label", "split", "is_valid", "sha256", "given_label"}
 
 
-def facts(item: Item) -> dict[str, Any]:
+def facts(item: ExportedImage) -> dict[str, Any]:
     """JSON-ready: where it came from and whom to credit; what is not known is left out."""
     found = {"sha256": item.sha256, "given_label": item.given_label} | {k: getattr(item, k) for k in FACTS}
     return {k: v for k, v in found.items() if v is not None}
 
 
-class Table:
+class ExportTable:
     """A CSV file, a row a picture. Texts of strangers that a spreadsheet would run as a formula are quoted."""
 
     def __init__(self, path: Path) -> None:
@@ -38,7 +38,7 @@ class Table:
     ) -> None:
         self.file.close()
 
-    def add(self, item: Item, name: str) -> None:
+    def add(self, item: ExportedImage, name: str) -> None:
         ours = {
             "name": name,
             "label": item.label,

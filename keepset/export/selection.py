@@ -21,7 +21,7 @@ from keepset.errors import ConfigError, ManifestMissing, StageError
 from keepset.reasons import Split
 from keepset.workspace import Workspace
 
-__all__ = ["FACTS", "Item", "Selection", "Wanted", "find_revision"]
+__all__ = ["FACTS", "ExportedImage", "ImageFilter", "Selection", "find_revision"]
 
 _FROM_DATASET = ("sha256", "label", "split", "given_label", "active", "dup_of", "dup_kind")
 FACTS = (
@@ -31,7 +31,7 @@ FACTS = (
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ImageFilter:
     """``revision``: None for the current one. ``splits``: which; empty for all. ``copies``: exact copies too."""
 
     revision: int | None = None
@@ -40,7 +40,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Item:
+class ExportedImage:
     """One picture of the export; ``width`` and ``height`` as one sees it, in pixels."""
 
     sha256: str
@@ -60,7 +60,7 @@ class Item:
     bytes: int | None
 
 
-_COLUMNS = ", ".join(f.name for f in fields(Item))
+_COLUMNS = ", ".join(f.name for f in fields(ExportedImage))
 _IS_COPY = "d.dup_kind = 'exact' AND EXISTS (SELECT 1 FROM d AS o WHERE o.sha256 = d.dup_of AND o.active)"
 
 
@@ -71,7 +71,7 @@ class Selection:
     if nothing is left to export.
     """
 
-    def __init__(self, ws: Workspace, wanted: Wanted) -> None:
+    def __init__(self, ws: Workspace, wanted: ImageFilter) -> None:
         self.ws, self.wanted = ws, wanted
         self.revision = find_revision(ws, wanted.revision)
         self.db = sqlite3.connect("", isolation_level=None)  # on disk, and unlinked once it is open
@@ -155,14 +155,14 @@ class Selection:
         ).fetchone()
         return {"deleted": deleted, "exact_copies": copies, "other_splits": others}
 
-    def items(self, split: str | None = None) -> Iterator[Item]:
+    def items(self, split: str | None = None) -> Iterator[ExportedImage]:
         """The pictures of one split, or of all, in the order of their sha256."""
         rows = self.db.cursor().execute(
             f"SELECT {_COLUMNS} FROM chosen JOIN d USING (sha256) LEFT JOIN i USING (sha256) "  # noqa: S608
             "WHERE chosen.active AND wanted AND NOT is_copy AND (? IS NULL OR split = ?) ORDER BY sha256",
             (split, split),
         )
-        return (_public(Item(*row)) for row in rows)
+        return (_public(ExportedImage(*row)) for row in rows)
 
     def digest(self) -> str:
         """sha256 of all that the export will say."""
@@ -172,7 +172,7 @@ class Selection:
         return found.hexdigest()
 
 
-def _public(item: Item) -> Item:
+def _public(item: ExportedImage) -> ExportedImage:
     """Without what is nobody else's business: paths of this machine, signed addresses, links that are none."""
     return replace(
         item,
@@ -182,8 +182,8 @@ def _public(item: Item) -> Item:
     )
 
 
-def _values(item: Item) -> Iterable[Any]:
-    return [getattr(item, f.name) for f in fields(Item)]
+def _values(item: ExportedImage) -> Iterable[Any]:
+    return [getattr(item, f.name) for f in fields(ExportedImage)]
 
 
 def find_revision(ws: Workspace, wanted: int | None) -> int:

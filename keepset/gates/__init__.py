@@ -14,14 +14,14 @@ from keepset import manifests
 from keepset.config import RunConfig
 from keepset.errors import GateFailed
 from keepset.files import read_json, write_json
-from keepset.gates.outcome import Outcome
+from keepset.gates.expectation import ExpectationResult
 from keepset.manifests import Manifest
 from keepset.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["GateResult", "Outcome", "check"]
+__all__ = ["ExpectationResult", "GateResult", "check"]
 
 VERSION = 2
 
@@ -30,7 +30,7 @@ VERSION = 2
 class GateResult:
     gate: str
     passed: bool
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[ExpectationResult, ...]
     page: Path
 
     def as_dict(self) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def check(ws: Workspace, config: RunConfig, gate: str) -> GateResult:
     page = path.with_suffix(".html")
     raw = read_json(path) if path.exists() and page.exists() else {}
     if raw.get("passed") and raw["fingerprint"] == wanted:
-        result = GateResult(gate, True, tuple(Outcome(**o) for o in raw["outcomes"]), page)
+        result = GateResult(gate, True, tuple(ExpectationResult(**o) for o in raw["outcomes"]), page)
     else:
         outcomes = tuple(_run(ws, config, gate, found))
         result = GateResult(gate, all(o.passed for o in outcomes), outcomes, page)
@@ -69,7 +69,7 @@ def check(ws: Workspace, config: RunConfig, gate: str) -> GateResult:
     return result
 
 
-def _run(ws: Workspace, config: RunConfig, gate: str, found: Manifest) -> Iterable[Outcome]:
+def _run(ws: Workspace, config: RunConfig, gate: str, found: Manifest) -> Iterable[ExpectationResult]:
     from keepset.gates.suites import run_suite
 
     frame = _frame(gate, found)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from keepset import manifests
 from keepset.duplicates import hanging_together
+from keepset.rows import DatasetRow
 from keepset.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def _together(ws: Workspace, shas: list[str], today: pd.Series) -> list[tuple[st
 
     if not shas:
         return []
-    past = recall(ws, manifests.each(ws.newest(), "dataset", ("sha256", "changed_by")))
+    past = recall(ws, manifests.each(ws.newest(), DatasetRow, ("sha256", "changed_by")))
     found = []
     for _, members in today[shas].groupby(today[shas], sort=True):
         mine = [str(s) for s in members.index]

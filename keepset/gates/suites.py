@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from keepset.config import RunConfig
-from keepset.gates.outcome import Outcome
+from keepset.gates.expectation import ExpectationResult
 from keepset.schemas import SCHEMAS
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class _Rule:
 
 def run_suite(
     gate: str, frame: pd.DataFrame, config: RunConfig, apart: Straddling | None = None
-) -> Iterator[Outcome]:
+) -> Iterator[ExpectationResult]:
     """Run the gate's rules on ``frame``, and on a one-row frame of its shares and counts.
 
     ``apart``: what of a data set is on two sides or in two folds.
@@ -169,7 +169,7 @@ def _none_of(column: str, words: str, remedy: str) -> _Rule:
     return _Rule(_MOST, {"column": column, "max_value": 0}, words, remedy)
 
 
-def _validate(frame: pd.DataFrame, rules: list[_Rule]) -> Iterator[Outcome]:
+def _validate(frame: pd.DataFrame, rules: list[_Rule]) -> Iterator[ExpectationResult]:
     if not rules:
         return
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
@@ -193,7 +193,7 @@ def _validate(frame: pd.DataFrame, rules: list[_Rule]) -> Iterator[Outcome]:
         answer = batch.validate(suite)
     for result in answer.results:
         rule = rules[result.expectation_config.meta["n"]]
-        yield Outcome(rule.words, bool(result.success), _observed(rule, result.result), rule.remedy)
+        yield ExpectationResult(rule.words, bool(result.success), _observed(rule, result.result), rule.remedy)
 
 
 def _observed(rule: _Rule, result: dict[str, Any]) -> str:

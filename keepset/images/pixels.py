@@ -81,7 +81,7 @@ def mended(data: bytes) -> bytes:
     """A JPEG that lacks nothing but its end marker, with one. Everything else as it is, a JPEG that ends early too."""
     if not data.startswith(b"\xff\xd8\xff") or data.rstrip(b"\0").endswith(_END):
         return data
-    from keepset.validate.header import walk_jpeg
+    from keepset.images.header import walk_jpeg
 
     if walk_jpeg(data).end:
         return data  # something follows the picture

@@ -13,10 +13,10 @@ from typing import Any
 
 from keepset.config import check_config
 from keepset.errors import ConfigError
-from keepset.export.names import folder_names
 from keepset.files import read_json
 from keepset.importing.layouts import labelled_tables, quoted, read_tree
 from keepset.reasons import Split
+from keepset.storage.filenames import folder_names
 from keepset.storage.localfiles import absolute, config_path, path_of, shown, walk
 from keepset.text import label_of, many, one_line
 

@@ -18,10 +18,10 @@ from pathlib import Path
 
 from keepset.config import InboxConfig
 from keepset.errors import ReviewError
-from keepset.export.names import picture_name
 from keepset.files import append_line, parsed_row, write_bytes
 from keepset.images.formats import sniff
 from keepset.scrape.found import Found
+from keepset.storage.filenames import picture_name
 from keepset.workspace import Workspace
 
 __all__ = ["WAITING", "Inbox", "InboxFull", "Kept", "TooMany", "read_inbox"]

@@ -11,7 +11,7 @@ from keepset import manifests
 from keepset.errors import KeepsetError
 from keepset.files import read_json
 from keepset.models import load_record
-from keepset.review.stopping import Z
+from keepset.models.intervals import Z
 from keepset.workspace import Workspace
 
 __all__ = ["before_and_after", "paired_difference"]

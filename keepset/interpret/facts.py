@@ -109,7 +109,7 @@ def add_extras(
 
         facts["data_size"] = data_size_curve(learned_features(ws, record), progress)
     if extras.grad_cam:
-        from keepset.interpret.looking import where_it_looked
+        from keepset.interpret.cam_pictures import where_it_looked
 
         looks = where_it_looked(ws, record, facts["top_losses"], progress)
         facts["looks"] = looks.rows

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keepset.interpret.scored import Scored
-from keepset.review.stopping import wilson
+from keepset.models.intervals import wilson
 
 if TYPE_CHECKING:
     import numpy.typing as npt

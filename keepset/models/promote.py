@@ -8,7 +8,8 @@ from keepset import manifests
 from keepset.config import RunConfig
 from keepset.files import read_json, write_json
 from keepset.models import ModelRecord, load_record
-from keepset.stages import Stage, StageResult
+from keepset.rows import DatasetRow, PredictionRow
+from keepset.stages import SILENT, Progress, Stage, StageResult
 from keepset.text import many
 from keepset.workspace import Workspace
 
@@ -18,7 +19,9 @@ ALPHA = 0.05
 """A new model is refused only if it is worse with a p-value under this (two-sided, exact)."""
 
 
-def compare_and_promote(ws: Workspace, config: RunConfig, model_id: str) -> StageResult:
+def compare_and_promote(
+    ws: Workspace, config: RunConfig, model_id: str, *, progress: Progress = SILENT
+) -> StageResult:
     """Compare ``model_id`` with the model in use on the same images, promote it or not, and say why. Safe to repeat.
 
     The comparison stays in ``models/<id>/comparison.json``; it is made again if another model came into use since and
@@ -59,7 +62,7 @@ def _result(found: dict[str, Any], *, changed: bool) -> StageResult:
     message = found["message"] if changed else f"up to date: {found['message']}"
     shown = ("promote", "fixed", "broken", "p_value")
     summary: dict[str, Any] = {k: found[k] for k in shown if k in found}
-    return StageResult(Stage.TRAIN, changed, message, summary, {"model_id": found["model_id"]})
+    return StageResult(Stage.PROMOTE, changed, message, summary, {"model_id": found["model_id"]})
 
 
 def compare(ws: Workspace, before: str, after: str) -> dict[str, Any]:
@@ -68,7 +71,7 @@ def compare(ws: Workspace, before: str, after: str) -> dict[str, Any]:
     ``fixed`` and ``newly_broken`` list the images (sha256) that only one of the two gets right.
     """
     old, new = (_predicted(ws, m) for m in (before, after))
-    today = manifests.picked(ws.newest(), "dataset", ("sha256", "label", "active"), old.keys() & new.keys())
+    today = manifests.picked(ws.newest(), DatasetRow, ("sha256", "label", "active"), old.keys() & new.keys())
     truth = {r["sha256"]: r["label"] for r in today if r["active"]}
     both = [s for s in old if s in truth]
     fixed = [s for s in both if old[s] != truth[s] and new[s] == truth[s]]
@@ -101,7 +104,7 @@ def _verdict(errors: list[int], *, worse: bool, newer: bool) -> str:
 
 def _predicted(ws: Workspace, model_id: str) -> dict[str, str]:
     path = ws.models / model_id / "predictions.parquet"
-    rows = manifests.each(path, "predictions", ("sha256", "split", "predicted"))
+    rows = manifests.each(path, PredictionRow, ("sha256", "split", "predicted"))
     return {r["sha256"]: r["predicted"] for r in rows if r["split"] == "valid"}
 
 

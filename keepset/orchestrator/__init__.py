@@ -20,7 +20,7 @@ import httpx
 
 from keepset.errors import KeepsetError, OrchestratorError, WorkspaceBusy, WorkspaceNotWritable
 from keepset.files import read_json
-from keepset.stages import Progress
+from keepset.orchestrator.names import GOING, OVER, TAG, StateType, run_lock
 from keepset.storage import StoredPath, locate, scratch
 from keepset.workspace import Workspace
 
@@ -29,9 +29,12 @@ __all__ = ["FlowRun", "Orchestrator", "RunState", "connect", "is_of", "login_fil
 _TIMEOUT_S = 30.0
 _PAGE = 200
 """The most rows that Prefect's API gives in one answer."""
-_OVER = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED", "FORGOTTEN"}
 _FORGOTTEN = {
-    "state": {"type": "FORGOTTEN", "name": "Forgotten", "message": "The server does not know this run."}
+    "state": {
+        "type": StateType.FORGOTTEN,
+        "name": "Forgotten",
+        "message": "The server does not know this run.",
+    }
 }
 
 
@@ -51,20 +54,20 @@ class RunState:
 
     @property
     def over(self) -> bool:
-        return self.type in _OVER
+        return self.type in OVER
 
     @property
     def waits(self) -> bool:
-        return self.type == "PAUSED"
+        return self.type == StateType.PAUSED
 
     @property
     def goes_on(self) -> bool:
         """Whether a process works on it, or is about to."""
-        return self.type in ("RUNNING", "SCHEDULED", "PENDING")
+        return self.type in GOING
 
     @property
     def failed(self) -> bool:
-        return self.over and self.type != "COMPLETED"
+        return self.over and self.type != StateType.COMPLETED
 
 
 def login_file(root: Path) -> Path:
@@ -83,12 +86,12 @@ def is_running(root: Path) -> bool:
 
 
 def is_worked_on(ws: Workspace, run_id: str) -> bool:
-    """Whether a living process works on this flow run (it holds the run's lock; ``flows/presence.py``)."""
-    path = ws.scratch / "locks" / f"run-{run_id}.lock"
+    """Whether a living process works on this flow run (it holds the run's lock; ``flows/run_lock.py``)."""
+    path = ws.scratch / "locks" / f"{run_lock(run_id)}.lock"
     if not isinstance(ws.root, StoredPath) and not path.exists():  # on a bucket it may run on another machine
         return False
     try:
-        with ws.lock(f"run-{run_id}", wait=False):
+        with ws.lock(run_lock(run_id), wait=False):
             return False
     except WorkspaceBusy:
         return True
@@ -126,7 +129,7 @@ class Orchestrator:
         self, name: str, parameters: dict[str, Any], idempotency_key: str | None = None
     ) -> FlowRun:
         """Start ``flow/deployment``. With an idempotency key, asking again returns the same run."""
-        body: dict[str, Any] = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
+        body: dict[str, Any] = {"parameters": parameters, "state": {"type": StateType.SCHEDULED}}
         body["idempotency_key"] = (
             idempotency_key or uuid4().hex
         )  # an answer that is lost starts no second run
@@ -181,10 +184,10 @@ class Orchestrator:
             found.get("type", "PENDING"), found.get("name", "Pending"), found.get("message") or ""
         )
 
-    def runs(self, states: list[str], limit: int = 50) -> list[dict[str, Any]]:
+    def runs(self, states: Collection[str], limit: int = 50) -> list[dict[str, Any]]:
         """Flow runs in these state types, the newest first."""
         body = {
-            "flow_runs": {"state": {"type": {"any_": states}}}, "sort": "EXPECTED_START_TIME_DESC", "limit": limit,
+            "flow_runs": {"state": {"type": {"any_": list(states)}}}, "sort": "EXPECTED_START_TIME_DESC", "limit": limit,
         }  # fmt: skip
         found: list[dict[str, Any]] = self._call("POST", "/flow_runs/filter", body)
         return found
@@ -195,14 +198,11 @@ class Orchestrator:
         The look for work left lying carries another tag: many as they are, its runs push none of these out.
         """
         body = {
-            "flow_runs": {"expected_start_time": {"before_": _soon()}, "tags": {"all_": ["keepset"]}},
+            "flow_runs": {"expected_start_time": {"before_": _soon()}, "tags": {"all_": [TAG]}},
             "sort": "EXPECTED_START_TIME_DESC", "limit": limit,
         }  # fmt: skip
         found: list[dict[str, Any]] = self._call("POST", "/flow_runs/filter", body)
         return found
-
-    def failed_runs(self) -> list[FlowRun]:
-        return [FlowRun(r["id"], r["name"]) for r in self.runs(["FAILED", "CRASHED"])]
 
     def resume(self, run: FlowRun, form: dict[str, Any]) -> bool:
         """Wake a suspended run with what its form asks for. False: it was not taken (refused, or not waiting)."""
@@ -211,55 +211,29 @@ class Orchestrator:
 
     def schedule_again(self, run_id: str, why: str) -> None:
         """Put a run whose process is gone back into the queue; what its tasks finished is not done again."""
-        self._force(run_id, {"type": "SCHEDULED", "name": "AwaitingRetry", "message": why})
+        self._force(run_id, {"type": StateType.SCHEDULED, "name": "AwaitingRetry", "message": why})
 
     def give_up(self, run_id: str, why: str) -> None:
         """Mark a run as crashed: nobody works on it any more, and nobody will."""
-        self._force(run_id, {"type": "CRASHED", "name": "Crashed", "message": why})
+        self._force(run_id, {"type": StateType.CRASHED, "name": "Crashed", "message": why})
 
     def cancelled(self, run_id: str, why: str) -> None:
         """Cancel a run that no process works on."""
-        self._force(run_id, {"type": "CANCELLED", "name": "Cancelled", "message": why})
+        self._force(run_id, {"type": StateType.CANCELLED, "name": "Cancelled", "message": why})
 
     def _force(self, run_id: str, state: dict[str, str]) -> None:
-        self._call("POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": True}, once=True)
+        self._call("POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": True})
 
-    def follow(self, run: FlowRun, progress: Progress, poll_s: float = 0.5) -> Iterator[str]:
-        """Yield a line for each finished task, and drive ``progress``, until the run is over or waits."""
-        shown: set[str] = set()
-        bar = _Bar(progress)
-        while True:
-            state = self.state(run)
-            runs = self._family(run)
-            yield from self._finished_tasks(runs, shown)
-            bar.show(self._progress_artifact(runs))
-            if state.over or state.waits:
-                return
-            time.sleep(poll_s)
-
-    def _family(self, run: FlowRun) -> list[str]:
-        """The run and its subflows' runs."""
-        body = {"flow_runs": {"parent_flow_run_id": {"any_": [run.id]}}, "limit": 50}
-        return [run.id, *(r["id"] for r in self._call("POST", "/flow_runs/filter", body))]
-
-    def _finished_tasks(self, run_ids: list[str], shown: set[str]) -> Iterator[str]:
+    def finished_tasks(self, run: FlowRun) -> list[dict[str, Any]]:
+        """The last tasks that the run or one of its subflows has finished, in their order."""
+        body: dict[str, Any] = {"flow_runs": {"parent_flow_run_id": {"any_": [run.id]}}, "limit": 50}
+        family = [run.id, *(r["id"] for r in self._call("POST", "/flow_runs/filter", body))]
         body = {
-            "task_runs": {"flow_run_id": {"any_": run_ids}, "state": {"type": {"any_": ["COMPLETED", "FAILED"]}}},
+            "task_runs": {"flow_run_id": {"any_": family}, "state": {"type": {"any_": [StateType.COMPLETED, StateType.FAILED]}}},
             "sort": "END_TIME_DESC", "limit": 100,
         }  # fmt: skip
-        for task in reversed(self._call("POST", "/task_runs/filter", body)):
-            if task["id"] not in shown and not (task.get("task_inputs") or {}).get("__parents__"):
-                shown.add(task["id"])
-                mark = "✓" if task["state_type"] == "COMPLETED" else "✗"
-                yield f"{mark} {task['name']}  {task.get('total_run_time') or 0:.1f} s"
-
-    def _progress_artifact(self, run_ids: list[str]) -> dict[str, Any] | None:
-        body = {
-            "artifacts": {"flow_run_id": {"any_": run_ids}, "type": {"any_": ["progress"]}},
-            "sort": "CREATED_DESC", "limit": 1,
-        }  # fmt: skip
-        found = self._call("POST", "/artifacts/filter", body)
-        return found[0] if found else None
+        found: list[dict[str, Any]] = self._call("POST", "/task_runs/filter", body)
+        return found[::-1]
 
     # -- HTTP --------------------------------------------------------------------------------------
 
@@ -269,18 +243,16 @@ class Orchestrator:
         except httpx.HTTPError:
             return False
 
-    def _call(
-        self, method: str, path: str, body: Any = None, missing: Any = None, *, once: bool = False
-    ) -> Any:
+    def _call(self, method: str, path: str, body: Any = None, missing: Any = None) -> Any:
         """The answer's JSON, or ``missing`` (if given) where there is no such thing.
 
-        ``once``: what must not be done twice is not repeated when the answer is lost; whoever asks looks again first.
+        A request whose answer is lost is sent again only if doing it twice does nothing more.
         """
         for attempt in range(5):
             try:
                 answer = self._request(method, path, body, _TIMEOUT_S)
             except httpx.TimeoutException as e:
-                if once:
+                if not (method != "POST" or path.endswith("/filter") or "idempotency_key" in body):
                     raise OrchestratorError(
                         f"The Prefect server at {self.api_url} did not answer in time to {method} {path}.",
                         "See `keepset status`: it may have done it all the same. If not, try again in a minute.",
@@ -334,22 +306,3 @@ class Orchestrator:
 def _soon() -> str:
     """A minute from now: the runs that schedules have planned for the days to come are not meant."""
     return (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
-
-
-class _Bar:
-    """Turns Prefect's progress artifact (a percentage and words) into a bar on the terminal."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress, self.what, self.done = progress, "", 0
-
-    def show(self, artifact: dict[str, Any] | None) -> None:
-        if artifact is None:
-            return
-        what = str(artifact.get("description") or "").split(":")[0]
-        if what != self.what:
-            self.what, self.done = what, 0
-            self.progress.start(what, 100)
-        percent = int(float(artifact.get("data") or 0))
-        if percent > self.done:
-            self.progress.advance(percent - self.done)
-            self.done = percent

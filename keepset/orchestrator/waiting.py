@@ -9,6 +9,7 @@ from __future__ import annotations
 from keepset.errors import OrchestratorError
 from keepset.files import read_json, write_json
 from keepset.orchestrator import FlowRun, Orchestrator, connect
+from keepset.orchestrator.names import FlowName, StateType, deployment_of
 from keepset.review import Batch, BatchStatus
 from keepset.workspace import Workspace
 
@@ -17,7 +18,7 @@ __all__ = [
     "wake",
 ]  # fmt: skip
 
-_DEPLOYMENT = "review_batch/review_batch"
+_DEPLOYMENT = deployment_of(FlowName.REVIEW_BATCH)
 
 
 def notify_decision(ws: Workspace, batch: Batch) -> bool:
@@ -58,7 +59,7 @@ def wake(prefect: Orchestrator, batch: Batch) -> bool:
         return False
     state = prefect.state(run)
     if not state.waits:
-        return state.goes_on or (state.type == "COMPLETED" and batch.status != BatchStatus.APPROVED)
+        return state.goes_on or (state.type == StateType.COMPLETED and batch.status != BatchStatus.APPROVED)
     # The decision is on disk; the form only wakes the run, and carries nobody's note.
     form = {"decision": approval.decision, "reviewer": approval.who, "confirm": True}
     return prefect.resume(run, form) or not prefect.state(run).waits  # somebody else woke it a moment ago

@@ -1,22 +1,93 @@
-"""The stages in order, in this process and without an orchestrator.
+"""The stages in order. Each caller brings a ``Runner``, which says how one stage is run.
 
-``flows/`` chains the same functions as Prefect tasks; what they leave in the workspace is the same.
+Here a stage runs in this process; ``flows/`` runs the same chain with each stage as a Prefect task. The workspace is
+the same after either. Imports are inside functions: ``keepset --help`` reads ``keepset.pipeline.registry``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
-from keepset.config import RunConfig
-from keepset.pipeline.engine import Engine
-from keepset.pipeline.followup import pending, working
-from keepset.stages import SILENT, Progress, StageResult
-from keepset.workspace import Workspace
+from keepset.pipeline.registry import Chain, StageSpec, find, stages_of
+from keepset.stages import SILENT, Progress, Stage, StageResult
 
-__all__ = ["build", "follow_up", "foresee", "learn", "retrain", "run"]
+if TYPE_CHECKING:
+    from keepset.config import RunConfig
+    from keepset.pipeline.engine import Engine
+    from keepset.workspace import Workspace
+
+__all__ = ["Here", "Runner", "build", "chain", "check_model_choice", "follow_up", "learn", "retrain", "run"]
 
 
-def foresee(ws: Workspace, config: RunConfig) -> None:
+class Runner(Protocol):
+    def stage(self, spec: StageSpec, known: Mapping[str, str]) -> StageResult:
+        """Run one stage. ``known``: the outputs of the stages before it, of which it gets ``spec.takes``."""
+        raise NotImplementedError
+
+    def gate(self, name: str) -> None:
+        """Check a manifest. Raises ``GateFailed``."""
+
+
+def chain(stages: Iterable[StageSpec], runner: Runner) -> Iterator[StageResult]:
+    """Run the stages one after the other, with the gate of each after it. Raises ``GateFailed``."""
+    known: dict[str, str] = {}
+    for spec in stages:
+        result = runner.stage(spec, known)
+        known |= result.outputs
+        yield result
+        if spec.gate:
+            runner.gate(spec.gate)
+
+
+@dataclass(frozen=True)
+class Here:
+    """Runs stages in this process, and their shards where the engine says."""
+
+    ws: Workspace
+    config: RunConfig
+    engine: Engine
+    progress: Progress = SILENT
+
+    def stage(self, spec: StageSpec, known: Mapping[str, str]) -> StageResult:
+        from keepset.pipeline.shards import run_stage
+
+        self.progress.start(spec.opening, None)  # so that the stage before is seen to be over
+        taken = {name: known[name] for name in spec.takes}
+        return run_stage(spec, self.ws, self.config, self.engine, self.progress, **taken)
+
+    def gate(self, name: str) -> None:
+        from keepset.gates import check
+
+        check(self.ws, self.config, name)
+
+
+def build(
+    ws: Workspace, config: RunConfig, *, engine: Engine, progress: Progress = SILENT
+) -> Iterator[StageResult]:
+    """scrape, download, validate, split, with a gate after each. Raises ``GateFailed``."""
+    return chain(stages_of(Chain.BUILD), Here(ws, config, engine, progress))
+
+
+def learn(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> Iterator[StageResult]:
+    """Train, export for serving, compare with the model in use, promote, and report."""
+    return chain(stages_of(Chain.LEARN, without=[Stage.REVIEW]), _here(ws, config, progress))
+
+
+def retrain(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> Iterator[StageResult]:
+    """What follows a cleaned revision: learn, and open the next batch if one is worth a person's time."""
+    return chain(stages_of(Chain.LEARN), _here(ws, config, progress))
+
+
+def _here(ws: Workspace, config: RunConfig, progress: Progress) -> Here:
+    """For stages without shards."""
+    from keepset.pipeline.engine import Engine
+
+    return Here(ws, config, Engine(), progress)
+
+
+def check_model_choice(ws: Workspace, config: RunConfig) -> None:
     """Before the first download: raises the ``ModelError`` that would come hours later, at the training."""
     from keepset.train.foresight import check_choice
 
@@ -24,89 +95,27 @@ def foresee(ws: Workspace, config: RunConfig) -> None:
         check_choice(config.train)
 
 
-_OPENING = {
-    "urls": "reading the sources", "downloads": "planning the downloads", "images": "planning the validation",
-    "dataset": "splitting",
-}  # fmt: skip
-"""What the bar says until a stage names its own work, so that the one before is seen to be over."""
-
-
-def build(
-    ws: Workspace, config: RunConfig, *, engine: Engine, progress: Progress = SILENT
-) -> Iterator[StageResult]:
-    """scrape, download, validate, split, with a gate after each. Raises ``GateFailed``."""
-    from keepset.download import download
-    from keepset.gates import check
-    from keepset.pipeline.spread import run_stage
-    from keepset.scrape import scrape
-    from keepset.split import split
-    from keepset.validate import validate
-
-    for stage, gate in ((scrape, "urls"), (download, "downloads"), (validate, "images"), (split, "dataset")):
-        progress.start(_OPENING[gate], None)
-        result = run_stage(stage, ws, engine, progress)
-        yield result
-        check(ws, config, gate)
-
-
-def learn(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> Iterator[StageResult]:
-    """train, then export for serving, compare with the model in use, promote, and report."""
-    trained = _trained(ws, config, progress)
-    yield trained
-    yield from _put_in_use(ws, config, trained.outputs["model_id"], progress)
-
-
-def retrain(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> Iterator[StageResult]:
-    """What follows a cleaned revision: learn, and open the next batch if one is worth a person's time.
-
-    The batch comes right after the training: a person can begin while the model is exported, compared and reported on.
-    """
-    from keepset.review import review
-
-    trained = _trained(ws, config, progress)
-    yield trained
-    yield review(ws, config, progress=progress)
-    yield from _put_in_use(ws, config, trained.outputs["model_id"], progress)
-
-
-def _trained(ws: Workspace, config: RunConfig, progress: Progress) -> StageResult:
-    progress.start("loading torch", None)
-    from keepset.train import train
-
-    return train(ws, config, progress=progress)
-
-
-def _put_in_use(ws: Workspace, config: RunConfig, model_id: str, progress: Progress) -> Iterator[StageResult]:
-    from keepset.export.onnx import export_model
-    from keepset.interpret import interpret
-    from keepset.models.promote import compare_and_promote
-
-    progress.start("exporting the model", None)
-    export_model(ws, model_id)
-    progress.start("comparing with the model in use", None)
-    yield compare_and_promote(ws, config, model_id)
-    progress.start("writing the report", None)
-    yield interpret(ws, config, progress=progress, model_id=model_id)
-
-
 def follow_up(ws: Workspace, *, progress: Progress = SILENT) -> Iterator[StageResult]:
     """Apply approved batches, train on the cleaned revision, and open the next batch. Nothing if nothing is pending."""
+    from keepset.pipeline.followup import working
+
     with working(ws, progress) as teller:
         yield from teller.each(_follow_up(ws, ws.config(), teller))
 
 
 def _follow_up(ws: Workspace, config: RunConfig, progress: Progress) -> Iterator[StageResult]:
+    from keepset.pipeline.followup import pending
+
     yield from _apply(ws, config, progress)
     if pending(ws).revision:
         yield from retrain(ws, config, progress=progress)
 
 
 def _apply(ws: Workspace, config: RunConfig, progress: Progress) -> Iterator[StageResult]:
-    from keepset.clean import clean
+    from keepset.pipeline.followup import pending
 
     if pending(ws).batches:
-        progress.start("applying the decisions", None)
-        yield clean(ws, config, progress=progress)
+        yield from chain([find(Stage.CLEAN)], _here(ws, config, progress))
 
 
 def run(
@@ -116,9 +125,12 @@ def run(
 
     ``engine``: where the shards of downloading and validation run; by default, as this machine's settings say.
     """
+    from keepset.pipeline.engine import Engine
+    from keepset.pipeline.followup import pending, working
+
     ws.check_writable()
     ws.save_config(config)
-    foresee(ws, config)
+    check_model_choice(ws, config)
     where = engine or Engine.of_this_machine()
     if not pending(ws):
         yield from _run(ws, config, where, progress)

@@ -10,51 +10,53 @@ from typing import Any
 from keepset import manifests
 from keepset.download.target import BadUrl, Target
 from keepset.reasons import REMEDIES, ItemStatus
-from keepset.stages import Stage
+from keepset.schemas import SCHEMAS
 from keepset.workspace import Workspace
 
 __all__ = ["Failure", "failures", "listed"]
 
 _HOSTS_SHOWN = 3
-_STAGES = {"urls": Stage.SCRAPE, "downloads": Stage.DOWNLOAD, "images": Stage.VALIDATE}
-_MANIFESTS = {stage: name for name, stage in _STAGES.items()}
 
 
 @dataclass(frozen=True)
 class Failure:
     """All items of one stage that were not taken for one reason. ``hosts``: those with most of them, and how many."""
 
-    stage: Stage
+    stage: str
     reason: str
     count: int
     hosts: tuple[tuple[str, int], ...]
     remedy: str
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"stage": str(self.stage), "hosts": dict(self.hosts)}
+        return asdict(self) | {"hosts": dict(self.hosts)}
 
 
-def failures(ws: Workspace, stage: Stage | None = None) -> list[Failure]:
-    """Of one stage or of all, the most frequent first within each."""
-    hosts: dict[tuple[Stage, str], Counter[str]] = defaultdict(Counter)
-    for found, row in listed(ws, stage):
-        hosts[found, row["reason"]][_host(row["url"])] += 1
-    order = list(_STAGES.values())
-    rows = sorted(hosts.items(), key=lambda x: (order.index(x[0][0]), -x[1].total(), x[0][1]))
+def failures(ws: Workspace, stage: str | None = None) -> list[Failure]:
+    """Of one stage or of all, in their order; the most frequent first within each."""
+    hosts: dict[str, dict[str, Counter[str]]] = {n: defaultdict(Counter) for n in ws.stage_manifests}
+    for name, row in _rejected(ws, stage):
+        hosts[name][row["reason"]][_host(row["url"])] += 1
     return [
-        Failure(s, reason, by.total(), tuple(by.most_common(_HOSTS_SHOWN)), REMEDIES[_MANIFESTS[s]][reason])
-        for (s, reason), by in rows
-    ]
+        Failure(SCHEMAS[name].stage, reason, by.total(), tuple(by.most_common(_HOSTS_SHOWN)), REMEDIES[name][reason])
+        for name, reasons in hosts.items()
+        for reason, by in sorted(reasons.items(), key=lambda x: (-x[1].total(), x[0]))
+    ]  # fmt: skip
 
 
-def listed(ws: Workspace, stage: Stage | None = None) -> Iterator[tuple[Stage, dict[str, Any]]]:
+def listed(ws: Workspace, stage: str | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every single one: its stage and its url, label, reason and detail."""
+    return ((SCHEMAS[name].stage, row) for name, row in _rejected(ws, stage))
+
+
+def _rejected(ws: Workspace, stage: str | None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The manifest's name and the row."""
     for name, path in ws.stage_manifests.items():
-        if stage not in (None, _STAGES[name]) or not path.exists():
+        if stage not in (None, SCHEMAS[name].stage) or not path.exists():
             continue
         for row in manifests.each(path, name, ("url", "label", "status", "reason", "detail")):
             if row.pop("status") != ItemStatus.OK:
-                yield _STAGES[name], row
+                yield name, row
 
 
 def _host(url: str) -> str:

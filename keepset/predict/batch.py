@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from keepset import manifests
-from keepset.config import DownloadConfig
+from keepset.config import DownloadConfig, RunConfig
 from keepset.errors import ConfigError, ManifestError, WorkspaceError
 from keepset.files import local
 from keepset.manifests import Header
@@ -36,7 +36,7 @@ from keepset.storage.journals import open_journal
 from keepset.text import without_surrogates
 from keepset.workspace import Workspace
 
-__all__ = ["Job", "merge", "plan", "predict_batch", "run_shard"]
+__all__ = ["Job", "merge", "plan", "predict", "predict_batch", "run_shard"]
 
 VERSION = 1
 SHARD = 2000
@@ -76,6 +76,11 @@ def predict_batch(ws: Workspace, job: Job, *, progress: Progress = SILENT) -> St
         for shard in plan(ws, job, progress=progress):
             run_shard(ws, job, shard, progress)
         return merge(ws, job)
+
+
+def predict(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT, **asked: Any) -> StageResult:
+    """The stage ``predict``: ``predict_batch`` for the ``Job`` that ``asked`` describes."""
+    return predict_batch(ws, Job(**asked), progress=progress)
 
 
 def plan(ws: Workspace, job: Job, *, size: int = SHARD, progress: Progress = SILENT) -> list[Shard]:

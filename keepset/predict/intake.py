@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from keepset.images.formats import foreign, sniff
+from keepset.images.header import count_scans
 from keepset.images.pixels import Preprocess, decode, model_input, opened
 from keepset.reasons import DownloadReason, ImageReason
-from keepset.validate.header import count_scans
 
 if TYPE_CHECKING:
     import numpy as np

@@ -90,8 +90,8 @@ class Predictor:
 
     def prepare(self, image: Any, limits: Limits = DEFAULT_LIMITS) -> npt.NDArray[np.uint8]:
         """The model's input, the same pixels as in training: uint8 [crop, crop, 3]."""
-        if isinstance(image, str | Path):
-            image = _read(Path(image))
+        if isinstance(image, str | os.PathLike):
+            image = _read(Path(os.fspath(image)))
         if isinstance(image, bytes | bytearray | memoryview):
             decoded = open_image(bytes(image), shortest=self.preprocess.resize, limits=limits)
         elif isinstance(image, Image.Image):

@@ -17,7 +17,7 @@ from keepset.review.deciding import Preview, guards, planned, preview, reopen, s
 from keepset.review.log import Mark, MarkState
 from keepset.review.marking import changes_since, mark, redo, undo
 from keepset.review.opening import review
-from keepset.review.stopping import BatchYield, StopAdvice, stop_rule, wilson
+from keepset.review.stopping import BatchYield, StopAdvice, stop_rule
 
 __all__ = [
     "Approval",
@@ -43,5 +43,4 @@ __all__ = [
     "stop_rule",
     "submit",
     "undo",
-    "wilson",
 ]

@@ -17,6 +17,7 @@ from keepset.review.auditing import audit_decision
 from keepset.review.batch import Approval, Batch, BatchRecord, BatchStatus
 from keepset.review.marking import changes_since, difference, lock_of, must_be_open
 from keepset.review.naming import needs_name, whole
+from keepset.rows import CandidateRow, DatasetRow
 
 __all__ = ["Preview", "guards", "planned", "preview", "reopen", "submit"]
 
@@ -54,7 +55,7 @@ def planned(batch: Batch, *, undecided: str = "keep", keep: Sequence[str] = ()) 
     plan: dict[str, dict[str, Any]] = {}
     if undecided == "suggested":
         unasked = batch.on_request()
-        for r in batch.candidates().rows():
+        for r in batch.candidates().rows(CandidateRow):
             if r["sha256"] in unasked:
                 continue  # nobody looked at it, and nothing speaks against it
             plan[r["sha256"]] = _decided(r["suggestion"], r["suggested_label"], "suggestion", "")
@@ -80,7 +81,7 @@ def preview(batch: Batch, *, undecided: str = "keep", keep: Sequence[str] = ()) 
     plan = planned(batch, undecided=undecided, keep=keep)
     data = batch.ws.newest()
     before, valid = _counted(data)
-    touched = [r for r in manifests.picked(data, "dataset", _COLUMNS, plan) if r["active"]]
+    touched = [r for r in manifests.picked(data, DatasetRow, _COLUMNS, plan) if r["active"]]
     gone = [r for r in touched if plan[r["sha256"]]["action"] == Action.DELETE]
     by_class = _by_class(plan, before, touched)
     gone_valid = sum(r["split"] == Split.VALID for r in gone)

@@ -8,10 +8,9 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from keepset.reasons import Action, CandidateReason
+from keepset.reasons import LOCAL_SOURCES, Action, CandidateReason
 from keepset.review.evidence import Evidence
 from keepset.review.naming import called
-from keepset.scrape.local import LOCAL
 
 __all__ = [
     "EXACT",
@@ -111,7 +110,7 @@ def placeholders(evidence: Evidence) -> Iterator[Finding]:
     """Files that many URLs gave. Copies in folders of one's own are left to the search for duplicates."""
     for image in evidence.images.where(pc.greater_equal(evidence.images.table["copies"], MANY)):
         sha = image["sha256"]
-        if sha not in evidence.rows or image["source"] in LOCAL or sha in evidence.past.decided:
+        if sha not in evidence.rows or image["source"] in LOCAL_SOURCES or sha in evidence.past.decided:
             continue
         row = evidence.rows[sha]
         label = row["label"]

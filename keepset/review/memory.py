@@ -8,6 +8,7 @@ from typing import Any
 
 from keepset.reasons import Action, CandidateReason
 from keepset.review.batch import list_batches
+from keepset.rows import CandidateRow
 from keepset.workspace import Workspace
 
 __all__ = ["STRONG", "Decided", "Past", "recall"]
@@ -70,7 +71,7 @@ def recall(ws: Workspace, rows: Iterable[Mapping[str, Any]]) -> Past:
         approval = batch.approval()
         if approval is None or approval.decision != "approve":
             continue
-        shown = batch.candidates().rows()
+        shown = batch.candidates().rows(CandidateRow)
         scores = {r["sha256"]: r["score"] for r in shown}
         for sha in approval.decisions:
             old, score = decided.get(sha), scores.get(sha, UNASKED)
@@ -86,7 +87,7 @@ _DUPLICATES = {CandidateReason.EXACT_DUPLICATE, CandidateReason.NEAR_DUPLICATE}
 
 
 def _judged_apart(
-    rows: Sequence[Mapping[str, Any]], decisions: Mapping[str, Mapping[str, Any]]
+    rows: Sequence[CandidateRow], decisions: Mapping[str, Mapping[str, Any]]
 ) -> set[frozenset[str]]:
     """Pairs that were shown as duplicates and both stay."""
     found = set()

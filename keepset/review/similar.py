@@ -129,7 +129,7 @@ def _directions(sample: Singles) -> Singles:
     tried = min(width + _SPARE, *sample.shape)
     basis = np.random.default_rng(0).normal(size=(sample.shape[1], tried)).astype(np.float32)
     for _ in range(_ROUNDS):
-        basis = np.linalg.qr(sample.T @ (sample @ basis))[0]
+        basis = np.linalg.qr(sample.T @ (sample @ basis))[0].astype(np.float32)
     turned = np.linalg.svd(sample @ basis, full_matrices=False)[2][:width]
     directions: Singles = turned @ basis.T
     return directions

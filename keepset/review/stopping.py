@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from keepset.models.intervals import wilson
 from keepset.review.batch import list_batches
 from keepset.workspace import Workspace
 
-__all__ = ["BatchYield", "StopAdvice", "advise", "stop_rule", "wilson"]
+__all__ = ["BatchYield", "StopAdvice", "advise", "stop_rule"]
 
 ENOUGH = 1 / 50
 """A batch that finds no more than this of what was looked at is a poor one."""
 RUNNING = 2
 """So many poor batches running: stop."""
-Z = 1.959963984540054
-"""Normal quantile of a two-sided 95 % interval."""
 
 
 @dataclass(frozen=True)
@@ -68,15 +67,6 @@ def advise(yields: Sequence[BatchYield]) -> StopAdvice:
     poor = len(last) == RUNNING and all(y.found <= ENOUGH * y.reviewed for y in last)
     told = reviewed >= 1 / ENOUGH or all(y.reviewed >= y.candidates for y in last)
     return StopAdvice(tuple(yields), poor and told, low, high, _words(last, poor, told, (low, high)))
-
-
-def wilson(found: int, n: int, z: float = Z) -> tuple[float, float]:
-    """Score interval of a share (Wilson, JASA 22, 1927); (0, 1) without data."""
-    if n == 0:
-        return 0.0, 1.0
-    p, zz = found / n, z * z
-    mid, half = p + zz / (2 * n), z * (p * (1 - p) / n + zz / (4 * n * n)) ** 0.5
-    return max(0.0, (mid - half) / (1 + zz / n)), min(1.0, (mid + half) / (1 + zz / n))
 
 
 def _words(last: list[BatchYield], poor: bool, told: bool, interval: tuple[float, float]) -> str:

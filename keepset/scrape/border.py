@@ -8,11 +8,10 @@ from typing import Any
 
 from keepset.config import RunConfig
 from keepset.download.target import BadUrl, Target
-from keepset.reasons import ItemStatus, UrlReason
+from keepset.reasons import LOCAL_SOURCES, ItemStatus, UrlReason
 from keepset.scrape.found import Found
 from keepset.scrape.known import Known
 from keepset.scrape.license import taken
-from keepset.scrape.local import LOCAL
 from keepset.tables.cells import address_in
 from keepset.text import one_line, without_surrogates
 
@@ -54,7 +53,7 @@ class Border:
         return self.known.name(row, number)
 
     def _refused(self, url: str, label: str, source: str, license_code: str | None) -> Verdict:
-        if source not in LOCAL and not taken(license_code, self.config.scrape.licenses):
+        if source not in LOCAL_SOURCES and not taken(license_code, self.config.scrape.licenses):
             return UrlReason.LICENSE, f"its licence: {license_code or 'not given'}"
         other = self.known.taken.label(url)
         if other is None:
@@ -69,7 +68,7 @@ def address(found: Found) -> tuple[str, UrlReason | None, str | None]:
     raw = without_surrogates(found.url).strip() if isinstance(found.url, str) else words(found.url) or ""
     if found.reason is not None:
         return raw[:_LONGEST_RAW], found.reason, one_line(found.detail or "") or None
-    if found.source in LOCAL:
+    if found.source in LOCAL_SOURCES:
         outside = None if raw.startswith("file:") else "it lies outside the table's folder"
         return (raw[:_LONGEST_RAW], UrlReason.OUTSIDE, outside) if outside else (raw, None, None)
     if raw[:200].lower().lstrip("\"'<").startswith("data:"):

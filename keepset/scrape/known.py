@@ -17,14 +17,14 @@ import pyarrow as pa
 from keepset import manifests
 from keepset.config import RunConfig
 from keepset.manifests import Writer
-from keepset.reasons import ItemStatus, UrlReason
-from keepset.scrape.local import LOCAL
+from keepset.reasons import LOCAL_SOURCES, ItemStatus, UrlReason
+from keepset.rows import UrlRow
 from keepset.workspace import Workspace
 
 __all__ = ["Known"]
 
 Row = dict[str, Any]
-Place = tuple[str, str, str]
+Place = tuple[str, str, str | None]
 _FACTS = ("url_id", "url", "label", "status", "reason", "source", "query")
 _CODES = {None: 0} | {str(r): i for i, r in enumerate(UrlReason, 1)}
 
@@ -65,7 +65,7 @@ class Known:
         known.ws = ws
         if not ws.urls.exists():
             return known
-        for r in manifests.each(ws.urls, "urls", _FACTS):
+        for r in manifests.each(ws.urls, UrlRow, _FACTS):
             known.ids[int(r["url_id"], 16)] = len(known.ids) * 16 + _CODES[r["reason"]]
             known.places.add((r["label"], r["source"], r["query"]))
             known.accepted[r["label"]] += r["status"] == ItemStatus.OK
@@ -146,7 +146,11 @@ def _unlicensed(r: Row, config: RunConfig) -> Row | None:
     """What becomes of a row that stays, if the config asks for other licences by now."""
     from keepset.scrape.license import taken
 
-    if r["status"] != ItemStatus.OK or r["source"] in LOCAL or taken(r["license"], config.scrape.licenses):
+    if (
+        r["status"] != ItemStatus.OK
+        or r["source"] in LOCAL_SOURCES
+        or taken(r["license"], config.scrape.licenses)
+    ):
         return None
     detail = f"its licence: {r['license'] or 'not given'}"
     return {"status": "rejected", "reason": str(UrlReason.LICENSE), "detail": detail}

@@ -12,7 +12,7 @@ from typing import Any, Self
 from urllib.parse import urlencode
 
 from keepset.config import RunConfig
-from keepset.download.answers import Answer, Trouble, retry_after
+from keepset.download.answers import SmallResponse, Trouble, retry_after
 from keepset.download.fetch import Fetcher, user_agent
 from keepset.errors import SourceError
 
@@ -56,7 +56,7 @@ class Web:
             raise SourceError(f"{url} answered with JSON, but not with an object.", "Try again later.")
         return found
 
-    def page(self, url: str) -> Answer:
+    def page(self, url: str) -> SmallResponse:
         """GET a web page, if its host's robots.txt allows it. Raises ``SourceError``."""
         try:
             why = self.runner.run(self.fetcher.refusal(url))
@@ -66,7 +66,7 @@ class Web:
             raise SourceError(f"{url} is forbidden by {why}.", "Ask the site's owner, or take another page.")
         return self._get(url)
 
-    def _get(self, url: str) -> Answer:
+    def _get(self, url: str) -> SmallResponse:
         for attempt in range(self.config.download.retries + 1):
             try:
                 answer = self.runner.run(self.fetcher.read(url, most=_MOST_BYTES))

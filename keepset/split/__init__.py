@@ -19,7 +19,6 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import pyarrow as pa
 
@@ -29,6 +28,7 @@ from keepset.errors import ManifestMissing
 from keepset.inbox import WAITING
 from keepset.manifests import Header
 from keepset.reasons import ItemStatus, Split
+from keepset.rows import DatasetRow, ImageRow
 from keepset.split.given import given_sides
 from keepset.stages import SILENT, Progress, Stage, StageResult
 from keepset.workspace import Workspace
@@ -38,7 +38,6 @@ __all__ = ["split"]
 VERSION = 1
 _TAKEN = ("sha256", "label", "other_labels", "status", "source", "group_id", "dup_of", "dup_kind")
 _PLACED = ["sha256", "given_label", "split", "fold", "group_id"]
-Row = dict[str, Any]
 
 
 def split(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> StageResult:
@@ -46,7 +45,9 @@ def split(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> S
     with ws.lock("split", note=progress.note):
         images = manifests.read_header(ws.images)
         old = _current(ws)
-        known = {r["sha256"]: r for r in old.table.select(_PLACED).to_pylist()} if old else {}
+        known: dict[str, DatasetRow] = (
+            {r["sha256"]: r for r in old.table.select(_PLACED).to_pylist()} if old else {}
+        )
         good = _good(ws)
         new = [r for r in good if r["sha256"] not in known]
         folds = _merged_folds(known, good)
@@ -88,9 +89,9 @@ def _unmeasured(active: pa.Table, config: RunConfig, given: bool) -> str:
     )
 
 
-def _good(ws: Workspace) -> list[Row]:
+def _good(ws: Workspace) -> list[ImageRow]:
     """The good images; of each only what is needed here: a million whole rows are gigabytes."""
-    return [r for r in manifests.each(ws.images, "images", _TAKEN) if r["status"] == ItemStatus.OK]
+    return [r for r in manifests.each(ws.images, ImageRow, _TAKEN) if r["status"] == ItemStatus.OK]
 
 
 def _stay(old: pa.Table, folds: dict[str, int]) -> pa.Table:
@@ -103,7 +104,7 @@ def _stay(old: pa.Table, folds: dict[str, int]) -> pa.Table:
     return old.set_column(old.schema.get_field_index("fold"), field, taken)
 
 
-def _message(revision: int, sides: Counter[str], added: list[Row], refolded: int) -> str:
+def _message(revision: int, sides: Counter[str], added: list[DatasetRow], refolded: int) -> str:
     counts = ", ".join(f"{n} {side}" for side, n in sorted(sides.items()))
     waiting = sum(r["changed_by"] == WAITING for r in added)
     ties = sum(not r["active"] for r in added) - waiting
@@ -120,14 +121,18 @@ def _current(ws: Workspace) -> manifests.Manifest | None:
         return None
 
 
-def _by_group(good: list[Row]) -> dict[str, list[Row]]:
-    groups: dict[str, list[Row]] = defaultdict(list)
+def _group_of(r: ImageRow) -> str:
+    return r["group_id"] or r["sha256"]
+
+
+def _by_group(good: list[ImageRow]) -> dict[str, list[ImageRow]]:
+    groups: dict[str, list[ImageRow]] = defaultdict(list)
     for r in good:
-        groups[r["group_id"]].append(r)
+        groups[_group_of(r)].append(r)
     return groups
 
 
-def _merged_folds(known: dict[str, Row], good: list[Row]) -> dict[str, int]:
+def _merged_folds(known: dict[str, DatasetRow], good: list[ImageRow]) -> dict[str, int]:
     """Folds of those that take another one, because their group is part of a larger one by now."""
     found = {}
     for members in _by_group(good).values():
@@ -150,8 +155,12 @@ class _Place:
 
 
 def _assign(
-    old: list[Row], good: list[Row], config: RunConfig, revision: int, sides: Mapping[str, Split] | None
-) -> list[Row]:
+    old: list[DatasetRow],
+    good: list[ImageRow],
+    config: RunConfig,
+    revision: int,
+    sides: Mapping[str, Split] | None,
+) -> list[DatasetRow]:
     """Rows of the images that are new. Groups are today's (they may have merged); sides already given stay."""
     placed = {r["sha256"]: _Place(r["split"], r["fold"], r["group_id"]) for r in old}
     groups = _by_group(good)
@@ -175,7 +184,7 @@ def _assign(
         for g, (side, fold) in _top_up(mine, {g: len(groups[g]) for g in mine}, have, config).items():
             place_of[g] = _Place(side, fold, g)
     new = [r for r in good if r["sha256"] not in placed]
-    return [_row(r, _checked(r["sha256"], place_of[r["group_id"]], sides, drawn), revision) for r in new]
+    return [_row(r, _checked(r["sha256"], place_of[_group_of(r)], sides, drawn), revision) for r in new]
 
 
 def _without_test(config: RunConfig) -> RunConfig:
@@ -223,11 +232,11 @@ def _number(seed: int, group_id: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}:{group_id}".encode()).digest()[:8], "big")
 
 
-def _row(r: Row, place: _Place, revision: int) -> Row:
-    keep = {k: r[k] for k in ("sha256", "label", "other_labels", "dup_of", "dup_kind")}
-    more = {"given_label": r["label"], "split": place.split, "fold": place.fold, "group_id": place.group_id}
+def _row(r: ImageRow, place: _Place, revision: int) -> DatasetRow:
     waits = place.taken and r["source"] == "inbox"  # a stranger's picture, until somebody decides about it
-    return keep | more | {
-        "active": place.taken and not waits, "added_in": revision, "changed_in": None,
+    return {
+        "sha256": r["sha256"], "label": r["label"], "given_label": r["label"], "other_labels": r["other_labels"],
+        "split": place.split, "fold": place.fold, "group_id": place.group_id, "dup_of": r["dup_of"],
+        "dup_kind": r["dup_kind"], "active": place.taken and not waits, "added_in": revision, "changed_in": None,
         "changed_by": WAITING if waits else None,
     }  # fmt: skip

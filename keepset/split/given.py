@@ -10,6 +10,7 @@ from keepset import manifests
 from keepset.config import RunConfig
 from keepset.errors import ConfigError
 from keepset.reasons import ItemStatus, Split
+from keepset.rows import DownloadRow
 from keepset.storage.localfiles import path_of, shown
 from keepset.workspace import Workspace
 
@@ -76,5 +77,5 @@ def _from_tables(config: RunConfig) -> Iterator[tuple[str, Split]]:
 
 
 def _pictures(ws: Workspace) -> Iterator[tuple[str, str | None]]:
-    for r in manifests.each(ws.downloads, "downloads", ("url", "status", "sha256")):
+    for r in manifests.each(ws.downloads, DownloadRow, ("url", "status", "sha256")):
         yield r["url"], r["sha256"] if r["status"] == ItemStatus.OK else None

@@ -1,80 +1,126 @@
 """Local copies of what is on the object store: a cache that may be deleted at any time, even while in use.
 
 ``KEEPSET_CACHE/copies/s3/<bucket>/<key>`` is the copy of a file that never changes. Of a file that may change, the
-copy's name begins with its etag, so that a copy is never taken for another content than its own: one request asks
-the store whether it stands, and brings the new content if not.
+copy's name begins with its etag, so that a copy is never taken for other content than its own: one request asks
+the store whether that etag is still valid, and brings the new content if not.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import quote, unquote
 
+from keepset.errors import WorkspaceNotWritable
 from keepset.settings import settings
 
 if TYPE_CHECKING:
-    from keepset.storage.paths import StoredPath
+    from keepset.storage.bucket import Bucket
 
-__all__ = ["copy_of", "forget", "forget_all_of_another", "local", "scratch_of", "staged", "uploading"]
+__all__ = [
+    "cache_trouble",
+    "copy_of",
+    "final_copy",
+    "forget",
+    "forget_all_of_another",
+    "local",
+    "never_changes",
+    "scratch_of",
+    "staged",
+    "uploading",
+]  # fmt: skip
 
 _IN_USE_S = 3600.0
 """An older copy may still be open in another process for so long."""
+_NEVER_CHANGED = re.compile(
+    r"(.*/)?(blobs/[0-9a-f]{2}/[0-9a-f]{64}|thumbs/[0-9a-f]{2}/[0-9a-f]{64}\.jpg|datasets/\d{6}\.parquet|"
+    r"[^/]+\.jsonl/\d{10}|journal/[^/]+/\d{8}\.jsonl\.gz)"
+)
 
 
-def scratch_of(path: StoredPath) -> Path:
+class Stored(Protocol):
+    """What is needed of a ``StoredPath``."""
+
+    @property
+    def parts(self) -> tuple[str, ...]: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def bucket(self) -> Bucket: ...
+
+
+def never_changes(path: Stored) -> bool:
+    """Whether the file's name determines its content: a picture, a revision, a line of a log."""
+    return _NEVER_CHANGED.fullmatch(path.key) is not None
+
+
+def scratch_of(path: Stored) -> Path:
     """The folder of this machine for what must be a local file: caches, journals, locks, logs."""
-    return settings().cache / "scratch" / "s3" / Path(*path.parts[1:])
+    return _mine("scratch", path)
 
 
-def copy_of(path: StoredPath, etag: str = "") -> Path:
-    """Where the local copy lies, or would. ``etag``: of a file that may change."""
-    place = settings().cache / "copies" / "s3" / Path(*path.parts[1:])
-    return place if path.never_changes else place.with_name(f"{quote(etag, safe='')}.{place.name}")
+def copy_of(path: Stored, etag: str = "") -> Path:
+    """The place of the local copy, whether there is one or not. ``etag``: of a file that may change."""
+    place = _mine("copies", path)
+    return place if never_changes(path) else place.with_name(f"{quote(etag, safe='')}.{place.name}")
 
 
-def local(path: StoredPath) -> Path:
+def _mine(kind: str, path: Stored) -> Path:
+    return settings().cache.joinpath(kind, path.parts[0].removesuffix(":"), *path.parts[1:])
+
+
+def final_copy(path: Stored) -> Path | None:
+    """The local copy of a file that never changes, if there is one."""
+    return copy if never_changes(path) and (copy := copy_of(path)).exists() else None
+
+
+def local(path: Stored) -> Path:
     """A local copy of what the file holds now. Raises ``FileNotFoundError``."""
-    known = copy_of(path)
-    if path.never_changes:
-        if known.exists():
-            return known
-        etag, known = "", known
-    else:
-        etag, known = _newest(path)
+    if (found := final_copy(path)) is not None:
+        return found
+    etag, known = _newest(path)
     part = staged(path)
     try:
-        found = path.bucket.download(path.key, part, known=etag)
-        if found is None:
+        fresh = path.bucket.download(path.key, part, known=etag)
+        if fresh is None:
             with contextlib.suppress(FileNotFoundError):
                 os.utime(known)
                 return known
-            found = path.bucket.download(path.key, part)  # the copy was deleted a moment ago
-        return _keep(path, part, str(found))
+            fresh = path.bucket.download(path.key, part)  # the copy was deleted a moment ago
+        return _keep(path, part, str(fresh))
     finally:
         part.unlink(missing_ok=True)
 
 
-def staged(path: StoredPath) -> Path:
+def staged(path: Stored) -> Path:
     """A fresh local name beside the copy, for a file on its way from or to the store."""
     copy = copy_of(path)
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
     except OSError as e:
-        from keepset.storage.s3 import cache_trouble
-
         raise cache_trouble(e) from e
     return copy.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
 
 
+def cache_trouble(e: OSError) -> WorkspaceNotWritable:
+    """Trouble with the local copy of an object, which says nothing about the object."""
+    return WorkspaceNotWritable(
+        f"The local cache of the workspace cannot be used: {e.filename or 'its disk'}: {e.strerror}.",
+        "Free some space, or set KEEPSET_CACHE to another folder; the cache may be deleted at any time.",
+    )
+
+
 @contextlib.contextmanager
-def uploading(path: StoredPath, *, exclusive: bool = False) -> Iterator[Path]:
+def uploading(path: Stored, *, exclusive: bool = False) -> Iterator[Path]:
     """Yield a local file to write; on success it is uploaded, and becomes the local copy.
 
     With ``exclusive``, raise ``FileExistsError`` if another writer was first.
@@ -82,26 +128,26 @@ def uploading(path: StoredPath, *, exclusive: bool = False) -> Iterator[Path]:
     part = staged(path)
     try:
         yield part
-        etag = path.bucket.upload(part, path.key, exclusive=exclusive)
+        etag = path.bucket.put(path.key, part, exclusive=exclusive)
         with contextlib.suppress(OSError):  # the copy saves one download, no more
             _keep(path, part, etag)
     finally:
         part.unlink(missing_ok=True)
 
 
-def forget(path: StoredPath) -> None:
+def forget(path: Stored) -> None:
     for copy in (copy_of(path), *_all(path)):
         copy.unlink(missing_ok=True)
 
 
-def forget_all_of_another(root: StoredPath, workspace_id: str) -> None:
+def forget_all_of_another(root: Stored, workspace_id: str) -> None:
     """Delete the copies and the scratch folder if they are of another workspace that once was at this place."""
     scratch = scratch_of(root)
     mark = scratch / "workspace-id"
     with contextlib.suppress(FileNotFoundError):
         if mark.read_text(encoding="ascii") == workspace_id:
             return
-        for folder in (scratch, settings().cache / "copies" / "s3" / Path(*root.parts[1:])):
+        for folder in (scratch, _mine("copies", root)):
             shutil.rmtree(folder, ignore_errors=True)
     scratch.mkdir(parents=True, exist_ok=True)
     part = mark.with_name(f"{mark.name}.{os.getpid()}")
@@ -109,7 +155,7 @@ def forget_all_of_another(root: StoredPath, workspace_id: str) -> None:
     part.replace(mark)
 
 
-def _keep(path: StoredPath, part: Path, etag: str) -> Path:
+def _keep(path: Stored, part: Path, etag: str) -> Path:
     copy = copy_of(path, etag)
     part.replace(copy)
     for other in _all(path):
@@ -119,18 +165,16 @@ def _keep(path: StoredPath, part: Path, etag: str) -> Path:
     return copy
 
 
-def _all(path: StoredPath) -> Iterator[Path]:
+def _all(path: Stored) -> Iterator[Path]:
     """All copies of a file that may change."""
     folder = copy_of(path).parent
-    if path.never_changes or not folder.is_dir():
+    if never_changes(path) or not folder.is_dir():
         return
     yield from (p for p in folder.iterdir() if p.name.partition(".")[2] == path.name and p.name[0] != ".")
 
 
-def _newest(path: StoredPath) -> tuple[str, Path]:
+def _newest(path: Stored) -> tuple[str, Path]:
     """Etag and place of the newest copy; ("", ...) if there is none."""
-    from urllib.parse import unquote
-
     found = max(_all(path), key=_changed, default=None)
     return (unquote(found.name.partition(".")[0]), found) if found else ("", copy_of(path))
 

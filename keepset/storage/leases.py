@@ -1,6 +1,6 @@
 """Locks on the object store: an object says who holds the lock, and its holder renews it.
 
-Nobody's clock is trusted: a lease's age is what the store's own clock says of it. One that was not renewed for
+No machine's clock is trusted: a lease's age is measured by the store's own clock. One that was not renewed for
 ``STALE_S`` is taken over; so is at once one of a dead process of this machine, whose local lock is free. Every change
 is conditional on the content seen before, so of several takers exactly one gets it.
 """
@@ -16,11 +16,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keepset.errors import WorkspaceBusy, WorkspaceError
+from keepset.storage.bucket import Conflict, Facts
 from keepset.storage.copies import scratch_of
 from keepset.storage.paths import StoredPath
-from keepset.storage.s3 import Conflict
+
+if TYPE_CHECKING:
+    from obstore import UpdateVersion
 
 __all__ = ["lease"]
 
@@ -66,24 +70,30 @@ def lease(
 class _Lease:
     def __init__(self, path: StoredPath, machine: str) -> None:
         self.path, self.machine = path, machine
-        self.holder, self.etag, self.lost = "", "", False
+        self.holder, self.lost = "", False
+        self.version: UpdateVersion | None = None
         self._done = threading.Event()
         self._renewing: threading.Thread | None = None
 
     def take(self) -> bool:
-        """One try. ``holder`` says in words who has it, if it fails."""
+        """One try. If it fails, ``holder`` names who has it."""
         try:
             raw, facts = self.path.bucket.read(self.path.key)
-            etag, age, standing = facts.etag, facts.age_s, json.loads(raw)
         except FileNotFoundError:
-            etag, age, standing = "", 0.0, {"held": False}
-        if standing["held"] and standing["machine"] != self.machine and age < STALE_S:
-            self.holder = f"process {standing['pid']} on {standing['host']}, seen {age:.0f} s ago"
-            return False
+            self.version = None
+        else:
+            self.version, standing = facts.version, json.loads(raw)
+            if (
+                standing["held"]
+                and standing["machine"] != self.machine
+                and (age := self._age_s(facts)) < STALE_S
+            ):
+                self.holder = f"process {standing['pid']} on {standing['host']}, seen {age:.0f} s ago"
+                return False
         try:
-            self._write(held=True, expected=etag)
+            self._write(held=True)
         except Conflict:
-            self.holder = "somebody was faster"
+            self.holder = "another process was faster"
             return False
         return True
 
@@ -98,7 +108,7 @@ class _Lease:
             self._renewing.join()
         if not self.lost:
             try:
-                self._write(held=False, expected=self.etag)
+                self._write(held=False)
             except Conflict:
                 self.lost = True
             except WorkspaceError:
@@ -108,19 +118,26 @@ class _Lease:
     def _renew(self) -> None:
         while not self._done.wait(RENEW_S):
             try:
-                self._write(held=True, expected=self.etag)
+                self._write(held=True)
             except Conflict:
                 self.lost = True
                 return
             except WorkspaceError:  # the store is away; the next turn asks again
                 continue
 
-    def _write(self, *, held: bool, expected: str) -> None:
+    def _write(self, *, held: bool) -> None:
         said = {
             "held": held, "machine": self.machine, "host": platform.node(), "pid": os.getpid(),
             "nonce": secrets.token_hex(8),
         }  # fmt: skip
-        self.etag = self.path.bucket.swap(self.path.key, json.dumps(said).encode(), expected=expected)
+        self.version = self.path.bucket.swap(self.path.key, json.dumps(said).encode(), expected=self.version)
+
+    def _age_s(self, facts: Facts) -> float:
+        """By the store's clock, which the time of change of an object shows that was written a moment ago."""
+        clock = self.path.with_name(f"{self.machine}.clock")
+        clock.bucket.put(clock.key, b"")
+        now = clock.facts()
+        return (now.modified - facts.modified).total_seconds() if now else 0.0
 
 
 def _machine(root: StoredPath) -> str:

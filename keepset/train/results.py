@@ -12,7 +12,7 @@ from keepset import manifests
 from keepset.files import atomic_path
 from keepset.manifests import Header
 from keepset.models.features import units
-from keepset.review.stopping import wilson
+from keepset.models.intervals import wilson
 from keepset.train.head import TINY, nll, softmax
 from keepset.workspace import Workspace
 

@@ -1,4 +1,7 @@
-"""The groups of duplicates among all good images: what proposes pairs, and the workers that compare them.
+"""The groups of duplicates among all good images: what proposes pairs, and the threads that compare them.
+
+Thumbnails are Keepset's own files, so that no process of their own is needed as for pictures of strangers; OpenCV and numpy
+work beside each other in threads, and what was made of one thumbnail serves all of its pairs.
 
 What was compared once is in the journal: a run with a few new images compares those, not everything again.
 """
@@ -6,8 +9,9 @@ What was compared once is in the journal: a run with a few new images compares t
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,29 +20,25 @@ import numpy as np
 
 from keepset import duplicates
 from keepset.config import RunConfig
-from keepset.duplicates import Pair, Pictures, Verdict
+from keepset.duplicates import Pair, PairVerdict, Pictures
 from keepset.settings import settings
 from keepset.stages import Progress
 from keepset.storage.carrying import bring
 from keepset.storage.journal import Journal
-from keepset.validate.look import PixelJob, pixel_digest
-from keepset.validate.pool import Lost, run_jobs
+from keepset.validate.inspection import PixelJob, pixel_digest
+from keepset.validate.pool import run_jobs
 from keepset.workspace import Workspace
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["CompareJob", "compare", "find", "searched_by"]
+__all__ = ["find", "searched_by"]
 
 VERSION = 2
 """Of how pairs are compared: what the journal says of pairs counts for one version."""
 _AT_ONCE = 4096
 _LOOKS = 600
-"""Thumbnails with their keypoints that a worker keeps, at about 250 kB each."""
-_SECONDS = 15.0
-"""Time for one image and its look-alikes, beside the decoding, on a machine that is busy."""
-_MEMORY = 1024
-"""Megabytes of address space that OpenCV and those thumbnails need."""
+"""Thumbnails with their keypoints that are kept, at about 300 kB each."""
 Row = dict[str, Any]
 
 
@@ -57,7 +57,7 @@ def find(
         pictures.sha256, pictures.phash, ws.thumb, config.validate_.near_bits
     )
     pairs += _neighbours(ws, config, pictures, progress)
-    comparing = _Comparing(ws, config, pictures.sha256, journal, progress)
+    comparing = _Comparing(ws, pictures.sha256, journal, progress)
     digests = functools.partial(_digests, ws, config, journal)
     return duplicates.group(pictures, plain, pairs, comparing, digests), comparing.lost
 
@@ -82,52 +82,40 @@ def _neighbours(ws: Workspace, config: RunConfig, pictures: Pictures, progress: 
     return [(int(i), int(j)) for i, j in pairs]
 
 
-@dataclass(frozen=True)
-class CompareJob:
-    """The thumbnail of one image, and those of the images that it is to be compared with; all by sha256."""
+class _Looks:
+    """Thumbnails with their keypoints, the last ``_LOOKS`` of them kept. For many threads."""
 
-    sha256: str
-    thumb: Path
-    others: tuple[tuple[str, Path], ...]
+    def __init__(self) -> None:
+        self.of = functools.lru_cache(maxsize=_LOOKS)(duplicates.look_at)
 
-
-def compare(job: CompareJob) -> dict[str, dict[str, Any] | None]:
-    """By sha256 of the others the verdict as a dictionary, or None. Runs in a worker process."""
-    mine = _look(job.thumb)
-    found = {sha: duplicates.judge(mine, _look(thumb)) for sha, thumb in job.others}
-    return {sha: verdict.as_dict() if verdict else None for sha, verdict in found.items()}
-
-
-@functools.lru_cache(maxsize=_LOOKS)
-def _look(thumb: Path) -> duplicates.Look:
-    import cv2
-
-    cv2.setNumThreads(1)
-    return duplicates.look_at(thumb)
+    def verdicts(self, mine: Path, others: Sequence[Path]) -> list[PairVerdict | None] | OSError:
+        """What the first thumbnail is to each of the others, or why one of them could not be read."""
+        try:
+            return [duplicates.judge(self.of(mine), self.of(other)) for other in others]
+        except OSError as e:
+            return e
 
 
 class _Comparing:
-    """A ``duplicates.Judge``: verdicts from the journal, and from workers for what it does not have.
+    """A ``duplicates.Judge``: verdicts from the journal, and from the pictures for what it does not have.
 
     The journal has one row per image, with what was said of it and each image of a larger sha256. ``lost`` counts the
-    images that a worker did not live to compare.
+    images that could not be compared.
     """
 
-    def __init__(
-        self, ws: Workspace, config: RunConfig, names: Sequence[str], journal: Journal, progress: Progress
-    ) -> None:
-        self.ws, self.config, self.names = ws, config, names
+    def __init__(self, ws: Workspace, names: Sequence[str], journal: Journal, progress: Progress) -> None:
+        self.ws, self.names = ws, names
         self.journal, self.progress = journal, progress
         self.lost = 0
 
-    def __call__(self, pairs: Sequence[Pair]) -> dict[Pair, Verdict]:
+    def __call__(self, pairs: Sequence[Pair]) -> dict[Pair, PairVerdict]:
         wanted: dict[str, dict[str, Pair]] = {}
         for i, j in pairs:
             first, second = sorted((self.names[i], self.names[j]))
             wanted.setdefault(first, {})[second] = (i, j)
         return dict(self._verdicts(wanted))
 
-    def _verdicts(self, wanted: dict[str, dict[str, Pair]]) -> Iterator[tuple[Pair, Verdict]]:
+    def _verdicts(self, wanted: dict[str, dict[str, Pair]]) -> Iterator[tuple[Pair, PairVerdict]]:
         todo: dict[str, list[str]] = {}
         for sha, seen in self._seen(wanted):
             mine = wanted[sha]
@@ -136,15 +124,35 @@ class _Comparing:
             yield from self._said(sha, mine, seen)
         if todo:
             self.progress.start("comparing look-alikes", len(todo))
-        for job, answer in _run(compare, self._jobs(todo), self.config):
+        for sha, answer in self._compared(todo):
             self.progress.advance()
-            if isinstance(answer, Lost):
+            if isinstance(answer, OSError):
                 self.lost += 1
-                self.progress.note(f"{job.sha256} was not compared with its look-alikes: {answer.detail}")
+                self.progress.note(f"{sha} was not compared with its look-alikes: {answer}")
                 continue
-            known = self.journal.get([_key(job.sha256)]).get(_key(job.sha256), {})
-            self.journal.put(_key(job.sha256), known | answer)
-            yield from self._said(job.sha256, wanted[job.sha256], answer)
+            said = {other: v.as_dict() if v else None for other, v in zip(todo[sha], answer, strict=True)}
+            known = self.journal.get([_key(sha)]).get(_key(sha), {})
+            self.journal.put(_key(sha), known | said)
+            yield from self._said(sha, wanted[sha], said)
+
+    def _compared(
+        self, todo: Mapping[str, list[str]]
+    ) -> Iterator[tuple[str, list[PairVerdict | None] | OSError]]:
+        """Each image and its verdicts, in order; no more of them under way than there are threads, and as many waiting."""
+        import cv2
+        from threadpoolctl import threadpool_limits
+
+        count, looks = settings().workers, _Looks()
+        under_way: deque[tuple[str, Future[list[PairVerdict | None] | OSError]]] = deque()
+        cv2.setNumThreads(1)
+        with threadpool_limits(1), ThreadPoolExecutor(count) as pool:
+            for sha, mine, others in self._thumbs(todo):
+                under_way.append((sha, pool.submit(looks.verdicts, mine, others)))
+                while len(under_way) > 2 * count:
+                    first, future = under_way.popleft()
+                    yield first, future.result()
+            for last, future in under_way:
+                yield last, future.result()
 
     def _seen(self, shas: Iterable[str]) -> Iterator[tuple[str, Row]]:
         rest = iter(shas)
@@ -152,16 +160,16 @@ class _Comparing:
             rows = self.journal.get(_key(s) for s in some)
             yield from ((s, rows.get(_key(s), {})) for s in some)
 
-    def _said(self, sha: str, mine: Mapping[str, Pair], answer: Row) -> Iterator[tuple[Pair, Verdict]]:
+    def _said(self, sha: str, mine: Mapping[str, Pair], answer: Row) -> Iterator[tuple[Pair, PairVerdict]]:
         for other, pair in mine.items():
             if facts := answer.get(other):
-                verdict = Verdict.from_dict(facts)
+                verdict = PairVerdict.from_dict(facts)
                 yield pair, verdict if self.names[pair[0]] == sha else verdict.turned()
 
-    def _jobs(self, todo: Mapping[str, list[str]]) -> Iterator[CompareJob]:
+    def _thumbs(self, todo: Mapping[str, list[str]]) -> Iterator[tuple[str, Path, list[Path]]]:
         thumbs = bring(self.ws.thumb(s) for sha, others in todo.items() for s in (sha, *others))
         for sha, others in todo.items():
-            yield CompareJob(sha, next(thumbs), tuple(zip(others, islice(thumbs, len(others)), strict=True)))
+            yield sha, next(thumbs), list(islice(thumbs, len(others)))
 
 
 def _key(sha: str) -> str:
@@ -174,16 +182,12 @@ def _digests(ws: Workspace, config: RunConfig, journal: Journal, wanted: list[st
     missing = [s for s in wanted if s not in known]
     blobs = bring(ws.blob(s) for s in missing)
     jobs = (PixelJob(s, blob) for s, blob in zip(missing, blobs, strict=True))
-    for job, answer in _run(pixel_digest, jobs, config):
+    cfg = config.validate_
+    done = run_jobs(
+        pixel_digest, jobs, workers=settings().workers, timeout_s=cfg.timeout_s, memory_mb=cfg.memory_mb
+    )
+    for job, answer in done:
         if isinstance(answer, str):
             journal.put(f"pixels:{job.sha256}", {"sha256": job.sha256, "digest": answer})
             known[job.sha256] = answer
     return known
-
-
-def _run(function: Callable[[Any], Any], jobs: Iterator[Any], config: RunConfig) -> Iterator[tuple[Any, Any]]:
-    cfg = config.validate_
-    memory = max(cfg.memory_mb, _MEMORY)
-    return run_jobs(
-        function, jobs, workers=settings().workers, timeout_s=cfg.timeout_s + _SECONDS, memory_mb=memory
-    )

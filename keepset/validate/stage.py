@@ -28,7 +28,7 @@ from keepset.storage.journal import Journal
 from keepset.storage.journals import open_journal
 from keepset.validate import copies
 from keepset.validate.distinct import Distinct, addresses
-from keepset.validate.look import Job, look
+from keepset.validate.inspection import ImageJob, look
 from keepset.validate.pool import Lost, run_jobs
 from keepset.validate.worker import memory_limit_gap
 from keepset.workspace import Workspace
@@ -80,9 +80,9 @@ def run_shard(ws: Workspace, config: RunConfig, shard: Shard, progress: Progress
         if gap := memory_limit_gap():
             progress.note(gap)
         blobs = bring(ws.blob(s) for s in todo)
-        jobs = (Job(s, blob, landing(ws.thumb(s)), cfg) for s, blob in zip(todo, blobs, strict=True))
+        jobs = (ImageJob(s, blob, landing(ws.thumb(s)), cfg) for s, blob in zip(todo, blobs, strict=True))
 
-        def thumb(seen: tuple[Job, Any]) -> tuple[Path, Path] | None:
+        def thumb(seen: tuple[ImageJob, Any]) -> tuple[Path, Path] | None:
             job, answer = seen
             good = not isinstance(answer, Lost) and answer["status"] == ItemStatus.OK
             return (job.thumb, ws.thumb(job.sha256)) if good else None

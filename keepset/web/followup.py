@@ -20,8 +20,10 @@ from keepset.workspace import Workspace
 
 __all__ = ["begin", "show", "view"]
 
-STEPS = ("Apply", "Train", "Compare", "Report", "Find the next pictures")
-_AFTER = {Stage.CLEAN: 1, Stage.INTERPRET: 4, Stage.REVIEW: 5}
+_STEPS: dict[str, str] = {
+    Stage.CLEAN: "Apply", Stage.TRAIN: "Train", Stage.REVIEW: "Find the next pictures", Stage.PROMOTE: "Compare",
+    Stage.INTERPRET: "Report",
+}  # fmt: skip
 
 
 def show(ws: Workspace, request: Request) -> Response:
@@ -64,15 +66,15 @@ def _running(now: Standing) -> dict[str, Any]:
     done, total = progress.get("done") or 0, progress.get("total")
     what = (progress.get("what") or "starting") + (f" ({done} of {total})" if total else "")
     return {
-        "steps": [{"name": n, "state": "done" if i < at else "now" if i == at else "next"} for i, n in enumerate(STEPS)],
+        "steps": [{"name": n, "state": "done" if i < at else "now" if i == at else "next"} for i, n in enumerate(_STEPS.values())],
         "words": what[:1].upper() + what[1:], "percent": round(100 * min(1.0, done / total)) if total else None,
     }  # fmt: skip
 
 
 def _step(results: Sequence[Mapping[str, str]]) -> int:
-    """How many of the steps are behind; training gives two results, of the training and of the comparison."""
-    trained = sum(r["stage"] == Stage.TRAIN for r in results)
-    return max([0, *(_AFTER.get(Stage(r["stage"]), 0) for r in results), trained + 1 if trained else 0])
+    """How many of the steps are behind."""
+    order = list(_STEPS)
+    return max([0, *(order.index(r["stage"]) + 1 for r in results if r["stage"] in _STEPS)])
 
 
 def _to_do(now: Standing) -> str:

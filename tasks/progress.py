@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
@@ -16,12 +15,11 @@ from prefect.artifacts import create_markdown_artifact, create_progress_artifact
 from prefect.logging import get_run_logger
 
 from keepset.config import RunConfig
-from keepset.pipeline.cluster import stop_if_abandoned
 from keepset.stages import Progress, StageResult, facts_line, pace_line
 from keepset.workspace import Workspace
-from tasks.showing import show
+from tasks.artifacts import show
 
-__all__ = ["HOUR_S", "PrefectProgress", "artifact_key", "opened", "run_stage", "tell"]
+__all__ = ["HOUR_S", "PrefectProgress", "artifact_key", "opened", "tell"]
 
 HOUR_S = 3600.0
 """Time-out of a task that is quick unless something hangs: an hour is enough for a million rows."""
@@ -32,13 +30,6 @@ _TELLER = ThreadPoolExecutor(1, "progress")  # one, so that what is told last ar
 def opened(workspace: str) -> tuple[Workspace, RunConfig]:
     ws = Workspace.open(Path(workspace))
     return ws, ws.config()
-
-
-def run_stage(function: Callable[..., StageResult], workspace: str, **options: Any) -> dict[str, Any]:
-    """Run a stage function on the workspace, log its message, and return its JSON-ready result."""
-    ws, config = opened(workspace)
-    result = function(ws, config, progress=PrefectProgress(ws), **options)
-    return tell(ws, result)
 
 
 def tell(ws: Workspace, result: StageResult) -> dict[str, Any]:
@@ -70,15 +61,14 @@ class PrefectProgress(Progress):
     meanwhile. What it missed it is told with the next update; the last one is waited for.
     """
 
-    def __init__(self, ws: Workspace, where: str = "") -> None:
-        """``where`` stands before what is told, e.g. which shard it is of."""
-        self.ws, self.where = ws, where
+    def __init__(self, ws: Workspace) -> None:
+        self.ws = ws
         self.what, self.total, self.done, self.last, self.begin = "", 0, 0, 0.0, 0.0
         self.artifact: UUID | None = None
         self.update: Future[Any] | None = None
 
     def start(self, what: str, total: int | None) -> None:
-        self.what, self.total, self.done = f"{self.where}{what}", total or 0, 0
+        self.what, self.total, self.done = what, total or 0, 0
         self.begin = self.last = time.monotonic()
         get_run_logger().info("%s%s", self.what, f" ({total})" if total else "")
         self.artifact = None
@@ -95,7 +85,6 @@ class PrefectProgress(Progress):
         if self.artifact is None or (time.monotonic() - self.last < _EVERY_S and not finished):
             return
         self.last = time.monotonic()
-        stop_if_abandoned()
         pace = pace_line(self.done, self.total, self.last - self.begin)
         words = f"{self.what}: {self.done} of {self.total} ({pace}) {facts_line(facts)}".rstrip()
         percent = min(100.0, 100 * self.done / self.total)

@@ -10,11 +10,12 @@ from prefect.logging import get_run_logger
 from deployments.reconcile import reconcile
 from keepset.errors import OrchestratorError
 from keepset.orchestrator import Orchestrator
+from keepset.orchestrator.names import FlowName
 
 __all__ = ["look"]
 
 
-@flow(name="reconcile", flow_run_name="look for work left lying", timeout_seconds=300)
+@flow(name=FlowName.RECONCILE, flow_run_name="look for work left lying", timeout_seconds=300)
 def look() -> list[str]:
     """Take up runs whose process is gone, apply decided batches, retrain cleaned revisions, of all data sets."""
     url = os.environ.get("PREFECT_API_URL", "")

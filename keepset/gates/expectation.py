@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Outcome"]
+__all__ = ["ExpectationResult"]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ExpectationResult:
     """One expectation: what was asked, what was observed, and what to do if it failed."""
 
     expectation: str

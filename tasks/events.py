@@ -1,32 +1,16 @@
-from __future__ import annotations
+"""The event that sets off retraining."""
 
-from typing import Any
+from __future__ import annotations
 
 from prefect import task
 from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
 from keepset.manifests import read_header
-from tasks.running import HOUR_S, opened, run_stage
+from keepset.orchestrator.names import CLEANED
+from tasks.progress import HOUR_S, opened
 
-__all__ = ["CLEANED", "clean", "tell_cleaned"]
-
-CLEANED = "keepset.dataset.cleaned"
-
-
-@task(
-    name="clean",
-    timeout_seconds=HOUR_S,
-    task_run_name="clean {batch_id}",
-    retries=2,
-    retry_delay_seconds=5,
-    persist_result=True,
-)
-def clean(workspace: str, batch_id: str) -> dict[str, Any]:
-    """Apply an approved batch as a new revision. Applied twice is applied once."""
-    from keepset.clean import clean as stage
-
-    return run_stage(stage, workspace, batch_id=batch_id)
+__all__ = ["tell_cleaned"]
 
 
 @task(name="tell-cleaned", timeout_seconds=HOUR_S, task_run_name="tell cleaned", persist_result=True)

@@ -1,4 +1,4 @@
-"""Run the shards of a stage on Dask workers, and put together what they found.
+"""Run one stage: here, or its shards on Dask workers. The one way, with Prefect and without.
 
 A worker gets the workspace's path and a shard, nothing else: what it finds is in the workspace before it answers. A
 shard whose worker died is given to another one, which goes on from its journal.
@@ -9,51 +9,55 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from keepset.config import RunConfig
 from keepset.errors import EngineError
 from keepset.pipeline.cluster import Cluster, connect, count_workers, stop_if_abandoned
 from keepset.pipeline.engine import Engine
-from keepset.stages import EngineKind, Progress, Shard, Stage, StageResult
+from keepset.pipeline.registry import StageSpec, find
+from keepset.stages import EngineKind, Progress, Shard, StageResult
 from keepset.workspace import Workspace
 
-__all__ = ["killed_workers", "run_stage"]
+__all__ = ["run_stage"]
 
 _EVERY_S = 1.0
 _TOPIC = "keepset-progress"
 
 
 def run_stage(
-    function: Callable[..., StageResult], ws: Workspace, engine: Engine, progress: Progress, **options: Any
+    spec: StageSpec,
+    ws: Workspace,
+    config: RunConfig,
+    engine: Engine,
+    progress: Progress,
+    **options: Any,
 ) -> StageResult:
-    """A stage function as it is; or, if it has shards and the engine is Dask, its shards on the workers.
+    """Run a stage in this process; or, if it has shards and the engine is Dask, its shards on the workers.
 
-    Raises ``EngineError`` besides what the stage raises.
+    ``config`` is the one that the workspace holds. Raises ``EngineError`` besides what the stage raises.
     """
-    config, module = ws.config(), import_module(f"keepset.{function.__name__}")
-    if engine.kind == EngineKind.LOCAL or not hasattr(module, "run_shard"):
-        return function(ws, config, progress=progress, **options)
-    stage = Stage(function.__name__)
-    with ws.lock(stage, note=progress.note):
-        if options.get("retry_failed") or not module.is_current(ws, config):
-            shards = module.plan(ws, config, count_workers(engine), **options)
-            if shards:
-                with connect(engine, ws) as cluster:
-                    progress.note(f"{stage}: {len(shards)} shards on {cluster}")
-                    _Spread(cluster, ws, stage, progress).all(shards, options)
-                result: StageResult = module.merge(ws, config, progress)
-                return result
-    return function(ws, config, progress=progress)
+    if engine.kind == EngineKind.DASK and spec.shards is not None:
+        stage = spec.shards()
+        with ws.lock(spec.name, note=progress.note):
+            if options.get("retry_failed") or not stage.is_current(ws, config):
+                shards = stage.plan(ws, config, count_workers(engine), **options)
+                if shards:
+                    with connect(engine, ws) as cluster:
+                        progress.note(f"{spec.name}: {len(shards)} shards on {cluster}")
+                        _Spread(cluster, ws, spec.name, progress).all(shards, options)
+                    return stage.merge(ws, config, progress)
+        options = {}  # nothing is left that they could ask for
+    return spec.load()(ws, config, progress=progress, **options)
 
 
 class _Spread:
     """Shards on their way to the workers, and what these tell meanwhile."""
 
-    def __init__(self, cluster: Cluster, ws: Workspace, stage: Stage, progress: Progress) -> None:
+    def __init__(self, cluster: Cluster, ws: Workspace, stage: str, progress: Progress) -> None:
         self.cluster, self.ws, self.stage, self.progress = cluster, ws, stage, progress
         self.facts: dict[int, Mapping[str, Any]] = {}
         self.lock = threading.Lock()
@@ -65,7 +69,7 @@ class _Spread:
         with self._listening() as topic:
             futures = self._submit(shards, options, topic)
             for future in as_completed(list(futures), loop=self.cluster.client.loop):
-                with killed_workers(f"shard {futures[future].number} of {self.stage}"):
+                with _killed_workers(f"shard {futures[future].number} of {self.stage}"):
                     future.result()
                 self._show(1)
 
@@ -75,7 +79,7 @@ class _Spread:
         futures = {}
         for shard in shards:
             future = self.cluster.client.submit(
-                run_shard, str(self.ws.root), str(self.stage), asdict(shard), dict(options), topic,
+                run_shard, str(self.ws.root), self.stage, asdict(shard), dict(options), topic,
                 before.get(shard.lane), key=f"{self.stage}-{shard.number}-{topic}", pure=False,
             )  # fmt: skip
             before[shard.lane] = future
@@ -105,11 +109,10 @@ def run_shard(
     root: str, stage: str, shard: Mapping[str, int], options: Mapping[str, Any], topic: str, _before: object
 ) -> dict[str, Any]:
     """On the worker: one shard, as the stage does it."""
-    ws = Workspace.open(Path(root))
-    module = import_module(f"keepset.{stage}")
-    mine = Shard(**shard)
-    done: dict[str, Any] = module.run_shard(ws, ws.config(), mine, _Telling(topic, mine.number), **options)
-    return done
+    ws, mine, code = Workspace.open(Path(root)), Shard(**shard), find(stage).shards
+    if code is None:
+        raise ValueError(f"the stage {stage} has no shards")
+    return dict(code().run_shard(ws, ws.config(), mine, _Telling(topic, mine.number), **options))
 
 
 class _Telling(Progress):
@@ -137,7 +140,7 @@ class _Telling(Progress):
 
 
 @contextlib.contextmanager
-def killed_workers(what: str) -> Iterator[None]:
+def _killed_workers(what: str) -> Iterator[None]:
     """Map what Dask says when workers die or vanish to ``EngineError``."""
     from distributed import KilledWorker
     from distributed.client import FutureCancelledError

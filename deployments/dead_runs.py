@@ -13,6 +13,7 @@ from typing import Any
 
 from keepset.errors import KeepsetError
 from keepset.orchestrator import Orchestrator, is_worked_on
+from keepset.orchestrator.names import TAG, StateType
 from keepset.storage import locate
 from keepset.workspace import Workspace
 
@@ -26,6 +27,9 @@ CRASHED_S = 3600.0
 """A run that crashed longer ago than this is left to a person."""
 MOST_STARTS = 6
 """A run that was started this often and crashed again is left to a person."""
+_LOOKED_AT = (
+    StateType.RUNNING, StateType.PENDING, StateType.CANCELLING, StateType.CRASHED, StateType.FAILED
+)  # fmt: skip
 _SERVER_AWAY = re.compile(r"\b(Connect|Read|Write|Pool|RemoteProtocol)(Error|Timeout)\b")
 """httpx' words for a server that is away. A picture's host is none of these: its trouble is a row, never an exception."""
 
@@ -43,7 +47,7 @@ def take_up(prefect: Orchestrator, spaces: Mapping[str, Workspace], *, at_start:
 def _dead(
     prefect: Orchestrator, spaces: Mapping[str, Workspace], at_start: bool
 ) -> dict[str, dict[str, Any]]:
-    found = prefect.runs(["RUNNING", "PENDING", "CANCELLING", "CRASHED", "FAILED"], limit=200)
+    found = prefect.runs(_LOOKED_AT, limit=200)
     return {r["id"]: r for r in found if _is_dead(r, spaces, at_start)}
 
 
@@ -53,12 +57,12 @@ def _is_dead(run: Mapping[str, Any], spaces: Mapping[str, Workspace], at_start: 
         return False
     age = (datetime.now(UTC) - datetime.fromisoformat(run["state"]["timestamp"])).total_seconds()
     match run["state_type"]:
-        case "FAILED" if not _SERVER_AWAY.search(run["state"].get("message") or ""):
+        case StateType.FAILED if not _SERVER_AWAY.search(run["state"].get("message") or ""):
             return False
-        case "CRASHED" | "FAILED":
+        case StateType.CRASHED | StateType.FAILED:
             mine = run.get("deployment_id") and not run.get("parent_task_run_id")
             return bool(mine) and age < CRASHED_S and run["run_count"] < MOST_STARTS
-        case "PENDING":
+        case StateType.PENDING:
             return at_start or age > START_S
         case _:
             return ws is not None or at_start
@@ -70,7 +74,7 @@ def _never_began(run: Mapping[str, Any]) -> bool:
     On a team's server there are runs of others too, and a store may be away just now: neither counts.
     """
     name = str(run["parameters"].get("workspace") or "")
-    if not name or "keepset" not in run.get("tags", ()) or run.get("parent_task_run_id"):
+    if not name or TAG not in run.get("tags", ()) or run.get("parent_task_run_id"):
         return False
     try:
         return not (locate(name) / "keepset.json").exists()
@@ -82,7 +86,7 @@ def _settle(prefect: Orchestrator, run: Mapping[str, Any]) -> str:
     if run.get("parent_task_run_id"):
         prefect.give_up(run["id"], "Its parent's process is gone; the parent begins it anew.")
         return ""
-    if run["state_type"] == "CANCELLING":
+    if run["state_type"] == StateType.CANCELLING:
         prefect.cancelled(run["id"], "Its process is gone; it was to be cancelled anyway.")
         return f"the run {run['name']} is cancelled"
     prefect.schedule_again(

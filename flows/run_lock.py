@@ -7,6 +7,7 @@ import contextlib
 
 from prefect.runtime import flow_run
 
+from keepset.orchestrator.names import run_lock
 from keepset.orchestrator.neighbours import note_neighbour
 from keepset.workspace import Workspace
 
@@ -21,6 +22,6 @@ def be_present(ws: Workspace) -> None:
     if run is None or run in _held:  # no run, or one that is tried again in this process
         return
     _held[run] = held = contextlib.ExitStack()
-    held.enter_context(ws.lock(f"run-{run}"))
+    held.enter_context(ws.lock(run_lock(run)))
     note_neighbour(ws)
-    atexit.register((ws.scratch / "locks" / f"run-{run}.lock").unlink, missing_ok=True)
+    atexit.register((ws.scratch / "locks" / f"{run_lock(run)}.lock").unlink, missing_ok=True)

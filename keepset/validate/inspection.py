@@ -17,13 +17,13 @@ from PIL import Image, ImageFile
 from keepset.files import refusals
 from keepset.images.exif import turn_of
 from keepset.images.formats import foreign, sniff
+from keepset.images.header import extra_bytes, walk_jpeg
 from keepset.images.pixels import decode, mended, opened, to_rgb
 from keepset.reasons import ImageReason as Reason
 from keepset.reasons import ImageWarning as Warn
-from keepset.validate.header import extra_bytes, walk_jpeg
 from keepset.validate.measures import perceptual_hash, quality
 
-__all__ = ["Job", "Limits", "PixelJob", "look", "pixel_digest"]
+__all__ = ["ImageJob", "ImageLimits", "PixelJob", "look", "pixel_digest"]
 
 THUMB = 256
 _BLOCKS = 16
@@ -32,7 +32,7 @@ _LARGEST = 2**31 - 1  # that a manifest's column holds
 _HEAD = 512
 
 
-class Limits(Protocol):
+class ImageLimits(Protocol):
     """The part of the run config that a worker needs (``keepset.config.ValidateConfig`` has it all)."""
 
     @property
@@ -50,11 +50,11 @@ class Limits(Protocol):
 
 
 @dataclass(frozen=True)
-class Job:
+class ImageJob:
     sha256: str
     blob: Path
     thumb: Path
-    limits: Limits
+    limits: ImageLimits
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class _Reject(Exception):
         self.reason, self.detail = reason, detail
 
 
-def look(job: Job) -> dict[str, Any]:
+def look(job: ImageJob) -> dict[str, Any]:
     """The image's part of an images row; a rejected one has ``status``, ``reason`` and ``detail``.
 
     Raises ``WorkspaceNotWritable`` if the thumbnail cannot be written: that says nothing about the image.
@@ -109,7 +109,7 @@ def _read(blob: Path) -> bytes:
         raise _Reject(Reason.MISSING, "no such blob") from e
 
 
-def _look(data: bytes, limits: Limits, facts: dict[str, Any]) -> bytes:
+def _look(data: bytes, limits: ImageLimits, facts: dict[str, Any]) -> bytes:
     """Fill ``facts`` and return the thumbnail as JPEG."""
     kind = _kind(data, limits)
     facts["format"] = kind
@@ -125,7 +125,7 @@ def _look(data: bytes, limits: Limits, facts: dict[str, Any]) -> bytes:
     return bytes(simplejpeg.encode_jpeg(np.asarray(image), quality=85, colorsubsampling="420"))
 
 
-def _kind(data: bytes, limits: Limits) -> str:
+def _kind(data: bytes, limits: ImageLimits) -> str:
     if not data:
         raise _Reject(Reason.EMPTY, "the file is empty")
     kind = sniff(data[:64])
@@ -138,7 +138,7 @@ def _kind(data: bytes, limits: Limits) -> str:
     return kind
 
 
-def _decode(data: bytes, jpeg_end: int, limits: Limits, facts: dict[str, Any]) -> Image.Image:
+def _decode(data: bytes, jpeg_end: int, limits: ImageLimits, facts: dict[str, Any]) -> Image.Image:
     """The upright RGB picture, of any scale not under the thumbnail's."""
     Image.core.set_blocks_max(_BLOCKS)  # type: ignore[attr-defined]  # documented: Pillow, "Block allocator"
     ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -183,7 +183,7 @@ def _opened(data: bytes) -> ImageFile.ImageFile:
         raise _Reject(Reason.BROKEN, "its header is damaged") from e
 
 
-def _check_header(image: Image.Image, limits: Limits, facts: dict[str, Any]) -> None:
+def _check_header(image: Image.Image, limits: ImageLimits, facts: dict[str, Any]) -> None:
     frames = int(getattr(image, "n_frames", 1))
     sides = {
         "width": min(image.width, _LARGEST),
@@ -227,7 +227,7 @@ def _pixels(image: Image.Image, data: bytes, facts: dict[str, Any]) -> Image.Ima
     return to_rgb(image)
 
 
-def _check_shape(facts: dict[str, Any], limits: Limits) -> None:
+def _check_shape(facts: dict[str, Any], limits: ImageLimits) -> None:
     short, long = sorted((facts["width"], facts["height"]))
     if short < limits.min_side:
         raise _Reject(Reason.TOO_SMALL, f"{facts['width']} x {facts['height']} pixels")

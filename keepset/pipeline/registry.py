@@ -1,0 +1,266 @@
+"""The table of stages. A new stage is one entry here and its package.
+
+The command line, the pipeline, the Prefect flows and their tasks, and the table in docs/architecture.md are made from
+``STAGES``. Which stage begins a manifest is said by the manifest itself (``ManifestSchema.stage``).
+
+A stage's code is imported by the function in its entry, when the stage runs: ``keepset --help`` reads this table and
+must not wait for torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from keepset.errors import KeepsetError, SourceError
+from keepset.stages import Progress, Shard, Stage, StageResult
+
+if TYPE_CHECKING:
+    from keepset.config import RunConfig
+    from keepset.workspace import Workspace
+
+__all__ = ["STAGES", "Chain", "Sharded", "StageFunction", "StageOption", "StageSpec", "find", "stages_of"]
+
+
+class Chain(StrEnum):
+    """The part of a full run that a stage belongs to; within it, stages run in the order of the table."""
+
+    BUILD = "build"
+    LEARN = "learn"
+    ON_DECISION = "on decision"  # a person's approval of a batch
+    ON_DEMAND = "on demand"
+
+
+class StageFunction(Protocol):
+    """A stage: reads its parents' manifests and writes its own, or finds that nothing is to be done."""
+
+    def __call__(self, ws: Workspace, config: RunConfig, *args: Any, **options: Any) -> StageResult: ...
+
+
+class Sharded(Protocol):
+    """A module whose stage can also run in shards, on several machines at once."""
+
+    def is_current(self, ws: Workspace, config: RunConfig) -> bool:
+        """Whether the stage has nothing to do."""
+
+    def plan(self, ws: Workspace, config: RunConfig, *args: Any, **options: Any) -> list[Shard]:
+        """The shards with something to do, for as many lanes as the first of ``args`` says."""
+        raise NotImplementedError
+
+    def run_shard(self, ws: Workspace, config: RunConfig, *args: Any, **options: Any) -> Mapping[str, Any]:
+        """Do one shard (``shard, progress``), into the stage's journal."""
+        raise NotImplementedError
+
+    def merge(self, ws: Workspace, config: RunConfig, progress: Progress) -> StageResult:
+        """Put what all shards found together into the manifest."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class StageOption:
+    """A keyword of a stage function that the stage's command offers. ``kind``: bool, or None for yes, no or unset."""
+
+    name: str
+    flag: str
+    kind: Any
+    default: Any
+    help: str
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """One row of the table.
+
+    ``retries``: seconds before each further try under Prefect, of any trouble or only of ``retry_on``. ``hours``: time-out
+    under Prefect; None where each item has its own. ``takes``: outputs of earlier stages that it is given by name.
+    """
+
+    name: str
+    help: str
+    load: Callable[[], StageFunction]
+    chain: Chain
+    opening: str
+    """What the progress bar says until the stage names its own work."""
+    reads: tuple[str, ...] = ()
+    config: tuple[str, ...] = ()
+    leaves: str = ""
+    """What it leaves in the workspace besides manifests."""
+    gate: str = ""
+    """The manifest that is checked after it (``keepset.gates``)."""
+    takes: tuple[str, ...] = ()
+    shards: Callable[[], Sharded] | None = None
+    options: tuple[StageOption, ...] = ()
+    command: bool = False
+    """Whether its command is made from this row."""
+    retries: tuple[float, ...] = ()
+    retry_on: type[KeepsetError] | None = None
+    hours: float | None = 1
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """The manifests that it begins."""
+        from keepset.schemas import SCHEMAS
+
+        return tuple(name for name, schema in SCHEMAS.items() if schema.stage == self.name)
+
+
+# -- the code of each stage, imported when it runs -------------------------------------------------
+
+
+def _scrape() -> StageFunction:
+    from keepset.scrape import scrape
+
+    return scrape
+
+
+def _download() -> StageFunction:
+    from keepset.download import download
+
+    return download
+
+
+def _download_shards() -> Sharded:
+    from keepset import download
+
+    return download
+
+
+def _validate() -> StageFunction:
+    from keepset.validate.stage import validate
+
+    return validate
+
+
+def _validate_shards() -> Sharded:
+    from keepset.validate import stage
+
+    return stage
+
+
+def _split() -> StageFunction:
+    from keepset.split import split
+
+    return split
+
+
+def _train() -> StageFunction:
+    from keepset.train import train
+
+    return train
+
+
+def _review() -> StageFunction:
+    from keepset.review import review
+
+    return review
+
+
+def _export() -> StageFunction:
+    from keepset.export.onnx import export_for_serving
+
+    return export_for_serving
+
+
+def _promote() -> StageFunction:
+    from keepset.models.promote import compare_and_promote
+
+    return compare_and_promote
+
+
+def _interpret() -> StageFunction:
+    from keepset.interpret import interpret
+
+    return interpret
+
+
+def _clean() -> StageFunction:
+    from keepset.clean import clean
+
+    return clean
+
+
+def _predict() -> StageFunction:
+    from keepset.predict.batch import predict
+
+    return predict
+
+
+# -- the table -------------------------------------------------------------------------------------
+
+STAGES: tuple[StageSpec, ...] = (
+    StageSpec(
+        Stage.SCRAPE,
+        "Collect image URLs from the config's sources into urls.parquet. Adds only new ones.",
+        _scrape, Chain.BUILD, "reading the sources", config=("classes", "scrape"), gate="urls", command=True,
+        retries=(10, 60), retry_on=SourceError,  # a source that does not answer may answer later
+    ),
+    StageSpec(
+        Stage.DOWNLOAD,
+        "Fetch the URLs: concurrent, polite, resumable; each failure is a row with its reason.",
+        _download, Chain.BUILD, "planning the downloads", reads=("urls",), config=("download",), leaves="blobs/",
+        gate="downloads", shards=_download_shards, command=True, retries=(10,), hours=None,
+        options=(StageOption("retry_failed", "--retry-failed", bool, False, "Retry failed URLs only."),),
+    ),
+    StageSpec(
+        Stage.VALIDATE,
+        "Decode every image in guarded processes, measure it, make its thumbnail, find duplicates.",
+        _validate, Chain.BUILD, "planning the validation", reads=("downloads",), config=("validate",), leaves="thumbs/",
+        gate="images", shards=_validate_shards, command=True, retries=(10,), hours=None,
+    ),
+    StageSpec(
+        Stage.SPLIT,
+        "Assign train and validation by seed; near-duplicates stay on one side; images keep their side across revisions.",
+        _split, Chain.BUILD, "splitting", reads=("images",), config=("split",), gate="dataset", command=True,
+    ),
+    StageSpec(
+        Stage.TRAIN, "Train on the current revision.", _train, Chain.LEARN, "loading torch",
+        reads=("dataset", "images"), config=("train",), leaves="models/", hours=24,
+    ),
+    StageSpec(  # right after the training: a person can begin while the model is exported, compared and reported on
+        Stage.REVIEW, "Open a cleaning batch, if anything is worth a look.", _review, Chain.LEARN,
+        "looking for images to review", reads=("dataset", "images", "predictions"), config=("review",), leaves="batches/",
+    ),
+    StageSpec(
+        Stage.EXPORT, "Write the model as ONNX, so that predicting needs no torch.", _export, Chain.LEARN,
+        "exporting the model", reads=("dataset",), leaves="models/", takes=("model_id",),
+    ),
+    StageSpec(
+        Stage.PROMOTE, "Put the model in use, unless it is worse than the one before by more than chance explains.",
+        _promote, Chain.LEARN, "comparing with the model in use", reads=("dataset", "predictions"), leaves="models/",
+        takes=("model_id",),
+    ),
+    StageSpec(
+        Stage.INTERPRET,
+        "Write the report: where the model fails and why, top losses, what to do next.\n\n"
+        "It goes to reports/<model id>/report.html (one file, no script) and report.json in the workspace.",
+        _interpret, Chain.LEARN, "writing the report", reads=("dataset", "images", "predictions"), config=("interpret",),
+        leaves="reports/", takes=("model_id",), command=True,
+        options=(
+            StageOption("model_id", "--model", str | None, None, "Id of a model. Default: the newest."),
+            StageOption("grad_cam", "--grad-cam/--no-grad-cam", bool | None, None,
+                        "Show where the network looked, for the top losses. Default: [interpret] grad_cam."),
+            StageOption("data_size", "--data-size/--no-data-size", bool | None, None,
+                        "Draw the error over the number of images: would more data help? Default: [interpret] data_size."),
+        ),
+    ),
+    StageSpec(
+        Stage.CLEAN, "Apply approved batches: a new revision of the data set.", _clean, Chain.ON_DECISION,
+        "applying the decisions", reads=("dataset", "candidates"), leaves="datasets/", retries=(5, 5),
+    ),
+    StageSpec(
+        Stage.PREDICT, "Predict many pictures into one Parquet file.", _predict, Chain.ON_DEMAND, "predicting",
+        leaves="predictions/", retries=(10,), hours=None,
+    ),
+)  # fmt: skip
+
+
+def find(name: str) -> StageSpec:
+    """The row of the stage ``name``. Raises ``KeyError``."""
+    return {spec.name: spec for spec in STAGES}[name]
+
+
+def stages_of(chain: Chain, *, without: Iterable[str] = ()) -> list[StageSpec]:
+    """The stages of a chain, in order."""
+    return [spec for spec in STAGES if spec.chain == chain and spec.name not in set(without)]
