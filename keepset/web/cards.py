@@ -280,10 +280,14 @@ def facts(batch: Batch, rows: Sequence[Row]) -> dict[str, Row]:
 def _tables(
     ws: Workspace, _batch: Path, revision: int, _stamp: int, wanted: frozenset[str]
 ) -> tuple[Rows, ...]:
-    return (
+    from pyarrow import default_memory_pool
+
+    found = (
         read_rows(ws.images, "images", _IMAGE, wanted),
         read_rows(ws.dataset(revision), "dataset", _ROW, wanted),
     )
+    default_memory_pool().release_unused()  # what decoding took
+    return found
 
 
 def group_of(batch: Batch, sha: str) -> list[str]:
