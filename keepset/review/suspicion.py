@@ -3,7 +3,7 @@
 None of them has seen the picture, and each compares it with its own class:
 
 * **label**: minus the logarithm of the out-of-sample probability of the label (``cv_probs`` of the model).
-* **unlike**: cosine distance to the mean of the other pictures of the class, in centred features of length one.
+* **unlike**: cosine distance to the mean of the other pictures of the class, in features of length one, centred by a sample of the set.
 * **graphic**: what a classifier says that has learnt graphics made of the set's own photos (``graphics``), less what it says
   of the set's usual picture.
 * **print**: share of ImageNet's classes for print and layout in what the network itself sees (``imagenet``).
@@ -118,12 +118,13 @@ def scores_of(evidence: Evidence) -> Scores | None:
     known = _Known.of(evidence)
     if known is None:
         return None
-    centre = known.centre()
+    sample = known.stored.at(known.rows[known.sample].tolist())
+    centre = known.unit(sample).mean(axis=0)
     sums, sight = _sums(known, centre)
     n = len(known.shas)
     unlike, graphic, beyond = np.zeros(n), np.zeros(n), np.zeros(n)
     taken = _taken_for(evidence, known)
-    head = _graphic_head(known) if sight.asked else None
+    head = _graphic_head(known, sample) if sight.asked else None
     for rows, features in known.pieces():
         centred = known.unit(features) - centre
         unlike[rows] = _distance(centred, known.labels[rows], sums)
@@ -146,7 +147,7 @@ def scores_of(evidence: Evidence) -> Scores | None:
 @dataclass(frozen=True)
 class _Known:
     """The images that are scored: their rows among the model's features, their labels as numbers, their rows among the
-    predictions, and a sample."""
+    predictions, and the places of a sample among them."""
 
     evidence: Evidence
     stored: ModelFeatures
@@ -179,12 +180,6 @@ class _Known:
     def unit(self, features: Singles) -> Singles:
         """Each network's block of length one."""
         return units(features, self.stored.widths)
-
-    def centre(self) -> Singles:
-        total = np.zeros(sum(self.stored.widths))
-        for _, features in self.pieces():
-            total += self.unit(features).sum(axis=0)
-        return (total / len(self.shas)).astype(np.float32)
 
 
 @dataclass
@@ -256,15 +251,11 @@ def _distance(centred: Singles, labels: Ints, sums: Floats, *, own: bool = True)
     return found
 
 
-def _graphic_head(known: _Known) -> graphics.GraphicHead:
+def _graphic_head(known: _Known, sample: Singles) -> graphics.GraphicHead:
     record = known.evidence.record
-    own = np.zeros((len(known.sample), known.stored.widths[0]), np.float32)
-    for rows, features in known.pieces():
-        inside = (known.sample >= rows.start) & (known.sample < rows.stop)
-        own[inside] = features[known.sample[inside] - rows.start, known.stored.first]
     shas = [known.shas[i] for i in known.sample]
     made = graphics.self_made_features(known.evidence.ws, record, shas, record.seed)
-    return graphics.fit(_length_one(own), _length_one(made))
+    return graphics.fit(_length_one(sample[:, known.stored.first]), _length_one(made))
 
 
 def _label_loss(evidence: Evidence, known: _Known) -> Floats:
