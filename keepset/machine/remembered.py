@@ -9,7 +9,8 @@ from typing import ParamSpec, TypeVar
 
 __all__ = ["remembered"]
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def remembered(maxsize: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
