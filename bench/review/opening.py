@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -12,7 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from bench.scale.rows import merge_download, merge_validate, split
 from keepset.review import Batch, list_batches, review
 from keepset.workspace import Workspace
 
-__all__ = ["CHROMIUM", "Opened", "chromium", "everything", "opened", "serving"]
+__all__ = ["CHROMIUM", "Cost", "Opened", "chromium", "everything", "opened", "serving"]
 
 CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 _KEYS = 15
@@ -39,15 +38,26 @@ _PAINTED = """async (key) => {
 
 
 @dataclass(frozen=True)
-class Opened:
-    """Seconds of the first answer of a new server and of one after it (medians of the page alone), to the first paint, to sort by
-    likeness and to re-rank, milliseconds from key to paint (median and worst), and peak memory, MB."""
+class Cost:
+    """Seconds until the answer, and the server's CPU seconds, which a busy machine changes less."""
 
-    first_s: float
-    page_s: float
+    wall_s: float
+    cpu_s: float
+
+    def __str__(self) -> str:
+        return f"{self.wall_s:.3f} s ({self.cpu_s:.3f} CPU s)"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What answers cost: the first of a new server, a page, pictures by likeness, tiles in the learned order after some marks
+    (means of several); the first paint (s), a key to its paint (ms, median and worst), and peak memory of the server, MB."""
+
+    first: Cost
+    page: Cost
+    like: Cost
+    learned: Cost
     paint_s: float
-    like_s: float
-    more_s: float
     key_ms: float
     key_worst_ms: float
     peak_mb: float
@@ -127,8 +137,8 @@ def opened(batch: Batch) -> Opened:
     shas = batch.candidates().table["sha256"].to_pylist()
     with serving(batch.ws.root) as (url, pid), httpx.Client(timeout=120) as http, chromium() as browser:
         here = f"{url}/batches/{batch.id}"
-        first = _took(http, here)
-        again = statistics.median(_took(http, f"{here}?page={n}") for n in range(2, 9))
+        first = _cost(pid, [lambda: http.get(here)])
+        pages = _cost(pid, [lambda n=n: http.get(f"{here}?page={n}") for n in range(2, 12)])
         page = browser.new_page(viewport={"width": 1400, "height": 900})
         page.goto(here)
         page.wait_for_load_state("networkidle")
@@ -137,30 +147,26 @@ def opened(batch: Batch) -> Opened:
         for i in range(_KEYS):
             with page.expect_response("**/marks?*"):
                 keys.append(page.evaluate(_PAINTED, "x" if i % 3 else "k"))
-        like = statistics.median(_took(http, f"{here}?like={s}") for s in shas[:7])
-        more = statistics.median(_more(http, here, shas[:60]) for _ in range(7))
+        http.get(f"{here}?like={shas[0]}")
+        like = _cost(pid, [lambda s=s: http.get(f"{here}?like={s}") for s in shas[:10]])
+        asked = {"json": {"kept": shas[:60], "count": 60}, "headers": {"Origin": url}}
+        learned = _cost(pid, [lambda: http.post(f"{here}/more", **asked)] * 10)
         for _ in range(_KEYS):
             with page.expect_response("**/undo?*"):
                 page.keyboard.press("u")
         status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     peak = int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024  # type: ignore[index]
-    return Opened(first, again, paint, like, more, statistics.median(keys), max(keys), peak)
+    return Opened(first, pages, like, learned, paint, statistics.median(keys), max(keys), peak)
 
 
-def _took(http: Any, address: str) -> float:
-    begin = time.perf_counter()
-    http.get(address).raise_for_status()
-    return time.perf_counter() - begin
+def _cost(pid: int, asks: Sequence[Callable[[], Any]]) -> Cost:
+    """The mean of some requests."""
+    begin, used = time.perf_counter(), _cpu(pid)
+    for ask in asks:
+        ask().raise_for_status()
+    return Cost((time.perf_counter() - begin) / len(asks), (_cpu(pid) - used) / len(asks))
 
 
-def _more(http: Any, here: str, kept: list[str]) -> float:
-    begin = time.perf_counter()
-    http.post(
-        f"{here}/more", json={"kept": kept, "count": 60}, headers={"Origin": here.split("/batches")[0]}
-    ).raise_for_status()
-    return time.perf_counter() - begin
-
-
-if __name__ == "__main__":
-    found = everything(Path(sys.argv[1]).resolve(), int(sys.argv[2]))
-    print(json.dumps(opened(found).__dict__ | {"load": os.getloadavg()[0]}))
+def _cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

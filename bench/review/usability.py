@@ -26,7 +26,7 @@ from bench.review.learned import SHARES, decisions
 from bench.review.many import many
 from bench.review.noise.__main__ import CHECKOUT, OUT, _base
 from bench.review.noise.planting import Condition, Planted, planted
-from bench.review.opening import chromium, everything, opened, serving
+from bench.review.opening import Cost, chromium, everything, opened, serving
 from bench.review.peers import distances
 from bench.review.reviewer import Reviewer
 from bench.review.runs import file_hashes, reviewed
@@ -214,7 +214,7 @@ def _open(work: Path, n: int) -> None:
     found = opened(everything(work / f"made-up-{n}", n))
     print(f"\n## {n:,} candidates, load {os.getloadavg()[0]:.1f}")
     for name, value in vars(found).items():
-        print(f"{name:14} {value:.3g}")
+        print(f"{name:14} {value if isinstance(value, Cost) else round(value, 2)}")
 
 
 if __name__ == "__main__":
