@@ -190,6 +190,7 @@ def test_work_is_recorded_once_within_itself_and_unseen_beside_another(case: Cas
             assert inner is outer
         record(ws, StageResult(Stage.SCRAPE, True, "done"))
         teller_of(ws).start("downloading", 4)
+        outer.last = 0.0  # twice a second at most is written
         teller_of(ws).advance(1)
         found = progress_of(ws, Work.RUN)
         assert (found["what"], found["done"], found["total"]) == ("downloading", 1, 4)

@@ -173,7 +173,7 @@ def _plain(network: torch.nn.Module, example: torch.Tensor) -> torch.nn.Module:
 
     from keepset.train.chain import fold
 
-    plain: torch.nn.Module = copy.deepcopy(network)
+    plain = copy.deepcopy(network)
     with contextlib.suppress(Exception):  # a wrong fold may raise anything
         folded = copy.deepcopy(network)
         fold(folded)
@@ -181,7 +181,7 @@ def _plain(network: torch.nn.Module, example: torch.Tensor) -> torch.nn.Module:
         plain = folded if all(torch.allclose(a, b, rtol=1e-3, atol=TOLERANCE) for a, b in pairs) else plain
     for module in plain.modules():
         if hasattr(module, "inplace"):
-            module.inplace = False
+            module.inplace = False  # type: ignore[assignment]
     return plain
 
 

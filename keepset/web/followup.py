@@ -78,8 +78,8 @@ def _running(ws: Workspace, now: Standing) -> dict[str, Any]:
         _step(steps, progress.get("results") or []), now.work == Work.FOLLOW_UP and not now.pending.batches
     )
     done, total = progress.get("done") or 0, progress.get("total")
-    what = progress.get("what") or (steps[at].name if at < len(steps) else "finishing")
-    compared = _outcome(ws) if at > [s.name for s in steps].index("Compare") else ""
+    what = progress.get("what") or (_NAMES[steps[at]] if at < len(steps) else "finishing")
+    compared = _outcome(ws) if at > steps.index(Stage.PROMOTE) else ""
     return {
         "steps": [{"name": _NAMES[s], "state": "done" if i < at else "now" if i == at else "next"} for i, s in enumerate(steps)],
         "words": what[:1].upper() + what[1:], "percent": round(100 * min(1.0, done / total)) if total else None,
