@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from keepset.config import RunConfig
 from keepset.errors import ModelError
-from keepset.export.familiar import Familiar, familiar, forward, held_out
+from keepset.export.familiarity import Familiar, familiar, forward, held_out
 from keepset.files import atomic_path, local
 from keepset.models import ModelRecord, load_record
 from keepset.stages import SILENT, Progress, Stage, StageResult
@@ -173,7 +173,7 @@ def _plain(network: torch.nn.Module, example: torch.Tensor) -> torch.nn.Module:
 
     from keepset.train.chain import fold
 
-    plain: Any = copy.deepcopy(network)
+    plain = copy.deepcopy(network)
     with contextlib.suppress(Exception):  # a wrong fold may raise anything
         folded = copy.deepcopy(network)
         fold(folded)
@@ -181,7 +181,7 @@ def _plain(network: torch.nn.Module, example: torch.Tensor) -> torch.nn.Module:
         plain = folded if all(torch.allclose(a, b, rtol=1e-3, atol=TOLERANCE) for a, b in pairs) else plain
     for module in plain.modules():
         if hasattr(module, "inplace"):
-            module.inplace = False
+            module.inplace = False  # type: ignore[assignment]
     return plain
 
 

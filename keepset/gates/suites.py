@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from keepset.config import RunConfig
-from keepset.schemas import SCHEMAS
+from keepset.manifests.schemas import SCHEMAS
 
 if TYPE_CHECKING:
     import pandas as pd

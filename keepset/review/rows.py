@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from keepset import manifests
-from keepset.schemas import SCHEMAS
+from keepset.manifests.schemas import SCHEMAS
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["LARGEST", "holds", "picture", "thumb"]
+__all__ = ["LARGEST", "holds", "known", "picture", "thumb"]
 
 LARGEST = 2000
 """Longer side of a picture in full view, px; smaller ones come as they are."""
@@ -75,13 +75,17 @@ def _missing() -> Response:
 def _known(ws: Workspace, request: Request) -> str | None:
     """The hash in the address, if it is one of an image of this workspace."""
     sha = str(request.path_params["name"]).removesuffix(".jpg")
-    if not SHA256.fullmatch(sha):
-        return None
+    return sha if known(ws, sha) else None
+
+
+def known(ws: Workspace, sha256: str) -> bool:
+    """Whether this is the hash of an image of this workspace, as it may come from an address."""
+    if not SHA256.fullmatch(sha256):
+        return False
     try:
-        known = _hashes(ws.images, ws.images.stat().st_mtime_ns)
+        return holds(_hashes(ws.images, ws.images.stat().st_mtime_ns), sha256)
     except (FileNotFoundError, ManifestError):
-        return None
-    return sha if holds(known, sha) else None
+        return False
 
 
 def holds(known: npt.NDArray[np.bytes_], sha256: str) -> bool:
