@@ -1,20 +1,12 @@
 // The batch page. Without JavaScript the page is one form and does the same, slower.
 //
-// For modules that add to the page (sorting, "alike"):
-//   gallery.cards()                  the tiles of this page, in their order on screen (dataset: sha, rank, label, ...)
-//   gallery.current()                the tile in focus, or null
-//   gallery.select(shas, how)        how: "only" (default), "add", "remove", "toggle"; shas of other pages too
-//   gallery.selected()               the sha256 of what is selected
-//   gallery.mark(shas, action, label) keep, delete, relabel or null; one step that can be undone as one
-//   gallery.reorder(shas)            the tiles in this order
-//   gallery.say(words)               a sentence above the bar
-// Controls belong into #tools-sort and #tools-alike of the toolbar. Events on document, with detail:
-//   keepset:focus {sha256}; keepset:selection {shas}; keepset:marks {version, status, counts, suggested, changed}
+// Modules tell each other by events on document, with detail:
+//   keepset:tiles {added}; keepset:focus {sha256}; keepset:selection {shas}; keepset:marks {version, status, counts, suggested, changed}
 import { $, open, say } from "./page.js";
 import * as tiles from "./cards.js";
 import { arrive, beginAnew, current, go, leave } from "./moving.js";
 import { band, select, selected, selectRange, wasDrag } from "./selection.js";
-import { decide, mark, showChosen, showCounts, submit, takeAll, turn } from "./deciding.js";
+import { decide, mark, showChosen, showCounts, submit, takeAll, takeSuggestion, turn } from "./deciding.js";
 import { reload } from "./saving.js";
 import { wireRelabel } from "./relabel.js";
 import { openFull, wireFull } from "./full.js";
@@ -25,7 +17,6 @@ import { wirePiles } from "./piles.js";
 import { wireSize } from "./size.js";
 import { relabel, wireKeys } from "./keys.js";
 
-export const gallery = { cards: () => tiles.cards, current, select, selected, mark, reorder: tiles.reorder, say };
 
 const HOLD_MS = 450;
 
@@ -67,6 +58,7 @@ function wireBar() {
     const button = e.target.closest("[data-act]");
     if (!button) return;
     if (button.dataset.act === "ask") relabel();
+    else if (button.dataset.act === "suggested") takeSuggestion();
     else if (button.dataset.act === "alike") alike();
     else decide(button.dataset.act, button.dataset.to);
   });
