@@ -66,6 +66,29 @@ def test_filters_keep_the_position(client: httpx.Client) -> None:
     assert 'name="back" value="split=valid&amp;page=6"' in page
 
 
+def test_orders_and_likeness_that_make_no_sense_give_the_usual_page(client: httpx.Client) -> None:
+    for odd in (
+        "?sort=loudness",
+        "?like=" + "0" * 64,
+        "?like=,,",
+        "?like=x&sort=alike",
+        "?sort=source&page=3",
+    ):
+        assert client.get(HERE + odd).status_code == 200
+    assert shown(client.get(HERE + "?sort=loudness").text) == list(range(PAGE))
+
+
+def test_more_tiles_are_those_that_are_not_kept(client: httpx.Client, large: Batch) -> None:
+    shas = large.rows().table["sha256"].to_pylist()
+    answer = client.post(HERE + "/more", json={"kept": shas[:100], "count": 20})
+    assert shown(answer.text) == list(range(100, 120))
+    assert "<html" not in answer.text
+    for odd in ({}, {"kept": 3, "count": 1}, {"kept": [], "count": "x"}, [], {"kept": [], "count": None}):
+        assert client.post(HERE + "/more", json=odd).status_code == 400
+    assert shown(client.post(HERE + "/more", json={"kept": ["x", None], "count": 10**9}).text)[:1] == [0]
+    assert client.post(HERE + "/more", json={"kept": [], "count": -5}).text.count("card") == 0
+
+
 def test_the_next_undecided_is_found_on_whatever_page(client: httpx.Client, large: Batch) -> None:
     rows = large.candidates().rows()
     mark(large, [Mark(r["sha256"], Action.KEEP) for r in rows[:1000]], who="ann")

@@ -265,7 +265,7 @@ def tile_size(wanted: str) -> int:
 
 # -- facts of pictures -----------------------------------------------------------------------------
 
-_IMAGE = ("sha256", "width", "height", "bytes", "format", "url", "license", "creator")
+_IMAGE = ("sha256", "width", "height", "bytes", "format", "url", "landing_page", "license", "creator")
 _ROW = ("sha256", "label", "split", "active", "dup_of")
 
 

@@ -99,7 +99,7 @@ async def _more(ws: Workspace, request: Request) -> Response:
     the page has on the screen (``kept``)."""
     try:
         body = await request.json()
-        kept, count = [str(s) for s in body["kept"]][:LIKE_PAGE], min(int(body["count"]), PAGE)
+        kept, count = [str(s) for s in body["kept"]][:LIKE_PAGE], min(max(0, int(body["count"])), PAGE)
     except (ValueError, KeyError, TypeError) as e:
         return refusal(request, 400, "bad_request", f"Not a question for more pictures: {e}")
 

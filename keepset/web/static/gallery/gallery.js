@@ -1,15 +1,7 @@
 // The batch page. Without JavaScript the page is one form and does the same, slower.
 //
-// For modules that add to the page (sorting, "alike"):
-//   gallery.cards()                  the tiles of this page, in their order on screen (dataset: sha, rank, label, ...)
-//   gallery.current()                the tile in focus, or null
-//   gallery.select(shas, how)        how: "only" (default), "add", "remove", "toggle"; shas of other pages too
-//   gallery.selected()               the sha256 of what is selected
-//   gallery.mark(shas, action, label) keep, delete, relabel or null; one step that can be undone as one
-//   gallery.reorder(shas)            the tiles in this order
-//   gallery.say(words)               a sentence above the bar
-// Controls belong into #tools-sort and #tools-alike of the toolbar. Events on document, with detail:
-//   keepset:focus {sha256}; keepset:selection {shas}; keepset:marks {version, status, counts, suggested, changed}
+// Modules tell each other by events on document, with detail:
+//   keepset:tiles {added}; keepset:focus {sha256}; keepset:selection {shas}; keepset:marks {version, status, counts, suggested, changed}
 import { $, open, say } from "./page.js";
 import * as tiles from "./cards.js";
 import { arrive, beginAnew, current, go, leave } from "./moving.js";
@@ -26,7 +18,6 @@ import { wireSize } from "./size.js";
 import { onHold } from "./touch.js";
 import { relabel, wireKeys } from "./keys.js";
 
-export const gallery = { cards: () => tiles.cards, current, select, selected, mark, reorder: tiles.reorder, say };
 
 function wireTile(card) {
   card.querySelectorAll(".js").forEach((e) => (e.hidden = false));
