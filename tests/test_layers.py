@@ -95,7 +95,7 @@ def test_a_circle_through_a_function_is_seen(tmp_path: Path) -> None:
 
 
 def test_importing_keepset_loads_nothing_heavy() -> None:
-    heavy = ("torch", "pandas", "great_expectations", "matplotlib", "sklearn", "pyarrow", "PIL")
+    heavy = ("torch", "pandas", "great_expectations", "sklearn", "pyarrow", "PIL")
     code = f"import sys, keepset, keepset.cli; print([m for m in {heavy} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

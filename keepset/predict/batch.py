@@ -300,7 +300,7 @@ def _limits(ws: Workspace) -> tuple[DownloadConfig, Limits]:
     except ConfigError:  # a workspace that only predicts needs none
         return DownloadConfig(retries=0), DEFAULT_LIMITS
     download, wanted = config.download, config.validate_
-    limits = Limits(download.max_bytes, wanted.max_pixels, wanted.max_scans, wanted.formats)
+    limits = Limits(download.max_bytes, wanted.max_pixels, wanted.formats)
     return download.model_copy(update={"retries": 0}), limits
 
 

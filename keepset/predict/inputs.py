@@ -19,11 +19,16 @@ from keepset.tables.columns import normal
 from keepset.text import without_surrogates
 from keepset.workspace import Workspace
 
-__all__ = ["list_inputs", "path_of"]
+__all__ = ["is_list", "list_inputs", "path_of"]
 
 _COLUMNS = ("path", "url", "input", "name", "file_name")
 """Columns that hold a picture's place; the first one that a table has is taken."""
 _TABLES = (".csv", ".tsv", ".tab", ".json", ".jsonl", ".ndjson", ".xlsx", ".parquet")
+
+
+def is_list(path: Path) -> bool:
+    """Whether ``list_inputs`` is meant to read it: a folder, a table, a text file, or nothing that is there."""
+    return path.suffix.lower() in (*_TABLES, ".txt") or path.is_dir() or not path.exists()
 
 
 def list_inputs(ws: Workspace, source: Path | None) -> Iterator[BatchInputRow]:
