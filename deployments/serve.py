@@ -12,6 +12,7 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.events import DeploymentEventTrigger
 from prefect.schedules import Cron
 
+from deployments.automations import notify
 from deployments.parts import NIGHTLY
 from flows.build_dataset import build_dataset
 from flows.pipeline import pipeline
@@ -20,6 +21,7 @@ from flows.retrain import retrain
 from flows.review_batch import review_batch
 from flows.train_model import train_model
 from keepset.orchestrator.names import CLEANED, TAG, FlowName
+from keepset.settings import settings
 from keepset.storage import locate
 from keepset.workspace import Workspace
 
@@ -61,6 +63,7 @@ def main() -> None:
     if options.when_told and not sys.stdin.readline():
         return  # the supervisor, which says when, has ended
     ws = Workspace.open(options.workspace)
+    notify(settings().notify)
     serve(*deployments(ws, options.cron), print_starting_message=False, pause_on_shutdown=False, limit=4)
 
 

@@ -14,6 +14,7 @@ from keepset.pipeline.registry import StageSpec, find
 from keepset.pipeline.shards import run_stage
 from keepset.workspace import Workspace
 from tasks.artifacts import show
+from tasks.events import tell_promoted
 from tasks.progress import PrefectProgress, artifact_key, tell
 
 __all__ = ["run_as_task"]
@@ -36,6 +37,7 @@ def _run(workspace: str, stage: str, engine: dict[str, Any], options: dict[str, 
     where = Engine.model_validate(engine)
     result = run_stage(spec, ws, config, where, PrefectProgress(ws), **options)
     _show_failures(ws, stage)
+    tell_promoted(ws, result)
     return tell(ws, result)
 
 

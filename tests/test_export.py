@@ -12,7 +12,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from keepset.stages import StageResult
 from keepset.storage.filenames import folder_names
 from keepset.workspace import Workspace
 from tests.export_fixtures import LABELS, Mixed, mixed, write_revision  # noqa: F401 - a fixture
+from tests.processes import wait_for
 from tests.storage_fixtures import moved, s3, s3_server  # noqa: F401 - fixtures
 
 FOLDERS = {".hidden": "%2Ehidden", "bär": "bär", "con": "%63on"}
@@ -259,10 +259,7 @@ def test_a_kill_leaves_nothing_that_looks_finished(mixed: Mixed, tmp_path: Path)
         env=os.environ | {"TMPDIR": str(temp)},
     )
     part = tmp_path / ".out.keepset-part" / "images"
-    until = time.monotonic() + 60
-    while not (part.is_dir() and any(part.iterdir())):
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    wait_for(lambda: part.is_dir() and any(part.iterdir()), "the first pictures", every_s=0.02)
     with pytest.raises(WorkspaceBusy):
         export(mixed, Format.CSV, tmp_path / "out")
     process.send_signal(signal.SIGKILL)

@@ -80,6 +80,11 @@ def predict(
 def _resumable(
     inputs: list[str], workspace: Path | None, model: str, to: Path, retry_failed: bool, as_json: bool
 ) -> None:
+    """Predict very many pictures into one Parquet file, in shards; a killed run goes on where it died."""
+    from keepset.machine import extras
+
+    extras.need("web")
+
     from keepset.predict.batch import Job, predict_batch
     from keepset.predict.inputs import is_list
     from keepset.workspace import Workspace

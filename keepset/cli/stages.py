@@ -27,11 +27,11 @@ from keepset.pipeline.registry import STAGES, StageOption, StageSpec, find
 __all__ = ["register"]
 
 _TEMPLATE = """\
-# A Keepset run config. docs/config.md lists every key; `keepset run {file} --workspace DIR` starts it.
+# A Keepset run config. `keepset docs config` lists every key; `keepset run {file} --workspace DIR` starts it.
 name = {name}
 seed = 42                                 # same seed, same split, same model
 
-# One table a class. Sources: lists (files of URLs), folders, pages, search (docs/collecting.md).
+# One table a class. Sources: lists (files of URLs), folders, pages, search (`keepset docs collecting`).
 {classes}
 [split]
 valid = 0.2

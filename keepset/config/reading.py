@@ -104,7 +104,7 @@ def saved_config(raw: dict[str, Any], *, where: str) -> RunConfig:
         ) from e
 
 
-_CONFIG_HELP = "Correct these lines, then run again. All keys: docs/config.md"
+_CONFIG_HELP = "Correct these lines, then run again. All keys: `keepset docs config`"
 
 
 def _absolute(data: dict[str, Any], base: Path) -> dict[str, Any]:

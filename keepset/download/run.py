@@ -18,6 +18,7 @@ from keepset.download.purged import PURGED
 from keepset.download.turns import Turns
 from keepset.errors import KeepsetError
 from keepset.files import move_in
+from keepset.inbox import WAITING, inbox_folder
 from keepset.manifests.rows import UrlRow
 from keepset.reasons import LOCAL_SOURCES, DownloadReason, ItemStatus
 from keepset.stages import Progress
@@ -126,8 +127,8 @@ class Run:
 
     def _allowed(self, row: UrlRow) -> list[Path]:
         """Folders whose files the config takes for this row's class, and the inbox."""
-        if row["source"] == "inbox":
-            return [self.ws.root / "inbox"]
+        if row["source"] == WAITING:
+            return [inbox_folder(self.ws)]
         mine = [c for c in self.config.classes if c.name == row["label"]]
         return [path_of(f) for c in mine for f in c.folders] + [
             path_of(t).parent for c in mine for t in c.tables

@@ -173,7 +173,7 @@ def _plain(network: torch.nn.Module, example: torch.Tensor) -> torch.nn.Module:
 
     from keepset.train.chain import fold
 
-    plain: Any = copy.deepcopy(network)
+    plain = copy.deepcopy(network)
     with contextlib.suppress(Exception):  # a wrong fold may raise anything
         folded = copy.deepcopy(network)
         fold(folded)
@@ -181,9 +181,8 @@ def _plain(network: torch.nn.Module, example: torch.Tensor) -> torch.nn.Module:
         plain = folded if all(torch.allclose(a, b, rtol=1e-3, atol=TOLERANCE) for a, b in pairs) else plain
     for module in plain.modules():
         if hasattr(module, "inplace"):
-            module.inplace = False
-    done: torch.nn.Module = plain
-    return done
+            module.inplace = False  # type: ignore[assignment]
+    return plain
 
 
 def _check(network: torch.nn.Module, ws: Workspace, record: ModelRecord, path: Path) -> None:

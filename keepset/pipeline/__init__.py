@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from keepset.pipeline.engine import Engine
     from keepset.workspace import Workspace
 
-__all__ = ["Here", "Runner", "build", "chain", "check_model_choice", "follow_up", "learn", "retrain", "run"]
+__all__ = [
+    "Here", "Runner", "build", "chain", "check_model_choice", "follow_up", "learn", "retrain", "run", "run_again",
+]  # fmt: skip
 
 
 class Runner(Protocol):
@@ -101,9 +103,9 @@ def check_model_choice(ws: Workspace, config: RunConfig) -> None:
 
 def follow_up(ws: Workspace, *, progress: Progress = SILENT) -> Iterator[StageResult]:
     """Apply approved batches, train on the cleaned revision, and open the next batch. Nothing if nothing is pending."""
-    from keepset.pipeline.followup import working
+    from keepset.pipeline.atwork import Work, working
 
-    with working(ws, progress) as teller:
+    with working(ws, Work.FOLLOW_UP, progress) as teller:
         yield from teller.each(_follow_up(ws, ws.config(), teller))
 
 
@@ -129,18 +131,25 @@ def run(
 
     ``engine``: where the shards of downloading and validation run; by default, as this machine's settings say.
     """
+    from keepset.pipeline.atwork import Work, working
     from keepset.pipeline.engine import Engine
-    from keepset.pipeline.followup import pending, working
+    from keepset.pipeline.followup import pending
 
     ws.check_writable()
     ws.save_config(config)
     check_model_choice(ws, config)
     where = engine or Engine.of_this_machine()
-    if not pending(ws):
-        yield from _run(ws, config, where, progress)
-        return
-    with working(ws, progress) as teller:
+    work = Work.FOLLOW_UP if pending(ws) else Work.RUN
+    with working(ws, work, progress, wait=work == Work.FOLLOW_UP) as teller:
         yield from teller.each(_run(ws, config, where, teller))
+
+
+def run_again(ws: Workspace, *, progress: Progress = SILENT) -> Iterator[StageResult]:
+    """``run`` with the config in force; that it cannot even begin is recorded too."""
+    from keepset.pipeline.atwork import Work, working
+
+    with working(ws, Work.RUN, progress, wait=False) as teller:
+        yield from run(ws, ws.config(), progress=teller)
 
 
 def _run(ws: Workspace, config: RunConfig, engine: Engine, progress: Progress) -> Iterator[StageResult]:

@@ -15,7 +15,6 @@ from keepset.errors import SourceError
 from keepset.manifests import Header
 from keepset.scrape.found import Found, Note
 from keepset.stages import SILENT, Progress, Stage, StageResult
-from keepset.storage import StoredPath
 from keepset.storage.localfiles import path_of, shown
 from keepset.text import many
 from keepset.workspace import Workspace
@@ -95,16 +94,15 @@ def _rows(config: RunConfig, border: Border, web: Web | None, progress: Progress
 
 
 def _local(config: RunConfig, known: Known, progress: Progress) -> Iterator[tuple[str, Found]]:
+    from keepset.inbox import offered
+
     for c in config.classes:
         for found in _of_class(c, known, progress.note):
             yield c.name, found
     for path in dict.fromkeys(t for c in config.classes for t in c.tables):
         yield from _of_table(path, config, known, progress.note)
-    if not isinstance(known.ws.root, StoredPath) and (known.ws.root / "inbox").is_dir():
-        from keepset.inbox import read_inbox
-
-        for c in config.classes:
-            yield from ((c.name, found) for found in read_inbox(known.ws, c.name))
+    for c in config.classes:
+        yield from ((c.name, found) for found in offered(known.ws, c.name))
 
 
 def _of_class(c: ClassConfig, known: Known, note: Note) -> Iterator[Found]:

@@ -20,13 +20,14 @@ from starlette.routing import Route
 
 from keepset import __version__
 from keepset.errors import ModelError
+from keepset.inbox import inbox_config
 from keepset.predict.intake import Refused
 from keepset.predict.metrics import CONTENT_TYPE_LATEST
 from keepset.predict.model import Outcome, Prediction
 from keepset.predict.queueing import Answer, Busy
 from keepset.predict.remote import own_servers
-from keepset.predict.serving import QueueOptions, Service, Serving
-from keepset.web.corrections import CorrectionSite, inbox_config
+from keepset.predict.serving import Service, Serving
+from keepset.web.corrections import CorrectionSite
 from keepset.web.pages import page
 from keepset.web.refusals import refusal
 from keepset.web.uploads import MAX_ITEMS, BadRequest, Given, Intake
