@@ -26,7 +26,7 @@ from keepset.predict.metrics import CONTENT_TYPE_LATEST
 from keepset.predict.model import Outcome, Prediction
 from keepset.predict.queueing import Answer, Busy
 from keepset.predict.remote import own_servers
-from keepset.predict.serving import Service, Serving
+from keepset.predict.serving import QueueOptions, Service, Serving
 from keepset.web.corrections import CorrectionSite
 from keepset.web.pages import page
 from keepset.web.refusals import refusal
