@@ -42,8 +42,8 @@ from keepset.errors import (
 )
 from keepset.files import append_line, read_json, read_rows, refusals, write_json
 from keepset.machine.programs import spell
+from keepset.manifests.schemas import SCHEMA_VERSION, check_version
 from keepset.reasons import REMEDIES
-from keepset.schemas import SCHEMA_VERSION, check_version
 from keepset.storage import StoredPath, locate, scratch
 from keepset.storage.carrying import Held
 from keepset.storage.copies import forget_all_of_another

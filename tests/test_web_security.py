@@ -20,9 +20,10 @@ from starlette.routing import Route
 from keepset.cli.gallery_server import serve
 from keepset.errors import WorkspaceError
 from keepset.review import Batch
-from keepset.web import pages, security
+from keepset.web import security
 from keepset.web.app import create_app
 from keepset.web.security import COOKIE
+from keepset.web.templating import templates
 from tests.review_fixtures import Case, edit_images, make_case
 from tests.web_fixtures import large_batch, served
 
@@ -200,7 +201,7 @@ def test_every_answer_is_hardened_refusals_too(client: httpx.Client, case: Case,
 
 
 def test_every_template_is_html_and_escapes() -> None:
-    environment = pages._templates()
+    environment = templates()
     names = environment.list_templates()
     assert "batch.html" in names
     assert [n for n in names if not n.endswith(".html")] == []

@@ -6,7 +6,6 @@ import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from importlib import import_module
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +24,10 @@ if TYPE_CHECKING:
     from keepset.scrape.known import Known
     from keepset.scrape.web import Web
 
-__all__ = ["SEARCHES", "scrape"]
+__all__ = ["scrape"]
 
 VERSION = 1
 _PIECE = 4096  # rows that are tables of dicts at one time
-SEARCHES = ("openverse", "wikimedia", "inaturalist", "gbif", "duckduckgo")
 
 
 def scrape(
@@ -159,10 +157,11 @@ def _on_the_web(c: ClassConfig, web: Web, border: Border, progress: Progress) ->
 
 
 def _search(source: str, query: str, web: Web) -> Iterator[Found]:
+    from keepset.scrape.searches import SEARCHES
+
     if source not in SEARCHES:
         raise SourceError(f"There is no source '{source}'.", f"Known are: {', '.join(SEARCHES)}.")
-    found: Iterator[Found] = import_module(f"keepset.scrape.{source}").search(query, web)
-    return found
+    return SEARCHES[source](query, web)
 
 
 def _while_room(

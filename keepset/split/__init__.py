@@ -27,8 +27,8 @@ from keepset.config import RunConfig
 from keepset.errors import ManifestMissing
 from keepset.inbox import WAITING
 from keepset.manifests import Header
+from keepset.manifests.rows import DatasetRow, ImageRow
 from keepset.reasons import ItemStatus, Split
-from keepset.rows import DatasetRow, ImageRow
 from keepset.split.given import given_sides
 from keepset.stages import SILENT, Progress, Stage, StageResult
 from keepset.workspace import Workspace

@@ -73,10 +73,8 @@ class StoredPath(_Base):
 
     @property
     def bucket(self) -> Bucket:
-        try:
-            from keepset.storage.bucket import bucket
-        except ModuleNotFoundError as e:
-            raise WorkspaceError(f"{self} needs the extra 's3'.", "pip install 'keepset[s3]'.") from e
+        from keepset.storage.bucket import bucket
+
         return bucket(self.parts[0].removesuffix(":"), self.parts[1])
 
     def resolve(self, strict: bool = False) -> Self:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -13,9 +13,8 @@ from starlette.responses import RedirectResponse, Response
 from keepset.errors import NeedsConfirmation, ReviewError, StaleBatch
 from keepset.reasons import Action
 from keepset.review import BatchStatus, load_batch, preview, reopen, submit
-from keepset.settings import settings
 from keepset.web.cards import suggested
-from keepset.web.marking import reviewer
+from keepset.web.marking import given_name, reviewer
 from keepset.web.pages import page
 from keepset.workspace import Workspace
 
@@ -39,7 +38,7 @@ def show(
         all_guards=list(dict.fromkeys([*found, *all_done.guards])), undecided=undecided, trouble=trouble,
         difference=difference,
         preview=marked, all_done=all_done, open=batch.status == BatchStatus.OPEN, version=batch.version,
-        who=unquote(request.cookies.get("keepset_who", "")) or settings().reviewer,
+        who=given_name(request),
     )  # fmt: skip
 
 
