@@ -23,7 +23,7 @@ def remembered(maxsize: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
         @functools.wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
             with computing:
-                return cached(*args, **kwargs)
+                return cached(*args, **kwargs)  # type: ignore[arg-type]
 
         call.cache_clear = cached.cache_clear  # type: ignore[attr-defined]
         return call
