@@ -13,7 +13,7 @@ from flows.flow_lock import exclusive
 from keepset.pipeline import chain
 from keepset.pipeline.atwork import teller_of
 from keepset.pipeline.engine import Engine
-from keepset.pipeline.registry import Chain, StageSpec, stages_of
+from keepset.pipeline.registry import StageChain, StageSpec, stages_of
 from keepset.stages import Stage, StageResult
 from keepset.workspace import Workspace
 from tasks.gate import gate
@@ -47,7 +47,7 @@ def build(ws: Workspace, engine: Engine | None) -> dict[str, Any]:
     """Collect, download, validate and split; returns the split's result."""
     with exclusive(ws, "build"):
         runner = AsTasks(ws, engine or Engine.of_this_machine())
-        *_, split = chain(stages_of(Chain.BUILD), runner)
+        *_, split = chain(stages_of(StageChain.BUILD), runner)
     return split.as_dict()
 
 
@@ -58,7 +58,7 @@ def learn(ws: Workspace, *, ask: bool = False) -> State[dict[str, Any]]:
     """
     workspace = str(ws.root)
     with exclusive(ws, "train"):
-        stages = stages_of(Chain.LEARN, without=[] if ask else [Stage.REVIEW])
+        stages = stages_of(StageChain.LEARN, without=[] if ask else [Stage.REVIEW])
         done = {result.stage: result for result in chain(stages, AsTasks(ws, Engine()))}
         show_verdict(workspace, done[Stage.TRAIN].outputs["model_id"])
         compared = done[Stage.PROMOTE]

@@ -41,7 +41,8 @@ class Settings(BaseSettings):
     )
     workers: int = Field(default_factory=usable_cores, ge=1, description="Processes that decode images.")
     engine: Literal["local", "dask"] = Field(
-        "local", description="Where shards run: in the run's own process, or on Dask workers (docs/scale.md)."
+        "local",
+        description="Where shards run: in the run's own process, or on Dask workers (`keepset docs scale`).",
     )
     dask_address: str = Field(
         "", description="Address of a Dask scheduler, e.g. tcp://scheduler:8786; empty starts workers here."
@@ -86,5 +87,5 @@ def settings() -> Settings:
         ]
         raise ConfigError(
             "Wrong environment variable: " + "; ".join(wrong) + ".",
-            "Change it or unset it, then run again. All settings: docs/config.md",
+            "Change it or unset it, then run again. All settings: `keepset docs config`",
         ) from None

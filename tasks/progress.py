@@ -1,4 +1,4 @@
-"""What all tasks share: opening the workspace, telling of progress, and letting a person read what happened."""
+"""What all tasks share: opening the workspace, reporting progress, publishing a stage's result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A cleaning batch under Prefect: open it, show it, take the decision from the form. All state is on disk."""
+"""A cleaning batch under Prefect: announce it, take the decision from the form. All state is on disk."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from keepset.cli import main, output
+from keepset.machine.doctor import Verdict, diagnose
 from keepset.settings import settings
-from keepset.status.doctor import Verdict, diagnose
 from tests.factories import dataset_workspace
 from tests.review_fixtures import Case, case
 
@@ -230,7 +230,7 @@ def test_a_wrong_setting_names_its_variable(
     monkeypatch.setenv(name, value)
     code, _, err = run(capsys, command, "-w", tmp_path / "ws")
     assert (code, name in err, value in err) == (2, True, True)
-    assert "docs/config.md" in err
+    assert "`keepset docs config`" in err
     assert "Traceback" not in err
     settings.cache_clear()
     code, out, _ = run(capsys, "doctor", "-w", tmp_path / "ws", "--json")

@@ -21,10 +21,10 @@ from keepset.pipeline.atwork import Work, progress_of
 from keepset.pipeline.followup import State, pending, standing
 from keepset.review import Batch, BatchStatus, load_batch, review, submit
 from keepset.workspace import Workspace
+from tests.processes import CHECKOUT
 from tests.stack_fixtures import ended_right, models, plan_kills, wait_for, waiting_workspace
 from tests.web_fixtures import served
 
-CHECKOUT = Path(__file__).resolve().parents[1]
 YES = {"who": "ada", "decision": "approve", "undecided": "suggested", "confirm": "yes"}
 
 

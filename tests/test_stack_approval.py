@@ -161,7 +161,7 @@ def test_killed_in_the_middle_of_applying_and_of_retraining_all_ends_once_and_ri
     deaths = plan_kills(
         tmp_path / "kills", "self@applied.json", "prefect-server@comparison.json", "web@000002.parquet"
     )
-    stack = start(ws, deaths)
+    stack = start(ws, deaths, forked=True)
     try:
         _, batch = stack.review()
         submit(batch, "approve", who="ada", undecided="suggested", confirm=True)

@@ -20,7 +20,7 @@ from keepset.cli.options import (
     open_workspace,
     workspace_or_default,
 )
-from keepset.machine import programs
+from keepset.machine import extras, programs
 from keepset.stages import Stage
 
 __all__ = ["register"]
@@ -34,6 +34,7 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel=panel)(failures)
     app.command(rich_help_panel=panel)(web)
     app.command(rich_help_panel=panel)(doctor)
+    app.command(rich_help_panel=panel)(docs)
 
 
 def up(
@@ -67,6 +68,8 @@ def up(
     out of sight) names another. Where the workspace is new, start
     a data set from the form of the deployment `pipeline` in Prefect's UI, or with `keepset run` first.
     """
+    extras.need("prefect")
+
     from keepset.settings import settings
 
     options = ["--detach"] if detach else []
@@ -83,6 +86,7 @@ def up(
 
 def down(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """Stop what `keepset up` started for this workspace."""
+    extras.need("prefect")
     _stack("down", workspace, [], as_json)
 
 
@@ -182,6 +186,8 @@ def web(
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.")] = None,
 ) -> None:
     """Serve the review gallery and the prediction page alone, without Prefect."""
+    extras.need("web")
+
     from keepset.cli.gallery_server import serve
     from keepset.settings import settings
     from keepset.workspace import Workspace
@@ -193,7 +199,7 @@ def web(
 
 def doctor(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """Tell what this machine has (device, threads, torch, Prefect, weights, disk) and what to do about gaps."""
-    from keepset.status.doctor import Verdict, diagnose
+    from keepset.machine.doctor import Verdict, diagnose
 
     checks = list(diagnose(workspace_or_default(workspace)))
     failed = any(c.verdict == Verdict.FAIL for c in checks)
@@ -207,3 +213,25 @@ def doctor(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> No
             [(marks[c.verdict], c.name, c.found, c.remedy) for c in checks],
         )
     raise typer.Exit(3 if failed else 0)
+
+
+def docs(
+    name: Annotated[str, typer.Argument(metavar="PAGE", help="Page to show. Default: list the pages.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Show a page of the documentation, or list the pages."""
+    from keepset.machine.manual import page, pages
+
+    if as_json:
+        output.document({"pages": list(pages())} if not name else {"page": name, "markdown": page(name)})
+    elif not name:
+        print("\n".join(pages()))
+    elif not sys.stdout.isatty():
+        print(page(name))
+    else:
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        console = Console()
+        with console.pager(styles=True):
+            console.print(Markdown(page(name)))

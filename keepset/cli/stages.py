@@ -27,11 +27,11 @@ from keepset.stages import Stage
 __all__ = ["register"]
 
 _TEMPLATE = """\
-# A Keepset run config. docs/config.md lists every key; `keepset run {file} --workspace DIR` starts it.
+# A Keepset run config. `keepset docs config` lists every key; `keepset run {file} --workspace DIR` starts it.
 name = {name}
 seed = 42                                 # same seed, same split, same model
 
-# One table a class. Sources: lists (files of URLs), folders, pages, search (docs/collecting.md).
+# One table a class. Sources: lists (files of URLs), folders, pages, search (`keepset docs collecting`).
 {classes}
 [split]
 valid = 0.2
@@ -207,17 +207,12 @@ def train(
     """Train on the current revision: linear head, learning-rate finder, one-cycle, fine-tuning.
 
     Then exports the model for serving and puts it in use if it is not worse than the one before. A training that was
-    killed goes on where it died. Several devices or processes: `torchrun --nproc-per-node 2 -m keepset train -w DIR`.
+    killed goes on where it died.
     """
     from keepset.pipeline import Here, chain
     from keepset.pipeline.engine import Engine
-    from keepset.train import parallel
-    from keepset.train import train as train_model
 
     ws, cfg = open_workspace(workspace, config)
-    if not parallel.leads():
-        train_model(ws, cfg)  # helps the leading process, which does and tells the rest
-        return
     stages = [find(name) for name in (Stage.TRAIN, Stage.EXPORT, Stage.PROMOTE)]
     with output.progress(as_json=as_json) as progress:
         output.results(chain(stages, Here(ws, cfg, Engine(), progress)), as_json=as_json)

@@ -7,8 +7,8 @@ from typing import Any
 from keepset import manifests
 from keepset.config import RunConfig
 from keepset.files import read_json, write_json
+from keepset.manifests.rows import DatasetRow, PredictionRow
 from keepset.models import ModelRecord, load_record
-from keepset.rows import DatasetRow, PredictionRow
 from keepset.stages import SILENT, Progress, Stage, StageResult
 from keepset.text import many
 from keepset.workspace import Workspace

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from keepset.pipeline.registry import Chain, StageSpec, find, stages_of
+from keepset.pipeline.registry import StageChain, StageSpec, find, stages_of
 from keepset.stages import SILENT, Progress, Stage, StageResult
 
 if TYPE_CHECKING:
@@ -69,17 +69,17 @@ def build(
     ws: Workspace, config: RunConfig, *, engine: Engine, progress: Progress = SILENT
 ) -> Iterator[StageResult]:
     """scrape, download, validate, split, with a gate after each. Raises ``GateFailed``."""
-    return chain(stages_of(Chain.BUILD), Here(ws, config, engine, progress))
+    return chain(stages_of(StageChain.BUILD), Here(ws, config, engine, progress))
 
 
 def learn(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> Iterator[StageResult]:
     """Train, export for serving, compare with the model in use, promote, and report."""
-    return chain(stages_of(Chain.LEARN, without=[Stage.REVIEW]), _here(ws, config, progress))
+    return chain(stages_of(StageChain.LEARN, without=[Stage.REVIEW]), _here(ws, config, progress))
 
 
 def retrain(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> Iterator[StageResult]:
     """What follows a cleaned revision: learn, and open the next batch if one is worth a person's time."""
-    return chain(stages_of(Chain.LEARN), _here(ws, config, progress))
+    return chain(stages_of(StageChain.LEARN), _here(ws, config, progress))
 
 
 def _here(ws: Workspace, config: RunConfig, progress: Progress) -> Here:
@@ -91,7 +91,7 @@ def _here(ws: Workspace, config: RunConfig, progress: Progress) -> Here:
 
 def check_model_choice(ws: Workspace, config: RunConfig) -> None:
     """Before the first download: raises the ``ModelError`` that would come hours later, at the training."""
-    from keepset.train.foresight import check_choice
+    from keepset.train.model_choice import check_choice
 
     if not ws.downloads.exists():
         check_choice(config.train)

@@ -5,7 +5,6 @@ Thumbnails were encoded anew when the image was validated; a larger picture, for
 
 from __future__ import annotations
 
-import functools
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 
 from keepset import manifests
 from keepset.errors import ManifestError
+from keepset.machine.remembered import remembered
 from keepset.workspace import SHA256, Workspace
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def holds(known: npt.NDArray[np.bytes_], sha256: str) -> bool:
     return known[place : place + 1].tobytes() == wanted
 
 
-@functools.lru_cache(maxsize=2)
+@remembered(2)
 def _hashes(path: Path, _stamp: int) -> npt.NDArray[np.bytes_]:
     """All hashes, sorted, 32 bytes each: a million images take 32 MB."""
     import numpy as np

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -16,21 +18,26 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from keepset import __version__
 from keepset.errors import ModelError
+from keepset.inbox import inbox_config
 from keepset.predict.intake import Refused
 from keepset.predict.metrics import CONTENT_TYPE_LATEST
 from keepset.predict.model import Outcome, Prediction
 from keepset.predict.queueing import Answer, Busy
 from keepset.predict.remote import own_servers
 from keepset.predict.serving import Options, Service, Serving
-from keepset.web.corrections import CorrectionSite, inbox_config
-from keepset.web.openapi import TOP, TOP_MOST, describe
+from keepset.web.corrections import CorrectionSite
 from keepset.web.pages import page
 from keepset.web.refusals import refusal
-from keepset.web.uploads import LONGEST_URL, MAX_ITEMS, BadRequest, Given, Intake
+from keepset.web.uploads import MAX_ITEMS, BadRequest, Given, Intake
 from keepset.workspace import Workspace
 
-__all__ = ["PredictionSite"]
+__all__ = ["TOP", "TOP_MOST", "PredictionSite"]
+
+TOP, TOP_MOST = 5, 1000
+"""Classes listed per picture if the query does not say, and at most."""
+_DESCRIPTION = Path(__file__).with_name("openapi.json")
 
 FRAGMENT = "x-keepset-fragment"
 """Header with which the page's script asks for the answers alone, to put them into the page."""
@@ -93,7 +100,8 @@ class PredictionSite:
         })  # fmt: skip
 
     async def _description(self, _: Request) -> Response:
-        return JSONResponse(describe(self.limits, MAX_ITEMS, LONGEST_URL))
+        description = json.loads(_DESCRIPTION.read_text(encoding="utf-8"))
+        return JSONResponse(description | {"info": description["info"] | {"version": __version__}})
 
     async def _health(self, _: Request) -> Response:
         serving = self.service.serving

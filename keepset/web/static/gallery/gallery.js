@@ -12,7 +12,7 @@
 //   keepset:focus {sha256}; keepset:selection {shas}; keepset:marks {version, status, counts, suggested, changed}
 import { $, open, say } from "./page.js";
 import * as tiles from "./cards.js";
-import { arrive, current, go, leave } from "./moving.js";
+import { arrive, beginAnew, current, go, leave } from "./moving.js";
 import { band, select, selected, selectRange, wasDrag } from "./selection.js";
 import { decide, mark, showChosen, showCounts, submit, takeAll, turn } from "./deciding.js";
 import { reload } from "./saving.js";
@@ -91,7 +91,10 @@ wirePiles();
 wireLearning();
 wireKeys();
 if (open) wireBar();
-document.querySelectorAll(".filters select").forEach((s) => s.addEventListener("change", () => s.form.requestSubmit()));
+document.querySelectorAll(".filters select").forEach((s) => s.addEventListener("change", () => {
+  if (s.name === "sort") beginAnew();
+  s.form.requestSubmit();
+}));
 document.querySelectorAll(".pages a").forEach((a) => a.addEventListener("click", (e) => {
   e.preventDefault();
   leave(a.href, "first");
