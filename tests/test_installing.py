@@ -21,7 +21,6 @@ from packaging.requirements import Requirement
 from keepset.machine import extras
 from tests.predict_fixtures import Served, template_case
 from tests.processes import CHECKOUT
-from tests.stack_fixtures import start, waiting_workspace
 
 __all__ = ["template_case"]
 
@@ -237,20 +236,10 @@ def test_what_keepset_imports_is_required() -> None:
     assert strange == {}
 
 
-@pytest.mark.prefect
-def test_the_stack_starts_from_the_wheel_in_a_folder_that_has_modules_of_our_names(
-    wheel: Path, hostile: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """Everything but Keepset itself comes from this environment; a run goes through flows and tasks to its batch."""
-    python = _environment(tmp_path_factory.mktemp("prefect"))
+def installed(wheel: Path, folder: Path) -> Path:
+    """The command of the wheel in an environment of its own, which takes everything else from this one."""
+    python = _environment(folder)
     ours = [p for p in sys.path if p.endswith("-packages")]
     (_packages_of(python) / "others.pth").write_text("\n".join(ours))
     _pip("--python", str(python), "install", "--no-index", "--no-deps", str(wheel))
-    running = start(
-        waiting_workspace(hostile / "work"), program=[str(python.with_name("keepset"))], cwd=hostile
-    )
-    try:
-        _, batch = running.review()
-        assert batch.candidates().rows()
-    finally:
-        running.stop()
+    return python.with_name("keepset")
