@@ -21,8 +21,9 @@ from packaging.requirements import Requirement
 from keepset.machine import extras
 from tests.predict_fixtures import Served, template_case
 from tests.processes import CHECKOUT
+from tests.review_fixtures import Case, case
 
-__all__ = ["template_case"]
+__all__ = ["case", "template_case"]
 
 
 @pytest.fixture(scope="session")
@@ -41,10 +42,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def core(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of an environment with the wheel and what its core requires, and nothing else."""
-    python = _environment(tmp_path_factory.mktemp("core"))
-    for name in _closure(_required(wheel)):
+    return _with_extra(wheel, "", tmp_path_factory.mktemp("core"))
+
+
+def _with_extra(wheel: Path, extra: str, folder: Path) -> Path:
+    python = _environment(folder)
+    for name in _closure(_required(wheel), extra):
         _borrow(name, _packages_of(python))
-    _pip("--python", str(python), "install", "--no-index", str(wheel))
+    _pip("--python", str(python), "install", "--no-index", f"keepset[{extra}] @ {wheel.as_uri()}")
     return python
 
 
@@ -70,14 +75,19 @@ def _required(wheel: Path) -> list[Requirement]:
         return [Requirement(r) for r in message_from_bytes(z.read(name)).get_all("Requires-Dist", [])]
 
 
-def _closure(required: list[Requirement]) -> set[str]:
+def _closure(required: list[Requirement], extra: str = "") -> set[str]:
     """The distributions that pip would install, by name."""
-    todo, found = list(required), set[str]()
+    todo, found = [r for r in required if not r.marker or r.marker.evaluate({"extra": extra})], set[str]()
     while todo:
         one = todo.pop()
-        if one.name not in found and (not one.marker or one.marker.evaluate({"extra": ""})):
+        if one.name not in found:
             found.add(one.name)
-            todo += map(Requirement, metadata.requires(one.name) or ())
+            more = map(Requirement, metadata.requires(one.name) or ())
+            todo += [
+                r
+                for r in more
+                if not r.marker or any(r.marker.evaluate({"extra": e}) for e in ("", *one.extras))
+            ]
     return found
 
 
@@ -141,6 +151,43 @@ def test_a_missing_extra_is_one_line_with_the_command(
     what, remedy = done.stderr.strip().splitlines()
     assert f"extra '{extra}'" in what
     assert remedy.strip() == f"→ pip install 'keepset[{extra}] @ {wheel.as_uri()}'"
+
+
+PAGES = """
+import sys, threading, time
+from pathlib import Path
+import httpx, uvicorn
+from keepset.review import list_batches
+from keepset.web.app import create_gallery
+from keepset.workspace import Workspace
+
+ws = Workspace.open(Path(sys.argv[1]))
+(batch,) = list_batches(ws)
+picture = batch.candidates().rows()[0]["sha256"]
+server = uvicorn.Server(uvicorn.Config(create_gallery(ws.root), host="127.0.0.1", port=0, log_level="error"))
+threading.Thread(target=server.run, daemon=True).start()
+while not server.started:
+    time.sleep(0.05)
+with httpx.Client(base_url="http://127.0.0.1:%d" % server.servers[0].sockets[0].getsockname()[1], timeout=60) as site:
+    for page in ("/", "/log", f"/batches/{batch.id}", f"/batches/{batch.id}/submit", "/predict", f"/thumbs/{picture}.jpg"):
+        answer = site.get(page)
+        print(answer.status_code, page, answer.text[:200] if answer.status_code != 200 else "")
+    with open(sys.argv[2], "rb") as file:
+        print(site.post("/api/predict", files={"file": file}).status_code, "/api/predict")
+"""
+
+
+def test_the_pages_need_the_extra_web_alone(
+    wheel: Path, template_case: Served, case: Case, tmp_path: Path
+) -> None:
+    python = _with_extra(wheel, "web", tmp_path / "web")
+    model = Path("models") / ("0" * 16) / "model.onnx"
+    shutil.copy(template_case.ws.root / model, case.ws.root / model)
+    case.open_batch()
+    (tmp_path / "one.jpg").write_bytes(template_case.pictures[0])
+    done = _run(python, "-P", "-c", PAGES, str(case.ws.root), "one.jpg", cwd=tmp_path)
+    assert [line for line in done.stdout.splitlines() if not line.startswith("200 ")] == [], done.stdout
+    assert len(done.stdout.splitlines()) == 7, done.stderr
 
 
 def test_every_module_can_be_imported_or_names_its_extra(core: Path, tmp_path: Path) -> None:

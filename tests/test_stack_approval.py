@@ -159,7 +159,7 @@ def test_kills_of_everything_while_two_batches_wait_and_in_the_middle_of_the_wor
         _, batch = second.review(third)
         plan_kills(deaths, "self@applied.json", "prefect-server@comparison.json", "web@000002.parquet")
         submit(batch, "approve", who="ada", undecided="suggested", confirm=True)
-        assert notify_decision(third, batch)
+        assert wake(second.prefect, batch)
         wait_for(lambda: ended_right(third, batch.id), "the approval and the retraining")
         wait_for(lambda: not second.prefect.runs(["RUNNING", "PENDING", "SCHEDULED"]), "all runs to be over")
     finally:
