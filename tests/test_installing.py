@@ -157,13 +157,15 @@ PAGES = """
 import sys, threading, time
 from pathlib import Path
 import httpx, uvicorn
-from keepset.review import list_batches
+from keepset.reasons import Action
+from keepset.review import Mark, list_batches, mark
 from keepset.web.app import create_gallery
 from keepset.workspace import Workspace
 
 ws = Workspace.open(Path(sys.argv[1]))
 (batch,) = list_batches(ws)
 picture = batch.candidates().rows()[0]["sha256"]
+mark(batch, [Mark(picture, Action.DELETE)], who="ann")
 server = uvicorn.Server(uvicorn.Config(create_gallery(ws.root), host="127.0.0.1", port=0, log_level="error"))
 threading.Thread(target=server.run, daemon=True).start()
 while not server.started:
