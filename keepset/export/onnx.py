@@ -173,7 +173,7 @@ def _plain(network: torch.nn.Module, example: torch.Tensor) -> torch.nn.Module:
 
     from keepset.train.chain import fold
 
-    plain: torch.nn.Module = copy.deepcopy(network)
+    plain: Any = copy.deepcopy(network)
     with contextlib.suppress(Exception):  # a wrong fold may raise anything
         folded = copy.deepcopy(network)
         fold(folded)
