@@ -1,4 +1,5 @@
 # `make` lists the targets. Each one sets up what it needs; `.ci/run` calls `make test`.
+# Another Python, beside the usual one: make test PYTHON=python3.13 VENV=.venv-3.13
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
@@ -9,15 +10,15 @@ SHELL := /bin/bash
 DEMO_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit format docs clean
+.PHONY: help setup demo test test-fast lint types unit format docs clean
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 setup: $(VENV)/.ready ## Make the environment (.venv) from constraints.txt
 
 $(VENV)/.ready: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Keepset needs Python 3.11 or newer: make PYTHON=python3.11 ..."; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { echo "Keepset needs Python 3.11, 3.12 or 3.13: make PYTHON=python3.11 ..."; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' || { echo "This Python cannot make environments: install its venv package (Debian: apt-get install python3-venv)"; exit 2; }
 	@echo "Installing into $(VENV): a few minutes the first time (torch is large) ..."
 	$(PYTHON) -m venv $(VENV)
@@ -38,7 +39,10 @@ types: setup
 	$(BIN)/mypy
 
 unit: setup
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder
+
+test-fast: setup ## For daily work: no stack, no browser, no training, nothing that takes seconds
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder -m "not (slow or prefect or browser or photos)"
 
 format: setup ## Mend what can be mended by itself
 	$(BIN)/ruff check --fix .

@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from keepset.machine import extras
+
 if TYPE_CHECKING:
     from keepset.notebook import open_dataset as open  # noqa: A004 - as in h5py.File, PIL.Image.open
     from keepset.predict import load
@@ -16,6 +18,8 @@ if sys.platform == "win32":
     raise ImportError(
         "Keepset runs on Linux and macOS. On Windows, install it in WSL 2 (run `wsl --install` first)."
     )
+
+extras.install()
 
 __all__ = ["__version__", "load", "open"]
 

@@ -21,6 +21,7 @@
     * StaleBatch                   somebody else changed the batch first; carries the difference
     * NeedsConfirmation            a large or dangerous deletion that was not ticked
   * OrchestratorError              the Prefect server does not answer, or refuses
+  * MissingExtra                   a part of Keepset that is not installed; a ModuleNotFoundError too
 
 Trouble with a single *item* (one URL, one image) is never one of these: it is a row in a manifest
 with a ``status``, a ``reason`` from ``keepset.reasons`` and a ``detail``.
@@ -40,6 +41,7 @@ __all__ = [
     "KeepsetError",
     "ManifestError",
     "ManifestMissing",
+    "MissingExtra",
     "ModelError",
     "NeedsConfirmation",
     "OrchestratorError",
@@ -147,7 +149,7 @@ class ReviewError(KeepsetError):
 
 
 class StaleBatch(ReviewError):
-    """Somebody else changed the batch first.
+    """Someone else changed the batch first.
 
     ``difference`` holds the rows that changed since the caller looked:
     ``[{"sha256", "mine", "theirs", "who"}]``; nothing was written.
@@ -169,3 +171,7 @@ class NeedsConfirmation(ReviewError):
 
 class OrchestratorError(KeepsetError):
     exit_code = 8
+
+
+class MissingExtra(KeepsetError, ModuleNotFoundError):
+    exit_code = 2

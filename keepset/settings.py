@@ -42,7 +42,8 @@ class Settings(BaseSettings):
     )
     workers: int = Field(default_factory=usable_cores, ge=1, description="Processes that decode images.")
     engine: Literal["local", "dask"] = Field(
-        "local", description="Where shards run: in the run's own process, or on Dask workers (docs/scale.md)."
+        "local",
+        description="Where shards run: in the run's own process, or on Dask workers (`keepset docs scale`).",
     )
     dask_address: str = Field(
         "", description="Address of a Dask scheduler, e.g. tcp://scheduler:8786; empty starts workers here."
@@ -54,6 +55,11 @@ class Settings(BaseSettings):
     database: str = Field(
         "",
         description="SQLAlchemy URL of Prefect's own database, e.g. postgresql+asyncpg://...; empty: SQLite in the workspace.",
+    )
+    notify: str = Field(
+        "",
+        description="Webhook that the stack tells of a waiting batch, a failed run and a new model, or the id of a "
+        "notification block of Prefect's.",
     )
     token: str = Field("", description="Access token of the web app; needed to bind beyond loopback.")
     checkpoint_s: float = Field(
@@ -87,5 +93,5 @@ def settings() -> Settings:
         ]
         raise ConfigError(
             "Wrong environment variable: " + "; ".join(wrong) + ".",
-            "Change it or unset it, then run again. All settings: docs/config.md",
+            "Change it or unset it, then run again. All settings: `keepset docs config`",
         ) from None

@@ -13,12 +13,42 @@ import pytest
 if TYPE_CHECKING:
     from tests.stack_fixtures import Running
 
-# Before anything imports them: no telemetry, no fights over two cores.
+# Before anything imports them: no telemetry, no fights over two cores (idle OpenMP threads wait at full load).
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+DEAREST = (
+    "stack", "test_team.py", "test_chaos.py", "test_stack_approval.py", "test_installing.py", "test_end_to_end.py",
+    "test_storage_pipeline.py", "test_stack_dask.py", "test_stack.py", "test_followup.py", "test_spread.py", "test_train.py",
+    "test_predict.py", "test_interpret.py", "test_faults.py", "test_gallery_browser.py",
+)  # fmt: skip
+"""Groups of tests that take longest: begun first, so that two workers end at about the same time."""
+
+
+SLOW = {
+    "bench_noise", "chaos", "clean_kill", "demo", "download_lost", "end_to_end", "faults", "followup", "inbox", "installing",
+    "interpret_cam", "interpret_datasize", "pipeline", "predict", "predict_api_fuzz", "predict_batch", "promote", "registry",
+    "review_placeholder", "review_suspicion", "spread", "storage_pipeline", "storage_sharing", "train", "train_chain",
+    "train_contenders", "train_features", "train_machine", "train_resume", "validate", "web_predict",
+}  # fmt: skip
+"""Files whose tests train, export or start programs, all of them marked ``slow``."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A worker takes a file at a time; all tests of the shared stack go to one worker, which starts it once."""
+    for item in items:
+        if item.path.stem.removeprefix("test_") in SLOW:
+            item.add_marker(pytest.mark.slow)
+    group = {i: "stack" if "stack" in getattr(i, "fixturenames", ()) else i.path.name for i in items}
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group[item]))
+    rank = {name: n for n, name in enumerate(DEAREST)}
+    items.sort(key=lambda i: rank.get(group[i], len(rank)))
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,7 @@ from pathlib import Path
 from distributed import Client
 
 from keepset.pipeline.engine import Engine
-
-CHECKOUT = Path(__file__).resolve().parents[1]
+from tests.processes import CHECKOUT
 
 
 @dataclass

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 from urllib.parse import urlsplit
 
 from keepset.demo.draw import draw
 from tests.factories import jpeg
+from tests.processes import Silent, serving
 
 PICTURE = jpeg(draw("apple", 1, width=120, height=90))
 
 
-class Web(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class Web(Silent):
     asked: Counter[str]
 
     def do_GET(self) -> None:
@@ -83,7 +80,7 @@ class Web(BaseHTTPRequestHandler):
     def on_limited(self) -> None:
         """Too many requests, the first time."""
         first = self.asked[self.path] == 1
-        self.answer(b"" if first else PICTURE, 429 if first else 200, Retry_After="2")
+        self.answer(b"" if first else PICTURE, 429 if first else 200, Retry_After="1")
 
     def on_later(self) -> None:
         self.answer(b"", 503, Retry_After="86400")
@@ -121,19 +118,10 @@ class Web(BaseHTTPRequestHandler):
     def on_bomb(self) -> None:
         self.answer(gzip.compress(PICTURE + b"\0" * 50_000_000), Content_Encoding="gzip")
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        pass
-
 
 @contextlib.contextmanager
 def hostile_web(address: str = "127.0.0.1") -> Iterator[tuple[str, Counter[str]]]:
     """Yield the base URL and the counter of requests by path. ``address``: "" for all of this machine's."""
     asked: Counter[str] = Counter()
-    server = ThreadingHTTPServer((address, 0), type("Handler", (Web,), {"asked": asked}))
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}", asked
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(Web, address, asked=asked) as port:
+        yield f"http://127.0.0.1:{port}", asked

@@ -9,8 +9,9 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
+
+from tests.processes import Silent, serving
 
 __all__ = ["Fault", "flaky", "sometimes"]
 
@@ -35,20 +36,11 @@ def flaky(server: str, choose: Callable[[str, str], Fault]) -> Iterator[tuple[st
     """Yield the proxy's address, and a count of what it did: faults by name, and requests by method."""
     seen: Counter[str] = Counter()
     facts = {"target": urlsplit(server).netloc, "choose": staticmethod(choose), "seen": seen}
-    proxy = ThreadingHTTPServer(("127.0.0.1", 0), type("Proxy", (_Proxy,), facts))
-    proxy.daemon_threads = True
-    thread = threading.Thread(target=proxy.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{proxy.server_address[1]}", seen
-    finally:
-        proxy.shutdown()
-        proxy.server_close()
-        thread.join()
+    with serving(_Proxy, **facts) as port:
+        yield f"http://127.0.0.1:{port}", seen
 
 
-class _Proxy(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Proxy(Silent):
     target: str
     choose: Callable[[str, str], Fault]
     seen: Counter[str]

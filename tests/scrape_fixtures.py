@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.processes import serving
 
 GALLERY = """<!doctype html><base href="/static/"><meta property="og:image" content="/og.jpg">
 <img src="small.jpg" srcset="a,b.jpg 1x, big.jpg 2x" alt="A bear"><img src="x.gif" data-src="lazy.jpg">
@@ -84,9 +85,6 @@ class Apis(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        pass
-
 
 @contextlib.contextmanager
 def apis() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -95,13 +93,5 @@ def apis() -> Iterator[tuple[str, dict[str, Any]]]:
     ``answers``: what is answered instead, by path (arguments of ``Apis.answer``).
     """
     state: dict[str, Any] = {"asked": [], "trouble": [], "answers": {}}
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Apis,), {"state": state}))
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", state
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(Apis, state=state) as port:
+        yield f"http://127.0.0.1:{port}", state

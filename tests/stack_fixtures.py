@@ -8,11 +8,9 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +21,7 @@ from keepset.orchestrator import FlowRun, Orchestrator, RunState, is_of, login_f
 from keepset.review import Batch, BatchStatus, load_batch
 from keepset.workspace import Workspace
 from tests.factories import add_model, dataset_workspace
-
-CHECKOUT = Path(__file__).resolve().parents[1]
-PATIENCE_S = 120.0
+from tests.processes import CHECKOUT, PATIENCE_S, Silent, serving, wait_for
 
 
 @dataclass
@@ -54,13 +50,12 @@ class Running:
 
     def resume(self, run: FlowRun, form: dict[str, Any]) -> None:
         """Fill the approval form as a person in Prefect's UI does, who clicks again if the server was too busy."""
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
+
+        def taken() -> bool:
             answer = self.post(f"/flow_runs/{run.id}/resume", {"run_input": form})
-            if answer.is_success and answer.json()["status"] == "ACCEPT":
-                return
-            assert time.monotonic() < deadline, answer.text
-            time.sleep(1)
+            return answer.is_success and answer.json()["status"] == "ACCEPT"
+
+        wait_for(taken, "Prefect to take the form")
 
     def review(self, ws: Workspace | None = None, **parameters: Any) -> tuple[FlowRun, Batch]:
         """Start ``review_batch`` and wait until it is suspended."""
@@ -114,7 +109,8 @@ class Running:
 
 def start(
     ws: Workspace, kills: Path | None = None, *, cron: str = "", forked: bool = False,
-    environment: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | None = None, program: Sequence[str] = (sys.executable, "-m", "deployments.command"),
+    cwd: Path = CHECKOUT,
 ) -> Running:  # fmt: skip
     """A stack of its own; ``kills`` is a folder of deaths to come (``tests/kill_hook/sitecustomize.py``).
 
@@ -122,11 +118,11 @@ def start(
     process of its own all the same, and costs a second instead of six.
     """
     more = {"OMP_NUM_THREADS": "1", "KEEPSET_RECONCILE_S": "4"}
-    more |= (_deaths(kills) if kills else {}) | (_FORKED if forked else {}) | dict(environment or {})
-    command = [sys.executable, "-m", "deployments.command", "up", "--workspace", str(ws.root), "--json"]
+    more |= (_FORKED if forked else {}) | (_deaths(kills) if kills else {}) | dict(environment or {})
+    command = [*program, "up", "--workspace", str(ws.root), "--json"]
     command += ["--prefect-port", "0", "--web-port", "0", *(["--cron", cron] if cron else [])]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=CHECKOUT,
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=cwd,
         env=os.environ | more,
     )  # fmt: skip
     assert process.stdout is not None
@@ -160,28 +156,20 @@ def listening() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """A webhook on loopback: its address, and the JSON bodies that were sent there."""
     told: list[dict[str, Any]] = []
 
-    class Hook(BaseHTTPRequestHandler):
+    class Hook(Silent):
         def do_POST(self) -> None:
             told.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
             self.send_response(204)
             self.end_headers()
 
-        def log_message(self, *args: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/told", told
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(Hook) as port:
+        yield f"http://127.0.0.1:{port}/told", told
 
 
 def waiting_workspace(root: Path) -> Workspace:
     """A data set with four wrong labels and a model: the next batch is worth a look, retraining is quick."""
     root.mkdir(parents=True, exist_ok=True)
-    ws, config, truth = dataset_workspace(root, per_class=12, flips=4, train={"epochs": 0})
+    ws, config, truth = dataset_workspace(root, per_class=12, flips=4, train={"epochs": 0, "size": 64})
     add_model(ws, config, truth)
     return ws
 
@@ -197,13 +185,6 @@ def ended_right(ws: Workspace, batch_id: str) -> bool:
     mine = [m.id for m in list_models(ws) if m.dataset_hash == ws.current_dataset().content_hash]
     there = [(ws.models / m / "comparison.json", ws.reports / m / "report.html") for m in mine]
     return bool(there) and all(path.exists() for pair in there for path in pair)
-
-
-def wait_for(true: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> None:
-    deadline = time.monotonic() + patience_s
-    while not true():
-        assert time.monotonic() < deadline, f"waited {patience_s:.0f} s for {what}"
-        time.sleep(0.3)
 
 
 def _with_home(home: Path) -> list[int]:

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from keepset.cli import main, output
+from keepset.cli.doctor import Verdict, diagnose
 from keepset.cli.options import who_or_default
 from keepset.config import load_config
 from keepset.settings import settings
-from keepset.status.doctor import Verdict, diagnose
 from keepset.workspace import Workspace
 from tests.factories import dataset_workspace
 from tests.review_fixtures import Case, case
@@ -312,7 +312,7 @@ def test_a_wrong_setting_names_its_variable(
     monkeypatch.setenv(name, value)
     code, _, err = run(capsys, command, "-w", tmp_path / "ws")
     assert (code, name in err, value in err) == (2, True, True)
-    assert "docs/config.md" in err
+    assert "`keepset docs config`" in err
     assert "Traceback" not in err
     settings.cache_clear()
     code, out, _ = run(capsys, "doctor", "-w", tmp_path / "ws", "--json")

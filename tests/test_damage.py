@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
+from keepset.cli.doctor import Verdict, diagnose
 from keepset.errors import KeepsetError, ModelError
 from keepset.machine.cores import usable_cores
 from keepset.models import damaged_models, list_models, load_record
 from keepset.review import load_batch
-from keepset.status.doctor import Verdict, diagnose
 from keepset.web.app import create_app
 from keepset.workspace import Workspace
 from tests.factories import add_model, dataset_workspace
+from tests.processes import wait_for
 from tests.test_cli import run
 
 
@@ -86,16 +88,6 @@ def test_what_the_environment_says_of_the_way_out_is_shown_or_refused(
     assert (network.verdict, "SOCKS" in network.remedy) == (Verdict.FAIL, True)
 
 
-def test_all_extras_of_the_installation_are_looked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from keepset.status import doctor
-
-    assert {extra for _, extra in doctor._optional()} >= {"dask", "s3", "search"}
-    monkeypatch.setattr(doctor, "_is_installed", lambda name: name != "distributed")
-    assert {c.name: c for c in diagnose(tmp_path)}["extras"].found == "not installed: dask"
-
-
 @pytest.mark.parametrize(
     ("text", "cores"), [("max 100000", 9), ("150000 100000", 2), ("1000 100000", 1), ("", 9)]
 )
@@ -117,14 +109,9 @@ def test_who_waits_for_another_run_is_told(tmp_path: Path) -> None:
             with ws.lock("train", note=said.append):
                 pass
 
-        import threading
-        import time
-
         thread = threading.Thread(target=second)
         thread.start()
-        deadline = time.monotonic() + 30
-        while not said and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_for(lambda: said, "the second to say that it waits", every_s=0.01)
     thread.join(30)
     assert len(said) == 1
     assert "'train'" in said[0]

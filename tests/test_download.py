@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from keepset.scrape import scrape
 from keepset.storage.journal import Journal
 from keepset.workspace import Workspace
 from tests.download_fixtures import PICTURE, hostile_web
+from tests.processes import kill_when
 
 
 def workspace(
@@ -134,12 +134,8 @@ def test_a_kill_loses_no_finished_download(tmp_path: Path) -> None:
             "ws = Workspace.open(Path(sys.argv[1])); download(ws, ws.config())"
         )
         child = subprocess.Popen([sys.executable, "-c", code, str(ws.root)])
-        deadline = time.monotonic() + 120
         with Journal(ws.journal / "download.sqlite") as journal:
-            while time.monotonic() < deadline and len(journal) < 30:
-                time.sleep(0.02)
-            os.kill(child.pid, signal.SIGKILL)
-            child.wait()
+            kill_when(child, lambda: len(journal) >= 30, "thirty downloads")
             assert 30 <= len(journal) < 120
         download(ws, config)
         assert set(outcomes(ws, base).values()) == {"ok"}

@@ -7,9 +7,8 @@ import functools
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,10 @@ import pytest
 
 from keepset.demo.pictures import Plant, plant
 from keepset.demo.server import serve
+from tests.processes import serving
+
+SMALL = 'arch = "lite0"\nepochs = 0\nsize = 64\nthreads = 1'
+"""A network that looks at little: right for tests of what surrounds it."""
 
 
 def keepset(*args: object, code: int = 0) -> dict[str, Any]:
@@ -36,13 +39,8 @@ def folder_server(folder: Path) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(functools.partial(Quiet, directory=str(folder))) as port:
+        yield f"127.0.0.1:{port}"
 
 
 def write_config(folder: Path, urls: dict[str, list[str]], allow: str, **extra: str) -> Path:
@@ -63,9 +61,7 @@ def test_run_approve_retrain_and_run_again(tmp_path: Path) -> None:
         urls: dict[str, list[str]] = {}
         for p in planted:
             urls.setdefault(p.label, []).append(base + p.path)
-        config = write_config(
-            tmp_path, urls, base.removeprefix("http://"), train='arch = "lite0"\nepochs = 0'
-        )
+        config = write_config(tmp_path, urls, base.removeprefix("http://"), train=SMALL)
         ws = tmp_path / "ws"
         first = keepset("run", config, "-w", ws)
         assert [r["stage"] for r in first["results"]][:4] == ["scrape", "download", "validate", "split"]
@@ -93,20 +89,20 @@ def test_run_approve_retrain_and_run_again(tmp_path: Path) -> None:
 @pytest.mark.photos
 @pytest.mark.slow
 def test_real_bears_over_http(photos: Path, tmp_path: Path) -> None:
-    """About 480 scraped photos, frozen features and a linear head: 3 % error or better was measured there."""
+    """240 scraped photos, frozen features and a linear head."""
     from urllib.parse import quote
 
     bears = photos / "bears"
     with folder_server(bears) as host:
         urls = {
-            d.name: [f"http://{host}/{quote(f'{d.name}/{p.name}')}" for p in sorted(d.iterdir())]
+            d.name: [f"http://{host}/{quote(f'{d.name}/{p.name}')}" for p in sorted(d.iterdir())[:80]]
             for d in sorted(bears.iterdir())
         }
         config = write_config(tmp_path, urls, host, train='arch = "lite0"\nepochs = 0')
         done = keepset("run", config, "-w", tmp_path / "ws")
     model = keepset("status", "-w", tmp_path / "ws")["models"][0]
-    assert model["n"] >= 80
-    assert model["error_rate"] <= 0.05, model
+    assert model["n"] >= 40
+    assert model["error_rate"] <= 0.08, model
     outputs = {k: v for r in done["results"] for k, v in r["outputs"].items()}
     assert (tmp_path / "ws" / outputs["report"]).stat().st_size < 3_000_000
     assert keepset("review", "list", "-w", tmp_path / "ws")["batches"][0]["status"] == "open"

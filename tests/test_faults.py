@@ -15,8 +15,8 @@ import pytest
 from bench.chaos.web import Web, serving
 from keepset.demo.pictures import plant
 from keepset.workspace import Workspace
+from tests.processes import CHECKOUT
 
-CHECKOUT = Path(__file__).resolve().parents[1]
 KEEPSET = f"{sys.executable} -m keepset"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from keepset import orchestrator
 from keepset.errors import OrchestratorError
 from keepset.orchestrator import FlowRun, Orchestrator
+from tests.processes import Silent, serving
 
 Asked = list[tuple[str, Any]]
 
@@ -23,7 +23,7 @@ def late(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Orchestrator, Asked]
     asked: Asked = []
     go_on = threading.Event()
 
-    class Late(BaseHTTPRequestHandler):
+    class Late(Silent):
         def do_GET(self) -> None:
             self.answer({"id": "d"})
 
@@ -42,18 +42,10 @@ def late(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Orchestrator, Asked]
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Late)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
     monkeypatch.setattr(orchestrator, "_TIMEOUT_S", 0.5)
-    yield Orchestrator(f"http://127.0.0.1:{server.server_address[1]}", None), asked
-    go_on.set()
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(Late) as port:
+        yield Orchestrator(f"http://127.0.0.1:{port}", None), asked
+        go_on.set()
 
 
 def test_a_run_is_asked_for_again_under_the_same_key(late: tuple[Orchestrator, Asked]) -> None:

@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
-import signal
 import subprocess
 import sys
-import time
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ import pytest
 from keepset import manifests
 from keepset.errors import ConfigError, ModelError, WorkspaceError
 from keepset.predict import load
-from keepset.predict.batch import Job, merge, plan, predict_batch, run_shard
+from keepset.predict.batch import Job, predict_batch
 from keepset.storage.journal import Journal
 from keepset.workspace import Workspace
 from tests.predict_fixtures import Served, model_case, template_case  # noqa: F401 - fixtures
+from tests.processes import kill_when, serving
 from tests.storage_fixtures import moved, s3, s3_server  # noqa: F401 - fixtures
 
 
@@ -59,19 +60,16 @@ def test_a_folder_agrees_with_predict_and_again_does_nothing(model_case: Served,
     assert (again.changed, again.message.startswith("up to date")) == (False, True)
 
 
-def test_a_grown_folder_and_another_shard_size_predict_only_what_is_new(
-    model_case: Served, tmp_path: Path
+def test_of_a_grown_folder_only_what_is_new_is_predicted(
+    model_case: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pictures(model_case, tmp_path / "in", 4)
     job = Job(str(tmp_path / "in"), to=str(tmp_path / "out.parquet"))
     predict_batch(model_case.ws, job)
     before = {r["input"]: r["predicted_at"] for r in rows(tmp_path / "out.parquet")}
     pictures(model_case, tmp_path / "in", 3, prefix="a-new-one-")
-    found = plan(model_case.ws, job, size=2)
-    assert [s.number for s in found] == [2, 3]  # 01, 02 and 03 stand before them
-    for shard in found:
-        run_shard(model_case.ws, job, shard)
-    assert merge(model_case.ws, job).changed
+    monkeypatch.setattr("keepset.predict.batch._PIECE", 2)  # the new ones are in the second and third piece
+    assert predict_batch(model_case.ws, job).changed
     after = {r["input"]: r["predicted_at"] for r in rows(tmp_path / "out.parquet")}
     assert len(after) == 7
     assert before.items() <= after.items()
@@ -90,12 +88,7 @@ def test_a_kill_loses_nothing_and_repeats_nothing(model_case: Served, tmp_path: 
     command = [sys.executable, "-c", code, str(ws.root), job.source, job.to]
     process = subprocess.Popen(command, env=os.environ | {"KEEPSET_WORKERS": "1"})
     journal = ws.journal / f"predict-{ws.promoted()}.sqlite"
-    until = time.monotonic() + 60
-    while not (journal.exists() and _count(journal) >= 5):
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    kill_when(process, lambda: journal.exists() and _count(journal) >= 5, "five predictions")
     assert not Path(job.to).exists()
     done = _count(journal)
     with Journal(journal) as j:
@@ -131,23 +124,21 @@ def test_the_data_set_and_an_older_model(model_case: Served) -> None:
 
 
 def test_a_table_of_paths_and_one_of_urls(model_case: Served, tmp_path: Path) -> None:
-    import functools
-    import http.server
-    import threading
-
     pictures(model_case, tmp_path / "web", 5)
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "web"))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    address = f"127.0.0.1:{server.server_port}"
-    config = model_case.config.model_copy(
-        update={"download": model_case.config.download.model_copy(update={"allow_private": (address,)})}
-    )
-    model_case.ws.save_config(config)
-    urls = [f"http://{address}/{i:02}.jpg" for i in range(6)] + ["http://10.0.0.1/a.jpg", "http://[", None]
-    table = tmp_path / "urls.parquet"
-    pq.write_table(pa.table({"url": urls, "id": list(range(len(urls)))}), table)
-    try:
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "web"))
+    with serving(handler) as port:
+        address = f"127.0.0.1:{port}"
+        config = model_case.config.model_copy(
+            update={"download": model_case.config.download.model_copy(update={"allow_private": (address,)})}
+        )
+        model_case.ws.save_config(config)
+        urls = [f"http://{address}/{i:02}.jpg" for i in range(6)] + [
+            "http://10.0.0.1/a.jpg",
+            "http://[",
+            None,
+        ]
+        table = tmp_path / "urls.parquet"
+        pq.write_table(pa.table({"url": urls, "id": list(range(len(urls)))}), table)
         done = predict_batch(model_case.ws, Job(str(table), to=str(tmp_path / "out.parquet")))
         found = rows(tmp_path / "out.parquet")
         assert [r["reason"] for r in found] == [None] * 5 + ["not_found", "blocked_address", "bad_url"]
@@ -164,9 +155,6 @@ def test_a_table_of_paths_and_one_of_urls(model_case: Served, tmp_path: Path) ->
         retry = Job(str(table), to=str(tmp_path / "out.parquet"), retry_failed=True)
         assert predict_batch(model_case.ws, retry).changed
         assert [r["reason"] for r in rows(tmp_path / "out.parquet")][5] is None
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def test_a_workspace_on_an_object_store(model_case: Served, s3: str) -> None:
@@ -200,7 +188,7 @@ def test_what_cannot_be_is_said_before_anything_is_done(model_case: Served, tmp_
 
 
 @pytest.mark.prefect
-def test_the_flow_runs_shard_by_shard(model_case: Served, tmp_path: Path) -> None:
+def test_the_flow_predicts_once_and_needs_no_run_config(model_case: Served, tmp_path: Path) -> None:
     from prefect.testing.utilities import prefect_test_harness
 
     from flows.predict_batch import predict_batch as flow
@@ -212,6 +200,9 @@ def test_the_flow_runs_shard_by_shard(model_case: Served, tmp_path: Path) -> Non
         assert done["changed"]
         assert len(rows(tmp_path / "out.parquet")) == 3
         assert not flow(**where, to=str(tmp_path / "out.parquet"))["changed"]
+        config = (model_case.ws.root / "config.json").rename(tmp_path / "config.json")
+        assert not flow(**where, to=str(tmp_path / "out.parquet"))["changed"]
+        config.rename(model_case.ws.root / "config.json")
 
 
 def test_a_folder_with_names_that_are_no_utf_8_is_predicted_whole(model_case: Served, tmp_path: Path) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,6 +32,7 @@ from keepset.review import (
 )
 from keepset.review.auditing import settle
 from tests.factories import dataset_workspace
+from tests.processes import race
 from tests.review_fixtures import Case, case, delete, make_case, top_up
 
 __all__ = ["case"]
@@ -466,8 +465,7 @@ root, batch_id, decision, who = sys.argv[1:]
 batch = load_batch(Workspace.open(Path(root)), batch_id)
 batch.candidates()
 print("ready", flush=True)
-while not (Path(root) / "logs" / "go").exists():
-    time.sleep(0.001)
+sys.stdin.readline()
 try:
     submit(batch, decision, who=who, undecided="suggested", confirm=True)
     print("won")
@@ -476,26 +474,10 @@ except ReviewError as e:
 """
 
 
-def race(ws_root: Path, program: str, args: list[list[str]]) -> list[str]:
-    """Start one process for each list of arguments, let them go at once; what each printed."""
-    started = [
-        subprocess.Popen([sys.executable, "-c", program, str(ws_root), *a], stdout=subprocess.PIPE, text=True)
-        for a in args
-    ]
-    for p in started:
-        assert p.stdout is not None
-        assert p.stdout.readline() == "ready\n"
-    (ws_root / "logs").mkdir(exist_ok=True)
-    (ws_root / "logs" / "go").touch()
-    out = [p.communicate(timeout=60)[0].strip() for p in started]
-    assert all(p.returncode == 0 for p in started), out
-    return out
-
-
 def test_of_four_simultaneous_decisions_exactly_one_wins(case: Case) -> None:
     batch = case.open_batch()
     decisions = ["approve", "reject", "approve", "send_back"]
-    out = race(case.ws.root, SUBMIT, [[batch.id, d, f"p{i}"] for i, d in enumerate(decisions)])
+    out = race(SUBMIT, [[case.ws.root, batch.id, d, f"p{i}"] for i, d in enumerate(decisions)])
     winners = [i for i, line in enumerate(out) if line == "won"]
     assert len(winners) == 1, out
     approval = batch.approval()
@@ -516,8 +498,7 @@ root, batch_id, who = sys.argv[1:]
 batch = load_batch(Workspace.open(Path(root)), batch_id)
 shas = [r["sha256"] for r in batch.candidates().rows()]
 print("ready", flush=True)
-while not (Path(root) / "logs" / "go").exists():
-    time.sleep(0.001)
+sys.stdin.readline()
 for i in range(25):
     mark(batch, [Mark(shas[i % len(shas)], Action.DELETE)], who=who)
 print("done")
@@ -526,7 +507,7 @@ print("done")
 
 def test_marks_of_several_processes_are_all_kept(case: Case) -> None:
     batch = case.open_batch()
-    assert race(case.ws.root, MARK, [[batch.id, w] for w in ("ann", "bob", "eve")]) == ["done"] * 3
+    assert race(MARK, [[case.ws.root, batch.id, w] for w in ("ann", "bob", "eve")]) == ["done"] * 3
     events = batch.events()
     assert batch.version == 75
     assert {w: sum(e["who"] == w for e in events) for w in ("ann", "bob", "eve")} == {

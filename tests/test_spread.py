@@ -12,7 +12,6 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ from keepset.workspace import Workspace
 from tests.dask_fixtures import CHECKOUT, DaskCluster, dask_cluster
 from tests.download_fixtures import Web
 from tests.factories import config as drawn_config
-from tests.stack_fixtures import wait_for
+from tests.processes import serving, wait_for
 from tests.test_hostile_images import JPEG, PHOTO, saved
 from tests.test_hostile_images import workspace as image_workspace
 
@@ -67,24 +66,15 @@ class Host(Web):
 def hosts() -> Iterator[dict[str, dict[str, Any]]]:
     """Hosts by address (each a port of loopback), until both of two lanes have at least two."""
     found: dict[str, dict[str, Any]] = {}
-    servers: list[ThreadingHTTPServer] = []
     lanes: dict[int, int] = defaultdict(int)
-    while min(lanes[0], lanes[1]) < 2:
-        seen: dict[str, Any] = {"lock": threading.Lock(), "times": [], "now": 0, "most": 0}
-        asked: dict[str, int] = defaultdict(int)
-        server = ThreadingHTTPServer(
-            ("127.0.0.1", 0), type("Handler", (Host,), {"asked": asked, "seen": seen})
-        )
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        base = f"127.0.0.1:{server.server_address[1]}"
-        lanes[_lane(base)] += 1
-        found[base] = {"seen": seen, "asked": asked}
-    yield found
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    with contextlib.ExitStack() as servers:
+        while min(lanes[0], lanes[1]) < 2:
+            seen: dict[str, Any] = {"lock": threading.Lock(), "times": [], "now": 0, "most": 0}
+            asked: dict[str, int] = defaultdict(int)
+            base = f"127.0.0.1:{servers.enter_context(serving(Host, asked=asked, seen=seen))}"
+            lanes[_lane(base)] += 1
+            found[base] = {"seen": seen, "asked": asked}
+        yield found
 
 
 def _lane(host: str) -> int:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -22,8 +19,9 @@ from keepset.demo.server import serve
 from keepset.review import list_batches, submit
 from keepset.storage import leases, locate
 from keepset.workspace import Workspace
+from tests.processes import Silent, kill_when, serving
 from tests.storage_fixtures import another_machine, s3, s3_server
-from tests.test_end_to_end import keepset, write_config
+from tests.test_end_to_end import SMALL, keepset, write_config
 
 __all__ = ["s3", "s3_server"]
 
@@ -32,9 +30,7 @@ def _config(folder: Path, planted: list[Planted], base: str) -> RunConfig:
     urls: dict[str, list[str]] = {}
     for p in planted:
         urls.setdefault(p.label, []).append(base + p.path)
-    return load_config(
-        write_config(folder, urls, base.removeprefix("http://"), train='arch = "lite0"\nepochs = 0')
-    )
+    return load_config(write_config(folder, urls, base.removeprefix("http://"), train=SMALL))
 
 
 def _approve(ws: Workspace, config: RunConfig) -> None:
@@ -117,8 +113,7 @@ download(ws, ws.config())
 """
 
 
-class _Slow(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Slow(Silent):
     pages: dict[str, Planted]
     asked: Counter[str]
 
@@ -132,9 +127,6 @@ class _Slow(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name http.server uses
-        pass
-
 
 def test_a_killed_download_goes_on_from_an_empty_cache(
     s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -145,13 +137,8 @@ def test_a_killed_download_goes_on_from_an_empty_cache(
     monkeypatch.setattr(leases, "STALE_S", 4.0)  # of the killed machine's lock
     pages = {p.path: p for p in plant(seed=6, per_class=24) if p.http_status == 200}
     asked: Counter[str] = Counter()
-    server = ThreadingHTTPServer(
-        ("127.0.0.1", 0), type("Handler", (_Slow,), {"pages": pages, "asked": asked})
-    )
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        config = _config(tmp_path, list(pages.values()), f"http://127.0.0.1:{server.server_address[1]}")
+    with serving(_Slow, pages=pages, asked=asked) as port:
+        config = _config(tmp_path, list(pages.values()), f"http://127.0.0.1:{port}")
         ws = Workspace.create(locate(s3), "x")
         ws.save_config(config)
         scrape(ws, config)
@@ -159,10 +146,6 @@ def test_a_killed_download_goes_on_from_an_empty_cache(
         before = Counter(asked)
         another_machine(monkeypatch, tmp_path / "fresh")
         done = download(ws, config)
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
     rows = manifests.read(ws.downloads, "downloads").rows()
     assert len(rows) == len(pages)
     assert done.summary["ok"] == sum(r["status"] == "ok" for r in rows)
@@ -184,13 +167,7 @@ def _killed_half_way(ws: Workspace, cache: Path) -> set[str]:
         [sys.executable, "-c", _DOWNLOAD, str(ws.root)], env=os.environ | {"KEEPSET_CACHE": str(cache)}
     )
     parts = ws.root / "journal" / "download"
-    deadline = time.monotonic() + 60
-    while len(list(parts.iterdir())) < 3:
-        assert process.poll() is None, "it ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    kill_when(process, lambda: len(list(parts.iterdir())) >= 3, "some rows to be sent")
     urls = [r["url"] for r in manifests.read(ws.urls, "urls").rows()]
     with open_journal(ws, "download") as journal:
         return {urlsplit(u).path for u in journal.get(urls)}

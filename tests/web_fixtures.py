@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from keepset.files import write_bytes
 from keepset.manifests import Header
 from keepset.review import Batch, load_batch
 from keepset.web.app import create_gallery
+from tests.processes import wait_for
 from tests.review_fixtures import Case
 
 
@@ -27,9 +27,7 @@ def served(root: Path, token: str = "") -> Iterator[str]:
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    until = time.monotonic() + 20
-    while not server.started and time.monotonic() < until:
-        time.sleep(0.02)
+    wait_for(lambda: server.started, "the app to start", every_s=0.02)
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
         yield f"http://127.0.0.1:{port}"

@@ -56,7 +56,7 @@ def serving(delay_s: float = 0.1, port: int = 0) -> Iterator[Web]:
     handler = type("Handler", (_Handler,), {"web": web, "pages": web.pages})
     server = ThreadingHTTPServer(("127.0.0.1", port), handler)
     web.base = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
         yield web

@@ -1,8 +1,8 @@
 """The command line. Each command is a thin door to one function of the domain.
 
-Exit codes: 0 done (or nothing to do) · 1 a stage failed · 2 wrong usage or config · 3 workspace or manifest
-unusable · 4 the stage before has not run · 5 a gate failed · 6 the cleaning batch cannot take this step ·
-7 another run holds the workspace · 8 the Prefect server does not answer · 130 interrupted.
+Exit codes: 0 done (or nothing to do) · 1 a stage failed · 2 wrong usage or config, or a missing extra ·
+3 workspace or manifest unusable · 4 the stage before has not run · 5 a gate failed · 6 the cleaning batch cannot
+take this step · 7 another run holds the workspace · 8 the Prefect server does not answer · 130 interrupted.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
     epilog="Exit codes: 0 done, 1 stage failed, 2 usage or config, 3 workspace, 4 stage before missing, "
-    "5 gate failed, 6 review step refused, 7 busy, 8 no Prefect server. Docs: docs/cli.md",
+    "5 gate failed, 6 review step refused, 7 busy, 8 no Prefect server. More: `keepset docs`",
 )
 
 

@@ -23,7 +23,7 @@ from keepset.cli.options import (
 )
 from keepset.errors import KeepsetError
 from keepset.finding import find_workspace
-from keepset.machine import programs
+from keepset.machine import extras, programs
 from keepset.stages import Stage
 
 __all__ = ["register"]
@@ -32,7 +32,7 @@ __all__ = ["register"]
 def register(app: typer.Typer) -> None:
     app.command(rich_help_panel=Panel.START)(web)
     app.command(rich_help_panel=Panel.START)(status)
-    for command in (up, down, failures, doctor):
+    for command in (up, down, failures, doctor, docs):
         app.command(rich_help_panel=Panel.SERVICE)(command)
 
 
@@ -52,6 +52,13 @@ def up(
         str | None,
         typer.Option(help="Database of Prefect's own state, e.g. postgresql+asyncpg://user@host/prefect."),
     ] = None,
+    notify: Annotated[
+        str | None,
+        typer.Option(
+            help="Webhook (Slack, Teams, Discord ...) to tell of a waiting batch, a failed run, a new model.",
+            metavar="URL",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Start Prefect server, flow runner and gallery on loopback as one supervised group. Ctrl-C stops all.
@@ -60,6 +67,8 @@ def up(
     out of sight) names another. Where the workspace is new, start
     a data set from the form of the deployment `pipeline` in Prefect's UI, or with `keepset run` first.
     """
+    extras.need("prefect")
+
     from keepset.settings import settings
 
     options = ["--detach"] if detach else []
@@ -68,11 +77,15 @@ def up(
     options += ["--cron", cron] if cron is not None else []
     options += ["--database", database] if database else []
     where = engine_or_default(engine, address).environment()
+    where |= (
+        {} if notify is None else {"KEEPSET_NOTIFY": notify}
+    )  # not an argument: others would see it in `ps`
     _stack("up", workspace, options, as_json, where)
 
 
 def down(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """Stop what `keepset up` started for this workspace."""
+    extras.need("prefect")
     _stack("down", workspace, [], as_json)
 
 
@@ -190,6 +203,8 @@ def web(
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.")] = None,
 ) -> None:
     """Serve the review gallery and the prediction page alone, without Prefect."""
+    extras.need("web")
+
     from keepset.cli.gallery_server import serve
     from keepset.settings import settings
     from keepset.workspace import Workspace
@@ -201,7 +216,7 @@ def web(
 
 def doctor(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """Report what is installed (device, threads, torch, Prefect, weights, disk) and how to fix what is missing."""
-    from keepset.status.doctor import Verdict, diagnose
+    from keepset.cli.doctor import Verdict, diagnose
 
     place = workspace
     with contextlib.suppress(KeepsetError):  # without a workspace the machine can be looked at all the same
@@ -218,3 +233,25 @@ def doctor(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> No
             [(marks[c.verdict], c.name, c.found, c.remedy) for c in checks],
         )
     raise typer.Exit(3 if failed else 0)
+
+
+def docs(
+    name: Annotated[str, typer.Argument(metavar="PAGE", help="Page to show. Default: list the pages.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Show a page of the documentation, or list the pages."""
+    from keepset.machine.manual import page, pages
+
+    if as_json:
+        output.document({"pages": list(pages())} if not name else {"page": name, "markdown": page(name)})
+    elif not name:
+        print("\n".join(pages()))
+    elif not sys.stdout.isatty():
+        print(page(name))
+    else:
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        console = Console()
+        with console.pager(styles=True):
+            console.print(Markdown(page(name)))

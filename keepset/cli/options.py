@@ -66,7 +66,7 @@ EngineOption = Annotated[
     EngineKind | None,
     typer.Option(
         "--engine",
-        help="Where shards run: local (in this process, the default) or dask (several at once). docs/scale.md",
+        help="Where shards run: local (in this process, the default) or dask (several at once). See `keepset docs scale`.",
         show_default=False,
     ),
 ]

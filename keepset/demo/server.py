@@ -17,7 +17,7 @@ def serve(planted: Sequence[Planted], port: int = 0) -> Iterator[str]:
     """Serve ``planted`` on 127.0.0.1 and yield the base URL; port 0 takes a free one."""
     handler = type("Handler", (PlantedHandler,), {"pages": {p.path: p for p in planted}})
     server = ThreadingHTTPServer(("127.0.0.1", port), handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}"

@@ -107,9 +107,12 @@ def _place(text: str, scheme: str) -> tuple[str, int]:
 def _host(text: str) -> str:
     if text.startswith("["):
         try:
-            return str(ipaddress.IPv6Address(text[1:-1]))
+            address = ipaddress.IPv6Address(text[1:-1])
         except ValueError as e:
             raise BadUrl(str(e)) from e
+        # Python 3.13 writes the last 32 bits of these as IPv4: one URL would have two names.
+        low = int(address) & 0xFFFFFFFF
+        return f"::ffff:{low >> 16:x}:{low & 0xFFFF:x}" if address.ipv4_mapped else str(address)
     name = text.lower()
     if "%" in name:
         name = _international(name)

@@ -11,7 +11,7 @@ from keepset.importing import ARCH_LINE, toml_string
 __all__ = ["search_config"]
 
 _HEAD = """\
-# A Keepset run config. docs/config.md lists every key.
+# A Keepset run config. `keepset docs config` lists every key.
 name = {name}
 seed = 42                                 # same seed, same split, same model
 
@@ -21,7 +21,7 @@ contact = ""                              # your e-mail address or web page: Wik
 
 # One table per class. A source takes several texts, and takes turns with the others: more texts give more variety.
 # inaturalist is for plants and animals, by their English or scientific name: remove its # where that suits.
-# Other sources: gbif, duckduckgo, lists of URLs, pages, your own folders (docs/collecting.md).
+# Other sources: gbif, duckduckgo, lists of URLs, pages, your own folders (`keepset docs collecting`).
 """
 
 _CLASS = """\

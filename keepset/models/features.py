@@ -81,6 +81,16 @@ class ModelFeatures:
                     raise ModelError(f"{self.file} is damaged.", _AGAIN)
                 yield place, found.reshape(-1, width)
 
+    def at(self, places: Sequence[int]) -> Floats:
+        """The rows at some places, [n, sum(widths)], read one by one."""
+        out = np.empty((len(places), sum(self.widths)), np.float32)
+        with self.file.open("rb") as f:
+            for row, place in zip(out, places, strict=True):
+                f.seek(self.begin + int(place) * row.nbytes)
+                if f.readinto(row.data) < row.nbytes:
+                    raise ModelError(f"{self.file} is damaged.", _AGAIN)
+        return out
+
     def all(self) -> Floats:
         """Every row, [n, sum(widths)]: 15 kB an image."""
         return np.concatenate([found for _, found in self.pieces()])

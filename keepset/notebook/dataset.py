@@ -119,7 +119,8 @@ class Dataset:
         """
         from keepset.review.similar import rows_of
 
-        known, rows = rows_of(self.workspace, self._newest_model().id)
+        features, rows = rows_of(self.workspace, self._newest_model().id)
+        known = features.sha256
         sha = self._sha(picture)
         if sha not in known:
             raise ConfigError(

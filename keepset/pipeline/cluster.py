@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from keepset import __version__
 from keepset.errors import EngineError, KeepsetError
@@ -95,7 +95,8 @@ def _started(engine: Engine) -> Iterator[tuple[str, Security | None]]:
     if engine.address:
         yield engine.address, None
         return
-    distributed = _distributed()
+    import distributed
+
     count = count_workers(engine)
     cluster = distributed.LocalCluster(
         n_workers=count, threads_per_worker=1, host="127.0.0.1", security=True, dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL,
@@ -119,7 +120,8 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _client(address: str, security: Security | None) -> Iterator[Client]:
-    distributed = _distributed()
+    import distributed
+
     try:
         client = distributed.Client(address, security=security, timeout=_ANSWER_S, set_as_default=False)
     except (OSError, ValueError) as e:  # a TimeoutError is an OSError
@@ -129,16 +131,6 @@ def _client(address: str, security: Security | None) -> Iterator[Client]:
         ) from e
     with client:
         yield client
-
-
-def _distributed() -> Any:
-    try:
-        import distributed
-    except ImportError as e:
-        raise EngineError(
-            "Dask is not installed here.", "pip install 'keepset[dask]', here and on each worker."
-        ) from e
-    return distributed
 
 
 def _wait_for_workers(client: Client, address: str) -> None:

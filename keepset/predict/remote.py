@@ -8,6 +8,7 @@ from pathlib import Path
 
 from keepset.config import DownloadConfig
 from keepset.errors import ConfigError, KeepsetError
+from keepset.machine.extras import need
 from keepset.predict.intake import DEFAULT_LIMITS, Limits, Refused
 from keepset.reasons import DownloadReason
 
@@ -22,6 +23,8 @@ def is_url(given: str) -> bool:
 
 def own_servers(workspace: Path) -> tuple[str, ...]:
     """Servers of one's own (host:port) that the downloader may use are fine for prediction too."""
+    need("web")
+
     from keepset.workspace import Workspace
 
     try:
@@ -40,6 +43,8 @@ async def read(url: str, limits: Limits = DEFAULT_LIMITS, allow_private: tuple[s
 
     ``allow_private`` holds host:port that may be fetched although the address is not public.
     """
+    need("web")
+
     from keepset.download.fetch import Fetcher, Trouble, user_agent
 
     config = DownloadConfig(

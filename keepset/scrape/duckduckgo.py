@@ -12,12 +12,8 @@ __all__ = ["search"]
 
 
 def search(query: str, web: Web) -> Iterator[Found]:
-    try:
-        from ddgs import DDGS
-    except ImportError as e:
-        raise SourceError(
-            "The source 'duckduckgo' needs the package ddgs.", "pip install 'keepset[search]'"
-        ) from e
+    from ddgs import DDGS
+
     try:
         results = DDGS().images(query, max_results=web.config.scrape.max_per_class, backend="duckduckgo")
     except Exception as e:  # its errors have no common base that stays the same between versions

@@ -73,10 +73,8 @@ class StoredPath(_Base):
 
     @property
     def bucket(self) -> Bucket:
-        try:
-            from keepset.storage.bucket import bucket
-        except ModuleNotFoundError as e:
-            raise WorkspaceError(f"{self} needs the extra 's3'.", "pip install 'keepset[s3]'.") from e
+        from keepset.storage.bucket import bucket
+
         return bucket(self.parts[0].removesuffix(":"), self.parts[1])
 
     def resolve(self, strict: bool = False) -> Self:
@@ -137,6 +135,6 @@ class StoredPath(_Base):
 
     def rename(self, target: Any) -> Self:
         """Copied, then deleted: a kill in between leaves both."""
-        self.bucket.copy(self.key, target.key)
+        target.bucket.put(target.key, copies.local(self))
         self.unlink()
         return target  # type: ignore[no-any-return]

