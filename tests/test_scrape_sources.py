@@ -10,6 +10,7 @@ from keepset.config import RunConfig, parse_config
 from keepset.errors import SourceError
 from keepset.scrape import scrape
 from keepset.scrape.license import code, taken
+from keepset.stages import SILENT
 from keepset.workspace import Workspace
 from tests.scrape_fixtures import apis
 
@@ -87,6 +88,20 @@ def test_several_texts_and_sources_take_turns(ws: Workspace, tmp_path: Path) -> 
         asked = " ".join(str(a) for a in state["asked"])
     assert [r["source"] for r in found(ws) if r["status"] == "ok"] == ["openverse", "gbif", "openverse"]
     assert "brown+bear" in asked or "brown%20bear" in asked
+
+
+def test_a_source_that_never_worked_stops_only_a_class_without_another(ws: Workspace, tmp_path: Path) -> None:
+    notes: list[str] = []
+
+    class Noted(type(SILENT)):  # type: ignore[misc]
+        def note(self, message: str) -> None:
+            notes.append(message)
+
+    with apis() as (base, _):
+        cfg = config(tmp_path, base, {"search": {"wikimedia": "fail", "openverse": "bear"}})
+        scrape(ws, cfg, progress=Noted())
+    assert {r["source"] for r in found(ws)} == {"openverse"}
+    assert [n for n in notes if "'a' goes without a source" in n and "fail" in n]
 
 
 def test_licences_that_are_not_taken_are_rows_with_a_reason(ws: Workspace, tmp_path: Path) -> None:

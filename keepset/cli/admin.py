@@ -180,15 +180,17 @@ def _cell(value: Any) -> Any:
 def where_and_what_next() -> None:
     """`keepset` alone."""
     from keepset.errors import WorkspaceError
+
+    try:
+        root = find_workspace()
+    except WorkspaceError as e:
+        print(f"{e.message}\n{e.remedy}\nAll commands: keepset --help")
+        return
     from keepset.status import gallery_url
     from keepset.status.next_step import next_step
     from keepset.workspace import Workspace
 
-    try:
-        ws = Workspace.open(find_workspace())
-    except WorkspaceError as e:
-        print(f"{e.message}\n{e.remedy}\nAll commands: keepset --help")
-        return
+    ws = Workspace.open(root)
     revisions, model = ws.revisions(), ws.promoted()
     state = f"revision {revisions[-1]}" if revisions else "no data set yet"
     print(f"{ws.name}  {ws.root}  ({state}, {f'model {model[:8]} in use' if model else 'no model yet'})")

@@ -156,11 +156,22 @@ def _on_the_web(c: ClassConfig, web: Web, border: Border, progress: Progress) ->
     turns = deque(
         _while_room(answers, (c.name, source, query), border, progress) for source, query, answers in sources
     )
+    some, failed = border.known.count(c.name) > 0, list[SourceError]()
     while turns:  # they take turns, so that the first does not fill the class alone
         one = turns.popleft()
-        if (found := next(one, None)) is not None:
+        try:
+            found = next(one, None)
+        except SourceError as e:
+            failed.append(e)
+            continue
+        if found is not None:
+            some = True
             turns.append(one)
             yield found
+    if failed and not some:
+        raise failed[0]
+    for e in failed:
+        progress.note(f"'{c.name}' goes without a source: {e}")
 
 
 def _search(source: str, query: str, web: Web) -> Iterator[Found]:
