@@ -129,11 +129,11 @@ class Dataset:
             )
         likeness = dict(zip(known, (rows @ rows[known.index(sha)]).tolist(), strict=True))
         table = self.df
+        name = table.source[sha].rpartition("/")[2] if sha in table.index else sha[:8]
+        title = f"Most similar to {name}"
         table = table[[s in likeness and s != sha for s in table.index]]
         table = table.assign(likeness=[likeness[s] for s in table.index])
-        return Pictures(
-            self.workspace, table.nlargest(n, "likeness"), f"Most similar to {Path(picture).name}"
-        )
+        return Pictures(self.workspace, table.nlargest(n, "likeness"), title)
 
     # -- the model, the report, the gallery --------------------------------------------------------
 

@@ -66,5 +66,5 @@ def _lines(row: Any) -> Iterator[str]:
         yield f"loss {row['loss']:.2f}, {row['split']}"
     if "likeness" in row:
         yield f"likeness {row['likeness']:.2f}"
-    if text := row.get("explanation") or row["reasons"]:
+    if text := row.get("explanation") or row["reasons"].replace("_", " "):
         yield str(text)
