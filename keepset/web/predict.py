@@ -26,7 +26,7 @@ from keepset.predict.metrics import CONTENT_TYPE_LATEST
 from keepset.predict.model import Outcome, Prediction
 from keepset.predict.queueing import Answer, Busy
 from keepset.predict.remote import own_servers
-from keepset.predict.serving import Options, Service, Serving
+from keepset.predict.serving import QueueOptions, Service, Serving
 from keepset.web.corrections import CorrectionSite, again, told
 from keepset.web.pages import page
 from keepset.web.refusals import refusal
@@ -48,7 +48,7 @@ _TROUBLES = (BadRequest, Busy, ModelError)
 class PredictionSite:
     """The routes of one workspace. The service starts with its first use and ends with ``lifespan``."""
 
-    def __init__(self, ws: Workspace, options: Options | None = None) -> None:
+    def __init__(self, ws: Workspace, options: QueueOptions | None = None) -> None:
         self.ws, self.service = ws, Service(ws, options)
         self.limits = self.service.options.limits
         self.intake = Intake(self.limits, own_servers(ws.root))
