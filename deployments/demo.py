@@ -24,7 +24,7 @@ from keepset.errors import KeepsetError, OrchestratorError
 from keepset.files import read_json
 from keepset.machine.programs import spell
 from keepset.orchestrator import FlowRun, Orchestrator, is_of
-from keepset.orchestrator.names import FlowName, deployment_of
+from keepset.orchestrator.names import FlowName, StateType, deployment_of
 from keepset.orchestrator.waiting import wake
 from keepset.review import Batch, BatchStatus, list_batches, load_batch, submit
 from keepset.workspace import Workspace
@@ -147,7 +147,7 @@ def _follow(prefect: Orchestrator, run: FlowRun, name: str) -> None:
         for task in prefect.finished_tasks(run):
             if task["id"] not in shown and not (task.get("task_inputs") or {}).get("__parents__"):
                 shown.add(task["id"])
-                mark = "✓" if task["state_type"] == "COMPLETED" else "✗"
+                mark = "✓" if task["state_type"] == StateType.COMPLETED else "✗"
                 _say(f"  {mark} {task['name']}  {task.get('total_run_time') or 0:.1f} s")
         if state.over or state.waits:
             break
@@ -226,7 +226,7 @@ def _wait_for_retraining(prefect: Orchestrator, ws: Workspace, batch: Batch) -> 
 
 def _failed(prefect: Orchestrator, ws: Workspace) -> set[str]:
     """The names of this data set's failed runs."""
-    return {r["name"] for r in prefect.runs(["FAILED", "CRASHED"]) if is_of(ws, r)}
+    return {r["name"] for r in prefect.runs([StateType.FAILED, StateType.CRASHED]) if is_of(ws, r)}
 
 
 def _comparison(ws: Workspace, batch: Batch) -> dict[str, Any] | None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import re
+from urllib.parse import urlsplit
 
 from keepset.errors import ConfigError
+from keepset.settings import settings
 
-__all__ = ["check"]
+__all__ = ["check", "check_notify"]
 
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
     "postgresql": "postgresql+asyncpg",
@@ -29,8 +33,20 @@ def check(options: argparse.Namespace) -> None:
             f"Prefect server and gallery cannot both have port {options.web_port}.",
             "Give --prefect-port and --web-port different numbers, or 0 for free ones.",
         )
+    if notify := settings().notify:
+        check_notify(notify)
     if options.database:
         _check_database(options.database)
+
+
+def check_notify(where: str) -> None:
+    """Raises ``ConfigError`` unless it is a web address, or the id of a notification block."""
+    parts = urlsplit(where)
+    if not (parts.scheme in ("http", "https") and parts.hostname) and not _UUID.fullmatch(where):
+        raise ConfigError(
+            f"--notify {where!r} is neither a web address nor the id of a notification block.",
+            "Give the address of a webhook, e.g. one that Slack, Teams or Discord made for a channel.",
+        )
 
 
 def _check_cron(cron: str) -> None:

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from deployments.dead_runs import take_up
-from keepset import manifests
 from keepset.errors import KeepsetError
 from keepset.orchestrator import FlowRun, Orchestrator, is_of
-from keepset.orchestrator.names import GOING, FlowName, StateType, deployment_of, is_run_of
+from keepset.orchestrator.names import GOING, FlowName, StateType, is_run_of
 from keepset.orchestrator.waiting import apply_decision, expire, run_id_of, wait_for, wake
-from keepset.pipeline.followup import pending
+from keepset.pipeline.followup import ask_to_retrain, pending
 from keepset.review import BatchStatus, list_batches
 from keepset.workspace import Workspace
 
@@ -87,9 +86,7 @@ def _retraining(ws: Workspace, prefect: Orchestrator) -> Iterator[str]:
     age = time.time() - ws.dataset(revision).stat().st_mtime
     if 0 <= age < GRACE_S or any(_is_of(ws, FlowName.RETRAIN, r) for r in prefect.runs(GOING)):
         return  # an age below zero: the clock was put back, and says nothing
-    key = f"retrain-{ws.id}-{manifests.read_header(ws.dataset(revision)).content_hash[:32]}"
-    run = prefect.start_deployment(deployment_of(FlowName.RETRAIN), {"workspace": str(ws.root)}, key)
-    yield from _started(prefect, run, f"trains on revision {revision}")
+    yield from _started(prefect, ask_to_retrain(ws, prefect), f"trains on revision {revision}")
 
 
 def _is_of(ws: Workspace, flow: FlowName, run: Mapping[str, Any]) -> bool:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
 
-from prefect import serve
+from prefect import Flow, serve
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.deployments.runner import RunnerDeployment
 from prefect.events import DeploymentEventTrigger
 from prefect.schedules import Cron
 
+from deployments.automations import notify
 from deployments.parts import NIGHTLY
 from flows.build_dataset import build_dataset
 from flows.pipeline import pipeline
@@ -19,6 +21,7 @@ from flows.retrain import retrain
 from flows.review_batch import review_batch
 from flows.train_model import train_model
 from keepset.orchestrator.names import CLEANED, TAG, FlowName
+from keepset.settings import settings
 from keepset.storage import locate
 from keepset.workspace import Workspace
 
@@ -28,40 +31,26 @@ _ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyL
 
 
 def deployments(ws: Workspace, cron: str | None = None) -> list[RunnerDeployment]:
-    """The six deployments, bound to ``ws``. With ``cron``, the data set is built on that schedule."""
-    here = {"workspace": str(ws.root)}
-    tags = [TAG]  # none of the data set: its runs may be of any
+    """A deployment per flow, bound to ``ws``. With ``cron``, the data set is built on that schedule."""
     cleaned = DeploymentEventTrigger(
         name="retrain the data set that was cleaned",
         expect={CLEANED},
         match={"prefect.resource.id": "keepset.dataset.*"},
         parameters={"workspace": "{{ event.resource['keepset.workspace'] }}"},
     )
-    return [
+    more: dict[str, dict[str, Any]] = {
+        FlowName.BUILD_DATASET: {"schedules": [Cron(cron, slug=NIGHTLY)] if cron else None},
+        FlowName.PREDICT_BATCH: {"concurrency_limit": _ONE_AT_A_TIME},
+        FlowName.RETRAIN: {"triggers": [cleaned], "concurrency_limit": _ONE_AT_A_TIME},
+    }
+    flows: list[Flow[..., Any]] = [pipeline, build_dataset, train_model, review_batch, predict_batch, retrain]
+    here = {"workspace": str(ws.root)}
+    return [  # no tag of the data set: runs may be of any
         RunnerDeployment.from_flow(
-            pipeline, FlowName.PIPELINE, parameters=here, tags=tags,
-            description='URL lists to a cleaning batch that waits. Fill in "dataset" to begin a new data set.',
-        ),
-        RunnerDeployment.from_flow(
-            build_dataset, FlowName.BUILD_DATASET, parameters=here, tags=tags,
-            schedules=[Cron(cron, slug=NIGHTLY)] if cron else None,
-            description="Collect, download, validate, split. Incremental and cheap when nothing changed.",
-        ),
-        RunnerDeployment.from_flow(
-            train_model, FlowName.TRAIN_MODEL, parameters=here, tags=tags,
-            description="Train on the current revision and compare with the model in use.",
-        ),
-        RunnerDeployment.from_flow(
-            review_batch, FlowName.REVIEW_BATCH, parameters=here, tags=tags, description="Open a cleaning batch and wait for a person."
-        ),
-        RunnerDeployment.from_flow(
-            predict_batch, FlowName.PREDICT_BATCH, parameters=here, tags=tags, concurrency_limit=_ONE_AT_A_TIME,
-            description="Predict a folder, a table of paths or URLs, or the data set into a Parquet file. Resumable.",
-        ),
-        RunnerDeployment.from_flow(
-            retrain, FlowName.RETRAIN, parameters=here, tags=tags, triggers=[cleaned], concurrency_limit=_ONE_AT_A_TIME,
-            description="Started by keepset.dataset.cleaned; trains once a revision.",
-        ),
+            f, f.name, parameters=here, tags=[TAG], description=(f.description or "").partition("\n\nArgs:")[0],
+            **more.get(f.name, {}),
+        )
+        for f in flows
     ]  # fmt: skip
 
 
@@ -74,6 +63,7 @@ def main() -> None:
     if options.when_told and not sys.stdin.readline():
         return  # the supervisor, which says when, has ended
     ws = Workspace.open(options.workspace)
+    notify(settings().notify)
     serve(*deployments(ws, options.cron), print_starting_message=False, pause_on_shutdown=False, limit=4)
 
 

@@ -1,5 +1,5 @@
 """Write what comes from the code: cli.md, config.md, manifests.md, modules.md, the table in architecture.md, and the
-types of rows in keepset/rows.py.
+types of rows in keepset/manifests/rows.py.
 
 ``python docs/generate.py`` writes them; ``tests/test_docs.py`` fails when one is stale.
 """
@@ -18,7 +18,7 @@ def pages() -> dict[str, str]:
     """File name -> text."""
     return {
         "architecture.md": _architecture(), "cli.md": _cli(), "config.md": _config(), "manifests.md": _manifests(),
-        "modules.md": _modules(), "../keepset/rows.py": _rows(),
+        "modules.md": _modules(), "../keepset/manifests/rows.py": _rows(),
     }  # fmt: skip
 
 
@@ -148,7 +148,7 @@ def _default(field: Any) -> str:
 
 
 def _manifests() -> str:
-    from keepset.schemas import SCHEMA_VERSION, SCHEMAS
+    from keepset.manifests.schemas import SCHEMA_VERSION, SCHEMAS
 
     lines = [
         "# The manifests", _MADE,
@@ -172,15 +172,15 @@ def _type(kind: Any) -> str:
     return str(kind).replace("list<element: ", "list<").replace("list<item: ", "list<")
 
 
-# -- keepset/rows.py -------------------------------------------------------------------------------
+# -- keepset/manifests/rows.py -------------------------------------------------------------------------------
 
 
 def _rows() -> str:
     """A TypedDict per manifest."""
-    from keepset.schemas import SCHEMAS
+    from keepset.manifests.schemas import SCHEMAS
 
     lines = [
-        '"""The type of a row of each manifest. Written by docs/generate.py from ``keepset.schemas``; change it there."""', "",
+        '"""The type of a row of each manifest. Written by docs/generate.py from ``keepset.manifests.schemas``; change it there."""', "",
         "from __future__ import annotations", "", "from datetime import datetime", "from typing import TypedDict", "",
         f"__all__ = [{', '.join(sorted(repr(s.row_type) for s in SCHEMAS.values()))}]".replace("'", '"'),
     ]  # fmt: skip
@@ -230,7 +230,7 @@ def _stages() -> str:
     for s in STAGES:
         cells = [
             f"**{s.name}**", s.help.partition("\n")[0], _codes(s.reads), _codes((*s.writes, *filter(None, [s.leaves]))),
-            _codes(s.config), _codes(filter(None, [s.gate])), "shards" if s.shards else "one piece",
+            _codes(s.config or ()), _codes(filter(None, [s.gate])), "shards" if s.shards else "one piece",
             _codes([s.load().__module__]),  # type: ignore[attr-defined]
         ]  # fmt: skip
         lines.append(f"| {' | '.join(map(_cell, cells))} |")

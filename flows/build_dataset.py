@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import flow
+from prefect import State, flow
+from prefect.states import Completed
 
 from flows.chains import build
 from flows.parameters import DatasetForm, begin
-from flows.run_lock import be_present
+from flows.run_lock import at_work
 from flows.run_names import named
 from keepset.orchestrator.names import FlowName
 from keepset.pipeline.engine import Engine
@@ -27,7 +28,7 @@ def build_dataset(
     config: str | None = None,
     dataset: DatasetForm | None = None,
     engine: Engine | None = None,
-) -> dict[str, Any]:
+) -> State[dict[str, Any]]:
     """Collect, download, validate and split. Incremental: what is there already is not done again.
 
     Args:
@@ -37,5 +38,6 @@ def build_dataset(
         engine: Where shards of downloading and validation run. Left out: as the runner's machine is set.
     """
     ws = begin(workspace, config, dataset)
-    be_present(ws)
-    return build(ws, engine)
+    with at_work(ws):
+        done = build(ws, engine)
+    return Completed(data=done, message=done["message"])

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import flow
+from prefect import State, flow
 
 from flows.chains import learn
-from flows.run_lock import be_present
+from flows.run_lock import at_work
 from flows.run_names import named
 from keepset.orchestrator.names import FlowName
+from keepset.pipeline.atwork import Work
 from tasks.progress import opened
 
 __all__ = ["retrain"]
 
 
 @flow(name=FlowName.RETRAIN, flow_run_name=named(FlowName.RETRAIN), persist_result=True)
-def retrain(workspace: str) -> dict[str, Any]:
+def retrain(workspace: str) -> State[dict[str, Any]]:
     """Train on the newest revision, compare with the old model, and open the next batch if one is worth it.
 
     Started by the event keepset.dataset.cleaned. However often it is started for one revision, it trains once.
@@ -25,5 +26,5 @@ def retrain(workspace: str) -> dict[str, Any]:
         workspace: Folder of the data set.
     """
     ws, _ = opened(workspace)
-    be_present(ws)
-    return learn(ws, ask=True)
+    with at_work(ws, Work.FOLLOW_UP):
+        return learn(ws, ask=True)

@@ -9,10 +9,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from prefect import flow
+from prefect import State, flow
 from prefect.flow_runs import suspend_flow_run
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
+from prefect.states import Completed
 
 from flows.parameters import Decision
 from flows.run_lock import be_present
@@ -36,7 +37,9 @@ _PAST_S = 900
 
 
 @flow(name=FlowName.REVIEW_BATCH, flow_run_name=named(FlowName.REVIEW_BATCH), persist_result=True)
-def review_batch(workspace: str, batch_id: str | None = None, all_images: bool = False) -> dict[str, Any]:
+def review_batch(
+    workspace: str, batch_id: str | None = None, all_images: bool = False
+) -> State[dict[str, Any]]:
     """Open a cleaning batch, wait for a person's decision, apply it, and set off the retraining.
 
     Args:
@@ -48,15 +51,18 @@ def review_batch(workspace: str, batch_id: str | None = None, all_images: bool =
     be_present(ws)
     batch_id = batch_id or _open_batch(workspace, all_images)
     if batch_id is None:
-        return {"batch_id": None, "status": "nothing is worth a person's look"}
+        return Completed(data={"batch_id": None}, message="There is nothing to review.")
     if load_batch(ws, batch_id).status == BatchStatus.OPEN:
         _wait_for_decision(ws, batch_id)
     status = load_batch(ws, batch_id).status
     if status not in (BatchStatus.APPROVED, BatchStatus.APPLIED):
-        return {"batch_id": batch_id, "status": str(status)}
+        words = f"{batch_id} is {str(status).replace('_', ' ')}: nothing changes."
+        return Completed(data={"batch_id": batch_id, "status": str(status)}, message=words)
     done = run_as_task(find(Stage.CLEAN), workspace, batch_id=batch_id)
     tell_cleaned(workspace)
-    return {"batch_id": batch_id, "status": "applied", **done["outputs"]}
+    found = {"batch_id": batch_id, "status": "applied", **done["outputs"]}
+    follows = " A retraining follows." if done["changed"] else ""
+    return Completed(data=found, message=f"{done['message']}{follows}")
 
 
 def _open_batch(workspace: str, all_images: bool) -> str | None:

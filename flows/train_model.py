@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import flow
+from prefect import State, flow
 
 from flows.chains import learn
-from flows.run_lock import be_present
+from flows.run_lock import at_work
 from flows.run_names import named
 from keepset.orchestrator.names import FlowName
 from tasks.progress import opened
@@ -16,12 +16,12 @@ __all__ = ["train_model"]
 
 
 @flow(name=FlowName.TRAIN_MODEL, flow_run_name=named(FlowName.TRAIN_MODEL), persist_result=True)
-def train_model(workspace: str) -> dict[str, Any]:
+def train_model(workspace: str) -> State[dict[str, Any]]:
     """Train on the current revision, export, compare with the model in use, and report.
 
     Args:
         workspace: Folder of the data set.
     """
     ws, _ = opened(workspace)
-    be_present(ws)
-    return learn(ws)
+    with at_work(ws):
+        return learn(ws)

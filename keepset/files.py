@@ -18,6 +18,7 @@ from typing import Any
 
 from keepset.errors import DamagedFile, WorkspaceNotWritable
 from keepset.storage import StoredPath
+from keepset.storage.copies import uploading
 
 __all__ = [
     "TOO_MANY_FILES", "append_line", "atomic_path", "local", "move_in", "parsed_row", "read_json", "read_lines", "read_rows",
@@ -36,8 +37,6 @@ def atomic_path(path: Path, *, exclusive: bool = False, sync: bool = True) -> It
     it is faster, and only a power cut may leave it short: for what can be made again, by who looks at its size.
     """
     if isinstance(path, StoredPath):
-        from keepset.storage.copies import uploading
-
         with uploading(path, exclusive=exclusive) as part:
             yield part
         return

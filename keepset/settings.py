@@ -55,6 +55,11 @@ class Settings(BaseSettings):
         "",
         description="SQLAlchemy URL of Prefect's own database, e.g. postgresql+asyncpg://...; empty: SQLite in the workspace.",
     )
+    notify: str = Field(
+        "",
+        description="Webhook that the stack tells of a waiting batch, a failed run and a new model, or the id of a "
+        "notification block of Prefect's.",
+    )
     token: str = Field("", description="Access token of the web app; needed to bind beyond loopback.")
     checkpoint_s: float = Field(
         60.0,

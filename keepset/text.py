@@ -5,15 +5,18 @@ from __future__ import annotations
 import codecs
 import re
 import unicodedata
+from urllib.parse import unquote, urlsplit
 
 __all__ = [
     "NOT_UTF8",
     "decoded",
+    "file_name",
     "label_of",
     "many",
     "no_formula",
     "one_line",
     "plain_cell",
+    "share",
     "with_formula",
     "without_surrogates",
 ]
@@ -69,6 +72,18 @@ def label_of(text: str) -> str:
 def many(n: int, noun: str) -> str:
     """``1 line``, ``2 lines``."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def share(v: float) -> str:
+    """``3.8 %`` of 0.038; whole numbers without a decimal."""
+    return f"{100 * v:.1f}".removesuffix(".0") + " %"
+
+
+def file_name(url: str | None) -> str:
+    """A picture's file with its folder, such as ``black/00000047.jpg``; "" for what is no address of a file."""
+    if not url or urlsplit(url).scheme not in ("http", "https", "file"):
+        return ""
+    return unquote("/".join(urlsplit(url).path.strip("/").split("/")[-2:]))
 
 
 def plain_cell(text: str) -> str:

@@ -1,6 +1,6 @@
 """The workspace: one folder that holds everything known about one data set. The state of record.
 
-The folder is on disk, or under a prefix of an S3-compatible bucket (``s3://bucket/prefix``, ``docs/storage.md``).
+The folder is on disk, or under a prefix of a bucket (``s3://bucket/prefix``, ``docs/storage.md``).
 
 keepset.json                    what this folder is: schema version, id, name
 config.json                     the run config in force
@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keepset import manifests
 from keepset.config import RunConfig, saved_config
@@ -42,13 +42,12 @@ from keepset.errors import (
 )
 from keepset.files import append_line, read_json, read_rows, refusals, write_json
 from keepset.machine.programs import spell
+from keepset.manifests.schemas import SCHEMA_VERSION, check_version
 from keepset.reasons import REMEDIES
-from keepset.schemas import SCHEMA_VERSION, check_version
 from keepset.storage import StoredPath, locate, scratch
+from keepset.storage.carrying import Held
+from keepset.storage.copies import forget_all_of_another
 from keepset.text import without_surrogates
-
-if TYPE_CHECKING:
-    from keepset.storage.carrying import Held
 
 __all__ = ["SHA256", "Workspace"]
 
@@ -115,8 +114,6 @@ class Workspace:
             raise WorkspaceNotWritable(f"{root} cannot be read.", "Give this user access to it.") from e
         check_version(f"The workspace {root}", version)
         if isinstance(root, StoredPath):
-            from keepset.storage.copies import forget_all_of_another
-
             forget_all_of_another(root, found.id)
         return found
 
@@ -198,13 +195,9 @@ class Workspace:
 
     def held_blobs(self) -> Held:
         """Which pictures there are now; on a bucket one listing answers for all."""
-        from keepset.storage.carrying import Held
-
         return Held(self.root / "blobs", self.blob)
 
     def held_thumbs(self) -> Held:
-        from keepset.storage.carrying import Held
-
         return Held(self.root / "thumbs", self.thumb)
 
     # -- revisions of the data set -----------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What is only for the eye (artifacts in Prefect's UI) never stops the work: a server that is away misses a picture."""
+"""Artifacts in Prefect's UI: a server that is away costs the artifact, never the work."""
 
 from __future__ import annotations
 

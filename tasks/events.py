@@ -1,16 +1,21 @@
-"""The event that sets off retraining."""
+"""The event that sets off retraining, and those that people may want to be told of. No words of strangers."""
 
 from __future__ import annotations
+
+from pathlib import PurePath
 
 from prefect import task
 from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
 from keepset.manifests import read_header
-from keepset.orchestrator.names import CLEANED
+from keepset.orchestrator.names import CLEANED, PROMOTED
+from keepset.orchestrator.neighbours import gallery_of
+from keepset.stages import Stage, StageResult
+from keepset.workspace import Workspace
 from tasks.progress import HOUR_S, opened
 
-__all__ = ["tell_cleaned"]
+__all__ = ["tell_cleaned", "tell_news", "tell_promoted"]
 
 
 @task(name="tell-cleaned", timeout_seconds=HOUR_S, task_run_name="tell cleaned", persist_result=True)
@@ -27,3 +32,24 @@ def tell_cleaned(workspace: str) -> None:
         payload={"revision": revision, "content_hash": data.content_hash},
     )
     get_run_logger().info("Revision %s is clean; the event %s sets off retraining", revision, CLEANED)
+
+
+def tell_promoted(ws: Workspace, result: StageResult) -> None:
+    """Emit ``PROMOTED`` if this stage has put a model in use."""
+    if result.stage == Stage.PROMOTE and result.changed and result.summary.get("promote"):
+        model = result.outputs["model_id"]
+        tell_news(PROMOTED, ws, model, result.message, f"/reports/{model}")
+
+
+def tell_news(event: str, ws: Workspace, thing: str, words: str, path: str) -> None:
+    """Emit ``event`` about ``thing``, an id. ``path``: the page of the gallery that shows it."""
+    folder = "/".join(PurePath(str(ws.root)).parts[-2:]).lstrip("/")
+    emit_event(
+        event,
+        resource={
+            "prefect.resource.id": f"keepset.{ws.id}.{thing}",
+            "prefect.resource.name": folder,
+            "keepset.words": words,
+            "keepset.link": f"{url}{path}" if (url := gallery_of(ws)) else f"keepset web -w {ws.root}",
+        },
+    )

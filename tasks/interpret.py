@@ -15,7 +15,7 @@ from keepset.workspace import Workspace
 from tasks.artifacts import show
 from tasks.progress import HOUR_S, artifact_key, opened
 
-__all__ = ["show_contact_sheet", "show_verdict"]
+__all__ = ["picture_of", "show_contact_sheet", "show_verdict"]
 
 _SHOWN = 24
 
@@ -33,7 +33,8 @@ def show_verdict(workspace: str, model_id: str) -> None:
     worst = facts["top_losses"][:_SHOWN]
     if worst:
         told = f"The {len(worst)} validation images with the highest loss: given > predicted, and how sure"
-        _show_sheet(ws, "top-losses", [r["sha256"] for r in worst], told, captions(worst))
+        sheet = picture_of(ws, [r["sha256"] for r in worst], captions(worst))
+        show(create_image_artifact, sheet, key=artifact_key(ws, "top-losses"), description=told)
 
 
 def _link(ws: Workspace, model_id: str) -> str:
@@ -46,15 +47,12 @@ def _link(ws: Workspace, model_id: str) -> str:
 def show_contact_sheet(workspace: str, name: str, shas: list[str], words: str) -> None:
     """A picture of some images in Prefect's UI, with their ids."""
     ws, _ = opened(workspace)
-    _show_sheet(ws, name, shas, words, [sha[:12] for sha in shas])  # the ids that the form takes
+    show(create_image_artifact, picture_of(ws, shas), key=artifact_key(ws, name), description=words)
 
 
-def _show_sheet(
-    ws: Workspace, name: str, shas: Sequence[str], words: str, captions: Sequence[str] = ()
-) -> None:
-    """As a data: URI, which needs no other server."""
+def picture_of(ws: Workspace, shas: Sequence[str], captions: Sequence[str] = ()) -> str:
+    """A contact sheet as a data: URI, which needs no other server. The captions are the ids that the form takes, or others."""
     from keepset.interpret import contact_sheet
 
-    encoded = base64.b64encode(contact_sheet(ws, shas, captions)).decode()
-    picture = f"data:image/webp;base64,{encoded}"
-    show(create_image_artifact, picture, key=artifact_key(ws, name), description=words)
+    sheet = contact_sheet(ws, shas, captions or [sha[:12] for sha in shas])
+    return f"data:image/webp;base64,{base64.b64encode(sheet).decode()}"

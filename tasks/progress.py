@@ -1,8 +1,7 @@
-"""What all tasks share: opening the workspace, telling of progress, and letting a person read what happened."""
+"""What all tasks share: opening the workspace, reporting progress, publishing a stage's result."""
 
 from __future__ import annotations
 
-import re
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
@@ -15,6 +14,8 @@ from prefect.artifacts import create_markdown_artifact, create_progress_artifact
 from prefect.logging import get_run_logger
 
 from keepset.config import RunConfig
+from keepset.orchestrator.neighbours import handle
+from keepset.pipeline.atwork import record, teller_of
 from keepset.stages import Progress, StageResult, facts_line, pace_line
 from keepset.workspace import Workspace
 from tasks.artifacts import show
@@ -34,6 +35,7 @@ def opened(workspace: str) -> tuple[Workspace, RunConfig]:
 
 def tell(ws: Workspace, result: StageResult) -> dict[str, Any]:
     get_run_logger().info("%s: %s", result.stage, result.message)
+    record(ws, result)
     rows = "\n".join(f"| {k} | {_cell(v)} |" for k, v in result.summary.items())
     table = f"\n\n| | |\n|---|---|\n{rows}" if rows else ""
     show(
@@ -50,12 +52,12 @@ def _cell(value: Any) -> str:
 
 
 def artifact_key(ws: Workspace, name: str) -> str:
-    """Artifact keys hold lower-case letters, digits and dashes only; one history a workspace and name."""
-    return re.sub(r"[^a-z0-9]+", "-", f"keepset-{name}-{ws.id}".lower()).strip("-")
+    """E.g. ``bears-verdict``: lower-case letters, digits and dashes; one history per workspace and name."""
+    return f"{handle(ws)}-{name}"
 
 
 class PrefectProgress(Progress):
-    """A progress artifact, updated every two seconds at most, and a log line for each note.
+    """A progress artifact, updated every two seconds at most, and a log line for each note; the gallery shows it too.
 
     The work does not wait for the server: it may be slow, or away for a minute, and downloads under way would time out
     meanwhile. What it missed it is told with the next update; the last one is waited for.
@@ -66,10 +68,12 @@ class PrefectProgress(Progress):
         self.what, self.total, self.done, self.last, self.begin = "", 0, 0, 0.0, 0.0
         self.artifact: UUID | None = None
         self.update: Future[Any] | None = None
+        self.gallery = teller_of(ws)
 
     def start(self, what: str, total: int | None) -> None:
         self.what, self.total, self.done = what, total or 0, 0
         self.begin = self.last = time.monotonic()
+        self.gallery.start(self.what, total)
         get_run_logger().info("%s%s", self.what, f" ({total})" if total else "")
         self.artifact = None
         if total:
@@ -81,6 +85,7 @@ class PrefectProgress(Progress):
 
     def advance(self, n: int = 1, **facts: Any) -> None:
         self.done += n
+        self.gallery.advance(n)
         finished = self.done >= self.total
         if self.artifact is None or (time.monotonic() - self.last < _EVERY_S and not finished):
             return

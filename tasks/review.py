@@ -1,8 +1,9 @@
-"""A cleaning batch under Prefect: open it, show it, take the decision from the form. All state is on disk."""
+"""A cleaning batch under Prefect: announce it, take the decision from the form. All state is on disk."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from prefect import task
@@ -12,33 +13,56 @@ from prefect.logging import get_run_logger
 
 from keepset.errors import ReviewError
 from keepset.machine.programs import spell
-from keepset.orchestrator.names import FlowName, deployment_of
+from keepset.orchestrator.names import WAITS, FlowName, deployment_of
 from keepset.orchestrator.neighbours import gallery_of
 from tasks.artifacts import show
+from tasks.events import tell_news
+from tasks.interpret import picture_of
 from tasks.progress import HOUR_S, artifact_key, opened
 
 if TYPE_CHECKING:
-    from keepset.review import Batch
+    from collections.abc import Mapping, Sequence
+
     from keepset.workspace import Workspace
 
-__all__ = ["announce", "ask_for_review", "record_decision", "remember_run"]
+__all__ = ["announce", "ask_for_review", "record_decision", "remember_run", "say_next"]
 
+SHOWN = 24
+"""Pictures in the form: what fits into it without scrolling for long."""
 LISTED = 20
-"""Images that the form names; beyond that a form is of no use, and the gallery is the tool."""
+"""Images that the artifact names; beyond that the gallery is the tool."""
 
 
-@task(name="ask-for-review", task_run_name="ask for a review of {model_id}", retries=5,
+@task(name="ask-for-review", task_run_name="ask for a review of {batch_id}", retries=5,
       retry_delay_seconds=[2, 5, 15, 30, 60], persist_result=True)  # fmt: skip
-def ask_for_review(workspace: str, model_id: str) -> None:
-    """Start review_batch as a run of its own, once a model, since only a deployment's run can be suspended."""
+def ask_for_review(workspace: str, batch_id: str) -> None:
+    """Start a run that waits for the decision on an open batch, unless one does: only a deployment's run can be suspended."""
+    from keepset.orchestrator.waiting import run_id_of, wait_key
+    from keepset.review import BatchStatus, load_batch
+
     ws, _ = opened(workspace)
-    run_deployment(
-        deployment_of(FlowName.REVIEW_BATCH),
-        parameters={"workspace": workspace},
-        timeout=0,
-        as_subflow=False,
-        idempotency_key=f"review-{ws.id}-{model_id}",
-    )
+    batch = load_batch(ws, batch_id)
+    if batch.status == BatchStatus.OPEN and run_id_of(batch) is None:
+        run_deployment(
+            deployment_of(FlowName.REVIEW_BATCH),
+            parameters={"workspace": workspace, "batch_id": batch_id},
+            timeout=0,
+            as_subflow=False,
+            idempotency_key=wait_key(batch),
+        )
+
+
+@task(name="say-next", timeout_seconds=HOUR_S, task_run_name="say what is next", persist_result=True)
+def say_next(workspace: str, batch_id: str | None) -> str:
+    """Tell in the log, and in an artifact, where a person goes on; returns the same words for the state of the run."""
+    from keepset.review import BatchStatus, load_batch
+
+    ws, _ = opened(workspace)
+    waits = batch_id is not None and load_batch(ws, batch_id).status == BatchStatus.OPEN
+    words = f"Batch {batch_id} waits: {_address(ws, batch_id)}" if waits else "There is nothing to review."
+    get_run_logger().info(words)
+    show(create_markdown_artifact, words, key=artifact_key(ws, "next"), description=words)
+    return words
 
 
 @task(name="remember-run", task_run_name="remember run of {batch_id}", persist_result=True)
@@ -53,30 +77,41 @@ def remember_run(workspace: str, batch_id: str, flow_run_id: str, api_url: str) 
 
 @task(name="announce", timeout_seconds=HOUR_S, task_run_name="announce {batch_id}", persist_result=True)
 def announce(workspace: str, batch_id: str) -> str:
-    """Publish what waits, with a link to the gallery; returns the same words for the approval form."""
+    """Publish what waits, with a link to the gallery; returns what the approval form says of it: words and pictures."""
     from keepset.review import load_batch
 
     ws, _ = opened(workspace)
     batch = load_batch(ws, batch_id)
-    counts = "\n".join(f"| {reason} | {n} |" for reason, n in sorted(batch.record.counts.items()))
+    rows = batch.candidates().rows()
+    pictures = f"{len(rows)} picture{'s' * (len(rows) != 1)}"
     words = (
-        f"### Cleaning batch {batch_id} of '{_cell(ws.name)}' waits for approval\n\n"
-        f"{batch.candidates().header.rows} images of revision {batch.record.revision}, until "
-        f"{batch.deadline:%Y-%m-%d %H:%M} UTC.\n\n{_link(ws, batch_id)}\n\n"
-        f"| reason | images |\n|---|---|\n{counts}\n\n{_first(batch)}"
+        f"### {pictures} of '{_cell(ws.name)}' to review\n\n[Open {batch_id} in the gallery]({_address(ws, batch_id)}) to see "
+        f"each in full size and decide on it. It is open until {batch.deadline:%Y-%m-%d %H:%M} UTC.\n\n"
+        f"Suggested: {_suggested(rows)}.\n\n"
     )
+    counts = "\n".join(f"| {reason} | {n} |" for reason, n in sorted(batch.record.counts.items()))
     show(
         create_markdown_artifact,
-        words,
+        f"{words}| reason | images |\n|---|---|\n{counts}\n\n{_first(rows)}",
         key=artifact_key(ws, "batch"),
-        description=f"{batch_id} waits for approval",
+        description=f"{batch_id}: {pictures} to review",
     )
-    return words
+    tell_news(WAITS, ws, batch_id, f"{pictures} to review.", f"/batches/{batch_id}")
+    return (
+        f"{words}![The first {SHOWN}, with their ids]({picture_of(ws, [r['sha256'] for r in rows[:SHOWN]])})"
+    )
 
 
-def _first(batch: Batch) -> str:
-    """The likeliest candidates with the ids that the form takes. No words of strangers: the form draws markdown."""
-    rows = batch.candidates().rows()
+def _suggested(rows: Sequence[Mapping[str, Any]]) -> str:
+    """``delete 8, relabel 3, keep 2``"""
+    counts = Counter(r["suggestion"] for r in rows)
+    return ", ".join(
+        f"{action} {counts[action]}" for action in ("delete", "relabel", "keep") if counts[action]
+    )
+
+
+def _first(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The likeliest candidates with the ids that the form takes. No words of strangers: Prefect draws markdown."""
     lines = [
         f"| `{r['sha256'][:12]}` | {_cell(r['label'])} → {_cell(r['predicted'])} | {', '.join(r['reasons'])} "
         f"| {r['suggestion']} {_cell(r['suggested_label'] or '')} |"
@@ -92,10 +127,10 @@ def _cell(text: str) -> str:
     return re.sub(r"([\\`*_\[\]<>|#!()~])", r"\\\1", " ".join(text.split()))
 
 
-def _link(ws: Workspace, batch_id: str) -> str:
-    if not (url := gallery_of(ws)):
-        return f"Look at it with `{spell('keepset', 'web', '-w', ws.root)}`."
-    return f"[Look at it in the gallery]({url}/batches/{batch_id}): pictures, reasons, undo."
+def _address(ws: Workspace, batch_id: str | None) -> str:
+    """Of the batch in the gallery that runs; where none does, the command that starts one."""
+    url = gallery_of(ws)
+    return f"{url}/batches/{batch_id}" if url else f"`{spell('keepset', 'web', '-w', ws.root)}`"
 
 
 @task(

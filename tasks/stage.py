@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from prefect import Task, task
@@ -13,7 +14,8 @@ from keepset.pipeline.registry import StageSpec, find
 from keepset.pipeline.shards import run_stage
 from keepset.workspace import Workspace
 from tasks.artifacts import show
-from tasks.progress import PrefectProgress, artifact_key, opened, tell
+from tasks.events import tell_promoted
+from tasks.progress import PrefectProgress, artifact_key, tell
 
 __all__ = ["run_as_task"]
 
@@ -30,10 +32,12 @@ def run_as_task(
 
 @task(persist_result=True)
 def _run(workspace: str, stage: str, engine: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
-    ws, config = opened(workspace)
+    ws, spec = Workspace.open(Path(workspace)), find(stage)
+    config = None if spec.config is None else ws.config()
     where = Engine.model_validate(engine)
-    result = run_stage(find(stage), ws, config, where, PrefectProgress(ws), **options)
+    result = run_stage(spec, ws, config, where, PrefectProgress(ws), **options)
     _show_failures(ws, stage)
+    tell_promoted(ws, result)
     return tell(ws, result)
 
 

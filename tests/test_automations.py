@@ -1,9 +1,11 @@
-"""The three automations against a real stack: each really sends, to a webhook on loopback."""
+"""`keepset up --notify URL` with a real stack: each of the three automations really sends, to a webhook on loopback."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +15,9 @@ import pytest
 
 from bench.chaos.stack import flow_runs
 from keepset.orchestrator import FlowRun
-from keepset.review import Batch, BatchStatus, load_batch
+from keepset.review import Batch, BatchStatus, load_batch, submit
 from keepset.workspace import Workspace
-from tests.stack_fixtures import Running, listening, wait_for, waiting_workspace
+from tests.stack_fixtures import CHECKOUT, Running, listening, start, wait_for, waiting_workspace
 from tests.test_team import folders
 
 pytestmark = [
@@ -23,46 +25,58 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="finds the stack's processes in /proc"),
 ]
 
-_SET_UP = """
-import sys
-from prefect.blocks.notifications import CustomWebhookNotificationBlock
-from deployments.automations import main
 
-words = {"subject": "{{subject}}", "body": "{{body}}"}
-block = CustomWebhookNotificationBlock(name="loopback", url=sys.argv[1], json_data=words).save("loopback")
-main([str(block), "--hours", str(11 / 3600)])
-"""
+Hook = tuple[str, list[dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
-def told(stack: Running) -> Iterator[list[dict[str, Any]]]:
-    """What the automations send; a batch waits too long after eleven seconds."""
-    with listening() as (url, told):
-        stack.python(_SET_UP, url)
-        yield told
+def hook() -> Iterator[Hook]:
+    with listening() as found:
+        yield found
 
 
-def heard(told: list[dict[str, Any]], subject: str, name: str) -> str:
-    """The message about the run of that name, once it is there."""
+@pytest.fixture
+def told(hook: Hook) -> list[dict[str, Any]]:
+    return hook[1]
+
+
+@pytest.fixture(scope="module")
+def notifying(hook: Hook, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A stack that was started with ``--notify``."""
+    ws = waiting_workspace(tmp_path_factory.mktemp("notifying"))
+    running = start(ws, forked=True, environment={"KEEPSET_NOTIFY": hook[0]})
+    yield running
+    running.stop()
+
+
+def heard(told: list[dict[str, Any]], subject: str, *words: str) -> str:
+    """The message with these words, once it is there."""
     found: list[str] = []
 
     def there() -> bool:
-        found[:] = [t["body"] for t in told if t["subject"] == f"Keepset: {subject}" and name in t["body"]]
+        texts = [t["text"] for t in told if t["text"] == t["content"]]
+        found[:] = [t for t in texts if t.startswith(f"Keepset: {subject}\n") and all(w in t for w in words)]
         return bool(found)
 
-    wait_for(there, f"the webhook to be told that {subject}")
+    wait_for(there, f"the webhook to be told: {subject}")
     return found[0]
 
 
-def test_a_form_without_a_name_is_refused_and_a_run_that_goes_on_waiting_is_told_of(
-    stack: Running, told: list[dict[str, Any]], tmp_path: Path
+def test_pictures_to_review_and_the_model_that_follows_are_told_of_with_a_link(
+    notifying: Running, told: list[dict[str, Any]]
 ) -> None:
-    ws = waiting_workspace(tmp_path)
-    run, batch = stack.review(ws)
-    _refuse_nameless(stack, run, batch)
-    name = f"review {ws.root.parent.name}/{ws.root.name}"
-    assert "Suspended" in heard(told, "a batch waits too long", name)
-    assert stack.prefect.state(run).waits
+    ws, web = notifying.ws, notifying.state["web_url"]
+    run, batch = notifying.review()
+    folder = f"{ws.root.parent.name}/{ws.root.name}"
+    said = heard(told, "pictures to review", folder)
+    assert f"{web}/batches/{batch.id}" in said
+    assert f"{batch.candidates().header.rows} pictures to review." in said
+    _refuse_nameless(notifying, run, batch)
+    submit(
+        batch, "approve", who="ada", undecided="suggested", confirm=True
+    )  # a look for work left lying finds it
+    said = heard(told, "a new model is in use", folder, "held-out pictures")
+    assert f"{web}/reports/{ws.promoted()}" in said
 
 
 def _refuse_nameless(stack: Running, run: FlowRun, batch: Batch) -> None:
@@ -80,21 +94,45 @@ def _refuse_nameless(stack: Running, run: FlowRun, batch: Batch) -> None:
     assert load_batch(batch.ws, batch.id).status == BatchStatus.OPEN
 
 
-def test_a_killed_run_and_then_a_failed_gate_are_told_of(
-    stack: Running, told: list[dict[str, Any]], tmp_path: Path
+def test_a_killed_run_and_then_a_failed_one_are_told_of_once_each(
+    notifying: Running, told: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     """Killed while it waits for the data set; taken up again, its gate fails, for there are too few pictures."""
     ws = Workspace.create(tmp_path / "few", "few")
     form = {"name": "few", "classes": folders(tmp_path / "pictures", per_class=3), "epochs": 0}
+    parameters = {"workspace": str(ws.root), "dataset": form}
     with ws.lock("flow-build"):  # as a run of long duration holds it
-        parameters = {"workspace": str(ws.root), "dataset": form}
-        run = stack.prefect.start_deployment("build_dataset/build_dataset", parameters)
-        wait_for(lambda: ws.root in flow_runs(stack.ws.root).values(), "the run's process")
-        for pid, root in flow_runs(stack.ws.root).items():
+        run = notifying.prefect.start_deployment("pipeline/pipeline", parameters)
+        wait_for(lambda: ws.root in flow_runs(notifying.ws.root).values(), "the run's process")
+        for pid, root in flow_runs(notifying.ws.root).items():
             if root == ws.root:
                 os.kill(pid, signal.SIGKILL)
-        name = f"build {ws.root.parent.name}/{ws.root.name}"
-        assert "Crashed" in heard(told, "a run crashed", name)
-    wait_for(lambda: stack.prefect.state(run).type == "FAILED", "the run to be taken up again and to fail")
-    assert "min_images_per_class" in stack.prefect.state(run).message
-    assert "prefect.task-run.Failed" in heard(told, "a gate failed", "gate downloads")
+        name = f"pipeline {ws.root.parent.name}/{ws.root.name}"
+        assert "is Crashed" in heard(told, "a run failed", name)
+    wait_for(
+        lambda: notifying.prefect.state(run).type == "FAILED", "the run to be taken up again and to fail"
+    )
+    assert "min_images_per_class" in notifying.prefect.state(run).message
+    said = heard(told, "a run failed", name, "is Failed")
+    assert f"{notifying.state['ui_url']}/" in said
+    assert run.id in said
+    assert sum("is Failed" in t["text"] for t in told) == 1  # not once more for the flow within it
+
+
+def test_a_start_without_notify_takes_them_away(hook: Hook, tmp_path: Path) -> None:
+    ws = Workspace.create(tmp_path / "ws", "quiet")
+    for url, names in ((hook[0], 3), ("", 0)):
+        running = start(ws, forked=True, environment={"KEEPSET_NOTIFY": url})
+        try:
+            found = [a["name"] for a in running.post("/automations/filter", {}).json()]
+        finally:
+            running.stop()
+        assert sum(n.startswith("Keepset: ") for n in found) == names
+
+
+@pytest.mark.parametrize("where", ["slack", "ftp://a.example/b", "https://", "12345"])
+def test_what_is_no_address_is_refused_before_anything_starts(tmp_path: Path, where: str) -> None:
+    command = [sys.executable, "-m", "keepset", "up", "-w", str(tmp_path / "ws"), "--notify", where, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT, check=False, timeout=120)
+    assert done.returncode == 2, done.stderr
+    assert repr(where) in json.loads(done.stdout)["message"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from keepset.config import RunConfig, load_config, parse_config
+from keepset.config import RunConfig, load_config, parse_config, saved_config
 from keepset.errors import ConfigError
 
 GOOD = """
@@ -152,3 +152,13 @@ def test_a_missing_file_and_no_classes(tmp_path: Path) -> None:
 def test_nonsense_is_a_config_error_too(raw: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         parse_config(raw, base=tmp_path)
+
+
+def test_a_config_kept_by_an_earlier_version_is_read_without_the_keys_that_are_gone(folder: Path) -> None:
+    cfg = load(folder, GOOD)
+    kept = cfg.as_dict()
+    kept["train"] |= {"weight_decay": 0.01, "lr_mult": 100.0}
+    assert saved_config(kept, where="config.json") == cfg
+    kept["train"]["another"] = 1
+    with pytest.raises(ConfigError, match=r"unknown key 'train\.another'"):
+        saved_config(kept, where="config.json")

@@ -20,9 +20,8 @@ from PIL import Image
 
 from keepset import manifests
 from keepset.errors import ConfigError, StageError, WorkspaceBusy, WorkspaceError
-from keepset.export.dataset import ExportOptions, Format, export_dataset
+from keepset.export.dataset import Format, ImageFilter, export_dataset
 from keepset.export.place import MARKER
-from keepset.export.selection import ImageFilter
 from keepset.reasons import Split
 from keepset.stages import StageResult
 from keepset.storage.filenames import folder_names
@@ -35,7 +34,7 @@ FOLDERS = {".hidden": "%2Ehidden", "bär": "bär", "con": "%63on"}
 
 
 def export(mixed: Mixed, form: Format, to: Path, **wanted: Any) -> StageResult:
-    return export_dataset(mixed.ws, form, to, ExportOptions(ImageFilter(**wanted)))
+    return export_dataset(mixed.ws, form, to, ImageFilter(**wanted))
 
 
 def sha(data: bytes) -> str:
@@ -115,10 +114,11 @@ print(json.dumps(found))
 """
 
 
-def test_webdataset_loads_with_webdataset(mixed: Mixed, tmp_path: Path) -> None:
-    export_dataset(
-        mixed.ws, Format.WEBDATASET, tmp_path / "out", ExportOptions(ImageFilter(), shard_bytes=20_000)
-    )
+def test_webdataset_loads_with_webdataset(
+    mixed: Mixed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keepset.export.webdataset.SHARD_BYTES", 20_000)
+    export(mixed, Format.WEBDATASET, tmp_path / "out")
     classes = json.loads((tmp_path / "out" / "classes.json").read_text())
     found = _by(_WEBDATASET, tmp_path / "out")
     assert found.keys() == mixed.active
@@ -141,10 +141,11 @@ print(json.dumps({name: {
 """
 
 
-def test_huggingface_loads_with_datasets(mixed: Mixed, tmp_path: Path) -> None:
-    export_dataset(
-        mixed.ws, Format.HUGGINGFACE, tmp_path / "out", ExportOptions(ImageFilter(), shard_bytes=20_000)
-    )
+def test_huggingface_loads_with_datasets(
+    mixed: Mixed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keepset.export.huggingface.SHARD_BYTES", 20_000)
+    export(mixed, Format.HUGGINGFACE, tmp_path / "out")
     offline = {
         "HF_HUB_OFFLINE": "1",
         "HF_HOME": str(tmp_path / "hf"),
@@ -161,26 +162,6 @@ def test_huggingface_loads_with_datasets(mixed: Mixed, tmp_path: Path) -> None:
         for digest, (path, label, license_) in got.items():
             assert path.partition(".")[0] == digest
             assert (sorted(LABELS)[label], license_) == (mixed.rows[digest]["label"], "cc-by-4.0")
-
-
-def test_coco_loads_with_pycocotools(mixed: Mixed, tmp_path: Path) -> None:
-    from pycocotools.coco import COCO
-
-    export(mixed, Format.COCO, tmp_path / "out")
-    for split in Split:
-        found = COCO(str(tmp_path / "out" / "annotations" / f"{split}.json"))
-        assert [c["name"] for c in found.loadCats(found.getCatIds())] == sorted(LABELS)
-        got = {}
-        for category in found.getCatIds():
-            for image in found.loadImgs(found.getImgIds(catIds=[category])):
-                got[image["sha256"]] = found.cats[category]["name"]
-                file = tmp_path / "out" / "images" / split / image["file_name"]
-                assert file.read_bytes() == mixed.files[image["sha256"]]
-                (note,) = found.imgToAnns[image["id"]]
-                assert note["bbox"] == [0, 0, image["width"], image["height"]] == [0, 0, 56, 40]
-                license_ = next(x for x in found.dataset["licenses"] if x["id"] == image["license"])
-                assert license_["name"] == "cc-by-4.0"
-        assert got == {s: mixed.rows[s]["label"] for s in mixed.of(split)}
 
 
 # -- what is in it ---------------------------------------------------------------------------------
@@ -219,20 +200,6 @@ def test_one_split_numbers_the_classes_as_all_do(mixed: Mixed, tmp_path: Path) -
     assert done.summary["left_out"]["other_splits"] == len(mixed.of("train") | mixed.of("valid"))
 
 
-def test_copies_come_on_demand_and_deleted_ones_from_an_earlier_revision(
-    mixed: Mixed, tmp_path: Path
-) -> None:
-    export(mixed, Format.CSV, tmp_path / "copies", copies=True)
-    names = {p.stem for p in (tmp_path / "copies" / "images").iterdir()}
-    assert names == mixed.active | {mixed.copy}
-
-
-def test_links_are_links_and_cost_no_disk(mixed: Mixed, tmp_path: Path) -> None:
-    export_dataset(mixed.ws, Format.CSV, tmp_path / "out", ExportOptions(ImageFilter(), link=True))
-    for file in (tmp_path / "out" / "images").iterdir():
-        assert file.stat().st_ino == mixed.ws.blob(file.stem).stat().st_ino
-
-
 # -- what is refused -------------------------------------------------------------------------------
 
 
@@ -250,10 +217,10 @@ def test_what_is_not_its_own_is_left_alone(mixed: Mixed, tmp_path: Path) -> None
     export(mixed, Format.CSV, tmp_path / "out")
     (tmp_path / "out" / "notes.txt").write_text("mine")
     with pytest.raises(WorkspaceError, match="added, removed or changed"):
-        export(mixed, Format.COCO, tmp_path / "out")
+        export(mixed, Format.WEBDATASET, tmp_path / "out")
     assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
     (tmp_path / "out" / "notes.txt").unlink()
-    assert export(mixed, Format.COCO, tmp_path / "out").changed
+    assert export(mixed, Format.WEBDATASET, tmp_path / "out").changed
     assert not (tmp_path / "out" / "labels.csv").exists()
 
 
@@ -386,7 +353,7 @@ def test_from_the_command_line(mixed: Mixed, tmp_path: Path, capsys: pytest.Capt
     )
     (done,) = json.loads(out)["results"]
     assert (done["changed"], set(done["summary"]["images"])) == (False, {"train", "valid"})
-    code, _, err = run(capsys, "export", "coco", *where, "--revision", 7)
+    code, _, err = run(capsys, "export", "csv", *where, "--revision", 7)
     assert (code, "no revision 7" in err) == (2, True)
     assert run(capsys, "export", "tfrecord", *where)[0] == 2
 

@@ -17,7 +17,8 @@ import pytest
 from keepset import pipeline
 from keepset.cli import main
 from keepset.models import list_models
-from keepset.pipeline.followup import LOCK, State, pending, progress_of, standing
+from keepset.pipeline.atwork import Work, progress_of
+from keepset.pipeline.followup import State, pending, standing
 from keepset.review import Batch, BatchStatus, load_batch, review, submit
 from keepset.workspace import Workspace
 from tests.processes import CHECKOUT
@@ -79,7 +80,7 @@ def test_an_approval_outlives_the_server_and_a_kill_and_is_carried_out_once(
         process.send_signal(signal.SIGINT)  # Ctrl-C in the terminal of the server
         assert "goes on in the background" in process.communicate(timeout=30)[1]
     wait_for(lambda: not any(kills.iterdir()), "the work to be killed after the training")
-    wait_for(lambda: not ws.is_locked(LOCK), "the killed process to be gone")
+    wait_for(lambda: not ws.is_locked(Work.FOLLOW_UP), "the killed process to be gone")
     assert (ws.revisions(), len(models(ws))) == ([1, 2], 2)
     assert not ended_right(ws, batch.id)
     with keepset_web(ws) as (url, _):  # it goes on by itself
@@ -112,7 +113,7 @@ def test_the_page_shows_how_far_it_is_and_then_the_result(chromium: str, tmp_pat
         page.wait_for_selector("#followup.working .steps .now")
         page.wait_for_selector("#followup.working .steps .done", timeout=60_000)  # applied: the page polls
         page.wait_for_selector("#followup.done", timeout=120_000)
-        assert "Revision 2 is in use" in page.inner_text("#followup")
+        assert re.search(r"fixed \d+, broke \d+", page.inner_text("#followup"))
         assert page.inner_text("h1 .status") == "applied"
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         page.click("text=Report of the new model")
@@ -138,7 +139,7 @@ def test_a_failed_follow_up_says_why_and_can_be_tried_again(tmp_path: Path) -> N
         assert answer.url.path == here
         assert "Applying and retraining." in answer.text
         wait_for(lambda: load_batch(ws, batch.id).status == BatchStatus.APPLIED, "the second try")
-        os.kill(progress_of(ws)["pid"], signal.SIGKILL)
+        os.kill(progress_of(ws, Work.FOLLOW_UP)["pid"], signal.SIGKILL)
         wait_for(lambda: standing(ws).state == State.STOPPED, "its end")
         assert "The process that carried it out was ended." in client.get("/").text
 
@@ -152,7 +153,7 @@ def test_where_a_prefect_server_is_in_charge_nothing_is_started_here(
         page = approve(url, batch).text
     assert "Prefect takes it up" in page
     assert load_batch(ws, batch.id).status == BatchStatus.APPROVED
-    assert progress_of(ws) == {}
+    assert progress_of(ws, Work.FOLLOW_UP) == {}
 
 
 def test_run_applies_what_was_approved_and_status_names_the_next_step(
@@ -163,7 +164,7 @@ def test_run_applies_what_was_approved_and_status_names_the_next_step(
     submit(batch, "approve", who="ada", undecided="suggested", confirm=True)
     assert f"keepset run -w '{ws.root}'" in (said := _next(ws, capsys))
     assert f"apply {batch.id}" in said
-    with ws.lock(LOCK):
+    with ws.lock(Work.FOLLOW_UP):
         assert "in the background" in _next(ws, capsys)
     first = next(
         results := pipeline.run(ws, ws.config())

@@ -16,8 +16,7 @@ from keepset.config import load_config, parse_config
 from keepset.demo.draw import CLASSES, draw
 from keepset.download import download
 from keepset.errors import ConfigError, SourceError
-from keepset.export.dataset import ExportOptions, Format, export_dataset
-from keepset.export.selection import ImageFilter
+from keepset.export.dataset import Format, export_dataset
 from keepset.importing import config_text, find_pictures
 from keepset.scrape import scrape
 from keepset.split import split
@@ -111,7 +110,7 @@ def test_cleaned_csv_of_fastai(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", [Format.IMAGEFOLDER, Format.CSV])
 def test_what_was_exported_comes_back_the_same(form: Format, mixed: Mixed, tmp_path: Path) -> None:
-    export_dataset(mixed.ws, form, tmp_path / "out", ExportOptions(ImageFilter()))
+    export_dataset(mixed.ws, form, tmp_path / "out")
     _, rows, _ = bring_in(tmp_path / "out", tmp_path)
     got = {r["sha256"]: (r["label"], r["split"]) for r in rows.values() if r["active"]}
     assert got == {s: (mixed.rows[s]["label"], mixed.rows[s]["split"]) for s in mixed.active}

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from keepset import manifests
 from keepset.errors import ManifestError, ManifestMissing, WorkspaceVersionError
-from keepset.manifests import Header
-from keepset.schemas import SCHEMAS
+from keepset.manifests import Header, tables
+from keepset.manifests.schemas import SCHEMAS
 from tests.factories import EPOCH
 
 
@@ -141,7 +141,7 @@ def test_a_manifest_written_in_pieces_is_the_one_written_whole(data: st.DataObje
     ]
     cuts = sorted(data.draw(st.lists(st.integers(0, len(rows)), max_size=4)))
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(manifests, "_GROUP_ROWS", 8)
+        patch.setattr(tables, "GROUP_ROWS", 8)
         path = Path(folder) / "urls.parquet"
         with manifests.writing(path, "urls") as out:
             for start, stop in itertools.pairwise([0, *cuts, len(rows)]):

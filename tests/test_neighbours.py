@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from keepset.orchestrator.neighbours import MARK, gallery_of, neighbours, note_neighbour
+from keepset.orchestrator.neighbours import MARK, gallery_of, handle, neighbours, note_neighbour
 from keepset.reasons import Action
 from keepset.workspace import Workspace
 from tests.review_fixtures import Case, case, make_case
@@ -43,7 +43,7 @@ def test_a_data_set_begun_elsewhere_is_reviewed_in_the_gallery_of_its_stack(
         page = browser.new_page()
         page.goto(url)
         page.click(f"text={case.ws.name}")
-        page.click("text=Look at it")
+        page.click(".hero a.big")
         page.wait_for_load_state("networkidle")
         page.keyboard.press("ArrowRight")
         with page.expect_response(lambda r: r.request.method == "POST"):
@@ -85,6 +85,27 @@ def test_its_links_stay_below_its_prefix_and_its_guard_is_the_same(own: Workspac
         )
         assert c.get(f"/w/{'0' * 16}/").status_code == 404
         assert c.get(f"/w/{own.id}/").status_code == 404
+
+
+def test_a_short_name_tells_data_sets_of_one_stack_apart(
+    own: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {
+        n: Workspace.create(tmp_path / str(i), n)
+        for i, n in enumerate(("Größe: Bären!", "熊", "own", "x" * 90))
+    }
+    for ws in names.values():
+        note_neighbour(ws)
+    assert handle(names["Größe: Bären!"]) == "grosse-baren"
+    assert handle(names["熊"]) == "data-set"
+    assert handle(names["own"]) == f"own-{names['own'].id[:4]}"  # the stack's own has that name too
+    assert handle(own) == f"own-{own.id[:4]}"
+    assert handle(names["x" * 90]) == "x" * 40
+    handle.cache_clear()
+    monkeypatch.delenv(MARK)
+    assert (
+        handle(names["熊"]) == f"data-set-{names['熊'].id[:4]}"
+    )  # who knows what else is on a team's server
 
 
 def test_links_lead_to_the_gallery_that_runs(own: Workspace, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from keepset.predict import Predictor, load, predict_files
 from keepset.predict.files import Row
 from keepset.predict.intake import Limits, Refused
 from keepset.predict.remote import own_servers
-from keepset.predict.writers import write_csv, write_json_lines, write_parquet
+from keepset.predict.writers import write_csv, write_json_lines
 from keepset.reasons import DownloadReason, ImageReason, ItemStatus
 from keepset.stages import SILENT
 from keepset.train.pixels_cache import PixelCache
@@ -112,7 +112,7 @@ def test_a_folder_gives_a_row_for_every_file(
     assert [r["reason"] for r in rows] == [None, "broken", "not_an_image", "empty_file", "file_missing"]
 
 
-def test_names_that_are_no_utf_8_are_predicted_and_written_in_every_format(
+def test_names_that_are_no_utf_8_are_predicted_and_written(
     served: tuple[Workspace, Predictor, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -121,15 +121,12 @@ def test_names_that_are_no_utf_8_are_predicted_and_written_in_every_format(
     folder = tmp_path / "in" / os.fsdecode(b"b\xe4r")
     folder.mkdir(parents=True)
     (folder / os.fsdecode(b"caf\xe9.jpg")).write_bytes(ws.blob(shas[0]).read_bytes())
-    for form in ("jsonl", "csv", "parquet"):
+    for form in ("jsonl", "csv"):
         out = tmp_path / os.fsdecode(b"\xe9." + form.encode())
-        code, said, err = run(capsys, "predict", folder, "--model", predictor.path, "-o", out)
+        code, said, err = run(capsys, "predict", folder, "--model", predictor.path, "--to", out)
         assert code == 0, err
         assert "é." in said + err
-        assert (
-            "bär/café.jpg" in out.read_bytes().decode(errors="replace").replace("\\\\", "\\")
-        ) or form == "parquet"
-    assert pq.read_table(io.BytesIO(out.read_bytes()))["input"].to_pylist()[0].endswith("bär/café.jpg")
+        assert "bär/café.jpg" in out.read_bytes().decode(errors="replace").replace("\\\\", "\\")
     assert run(capsys, "predict", folder, "--model", predictor.path, "--json")[0] == 0
     assert "café" in run(capsys, "predict", folder, "--model", predictor.path)[1]
 
@@ -146,11 +143,7 @@ def test_what_a_data_set_takes_by_default_is_predicted_too(
     config, ours = RunConfig.model_fields, Limits()
     assert ours.max_bytes == config["download"].default.max_bytes
     validate = config["validate_"].default
-    assert (ours.max_pixels, ours.max_scans, ours.formats) == (
-        validate.max_pixels,
-        validate.max_scans,
-        validate.formats,
-    )
+    assert (ours.max_pixels, ours.formats) == (validate.max_pixels, validate.formats)
     out = io.BytesIO()
     Image.new("L", (8000, 6900)).save(out, "JPEG", quality=1)  # 55 megapixels, more than an upload may have
     assert served[1].prepare(out.getvalue()).shape[2] == 3
@@ -189,13 +182,9 @@ def test_writers_hold_every_row(served: tuple[Workspace, Predictor, list[str]], 
     lines, sheet = io.StringIO(), io.StringIO()
     write_json_lines(rows, lines)
     write_csv(rows, sheet)
-    write_parquet(rows, tmp_path / "out.parquet")
     assert [json.loads(x) for x in lines.getvalue().splitlines()] == [r.as_dict() for r in rows]
     read = list(csv.DictReader(io.StringIO(sheet.getvalue())))
     assert [r["status"] for r in read] == ["ok", "failed"]
-    table = pq.read_table(tmp_path / "out.parquet").to_pylist()
-    assert dict(table[0]["probabilities"]) == rows[0].as_dict()["probabilities"]
-    assert table[1]["probabilities"] is None
 
 
 def test_the_command_writes_what_the_file_is_called(
@@ -210,14 +199,20 @@ def test_the_command_writes_what_the_file_is_called(
 
     ws, _, shas = served
     picture = ws.blob(shas[0])
-    assert predict(picture, "-o", tmp_path / "new" / "a.csv")[0] == 0
+    assert predict(picture, "--to", tmp_path / "new" / "a.csv")[0] == 0
     assert (tmp_path / "new" / "a.csv").read_text().startswith("input,status,label")
-    assert predict(picture, "-o", tmp_path / "a.parquet")[0] == 0
+    code, err = predict(picture, "--to", tmp_path / "a.parquet")
+    assert (code, "one folder" in err) == (2, True)
+    (tmp_path / "list.txt").write_text(f"{picture}\n")
+    assert predict(tmp_path / "list.txt", "--to", tmp_path / "a.parquet", "--model", ws.promoted())[0] == 0
     assert pq.read_table(tmp_path / "a.parquet").num_rows == 1
-    assert predict(picture, "-o", tmp_path / "a.txt")[0] == 0
+    assert predict("--to", tmp_path / "all.parquet")[0] == 0
+    assert pq.read_table(tmp_path / "all.parquet").num_rows == len(shas)
+    assert predict()[0] == 2
+    assert predict(picture, "--to", tmp_path / "a.txt", "--model", ws.promoted())[0] == 0
     assert json.loads((tmp_path / "a.txt").read_text())["status"] == "ok"
     (tmp_path / "file").write_text("")
-    code, err = predict(picture, "-o", tmp_path / "file" / "a.csv")  # a file is in the way
+    code, err = predict(picture, "--to", tmp_path / "file" / "a.csv")  # a file is in the way
     assert (code, "→ " in err) == (3, True)
     (tmp_path / "empty").mkdir()
     code, err = predict(tmp_path / "empty")

@@ -19,7 +19,7 @@ import pytest
 from keepset import manifests
 from keepset.errors import ConfigError, ModelError, WorkspaceError
 from keepset.predict import load
-from keepset.predict.batch import Job, merge, plan, predict_batch, run_shard
+from keepset.predict.batch import Job, predict_batch
 from keepset.storage.journal import Journal
 from keepset.workspace import Workspace
 from tests.predict_fixtures import Served, model_case, template_case  # noqa: F401 - fixtures
@@ -60,19 +60,16 @@ def test_a_folder_agrees_with_predict_and_again_does_nothing(model_case: Served,
     assert (again.changed, again.message.startswith("up to date")) == (False, True)
 
 
-def test_a_grown_folder_and_another_shard_size_predict_only_what_is_new(
-    model_case: Served, tmp_path: Path
+def test_of_a_grown_folder_only_what_is_new_is_predicted(
+    model_case: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pictures(model_case, tmp_path / "in", 4)
     job = Job(str(tmp_path / "in"), to=str(tmp_path / "out.parquet"))
     predict_batch(model_case.ws, job)
     before = {r["input"]: r["predicted_at"] for r in rows(tmp_path / "out.parquet")}
     pictures(model_case, tmp_path / "in", 3, prefix="a-new-one-")
-    found = plan(model_case.ws, job, size=2)
-    assert [s.number for s in found] == [2, 3]  # 01, 02 and 03 stand before them
-    for shard in found:
-        run_shard(model_case.ws, job, shard)
-    assert merge(model_case.ws, job).changed
+    monkeypatch.setattr("keepset.predict.batch._PIECE", 2)  # the new ones are in the second and third piece
+    assert predict_batch(model_case.ws, job).changed
     after = {r["input"]: r["predicted_at"] for r in rows(tmp_path / "out.parquet")}
     assert len(after) == 7
     assert before.items() <= after.items()
@@ -191,7 +188,7 @@ def test_what_cannot_be_is_said_before_anything_is_done(model_case: Served, tmp_
 
 
 @pytest.mark.prefect
-def test_the_flow_runs_shard_by_shard(model_case: Served, tmp_path: Path) -> None:
+def test_the_flow_predicts_once_and_needs_no_run_config(model_case: Served, tmp_path: Path) -> None:
     from prefect.testing.utilities import prefect_test_harness
 
     from flows.predict_batch import predict_batch as flow
@@ -203,6 +200,9 @@ def test_the_flow_runs_shard_by_shard(model_case: Served, tmp_path: Path) -> Non
         assert done["changed"]
         assert len(rows(tmp_path / "out.parquet")) == 3
         assert not flow(**where, to=str(tmp_path / "out.parquet"))["changed"]
+        config = (model_case.ws.root / "config.json").rename(tmp_path / "config.json")
+        assert not flow(**where, to=str(tmp_path / "out.parquet"))["changed"]
+        config.rename(model_case.ws.root / "config.json")
 
 
 def test_a_folder_with_names_that_are_no_utf_8_is_predicted_whole(model_case: Served, tmp_path: Path) -> None:

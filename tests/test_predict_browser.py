@@ -95,7 +95,7 @@ def test_without_javascript_on_a_phone(
     page.click("button.main")
     assert len(_done(page, 2)) == 2
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    page.click("nav >> text=Batches")
+    page.click("nav >> text=Home")
     page.click("nav >> text=Predict")
     page.click("button.main")  # with nothing chosen
     assert "no picture" in _done(page, 1)[0]

@@ -68,7 +68,7 @@ def test_a_worse_model_is_refused(space: Space) -> None:
     result = compare_and_promote(ws, cfg, NEW)
     assert ws.promoted() == OLD
     assert result.summary == {"promote": False, "fixed": 0, "broken": 8, "p_value": 2 / 2**8}
-    assert "0 errors before, 8 after" in result.message
+    assert "0 mistakes before, 8 now" in result.message
     assert "the old model stays in use" in result.message
     assert len(read_json(ws.models / NEW / "comparison.json")["broken_images"]) == 8
 
@@ -93,7 +93,7 @@ def test_a_tie_is_promoted_and_cleaner_data_claimed_only_if_it_changed(
     result = compare_and_promote(ws, cfg, NEW)
     assert ws.promoted() == NEW
     assert result.summary == {"promote": True, "fixed": 3, "broken": 3, "p_value": 1.0}
-    assert ("cleaner data" in result.message) is cleaner
+    assert ("cleaned data" in result.message) is cleaner
 
 
 @pytest.mark.parametrize("wrong", [range(2), range(9)], ids=["promoted", "refused"])
@@ -169,6 +169,6 @@ def test_a_model_of_an_earlier_config_is_compared_with_the_one_in_use_now(space:
     )  # the run config went back, so this model is the config's again
     assert (back.changed, ws.promoted()) == (True, OLD)
     assert "first model" not in back.message
-    assert "2 errors before, 3 after" in back.message
+    assert "2 mistakes before, 3 now" in back.message
     assert not compare_and_promote(ws, config, OLD).changed
     assert promotions(ws) == [OLD, NEW, OLD]

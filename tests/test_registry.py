@@ -18,10 +18,10 @@ from keepset.config import RunConfig, load_config
 from keepset.demo.draw import CLASSES, draw
 from keepset.errors import KeepsetError
 from keepset.files import write_json
+from keepset.manifests.schemas import SCHEMAS
 from keepset.pipeline import registry
 from keepset.pipeline.engine import Engine
-from keepset.pipeline.registry import STAGES, Chain, StageFunction, StageOption, StageSpec, find
-from keepset.schemas import SCHEMAS
+from keepset.pipeline.registry import STAGES, StageChain, StageFunction, StageOption, StageSpec, find
 from keepset.stages import Progress, Stage, StageResult
 from keepset.workspace import Workspace
 from tests.factories import jpeg
@@ -42,7 +42,7 @@ def _load() -> StageFunction:
 
 
 CENSUS = StageSpec(
-    "census", "Count the images of each class.", _load, Chain.BUILD, "counting", reads=("images",), command=True,
+    "census", "Count the images of each class.", _load, StageChain.BUILD, "counting", reads=("images",), command=True,
     options=(StageOption("only", "--only", str | None, None, "Count this class only."),),
 )  # fmt: skip
 
@@ -122,7 +122,7 @@ def test_each_stage_reads_what_a_stage_before_it_begins() -> None:
 
 def test_each_part_of_the_config_belongs_to_stages_that_have_it() -> None:
     sections = {f.alias or name for name, f in RunConfig.model_fields.items()}
-    assert {s for spec in STAGES for s in spec.config} <= sections
+    assert {s for spec in STAGES for s in spec.config or ()} <= sections
 
 
 def test_a_missing_manifest_names_the_stage_that_writes_it(tmp_path: Path) -> None:

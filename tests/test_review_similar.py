@@ -17,7 +17,7 @@ from keepset import manifests
 from keepset.manifests import Header
 from keepset.models.features import ModelFeatures, units
 from keepset.reasons import Action, CandidateReason
-from keepset.review import Batch, Mark, MarkState, load_batch, mark, similar, undo
+from keepset.review import Batch, Mark, MarkState, learning, load_batch, mark, similar, undo
 from keepset.review import batch as stored
 from keepset.review.learning import learnt_odds
 from keepset.review.ordering import Sort, grouped, like, ordered
@@ -71,6 +71,7 @@ def _rewrite(batch: Batch, rows: list[dict[str, Any]]) -> None:
     stored._candidates.cache_clear()
     stored._rows.cache_clear()
     similar._space.cache_clear()
+    learning._known.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -150,9 +151,15 @@ def test_undo_undoes_what_was_learnt(scene: Scene) -> None:
     assert ordered(scene.batch, scene.batch.marks(), Sort.LEARNED).tolist() == before
 
 
-def test_a_relabelled_picture_teaches_nothing(scene: Scene) -> None:
+def test_a_relabelled_picture_teaches_about_its_reasons_and_not_about_its_looks(scene: Scene) -> None:
     label = scene.batch.record.labels[0]
-    assert learnt_odds(scene.batch, {scene.shas[2]: MarkState(Action.RELABEL, label, "ann", "now")}) is None
+    deleted = learnt_odds(scene.batch, scene.marks([2]))
+    relabelled = learnt_odds(scene.batch, {scene.shas[2]: MarkState(Action.RELABEL, label, "ann", "now")})
+    same = np.flatnonzero(scene.junk)[1:]
+    assert deleted is not None
+    assert relabelled is not None
+    assert (relabelled[same] > 0).mean() > 0.9  # shown for the same reason
+    assert np.ptp(relabelled[same]) < np.ptp(deleted[same]) / 2  # and not for their looks
 
 
 def test_what_goes_as_a_copy_teaches_nothing(case: Case) -> None:  # noqa: F811

@@ -59,10 +59,31 @@ def test_batches_nobody_looked_at_do_not_count() -> None:
     assert not advise([batch_yield(0, 60), batch_yield(0, 0), batch_yield(9, 60)]).stop
 
 
-def test_a_share_of_the_few_that_were_decided_is_not_told() -> None:
-    words = advise([batch_yield(1, 1, 22)]).words
-    assert words == "In the last batch, 1 of 22 pictures were decided. Review the next batch."
-    assert "100" not in words
+@pytest.mark.parametrize(
+    ("yields", "words"),
+    [
+        ([], ""),
+        (
+            [(1, 1, 22)],
+            "Only 1 of the last 22 proposed pictures was decided: too few to tell whether to go on.",
+        ),
+        ([(1, 1, 1)], "Of the last 1 picture reviewed, 1 was wrong. Another batch is likely to find more."),
+        ([(4, 4, 4)], "Of the last 4 pictures reviewed, 4 were wrong. Another batch is likely to find more."),
+        (
+            [(0, 7, 9)],
+            "Of the last 7 pictures reviewed, none was wrong. Another batch is likely to find more.",
+        ),
+        ([(0, 9, 9), (0, 5, 5)], "Of the last 14 pictures reviewed, none was wrong: stopping is reasonable."),
+        (
+            [(15, 40, 40)],
+            "Of the last 40 pictures reviewed, 15 were wrong (37.5 %; likely 24 to 53 %). Another batch is likely to find more.",
+        ),
+    ],
+)
+def test_the_advice_says_nothing_silly_on_few_decisions(
+    yields: list[tuple[int, int, int]], words: str
+) -> None:
+    assert advise([batch_yield(*y) for y in yields]).words == words
 
 
 def decide(case: Case, action: Action) -> None:
@@ -76,7 +97,7 @@ def test_found_and_reviewed_are_read_from_the_approvals(case: Case) -> None:
     decide(case, Action.DELETE)
     advice = stop_rule(case.ws)
     assert [(y.found, y.reviewed, y.candidates) for y in advice.yields] == [(4, 4, 4)]
-    assert "found 4 of 4" in advice.words
+    assert "4 were wrong" in advice.words
 
 
 def test_after_the_stop_only_a_strong_candidate_opens_a_batch(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from keepset.pipeline.engine import Engine
 from keepset.review import graphics, load_batch, review
 from keepset.review.evidence import gather
 from keepset.review.selfmade import KINDS, self_made
-from keepset.review.suspicion import FEW, SPREAD_UNLIKE, Scores, scores_of, suspicion
+from keepset.review.suspicion import FEW, SPREAD_UNLIKE, SuspicionScores, scores_of, suspicion
 from keepset.train import recipe, train
 from keepset.train.networks import parts
 from keepset.workspace import Workspace
@@ -32,7 +32,7 @@ from tests.review_fixtures import Case, case, make_case
 __all__ = ["case"]
 
 
-def scores(case: Case) -> Scores:
+def scores(case: Case) -> SuspicionScores:
     found = scores_of(gather(case.ws, case.config))
     assert found is not None
     return found

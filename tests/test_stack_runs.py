@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from keepset.orchestrator import login_file
+from keepset.orchestrator import FlowRun, login_file
+from keepset.orchestrator.waiting import run_id_of
+from keepset.review import list_batches
 from keepset.workspace import Workspace
 from tasks.progress import artifact_key
 from tests.stack_fixtures import CHECKOUT, Running, wait_for
@@ -113,13 +117,13 @@ import os, signal, sys, time
 from pathlib import Path
 from prefect import flow, task
 from keepset.workspace import Workspace
-from tasks import progress
-running._EVERY_S = 0.0
+from tasks import progress as tasks_progress
+tasks_progress._EVERY_S = 0.0
 server = int(sys.argv[2])
 
 @task
 def work(root):
-    progress = running.PrefectProgress(Workspace.open(Path(root)))
+    progress = tasks_progress.PrefectProgress(Workspace.open(Path(root)))
     progress.start("working", 4)
     os.killpg(server, signal.SIGSTOP)
     try:
@@ -166,3 +170,40 @@ def status(root: Path, **environment: str) -> dict[str, Any]:
     )
     found: dict[str, Any] = json.loads(done.stdout)
     return found
+
+
+def test_a_run_started_in_the_gallery_is_followed_there_and_ends_with_a_link_to_the_batch(
+    stack: Running, built: Workspace
+) -> None:
+    """Of a data set that is not the stack's own; Prefect runs it, and the gallery shows its steps and percentages."""
+    web = f"{stack.state['web_url']}/w/{built.id}"
+    before = {r["id"] for r in stack.prefect.recent_runs()}
+    assert httpx.post(f"{web}/run", trust_env=False, timeout=60).status_code == 303
+    mine = [r for r in stack.prefect.recent_runs() if r["id"] not in before]
+    (run,) = [FlowRun(r["id"], r["name"]) for r in mine if r["parameters"] == {"workspace": str(built.root)}]
+    seen, percents = set(), set()
+
+    def over() -> bool:
+        html = httpx.get(f"{web}/followup", trust_env=False, timeout=60).json()["html"]
+        seen.update(re.findall(r"aria-current=step>([^<]+)<", html))
+        percents.update(re.findall(r": (\d+) %\. You can close", html))
+        return stack.prefect.state(run).over
+
+    wait_for(over, "the run to end", 400)
+    assert "Train" in seen
+    assert percents
+    batch = list_batches(built)[0]
+    words = f"Batch {batch.id} waits: {web}/batches/{batch.id}"
+    assert words in stack.prefect.state(run).message
+    wait_for(lambda: words in stack.log(run), "its log to say so")
+    found = stack.post(
+        "/artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run.id]}}, "limit": 50}
+    ).json()
+    keys = {a["key"]: a["data"] for a in found if a["key"]}
+    (said,) = [data for key, data in keys.items() if re.fullmatch(r"fruit(-[0-9a-f]{4})?-next", key)]
+    assert said == words
+    assert any(re.fullmatch(r"fruit(-[0-9a-f]{4})?-verdict", key) for key in keys)
+    wait_for(lambda: run_id_of(batch), "a run that waits for the decision")
+    waiting = FlowRun(str(run_id_of(batch)), "")
+    stack.until(waiting, lambda s: s.waits)
+    assert httpx.get(f"{web}/", trust_env=False).text.count('class="button big"') == 1

@@ -293,7 +293,7 @@ def test_oversampling_draws_rare_classes_as_often_and_is_off_by_default(tmp_path
     for wanted, rare in ((False, 10), (True, 50)):
         cfg = drawn_config(tmp_path, train={"oversample": wanted}).train
         task: Any = SimpleNamespace(config=cfg, seed=1, train_shas=["x"] * 100, train_labels=labels)
-        drawn = [int((labels[order(task, epoch, "head")] == 1).sum()) for epoch in range(40)]
+        drawn = [int((labels[order(task, 0, epoch)] == 1).sum()) for epoch in range(40)]
         assert np.mean(drawn) == pytest.approx(rare, abs=3)
     assert drawn_config(tmp_path).train.oversample is False
 

@@ -1,4 +1,4 @@
-"""A network as a chain: its frozen front apart, and the augmented passes that are learnt from in turn."""
+"""A network as a chain: its frozen front apart, and kept for images as they are."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from keepset.models import load_record
 from keepset.train import train
 from keepset.train.chain import chain_of, front_of
-from keepset.train.layers import freeze, front_in_bf16, groups, train_mode
+from keepset.train.layers import freeze, groups, train_mode
 from keepset.train.networks import build, features_and_logits
 from tests.factories import dataset_workspace
 
@@ -45,18 +45,16 @@ def test_front_and_rest_are_the_network(arch: str) -> None:
         with front_of(network, chain, narrow=False) as front:
             assert front is not None
             assert 0 < front.count < len(chain.copies)
-            assert torch.allclose(
-                network(front.judging(x)), logits, rtol=0, atol=1e-3 * float(logits.abs().max()) + 1e-4
-            )
-            halfway = chain.run(x, 0, 2)
-            assert torch.equal(front.learning(halfway, 2), front.judging(x))
+            found = network(chain.run(x, 0, front.count))
+            assert torch.allclose(found, logits, rtol=0, atol=1e-3 * float(logits.abs().max()) + 1e-4)
+            assert torch.equal(front.learning(x), chain.run(x, 0, front.count))
         assert torch.equal(network(x), logits)
     assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
     assert not any("forward" in vars(m) for m in network.modules())
 
 
 @pytest.mark.parametrize(("arch", "side"), [(CHAINS[0], 64), ("maxvit_rmlp_pico_rw_256", 256), *OTHERS])
-def test_any_network_learns_behind_its_front_in_bfloat16(arch: str, side: int) -> None:
+def test_any_network_learns_behind_its_front(arch: str, side: int) -> None:
     """Cut off where it is a chain, and otherwise whole: one step changes what learns, and nothing else."""
     network = network_of(arch)
     chain = chain_of(network, side)
@@ -68,7 +66,7 @@ def test_any_network_learns_behind_its_front_in_bfloat16(arch: str, side: int) -
     x = torch.randn(2, 3, side, side)
     with torch.no_grad():
         want = network(x)
-    with front_of(network, chain, narrow=True) as front, front_in_bf16(network, front is None):
+    with front_of(network, chain, narrow=True) as front:
         train_mode(network)
         got = network(front.learning(x) if front else x)
         torch.nn.functional.cross_entropy(got.float(), torch.tensor([0, 1])).backward()
@@ -79,8 +77,10 @@ def test_any_network_learns_behind_its_front_in_bfloat16(arch: str, side: int) -
     assert any(float(p.grad.abs().sum()) > 0 for p in network.parameters() if p.grad is not None)
 
 
-def test_kept_passes_learn_what_fresh_ones_learn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two epochs see two passes, whether those are kept behind the frozen front or made batch by batch."""
+def test_what_is_kept_of_the_frozen_front_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Images as they are go through the frozen front once; computed again for every look, they give the same model."""
     from safetensors.torch import load_file, save_file
 
     torch.manual_seed(1)
@@ -96,8 +96,7 @@ def test_kept_passes_learn_what_fresh_ones_learn(tmp_path: Path, monkeypatch: py
     }
     found = []
     for name, most in (("kept", 2**30), ("fresh", 0)):
-        monkeypatch.setattr("keepset.train.passes.MOST", most)
-        monkeypatch.setattr("keepset.train.kept.MOST", most)
+        monkeypatch.setattr("keepset.train.steps.KEPT_MOST", most)
         (tmp_path / name).mkdir()
         ws, cfg, _ = dataset_workspace(tmp_path / name, per_class=8, train=section)
         monkeypatch.setattr("keepset.train.head.STRENGTHS", (1e-8,))  # so weak that fine-tuning wins

@@ -1,12 +1,8 @@
-"""Memory that is not enough, number formats, and several processes on one training."""
+"""Memory that is not enough, and number formats."""
 
 from __future__ import annotations
 
-import json
 import mmap
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +14,7 @@ import torch
 from keepset.errors import TrainingError
 from keepset.models import load_record
 from keepset.train import train
-from keepset.train.layers import freeze, front_in_bf16, groups
+from keepset.train.layers import freeze, groups
 from keepset.train.machine import Chunks, machine_for
 from keepset.train.networks import build
 from keepset.train.shortage import out_of_memory, told
@@ -113,24 +109,6 @@ def test_memory_that_runs_out_anywhere_else_is_an_error_with_a_remedy() -> None:
         Path("/nowhere").open().close()
 
 
-def test_the_frozen_front_computes_in_bfloat16_and_is_left_as_it_was() -> None:
-    network = build("test_resnet", 3).eval()
-    freeze(network, 0.65)
-    x = torch.randn(2, 3, 64, 64)
-    seen: list[torch.dtype] = []
-    network.conv1.register_forward_hook(lambda m, i, o: seen.append(o.dtype))  # type: ignore[operator,union-attr]
-    with torch.no_grad():
-        want = network(x)
-        with front_in_bf16(network, True):
-            near = network(x)
-        again = network(x)
-    assert near.dtype == torch.float32
-    assert not torch.equal(near, want)
-    assert torch.allclose(near, want, atol=0.1)
-    assert torch.equal(again, want)
-    assert not any("forward" in vars(m) for m in network.modules())
-
-
 def test_layers_learn_slower_the_deeper_they_lie() -> None:
     network = build("test_resnet", 3)
     freeze(network, 0)
@@ -159,26 +137,3 @@ def test_precision_is_what_was_asked_for_and_what_pays(
     monkeypatch.setattr("keepset.train.machine.cpu_has_bf16", lambda: False)
     assert picked(plain) == (False, False)
     assert picked(depthwise, precision="bf16") == (True, True)
-
-
-def test_two_processes_train_the_model_of_one(tmp_path: Path) -> None:
-    section = {**TUNED, "precision": "fp32", "epochs": 2, "lr": 2e-3}
-    ws, cfg, _ = dataset_workspace(tmp_path / "one", per_class=9, train=section)
-    alone = tuned(ws, cfg)
-    both, _, _ = dataset_workspace(tmp_path / "two", per_class=9, train=section)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-        "-m", "keepset", "train", "--workspace", str(both.root), "--json",
-    ]  # fmt: skip
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=240)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert json.loads(done.stdout)["ok"] is True  # one document: only the leading process speaks
-    team = load_record(both, alone.id)
-    assert (alone.machine["processes"], team.machine["processes"]) == (1, 2)
-    for a, b in zip(alone.history, team.history, strict=True):
-        for key in ("train_loss", "valid_loss", "error_rate"):
-            assert a[key] == pytest.approx(b[key], rel=1e-3)
-    a, b = weights_of(ws, alone.id), weights_of(both, team.id)
-    assert max(float(np.abs(a[k].astype(float) - b[k]).max()) for k in a) < 1e-3
-    assert both.promoted() == alone.id

@@ -20,9 +20,10 @@ from starlette.routing import Route
 from keepset.cli.gallery_server import serve
 from keepset.errors import WorkspaceError
 from keepset.review import Batch
-from keepset.web import pages, security
+from keepset.web import security
 from keepset.web.app import create_app
 from keepset.web.security import COOKIE
+from keepset.web.templating import templates
 from tests.review_fixtures import Case, edit_images, make_case
 from tests.web_fixtures import large_batch, served
 
@@ -200,7 +201,7 @@ def test_every_answer_is_hardened_refusals_too(client: httpx.Client, case: Case,
 
 
 def test_every_template_is_html_and_escapes() -> None:
-    environment = pages._templates()
+    environment = templates()
     names = environment.list_templates()
     assert "batch.html" in names
     assert [n for n in names if not n.endswith(".html")] == []
@@ -270,10 +271,16 @@ def test_hostile_class_names_creators_and_licences_are_text_everywhere(tmp_path:
         pages = [
             "/",
             "/log",
-            *(f"/batches/{batch.id}{p}" for p in ("", "/submit", f"/compare/{two}", f"?label={quote(EVIL)}")),
+            *(
+                f"/batches/{batch.id}{p}"
+                for p in ("", "/submit", f"/pictures/{two}", f"?label={quote(EVIL)}")
+            ),
+            f"/pictures/{two}",
         ]
         for path in pages:
-            page = c.get(path).text
+            answer = c.get(path)
+            page = answer.text
+            assert answer.status_code == 200, path
             assert "<img src=x" not in page, path
             assert "<script>alert" not in page, path
             assert "javascript:" not in page, path

@@ -1,6 +1,6 @@
 """CPU time an image of validation with thumbnail and hash, against fastai's verify_images and resize_images.
 
-    PYTHONPATH=. bench/.venv/bin/python bench/validate/inspection.py <folder of photos>
+    PYTHONPATH=. bench/.venv/bin/python bench/validate/look.py <folder of photos>
 
 The photos are scaled to 0.53 megapixels and saved as JPEG (quality 88, about 97 kB), the size found on the web.
 fastai runs in this process too (max_workers=0); its resize is to 256 pixels, as ours.

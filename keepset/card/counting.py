@@ -18,8 +18,8 @@ from keepset.card.history import history
 from keepset.card.public import shown_place, web_link
 from keepset.inbox import WAITING
 from keepset.manifests import Manifest
+from keepset.manifests.schemas import SCHEMAS
 from keepset.reasons import REMEDIES, ItemStatus, Split
-from keepset.schemas import SCHEMAS
 from keepset.workspace import Workspace
 
 __all__ = ["active_rows", "facts", "revision_of"]

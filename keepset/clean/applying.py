@@ -16,10 +16,10 @@ from keepset.config import RunConfig
 from keepset.errors import ReviewError
 from keepset.files import write_json
 from keepset.inbox import WAITING
+from keepset.manifests.rows import DatasetRow
 from keepset.reasons import Action
 from keepset.review.auditing import audit_once, settle
 from keepset.review.batch import Approval, Batch, BatchStatus, find_revision, list_batches, load_batch
-from keepset.rows import DatasetRow
 from keepset.stages import SILENT, Progress, Stage, StageResult
 from keepset.workspace import Workspace
 

@@ -8,10 +8,9 @@ from typing import Any
 
 from keepset import manifests
 from keepset.clean.revising import current_number
-from keepset.inbox import WAITING
+from keepset.inbox import WAITING, inbox_folder
 from keepset.review.naming import needs_name
 from keepset.stages import Stage, StageResult
-from keepset.storage import StoredPath
 from keepset.workspace import Workspace
 
 __all__ = ["purge"]
@@ -54,13 +53,9 @@ def _deleted(data: Path) -> list[str]:
 
 
 def _files(ws: Workspace, sha: str) -> list[Path]:
-    """Where the picture may be. The inbox and the decoded pixels are local folders, whatever holds the workspace."""
-    found = [ws.blob(sha), ws.thumb(sha), *(ws.cache / "pixels").glob(f"*/{sha[:2]}/{sha}.npy")]
-    return (
-        found
-        if isinstance(ws.root, StoredPath)
-        else [*found, *(ws.root / "inbox").glob(f"{sha[:2]}/{sha}.*")]
-    )
+    """Where the picture may be."""
+    decoded = (ws.cache / "pixels").glob(f"*/{sha[:2]}/{sha}.npy")
+    return [ws.blob(sha), ws.thumb(sha), *decoded, *inbox_folder(ws).glob(f"{sha[:2]}/{sha}.*")]
 
 
 def _size(ws: Workspace, sha: str) -> int:

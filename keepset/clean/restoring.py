@@ -16,9 +16,9 @@ from keepset.clean.revising import (
     write_revision,
 )
 from keepset.errors import ReviewError
+from keepset.manifests.rows import DatasetRow
 from keepset.review.batch import Batch, load_batch
 from keepset.review.naming import needs_name, whole
-from keepset.rows import DatasetRow
 from keepset.stages import Stage, StageResult
 from keepset.workspace import SHA256, Workspace
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from keepset import manifests
 from keepset.manifests import Header
+from keepset.manifests.rows import DatasetRow
 from keepset.review.auditing import audit_once
-from keepset.rows import DatasetRow
 from keepset.workspace import Workspace
 
 if TYPE_CHECKING:

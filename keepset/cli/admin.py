@@ -53,6 +53,13 @@ def up(
         str | None,
         typer.Option(help="Database of Prefect's own state, e.g. postgresql+asyncpg://user@host/prefect."),
     ] = None,
+    notify: Annotated[
+        str | None,
+        typer.Option(
+            help="Webhook (Slack, Teams, Discord ...) to tell of a waiting batch, a failed run, a new model.",
+            metavar="URL",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Start Prefect server, flow runner and gallery on loopback as one supervised group. Ctrl-C stops all.
@@ -71,6 +78,9 @@ def up(
     options += ["--cron", cron] if cron is not None else []
     options += ["--database", database] if database else []
     where = engine_or_default(engine, address).environment()
+    where |= (
+        {} if notify is None else {"KEEPSET_NOTIFY": notify}
+    )  # not an argument: others would see it in `ps`
     _stack("up", workspace, options, as_json, where)
 
 
@@ -189,7 +199,7 @@ def web(
 
 def doctor(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """Tell what this machine has (device, threads, torch, Prefect, weights, disk) and what to do about gaps."""
-    from keepset.machine.doctor import Verdict, diagnose
+    from keepset.cli.doctor import Verdict, diagnose
 
     checks = list(diagnose(workspace_or_default(workspace)))
     failed = any(c.verdict == Verdict.FAIL for c in checks)

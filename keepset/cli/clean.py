@@ -37,10 +37,16 @@ def clean(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> Non
         output.what_next(ws, done)
 
 
-def follow_up(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+def follow_up(
+    workspace: WorkspaceOption = None,
+    run: Annotated[bool, typer.Option("--run", help="Run the full pipeline instead.")] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Apply approved batches and train on the cleaned revision: what the gallery starts after an approval."""
-    from keepset.pipeline import follow_up as steps
+    from keepset import pipeline
     from keepset.workspace import Workspace
+
+    steps = pipeline.run_again if run else pipeline.follow_up
 
     ws = Workspace.open(workspace_or_default(workspace))
     with output.progress(as_json=as_json) as progress:

@@ -1,4 +1,4 @@
-"""Run the web app. Beyond loopback it is refused without a token."""
+"""Run the web app: on loopback, or beyond it with a token."""
 
 from __future__ import annotations
 

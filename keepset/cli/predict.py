@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,54 +19,55 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 
-class Format(StrEnum):
-    TABLE = "table"
-    JSONL = "jsonl"
-    CSV = "csv"
-    PARQUET = "parquet"
-
-
 def register(app: typer.Typer) -> None:
     app.command(rich_help_panel="Using the model")(predict)
-    app.command("predict-batch", rich_help_panel="Using the model")(predict_batch)
 
 
 def predict(
     inputs: Annotated[
-        list[str], typer.Argument(help="Pictures: files, folders, http(s) URLs, or - for stdin.")
-    ],
+        list[str] | None,
+        typer.Argument(help="Pictures: files, folders, http(s) URLs, or - for stdin.", show_default=False),
+    ] = None,
     workspace: WorkspaceOption = None,
     model: Annotated[
-        Path | None, typer.Option("--model", help="A model.onnx instead of the model in use.")
+        str, typer.Option("--model", help="Id of a model, or a model.onnx. Default: the model in use.")
+    ] = "",
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", help="File to write: .jsonl, .csv or .parquet. Default: a table on the screen."),
     ] = None,
-    form: Annotated[
-        Format | None,
-        typer.Option(
-            "--format", "-f", help="How to print the rows. Default: a table, or as the name of --out ends."
-        ),
-    ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write; parquet needs one.")] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="With Parquet: retry pictures that could not be read.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what is on pictures: class, probability, and whether the model is sure. A folder streams.
+    """Classify images: class, probability, certainty. Folders are streamed.
 
-    An unfamiliar picture is unlike those the model was trained on, and may show no class at all.
+    An unfamiliar picture is unlike those the model was trained on, and may show no class at all. A picture that cannot
+    be read is a row with its reason; the exit code is 1 if nothing could be predicted.
 
-    A picture that cannot be read is a row with its reason; the exit code is 1 if nothing could be predicted.
+    For very many pictures write Parquet: of one folder, of one table (Parquet, CSV, text) with a column path or url, or
+    without either of the data set itself. A killed run then continues, and nothing is predicted twice.
     """
-    from keepset.text import without_surrogates
-
-    where = model or workspace_or_default(workspace)
+    if to is not None and to.suffix.lower() == ".parquet":
+        _resumable(inputs or [], workspace, model, to, retry_failed, as_json)
+        return
+    if not inputs:
+        raise ConfigError(
+            "No picture was given.", "Give pictures or folders; or --to FILE.parquet for the data set."
+        )
+    where = workspace_or_default(workspace)
+    if model:
+        inside = where / "models" / model
+        where = inside if inside.is_dir() else Path(model)
     with output.progress(as_json=as_json) as progress:
         rows = _counted(_rows(where, inputs, progress))
-        if as_json:
+        if as_json and to is None:
             output.document({"ok": True, "predictions": [r.as_dict() for r in rows]})
+        elif to is None:
+            _table(rows)
         else:
-            _print(rows, form, out)
-            if out is not None:
-                output.say(
-                    f"Wrote {without_surrogates(str(out))}: {rows.seen} rows, {rows.predicted} of them predicted."
-                )
+            _write(rows, to)
     if not rows.seen and not as_json:
         nothing = KeepsetError(
             f"There is no file in {', '.join(inputs)}.", "Give pictures, or folders of pictures."
@@ -78,43 +77,27 @@ def predict(
         raise typer.Exit(1)
 
 
-def predict_batch(
-    source: Annotated[
-        str,
-        typer.Argument(
-            help="Folder, or a Parquet, CSV or text file with a column path or url. Left out: the data set itself."
-        ),
-    ] = "",
-    workspace: WorkspaceOption = None,
-    model: Annotated[
-        str, typer.Option("--model", help="Id of a model, or a model.onnx. Default: the model in use.")
-    ] = "",
-    to: Annotated[
-        Path | None,
-        typer.Option("--to", help="Parquet file to write. Default: below predictions/ in the workspace."),
-    ] = None,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Ask again for what could not be fetched or read.")
-    ] = False,
-    as_json: JsonOption = False,
+def _resumable(
+    inputs: list[str], workspace: Path | None, model: str, to: Path, retry_failed: bool, as_json: bool
 ) -> None:
-    """Predict very many pictures into one Parquet file, in shards; a killed run goes on where it died.
-
-    Nothing is predicted twice, also when the folder has grown since. Pictures behind URLs are fetched as politely as
-    `keepset download` does it. `predict_batch` is the same as a Prefect flow.
-    """
+    """Predict very many pictures into one Parquet file, in shards; a killed run goes on where it died."""
     from keepset.machine import extras
 
     extras.need("web")
 
-    from keepset.predict.batch import Job
-    from keepset.predict.batch import predict_batch as run
+    from keepset.predict.batch import Job, predict_batch
+    from keepset.predict.inputs import is_list
     from keepset.workspace import Workspace
 
+    if len(inputs) > 1 or any(not is_list(Path(name)) for name in inputs):
+        raise ConfigError(
+            "Parquet is written of one folder, or of one table or text file of paths or URLs.",
+            "Give that, or write .jsonl or .csv with --to.",
+        )
     ws = Workspace.open(workspace_or_default(workspace))
-    job = Job(source, model, str(to or ""), retry_failed)
+    job = Job("".join(inputs), model, str(to), retry_failed)
     with output.progress(as_json=as_json) as progress:
-        output.results([run(ws, job, progress=progress)], as_json=as_json)
+        output.results([predict_batch(ws, job, progress=progress)], as_json=as_json)
 
 
 class _counted:  # noqa: N801 - reads as a verb where it is used
@@ -138,34 +121,16 @@ def _rows(where: Path, inputs: list[str], progress: Progress) -> Iterator[Row]:
     yield from predict_files(where, inputs, allow_private=allowed, progress=progress)
 
 
-def _print(rows: _counted, asked: Format | None, out: Path | None) -> None:
+def _write(rows: _counted, to: Path) -> None:
+    """CSV if the file is called so, else JSON lines."""
     from keepset.files import atomic_path
     from keepset.predict import writers
+    from keepset.text import without_surrogates
 
-    form = asked or _form_of(out)
-    if form == Format.TABLE and out is not None:
-        raise ConfigError("A table is for reading, not for a file.", "Give --format jsonl, csv or parquet.")
-    if form == Format.PARQUET:
-        if out is None:
-            raise ConfigError("Parquet is not printed on a terminal.", "Name a file with --out.")
-        writers.write_parquet(rows, out)
-        return
-    if form == Format.TABLE:
-        _table(rows)
-        return
-    write = writers.write_csv if form == Format.CSV else writers.write_json_lines
-    if out is None:
-        write(rows, sys.stdout)
-        return
-    with atomic_path(out) as part, part.open("w", encoding="utf-8") as stream:
+    write = writers.write_csv if to.suffix.lower() == ".csv" else writers.write_json_lines
+    with atomic_path(to) as part, part.open("w", encoding="utf-8") as stream:
         write(rows, stream)
-
-
-def _form_of(out: Path | None) -> Format:
-    """What the file's name asks for; JSON lines if it tells nothing."""
-    if out is None:
-        return Format.TABLE
-    return {".csv": Format.CSV, ".parquet": Format.PARQUET}.get(out.suffix.lower(), Format.JSONL)
+    output.say(f"Wrote {without_surrogates(str(to))}: {rows.seen} rows, {rows.predicted} of them predicted.")
 
 
 def _table(rows: _counted) -> None:

@@ -18,18 +18,18 @@ from keepset.download.lanes import in_lane, split_in_lanes
 from keepset.download.local import changed
 from keepset.download.purged import PURGED
 from keepset.manifests import Header
+from keepset.manifests.rows import UrlRow
 from keepset.reasons import DownloadReason, ItemStatus
 from keepset.stages import SILENT, Progress, Shard, Stage, StageResult, shards
 from keepset.storage import StoredPath
 from keepset.storage.carrying import Held
-from keepset.storage.journal import Journal
+from keepset.storage.journal import Journal, JournalRow
 from keepset.storage.journals import open_journal
 from keepset.workspace import Workspace
 
 __all__ = ["Shard", "download", "is_current", "merge", "plan", "run_shard"]
 
 VERSION = 1
-Row = dict[str, Any]
 _COLUMNS = ("url_id", "url", "label", "source", "sha1")
 _PIECE = 8192  # rows looked up at once
 
@@ -61,7 +61,7 @@ def plan(ws: Workspace, config: RunConfig, lanes: int = 0, *, retry_failed: bool
     """
     with _journal(ws) as journal:
         journal.settle()
-        known = _Known(ws, journal, ws.held_blobs(), ws.purged(), _due(config), retry_failed)
+        known = _Asked(ws, journal, ws.held_blobs(), ws.purged(), _due(config), retry_failed)
         ranges = shards(manifests.read_header(ws.urls).rows, config.download.shard_size * max(1, lanes))
         if lanes:
             found = ((r, known.todo(r)) for r in ranges)
@@ -82,7 +82,7 @@ def _fetch(
     from keepset.download.run import Run
 
     with _journal(ws, shard) as journal:
-        known = _Known(ws, journal, ws.held_blobs(), ws.purged(), _due(config), retry_failed)
+        known = _Asked(ws, journal, ws.held_blobs(), ws.purged(), _due(config), retry_failed)
         count = _count(known, shard)
         if count:
             progress.start("downloading", count)
@@ -91,7 +91,7 @@ def _fetch(
     return count
 
 
-def _count(known: _Known, shard: Shard) -> int:
+def _count(known: _Asked, shard: Shard) -> int:
     """How much there is to do. Where nothing was done yet, the list need not be looked up line by line for that."""
     if len(known.journal) or shard.lanes or shard.start:
         return sum(1 for _ in known.todo(shard))
@@ -134,7 +134,7 @@ def merge(ws: Workspace, config: RunConfig, progress: Progress = SILENT) -> Stag
     )
 
 
-def _unpurged(row: Row, purged: frozenset[str]) -> Row:
+def _unpurged(row: JournalRow, purged: frozenset[str]) -> JournalRow:
     return row | PURGED if row["sha256"] in purged else row
 
 
@@ -201,7 +201,9 @@ def _journal(ws: Workspace, shard: Shard | None = None) -> Journal:
     return open_journal(ws, "download", shard.journal_part if shard else "")
 
 
-def _pieces(ws: Workspace, shard: Shard, journal: Journal) -> Iterator[tuple[list[Row], dict[str, Row]]]:
+def _pieces(
+    ws: Workspace, shard: Shard, journal: Journal
+) -> Iterator[tuple[list[UrlRow], dict[str, JournalRow]]]:
     """The shard's URLs that are to be fetched, with the journal's rows of them, a piece at a time."""
     left = shard.stop - shard.start
     for batch in manifests.batches(ws.urls, "urls", (*_COLUMNS, "status"), size=_PIECE, start=shard.start):
@@ -214,7 +216,7 @@ def _pieces(ws: Workspace, shard: Shard, journal: Journal) -> Iterator[tuple[lis
 
 
 @dataclass(frozen=True)
-class _Known:
+class _Asked:
     """What decides whether a URL is to be asked for. Finished before ``due`` (ISO 8601): asked for again."""
 
     ws: Workspace
@@ -224,7 +226,7 @@ class _Known:
     due: str
     retry_failed: bool = False
 
-    def todo(self, shard: Shard) -> Iterator[tuple[Row, Row | None]]:
+    def todo(self, shard: Shard) -> Iterator[tuple[UrlRow, JournalRow | None]]:
         """What is to be asked for: the URL's row, and the journal's row if it was asked for before."""
         for urls, done in _pieces(self.ws, shard, self.journal):
             for u in urls:
@@ -232,7 +234,7 @@ class _Known:
                 if row is None or row["finished_at"] < self.due or changed(u, row) or not self._kept(row):
                     yield u, row
 
-    def _kept(self, row: Row) -> bool:
+    def _kept(self, row: JournalRow) -> bool:
         """Whether the journal's word still holds: a failure that is accepted, or a blob that a power cut left whole."""
         if row["status"] != ItemStatus.OK:
             return not (self.retry_failed and row["status"] == ItemStatus.FAILED)

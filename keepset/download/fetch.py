@@ -31,6 +31,7 @@ __all__ = ["FetchRequest", "Fetched", "Fetcher", "SmallResponse", "Trouble", "us
 
 _SILENCE_S = 15.0
 _LED_TO = 100
+_MAX_REDIRECTS = 8
 _NO_NAMES_S = 3.0
 """Behind a proxy there is often no name service for the world outside: its silence is not waited for."""
 _REDIRECTS = {301, 302, 303, 307, 308}
@@ -157,7 +158,7 @@ class Fetcher:
     ) -> AsyncIterator[tuple[aiohttp.ClientResponse, Target]]:
         """The response at the end of the redirects, each of them checked like the first; their cookies go along."""
         cookies, again = _Cookies(), False
-        for _ in range(self.config.max_redirects + 1):
+        for _ in range(_MAX_REDIRECTS + 1):
             address, proxy = await self._checked(target)
             if permitted and self.robots and (why := await self.robots.refusal(target)):
                 raise Trouble(Reason.ROBOTS, f"forbidden by {why}")
@@ -178,7 +179,7 @@ class Fetcher:
             self.led_to[target.netloc] = None
             if len(self.led_to) > _LED_TO:
                 self.led_to.popitem(last=False)
-        raise Trouble(Reason.TOO_MANY_REDIRECTS, f"more than {self.config.max_redirects} redirects")
+        raise Trouble(Reason.TOO_MANY_REDIRECTS, f"more than {_MAX_REDIRECTS} redirects")
 
     async def _checked(self, target: Target) -> tuple[str, Proxy | None]:
         """The address to connect to, or the proxy to ask by name. A name that only the proxy knows is left to it."""

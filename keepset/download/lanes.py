@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,10 +13,8 @@ from keepset.stages import Shard
 
 __all__ = ["host_of", "in_lane", "split_in_lanes"]
 
-Row = dict[str, Any]
 
-
-def host_of(row: Row) -> str:
+def host_of(row: Mapping[str, Any]) -> str:
     """Whom a row of ``urls`` asks, as host or host:port; "" is this machine, for files of a folder."""
     if row["source"] in LOCAL_SOURCES:
         return ""
@@ -26,12 +24,12 @@ def host_of(row: Row) -> str:
         return ""
 
 
-def in_lane(row: Row, shard: Shard) -> bool:
+def in_lane(row: Mapping[str, Any], shard: Shard) -> bool:
     """Whether the row is the shard's, if it lies in its range."""
     return not shard.lanes or _lane(row, shard.lanes) == shard.lane
 
 
-def split_in_lanes(whole: Shard, todo: Iterable[Row], lanes: int) -> Iterator[Shard]:
+def split_in_lanes(whole: Shard, todo: Iterable[Mapping[str, Any]], lanes: int) -> Iterator[Shard]:
     """A shard a lane that has something to do, all over the same range. Reads ``todo`` until every lane has."""
     found = set[int]()
     for row in todo:
@@ -42,6 +40,6 @@ def split_in_lanes(whole: Shard, todo: Iterable[Row], lanes: int) -> Iterator[Sh
         yield replace(whole, number=whole.number * lanes + lane, lane=lane, lanes=lanes)
 
 
-def _lane(row: Row, lanes: int) -> int:
+def _lane(row: Mapping[str, Any], lanes: int) -> int:
     """The same on every machine and in every run; a host's rows are all in one lane, files are spread evenly."""
     return zlib.crc32((host_of(row) or str(row["url"])).encode()) % lanes

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keepset.manifests.rows import UrlRow
 from keepset.reasons import LOCAL_SOURCES
 from keepset.reasons import DownloadReason as Reason
+from keepset.storage.journal import JournalRow
 from keepset.storage.localfiles import path_of
 
 if TYPE_CHECKING:
@@ -19,11 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["changed", "copy_in", "stamp"]
 
-Row = dict[str, Any]
 _PIECE = 2**20
 
 
-def copy_in(row: Row, allowed: Sequence[Path], part: Path, config: DownloadConfig, facts: Fetched) -> Path:
+def copy_in(row: UrlRow, allowed: Sequence[Path], part: Path, config: DownloadConfig, facts: Fetched) -> Path:
     """A file of one of the ``allowed`` folders, copied; a link in one of them is its owner's word for what it leads to.
 
     Its ``stamp`` goes where a server's ETag would. Raises ``Trouble``.
@@ -81,6 +82,6 @@ def stamp(url: str) -> str | None:
     return f'"{found.st_mtime_ns:x}-{found.st_size:x}"'
 
 
-def changed(row: Row, known: Row) -> bool:
+def changed(row: UrlRow, known: JournalRow) -> bool:
     """Whether a row of a local file is another file by now than when ``known`` was written; a file that is gone is not."""
     return row["source"] in LOCAL_SOURCES and (now := stamp(row["url"])) is not None and now != known["etag"]

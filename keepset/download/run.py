@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from keepset.config import RunConfig
 from keepset.download.fetch import Fetched, Fetcher, FetchRequest, Trouble, user_agent
@@ -19,17 +18,18 @@ from keepset.download.purged import PURGED
 from keepset.download.turns import Turns
 from keepset.errors import KeepsetError
 from keepset.files import move_in
+from keepset.inbox import WAITING, inbox_folder
+from keepset.manifests.rows import UrlRow
 from keepset.reasons import LOCAL_SOURCES, DownloadReason, ItemStatus
 from keepset.stages import Progress
 from keepset.storage import StoredPath
 from keepset.storage.carrying import AT_ONCE, Held
-from keepset.storage.journal import Journal
+from keepset.storage.journal import Journal, JournalRow
 from keepset.storage.localfiles import path_of
 from keepset.workspace import Workspace
 
 __all__ = ["Run"]
 
-Row = dict[str, Any]
 _LONGEST_WAIT_S = 120.0
 
 
@@ -38,7 +38,7 @@ class _Download:
 
     __slots__ = ("before", "facts", "row")
 
-    def __init__(self, row: Row, before: Row | None) -> None:
+    def __init__(self, row: UrlRow, before: JournalRow | None) -> None:
         self.row, self.before, self.facts = row, before, Fetched()
 
 
@@ -59,7 +59,7 @@ class Run:
         self.failed = self.bytes = 0
         self.turns: Turns[_Download]
 
-    async def all(self, todo: Iterator[tuple[Row, Row | None]]) -> None:
+    async def all(self, todo: Iterator[tuple[UrlRow, JournalRow | None]]) -> None:
         """Fetch everything that ``todo`` yields: (row of urls, earlier row of the journal).
 
         Raises ``WorkspaceNotWritable``; what is finished by then is in the journal.
@@ -109,13 +109,13 @@ class Run:
         self.bytes += item.facts.bytes or 0
         self.progress.advance(failed=self.failed, MB=round(self.bytes / 1e6, 1))
 
-    async def _attempt(self, item: _Download) -> Path | Row:
+    async def _attempt(self, item: _Download) -> Path | JournalRow:
         """The file that came, or the row of the copy that is here and is still right."""
         if item.row["source"] in LOCAL_SOURCES:
             part = self.parts / f"{item.row['url_id']}.part"
             where = self._allowed(item.row)
             return await asyncio.to_thread(copy_in, item.row, where, part, self.config.download, item.facts)
-        known: Row = item.before if item.before and self._have(item.before) else {}
+        known: JournalRow = item.before if item.before and self._have(item.before) else {}
         wanted = FetchRequest(
             item.row["url"],
             item.row["url_id"],
@@ -125,16 +125,16 @@ class Run:
         )
         return await self.fetcher.fetch(wanted, item.facts) or known
 
-    def _allowed(self, row: Row) -> list[Path]:
+    def _allowed(self, row: UrlRow) -> list[Path]:
         """Folders whose files the config takes for this row's class, and the inbox."""
-        if row["source"] == "inbox":
-            return [self.ws.root / "inbox"]
+        if row["source"] == WAITING:
+            return [inbox_folder(self.ws)]
         mine = [c for c in self.config.classes if c.name == row["label"]]
         return [path_of(f) for c in mine for f in c.folders] + [
             path_of(t).parent for c in mine for t in c.tables
         ]
 
-    def _have(self, row: Row) -> bool:
+    def _have(self, row: JournalRow) -> bool:
         return row["status"] == ItemStatus.OK and self.held.size(row["sha256"]) is not None
 
     def _again(self, host: str, item: _Download, trouble: Trouble) -> bool:
@@ -152,7 +152,7 @@ class Run:
         self.turns.again(host, item, wait, whole_host=limited)
         return True
 
-    async def _kept(self, item: _Download, part: Path) -> Row:
+    async def _kept(self, item: _Download, part: Path) -> JournalRow:
         facts = item.facts
         if facts.sha256 in self.purged:
             part.unlink(missing_ok=True)
@@ -167,7 +167,7 @@ class Run:
             item, {"status": "ok", "sha256": facts.sha256, "bytes": facts.bytes, "format": facts.format}
         )
 
-    def _lost(self, item: _Download, trouble: Trouble) -> Row:
+    def _lost(self, item: _Download, trouble: Trouble) -> JournalRow:
         """A failure's row; but a copy that is here already is kept, with a word on what came now."""
         if item.before and self._have(item.before):
             said = f"asked for again: {trouble.reason} ({trouble.detail}); the earlier copy is kept"
@@ -176,11 +176,11 @@ class Run:
         return _row(item, {"status": "failed", "reason": str(trouble.reason), "detail": trouble.detail})
 
 
-def _unchanged(before: Row) -> Row:
+def _unchanged(before: JournalRow) -> JournalRow:
     return before | {"finished_at": datetime.now(UTC).isoformat()}
 
 
-def _row(item: _Download, outcome: Row) -> Row:
+def _row(item: _Download, outcome: JournalRow) -> JournalRow:
     facts = item.facts
     nothing = dict.fromkeys(("reason", "detail", "sha256", "bytes", "format"))
     return nothing | outcome | {

@@ -1,17 +1,15 @@
-"""Exporting a revision of the data set: one function, five formats."""
+"""Exporting a revision of the data set: one function, four formats."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from keepset import __version__, manifests
 from keepset.errors import WorkspaceError
-from keepset.export import coco, folders, huggingface, webdataset
+from keepset.export import folders, huggingface, webdataset
 from keepset.export.originals import Originals
 from keepset.export.place import check_ours, finish, place, standing
 from keepset.export.readme import write_readme
@@ -19,9 +17,9 @@ from keepset.export.selection import ImageFilter, Selection
 from keepset.stages import SILENT, Progress, Stage, StageResult
 from keepset.workspace import Workspace
 
-__all__ = ["ExportOptions", "Format", "export_dataset"]
+__all__ = ["Format", "ImageFilter", "export_dataset"]
 
-VERSION = 1
+VERSION = 2
 """Raised when the same pictures would now be written in another way."""
 
 
@@ -30,29 +28,19 @@ class Format(StrEnum):
     CSV = "csv"
     WEBDATASET = "webdataset"
     HUGGINGFACE = "huggingface"
-    COCO = "coco"
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """``link``: hard links instead of copies, where a picture is a file. ``shard_bytes``: size from which a new tar
-    or Parquet file is begun."""
-
-    wanted: ImageFilter = field(default_factory=ImageFilter)
-    link: bool = False
-    shard_bytes: int = 500_000_000
 
 
 Write = Callable[[Path, Selection, Originals, Progress], list[str]]
+_WRITERS: Mapping[Format, Write] = {
+    Format.IMAGEFOLDER: folders.write_imagefolder,
+    Format.CSV: folders.write_csv,
+    Format.WEBDATASET: webdataset.write_webdataset,
+    Format.HUGGINGFACE: huggingface.write_huggingface,
+}
 
 
 def export_dataset(
-    ws: Workspace,
-    form: Format,
-    to: Path,
-    options: ExportOptions | None = None,
-    *,
-    progress: Progress = SILENT,
+    ws: Workspace, form: Format, to: Path, wanted: ImageFilter | None = None, *, progress: Progress = SILENT
 ) -> StageResult:
     """Put the pictures of a revision into the folder ``to``, whole or not at all; an older export there is replaced.
 
@@ -60,16 +48,16 @@ def export_dataset(
     very export already. Raises ``WorkspaceError`` for a folder that holds anything else, ``WorkspaceBusy``,
     ``ManifestMissing``, ``ConfigError`` or ``StageError``.
     """
-    options, to = options or ExportOptions(), to.expanduser().resolve()
+    to = to.expanduser().resolve()
     _apart(ws, to)
-    with Selection(ws, options.wanted) as chosen:
-        facts = _facts(ws, form, chosen, options)
+    with Selection(ws, wanted or ImageFilter()) as chosen:
+        facts = _facts(ws, form, chosen)
         if there := standing(to, facts["fingerprint"]):
             return _result(to, there, changed=False)
         check_ours(to)
         with place(to) as part:
             progress.start(f"exporting {form}", chosen.total)
-            notes = _writer(form, options)(part, chosen, Originals(ws, link=options.link), progress)
+            notes = _WRITERS[form](part, chosen, Originals(ws), progress)
             facts["notes"] = notes
             write_readme(part, form, chosen, notes)
             facts = finish(part, facts)
@@ -81,26 +69,13 @@ def _apart(ws: Workspace, to: Path) -> None:
         raise WorkspaceError(f"{to} holds the workspace itself.", "Give another folder with --to.")
 
 
-def _writer(form: Format, options: ExportOptions) -> Write:
-    size = options.shard_bytes
-    writers: Mapping[Format, Write] = {
-        Format.IMAGEFOLDER: folders.write_imagefolder,
-        Format.CSV: folders.write_csv,
-        Format.WEBDATASET: functools.partial(webdataset.write_webdataset, shard_bytes=size),
-        Format.HUGGINGFACE: functools.partial(huggingface.write_huggingface, shard_bytes=size),
-        Format.COCO: coco.write_coco,
-    }
-    return writers[form]
-
-
-def _facts(ws: Workspace, form: Format, chosen: Selection, options: ExportOptions) -> dict[str, Any]:
+def _facts(ws: Workspace, form: Format, chosen: Selection) -> dict[str, Any]:
     data = manifests.read_header(ws.dataset(chosen.revision))
-    config = {"format": str(form), "link": options.link, "shard_bytes": options.shard_bytes}
     return {
         "format": str(form), "keepset": __version__, "workspace": ws.id, "name": ws.name,
         "revision": chosen.revision, "dataset_hash": data.content_hash, "classes": list(chosen.labels),
         "images": chosen.counts, "left_out": chosen.left_out, "notes": [],
-        "fingerprint": manifests.fingerprint("export", {"rows": chosen.digest()}, config, VERSION),
+        "fingerprint": manifests.fingerprint("export", {"rows": chosen.digest()}, {"format": str(form)}, VERSION),
     }  # fmt: skip
 
 

@@ -21,22 +21,19 @@ from keepset.stages import Progress
 __all__ = ["SHARD_BYTES", "SPLITS", "front_matter", "write_huggingface"]
 
 SHARD_BYTES = 500_000_000
+"""Size from which a new file is begun."""
 _GROUP_BYTES = 32_000_000
 SPLITS = {"train": "train", "valid": "validation", "test": "test"}
 _NUMBERS = {"width": "int32", "height": "int32", "bytes": "int64"}
 _TEXTS = ("sha256", "given_label", *(c for c in FACTS if c not in _NUMBERS))
 
 
-def write_huggingface(
-    folder: Path, chosen: Selection, originals: Originals, progress: Progress, shard_bytes: int = SHARD_BYTES
-) -> list[str]:
+def write_huggingface(folder: Path, chosen: Selection, originals: Originals, progress: Progress) -> list[str]:
     """``data/<split>-00000-of-00002.parquet`` ...: image, label, and the sources."""
     (folder / "data").mkdir()
     schema = _schema(chosen.labels)
     for split in chosen.splits:
-        _write_split(
-            folder / "data" / SPLITS[split], _rows(chosen, split, originals, progress), schema, shard_bytes
-        )
+        _write_split(folder / "data" / SPLITS[split], _rows(chosen, split, originals, progress), schema)
     return []
 
 
@@ -55,13 +52,13 @@ def _row(item: ExportedImage, label: int, name: str, data: bytes) -> dict[str, A
     return {"image": {"bytes": data, "path": name}, "label": label, **more}
 
 
-def _write_split(stem: Path, rows: Iterator[dict[str, Any]], schema: pa.Schema, shard_bytes: int) -> None:
+def _write_split(stem: Path, rows: Iterator[dict[str, Any]], schema: pa.Schema) -> None:
     """One row group in memory; the number of shards, which their names hold, is known at the end."""
     parts: list[Path] = []
     writer, size = None, 0
     try:
-        for group in _groups(rows, min(_GROUP_BYTES, shard_bytes)):
-            if writer is None or size >= shard_bytes:
+        for group in _groups(rows, min(_GROUP_BYTES, SHARD_BYTES)):
+            if writer is None or size >= SHARD_BYTES:
                 if writer is not None:
                     writer.close()
                 parts.append(stem.with_name(f"{stem.name}-{len(parts):05d}.parquet"))

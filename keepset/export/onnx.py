@@ -6,6 +6,7 @@ Normalisation and the reference of the distance are part of the graph, so that a
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import warnings
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from keepset.config import RunConfig
 from keepset.errors import ModelError
-from keepset.export.familiar import Familiar, familiar, forward, held_out
+from keepset.export.familiarity import Familiar, familiar, forward, held_out
 from keepset.files import atomic_path, local
 from keepset.models import ModelRecord, load_record
 from keepset.stages import SILENT, Progress, Stage, StageResult
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["export_for_serving", "export_model", "load_network"]
 
 TOLERANCE = 1e-4
-OPSET = 17
-VERSION = "2"
+VERSION = "3"
 OUTPUTS = ("logits", "features", "distance")
 
 
@@ -142,13 +142,16 @@ def _write(network: torch.nn.Module, record: ModelRecord, far: float, path: Path
 
     from keepset.train.machine import one_core
 
-    example = torch.zeros(1, record.preprocess.crop, record.preprocess.crop, 3, dtype=torch.uint8)
+    side = record.preprocess.crop
+    example = torch.randint(
+        256, (2, side, side, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad(), one_core():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         torch.onnx.export(
-            network, (example,), str(path), input_names=["pixels"], output_names=list(OUTPUTS),
-            dynamic_axes={n: {0: "n"} for n in ("pixels", *OUTPUTS)}, opset_version=OPSET, dynamo=False,
+            _plain(network, example), (example,), path, input_names=["pixels"], output_names=list(OUTPUTS),
+            dynamic_shapes=({0: torch.export.Dim("n")},), dynamo=True, external_data=False, verbose=False,
         )  # fmt: skip
     model = onnx.load(str(path))
     facts = {
@@ -157,6 +160,29 @@ def _write(network: torch.nn.Module, record: ModelRecord, far: float, path: Path
     }  # fmt: skip
     onnx.helper.set_model_props(model, facts)
     onnx.save(model, str(path))
+
+
+def _plain(network: torch.nn.Module, example: torch.Tensor) -> torch.nn.Module:
+    """A copy that exports three times as fast and to the same file: batch norm folded, activations not in place.
+
+    Modules need not run in the order they are listed in, so whether folding was right is tried.
+    """
+    import copy
+
+    import torch
+
+    from keepset.train.chain import fold
+
+    plain = copy.deepcopy(network)
+    with contextlib.suppress(Exception):  # a wrong fold may raise anything
+        folded = copy.deepcopy(network)
+        fold(folded)
+        pairs = zip(network(example), folded(example), strict=True)
+        plain = folded if all(torch.allclose(a, b, rtol=1e-3, atol=TOLERANCE) for a, b in pairs) else plain
+    for module in plain.modules():
+        if hasattr(module, "inplace"):
+            module.inplace = False  # type: ignore[assignment]
+    return plain
 
 
 def _check(network: torch.nn.Module, ws: Workspace, record: ModelRecord, path: Path) -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import os
 from pathlib import Path
 
-from keepset.errors import ConfigError, StageError
+from keepset.errors import StageError
 from keepset.export.selection import ExportedImage
-from keepset.files import refusals
 from keepset.images.formats import sniff
 from keepset.storage.filenames import picture_name
 from keepset.workspace import Workspace
@@ -20,8 +17,8 @@ __all__ = ["Originals"]
 class Originals:
     """Gives the bytes of items, checked against their address, or puts them into files."""
 
-    def __init__(self, ws: Workspace, *, link: bool = False) -> None:
-        self.ws, self.link = ws, link
+    def __init__(self, ws: Workspace) -> None:
+        self.ws = ws
 
     def read(self, item: ExportedImage) -> tuple[str, bytes]:
         """File name, with the extension of the content, and bytes. Raises ``StageError`` if they are not there."""
@@ -37,27 +34,9 @@ class Originals:
         return self._name(item, data[:64]), data
 
     def put(self, item: ExportedImage, folder: Path) -> str:
-        """Copy, or link, the file into ``folder``. Returns its name."""
-        if not self.link:
-            name, data = self.read(item)
-            (folder / name).write_bytes(data)
-            return name
-        blob = self.ws.blob(item.sha256)
-        try:
-            with blob.open("rb") as f:
-                name = self._name(item, f.read(64))
-        except FileNotFoundError as e:
-            raise _gone(item) from e
-        with refusals(folder):
-            try:
-                os.link(blob, folder / name)
-            except OSError as e:
-                if e.errno in (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
-                    raise ConfigError(
-                        f"{folder.parent} cannot hold hard links to {self.ws.root}: {e.strerror}.",
-                        "Leave out --link: the files are copied then.",
-                    ) from e
-                raise
+        """Copy the file into ``folder``. Returns its name."""
+        name, data = self.read(item)
+        (folder / name).write_bytes(data)
         return name
 
     def _name(self, item: ExportedImage, head: bytes) -> str:

@@ -29,10 +29,6 @@ train = wds.WebDataset("train-000000.tar").decode("pil").to_tuple("jpg;png;webp;
 from datasets import load_dataset
 
 data = load_dataset("FOLDER")  # this folder; or upload it: hf upload NAME FOLDER --repo-type dataset""",
-    "coco": """\
-from pycocotools.coco import COCO
-
-train = COCO("annotations/train.json")  # one annotation a picture: its class, over the whole area""",
 }
 
 

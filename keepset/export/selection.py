@@ -32,11 +32,10 @@ FACTS = (
 
 @dataclass(frozen=True)
 class ImageFilter:
-    """``revision``: None for the current one. ``splits``: which; empty for all. ``copies``: exact copies too."""
+    """``revision``: None for the current one. ``splits``: which; empty for all."""
 
     revision: int | None = None
     splits: tuple[Split, ...] = ()
-    copies: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,9 +95,8 @@ class Selection:
         self._fill("i", self.ws.images, "images", ("sha256", *FACTS))
         splits = self.wanted.splits or tuple(Split)
         marks = ",".join("?" * len(splits))
-        copy = "0" if self.wanted.copies else _IS_COPY
         self.db.execute(
-            f"CREATE TABLE chosen AS SELECT d.sha256 AS sha256, {copy} AS is_copy, d.active AS active, "  # noqa: S608
+            f"CREATE TABLE chosen AS SELECT d.sha256 AS sha256, {_IS_COPY} AS is_copy, d.active AS active, "  # noqa: S608
             f"d.split IN ({marks}) AS wanted FROM d",
             [str(s) for s in splits],
         )

@@ -18,18 +18,17 @@ from keepset.stages import Progress
 __all__ = ["SHARD_BYTES", "write_webdataset"]
 
 SHARD_BYTES = 500_000_000
+"""Size from which a new tar is begun."""
 
 
-def write_webdataset(
-    folder: Path, chosen: Selection, originals: Originals, progress: Progress, shard_bytes: int = SHARD_BYTES
-) -> list[str]:
+def write_webdataset(folder: Path, chosen: Selection, originals: Originals, progress: Progress) -> list[str]:
     """``<split>-000000.tar`` ...; ``.cls`` is the class's place in ``classes.json``. Same data, same bytes."""
     numbers = {label: i for i, label in enumerate(chosen.labels)}
     (folder / "classes.json").write_text(
         json.dumps(chosen.labels, ensure_ascii=False) + "\n", encoding="utf-8"
     )
     for split in chosen.splits:
-        with _Shards(folder, split, shard_bytes) as shards:
+        with _Shards(folder, split) as shards:
             for item in chosen.items(split):
                 name, data = originals.read(item)
                 key, _, extension = name.partition(".")
@@ -44,8 +43,8 @@ def write_webdataset(
 
 
 class _Shards:
-    def __init__(self, folder: Path, split: str, most: int) -> None:
-        self.folder, self.split, self.most = folder, split, most
+    def __init__(self, folder: Path, split: str) -> None:
+        self.folder, self.split = folder, split
         self.number, self.size = 0, 0
         self.tar: tarfile.TarFile | None = None
 
@@ -68,7 +67,7 @@ class _Shards:
         tar.members = []  # type: ignore[attr-defined]  # it would remember each for ever
 
     def _tar(self) -> tarfile.TarFile:
-        if self.tar is not None and self.size >= self.most:
+        if self.tar is not None and self.size >= SHARD_BYTES:
             self.tar.close()
             self.tar, self.size = None, 0
         if self.tar is None:

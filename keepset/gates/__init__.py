@@ -14,7 +14,7 @@ from keepset import manifests
 from keepset.config import RunConfig
 from keepset.errors import GateFailed
 from keepset.files import read_json, write_json
-from keepset.gates.expectation import ExpectationResult
+from keepset.gates.suites import ExpectationResult
 from keepset.manifests import Manifest
 from keepset.workspace import Workspace
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ExpectationResult", "GateResult", "check"]
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True)

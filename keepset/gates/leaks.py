@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from keepset import manifests
 from keepset.duplicates import hanging_together
-from keepset.rows import DatasetRow
+from keepset.manifests.rows import DatasetRow
 from keepset.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["JpegWalk", "count_scans", "extra_bytes", "walk_jpeg"]
+__all__ = ["MAX_SCANS", "JpegWalk", "count_scans", "extra_bytes", "walk_jpeg"]
+
+MAX_SCANS = 100
+"""A progressive JPEG of more was made to be slow."""
 
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd8\xff]")
 """A marker that begins a segment or ends the file: no stuffed zero, restart, start or fill byte (T.81, B.1.1.2)."""

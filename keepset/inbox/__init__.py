@@ -1,6 +1,7 @@
 """The inbox: what people on the prediction page say a picture shows, kept until a reviewer decides about it.
 
-Off unless ``[inbox] enabled``. A row of ``inbox.jsonl`` is read by ``keepset.inbox.corrections``. A picture that the data
+Off unless ``[inbox] enabled``, and on an object store. A row of ``inbox.jsonl`` is
+``{"at", "sha256", "predicted", "label", "who"}``: it is offered to the reviewer, never applied. A picture that the data
 set does not hold is kept below ``inbox/``, from where ``scrape`` takes it like a file of a folder, under the class
 that the model said. It then waits in the data set, not in use, until a cleaning batch relabels it or deletes it.
 """
@@ -11,26 +12,35 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from keepset.config import InboxConfig
-from keepset.errors import ReviewError
-from keepset.files import append_line, parsed_row, write_bytes
+from keepset.errors import ConfigError, ReviewError
+from keepset.files import append_line, read_rows, write_bytes
 from keepset.images.formats import sniff
-from keepset.scrape.found import Found
+from keepset.storage import StoredPath
 from keepset.storage.filenames import picture_name
-from keepset.workspace import Workspace
+from keepset.workspace import SHA256, Workspace
 
-__all__ = ["WAITING", "Inbox", "InboxFull", "Kept", "TooMany", "read_inbox"]
+if TYPE_CHECKING:
+    from keepset.review.memory import Past
+
+__all__ = [
+    "WAITING", "Correction", "Inbox", "InboxFull", "Kept", "TooMany", "inbox_config", "inbox_folder", "offered", "pending",
+    "read", "strangers",
+]  # fmt: skip
 
 WAITING = "inbox"
-"""``changed_by`` of a data-set row that is not in use because nobody has decided about it yet."""
+"""``source`` of a picture from the inbox, and ``changed_by`` of its row in the data set while nobody has decided."""
 _MOST_LOG = 5_000_000
 """Bytes of inbox.jsonl: about 20,000 corrections."""
 _LONGEST = 100
+"""Characters of a field that are taken: the file is written on behalf of strangers."""
+_ASK = "Ask the people of this data set to build it and review the next batch (`keepset run`)."
 
 
 class InboxFull(ReviewError):
@@ -46,15 +56,43 @@ class TooMany(ReviewError):
 
 
 @dataclass(frozen=True)
+class Correction:
+    """What a user said that a picture shows, and when (ISO 8601, UTC)."""
+
+    sha256: str
+    label: str
+    predicted: str
+    who: str
+    at: str
+
+
+@dataclass(frozen=True)
 class Kept:
-    """``known``: the data set holds this picture already."""
+    """``known``: the data set holds this picture already; ``predicted``: the model's class, ``label``: the person's."""
 
     sha256: str
     known: bool
+    predicted: str
+    label: str
+
+
+def inbox_config(ws: Workspace) -> InboxConfig:
+    """As the run config has it now; off where there is no valid one, and on an object store."""
+    if isinstance(ws.root, StoredPath):  # the inbox is a folder of files, which scrape takes in
+        return InboxConfig()
+    try:
+        return ws.config().inbox
+    except (ConfigError, ValueError):
+        return InboxConfig()
+
+
+def inbox_folder(ws: Workspace) -> Path:
+    """The kept pictures. A local folder always: empty for a workspace on an object store."""
+    return (ws.scratch if isinstance(ws.root, StoredPath) else ws.root) / "inbox"
 
 
 class Inbox:
-    """One a server process; its methods may be called from any thread."""
+    """One per server process; its methods may be called from any thread."""
 
     def __init__(self, ws: Workspace, config: InboxConfig) -> None:
         self.ws, self.config = ws, config
@@ -81,11 +119,11 @@ class Inbox:
         if kind is None:
             raise ValueError("the caller has not decoded it")
         with self.lock:
-            log = self.ws.root / "inbox.jsonl"
+            log = _log(self.ws)
             if log.exists() and log.stat().st_size > _MOST_LOG:
                 raise InboxFull("The inbox has no room for more corrections.", _ASK)
             known = self.ws.blob(sha).exists() or sha in self.ws.purged()
-            file = self.ws.root / "inbox" / sha[:2] / picture_name(sha, kind)
+            file = inbox_folder(self.ws) / sha[:2] / picture_name(sha, kind)
             if not known and not file.exists():
                 self._make_room(len(data))
                 write_bytes(file, data)
@@ -95,15 +133,16 @@ class Inbox:
                 "label": label,
                 "who": " ".join(who.split())[:_LONGEST],
             }
-            if not self._said(log, row):
+            last = next((vars(c) for c in reversed(read(self.ws)) if c.sha256 == sha), {})
+            if {k: last.get(k) for k in row} != row:
                 at = datetime.now(UTC).isoformat()
                 append_line(log, json.dumps({"at": at, **row}, ensure_ascii=False))
-        return Kept(sha, known)
+        return Kept(sha, known, predicted, label)
 
     def _make_room(self, size: int) -> None:
         """What ``download`` has taken in meanwhile is not needed here any more."""
         count = total = 0
-        for path in _files(self.ws):
+        for path in _pictures(self.ws):
             if self.ws.blob(path.stem).exists():
                 path.unlink(missing_ok=True)
                 continue
@@ -111,30 +150,41 @@ class Inbox:
         if count >= self.config.max_pictures or total + size > self.config.max_mb * 1_000_000:
             raise InboxFull("The inbox is full.", _ASK)
 
-    def _said(self, log: Path, row: dict[str, str]) -> bool:
-        """Whether the last word on this picture is this very one."""
-        if not log.exists():
-            return False
-        last: dict[str, str] = {}
-        with log.open(encoding="utf-8", errors="replace") as f:
-            for line in f:
-                if row["sha256"] in line:
-                    last = parsed_row(line) or last
-        return {k: last.get(k) for k in row} == row
+
+def read(ws: Workspace) -> list[Correction]:
+    """All readable rows, oldest first. The file is written by a web page, so a bad line is passed over."""
+    rows = (
+        Correction(**{f.name: str(row.get(f.name) or "")[:_LONGEST] for f in fields(Correction)})
+        for row in read_rows(_log(ws))
+    )
+    return [c for c in rows if SHA256.fullmatch(c.sha256)]
 
 
-_ASK = "Ask the people of this data set to build it and review the next batch (`keepset run`)."
+def offered(ws: Workspace, label: str) -> Iterator[str]:
+    """The addresses of the kept pictures that the model took for ``label``, which ``scrape`` takes like a folder's."""
+    said = {c.sha256: c.predicted for c in read(ws)} if inbox_folder(ws).is_dir() else {}
+    return (p.as_uri() for p in _pictures(ws) if said.get(p.stem) == label)
 
 
-def _files(ws: Workspace) -> Iterator[Path]:
-    return (p for p in sorted((ws.root / "inbox").glob("??/*")) if p.is_file() and not p.name.startswith("."))
+def pending(ws: Workspace, active: Mapping[str, Mapping[str, Any]], past: Past) -> dict[str, Correction]:
+    """By sha256 the last correction of each active image that disagrees with its label and is newer than
+    the last decision on it."""
+    found: dict[str, Correction] = {}
+    for c in read(ws):
+        decided = past.decided.get(c.sha256)
+        if c.sha256 in active and (decided is None or decided.at < c.at):
+            found[c.sha256] = c
+    return {s: c for s, c in found.items() if c.label != active[s]["label"]}
 
 
-def read_inbox(ws: Workspace, label: str) -> Iterator[Found]:
-    """Pictures of the inbox that the model took for ``label``, as ``scrape`` takes a folder's."""
-    from keepset.inbox.corrections import read
+def strangers(ws: Workspace, known: Container[str]) -> int:
+    """Number of corrected pictures that the data set does not hold, and that nobody can decide on here."""
+    return len({c.sha256 for c in read(ws) if c.sha256 not in known})
 
-    said = {c.sha256: c for c in read(ws)}
-    mine = (p for p in _files(ws) if p.stem in said and said[p.stem].predicted == label)
-    for rank, path in enumerate(mine):
-        yield Found(path.as_uri(), "inbox", "inbox", rank)
+
+def _log(ws: Workspace) -> Path:
+    return ws.root / "inbox.jsonl"
+
+
+def _pictures(ws: Workspace) -> Iterator[Path]:
+    return (p for p in sorted(inbox_folder(ws).glob("??/*")) if p.is_file() and p.name[0] != ".")

@@ -170,24 +170,14 @@ def fit_power_law(n: Floats, rates: Floats) -> tuple[float, float, float]:
     """(floor, scale, exponent) of rate = floor + scale * n ** -exponent, the usual form of a learning curve (Cortes et
     al., NIPS 1993; Hestness et al., arXiv:1712.00409); floor and scale are not negative.
 
-    Least squares for each of 29 exponents from 0.1 to 1.5, in closed form; the best of them.
+    Least squares for each of 29 exponents from 0.1 to 1.5; the best of them.
     """
-    best = (np.inf, 0.0, 0.0, 0.5)
-    for c in EXPONENTS:
-        floor, scale = _line(n**-c, rates)
-        off = float(((floor + scale * n**-c - rates) ** 2).sum())
-        best = min(best, (off, floor, scale, float(c)))
-    return best[1:]
+    from scipy.optimize import nnls
 
-
-def _line(x: Floats, y: Floats) -> tuple[float, float]:
-    """Least-squares floor and slope, neither negative."""
-    dx = x - x.mean()
-    slope = float((dx * y).sum() / (dx * dx).sum())
-    if slope <= 0:
-        return float(y.mean()), 0.0
-    floor = float(y.mean() - slope * x.mean())
-    return (floor, slope) if floor >= 0 else (0.0, max(0.0, float((x * y).sum() / (x * x).sum())))
+    fits = {float(c): nnls(np.column_stack([np.ones(len(n)), n**-c]), rates) for c in EXPONENTS}
+    exponent = min(fits, key=lambda c: fits[c][1])
+    floor, scale = fits[exponent][0]
+    return float(floor), float(scale), exponent
 
 
 def answer(found: Mapping[str, Any]) -> tuple[str, str]:

@@ -15,7 +15,6 @@ from typing import Any
 
 __all__ = ["diagnose"]
 
-Row = Mapping[str, Any]
 HARDLY = 0.03
 """A loss that fell by less than this share has not moved."""
 STILL_FALLING = 0.05
@@ -25,10 +24,10 @@ STILL_FALLING = 0.05
 class _Course:
     """A training as the rules see it: its epochs, what guessing would lose (nats), and what there was before."""
 
-    rows: Sequence[Row]
+    rows: Sequence[Mapping[str, Any]]
     guess: float
     n: int
-    before: Row
+    before: Mapping[str, Any]
     suggested: float | None
     kept: bool
 

@@ -21,7 +21,6 @@ from keepset.workspace import Workspace
 
 __all__ = ["Extras", "add_extras", "gather", "learned_features"]
 
-Row = dict[str, Any]
 
 MEASURED_ON = {
     "valid": "the validation images, which the kept model did not learn from; they did choose between the contenders "
@@ -101,7 +100,7 @@ def learned_features(ws: Workspace, record: ModelRecord) -> Any:
 
 
 def add_extras(
-    ws: Workspace, record: ModelRecord, facts: Row, extras: Extras, progress: Progress
+    ws: Workspace, record: ModelRecord, facts: dict[str, Any], extras: Extras, progress: Progress
 ) -> dict[str, str]:
     """Put the extras into ``facts``; returns the pictures that were drawn for them, as data: URIs by name."""
     if extras.data_size:

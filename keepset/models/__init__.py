@@ -22,7 +22,7 @@ class ModelRecord:
 
     ``metrics["valid"]`` holds n, errors, error_rate with its 95 % interval (low, high), nll (nats) and ece.
     ``machine`` holds device, precision, batch_size, at_once (images that went through the network together),
-    processes, and notes: what happened on the way, in words (memory short, gone on from a checkpoint).
+    and notes: what happened on the way, in words (memory short, gone on from a checkpoint).
     """
 
     id: str

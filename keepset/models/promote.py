@@ -7,13 +7,13 @@ from typing import Any
 from keepset import manifests
 from keepset.config import RunConfig
 from keepset.files import read_json, write_json
+from keepset.manifests.rows import DatasetRow, PredictionRow
 from keepset.models import ModelRecord, load_record
-from keepset.rows import DatasetRow, PredictionRow
 from keepset.stages import SILENT, Progress, Stage, StageResult
 from keepset.text import many
 from keepset.workspace import Workspace
 
-__all__ = ["compare", "compare_and_promote", "mcnemar"]
+__all__ = ["compare", "compare_and_promote", "mcnemar", "outcome"]
 
 ALPHA = 0.05
 """A new model is refused only if it is worse with a p-value under this (two-sided, exact)."""
@@ -80,16 +80,17 @@ def compare(ws: Workspace, before: str, after: str) -> dict[str, Any]:
     worse = len(broken) > len(fixed) and p < ALPHA
     newer = load_record(ws, after).dataset_revision > load_record(ws, before).dataset_revision
     errors = [sum(m[s] != truth[s] for s in both) for m in (old, new)]
-    counts = (
-        f"On the same {len(both)} validation images: {many(errors[0], 'error')} before, {errors[1]} after"
-    )
-    detail = f"{len(fixed)} fixed, {len(broken)} newly broken, p = {p:.2f}"
-    message = f"{counts} ({detail}). {_verdict(errors, worse=worse, newer=newer)}"
+    counts = _counts(len(both), errors, len(fixed), len(broken))
+    message = f"{counts} {_verdict(errors, worse=worse, newer=newer)}"
     return {
         "model_id": after, "before": before, "promote": not worse, "n": len(both), "errors_before": errors[0],
         "errors_after": errors[1], "fixed": len(fixed), "broken": len(broken), "p_value": p,
         "fixed_images": fixed, "broken_images": broken, "message": message,
     }  # fmt: skip
+
+
+def _counts(n: int, errors: list[int], fixed: int, broken: int) -> str:
+    return f"{many(errors[0], 'mistake')} before, {errors[1]} now on the same {n} held-out pictures (fixed {fixed}, broke {broken})."
 
 
 def _verdict(errors: list[int], *, worse: bool, newer: bool) -> str:
@@ -98,8 +99,14 @@ def _verdict(errors: list[int], *, worse: bool, newer: bool) -> str:
         return "That is worse than chance explains: the old model stays in use."
     if errors[1] < errors[0]:
         return "The new model is in use."
-    cleaner = ", trained on cleaner data," if newer else ""
-    return f"Not worse than chance explains: the new model{cleaner} is in use."
+    cleaner = "model trained on the cleaned data" if newer else "new model"
+    return f"No measurable difference: the {cleaner} is now in use."
+
+
+def outcome(ws: Workspace, model_id: str) -> str:
+    """What comparing this model with the one before found, in words; empty if it was not compared yet."""
+    path = ws.models / model_id / "comparison.json"
+    return str(read_json(path)["message"]) if path.exists() else ""
 
 
 def _predicted(ws: Workspace, model_id: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -143,10 +143,6 @@ class Orchestrator:
         """Whether ``flow/deployment`` is known there."""
         return bool(self._call("GET", f"/deployments/name/{name}", missing={}))
 
-    def deployments(self) -> list[str]:
-        """Names of all deployments the server knows."""
-        return [d["name"] for d in self._deployments()]
-
     def last_polled(self, names: Collection[str]) -> datetime | None:
         """When a runner last asked for runs of the one of these deployments that was asked for longest ago; None: one of
         them is unknown, was never asked for, or the server does not answer within three seconds."""
@@ -167,15 +163,13 @@ class Orchestrator:
 
     def default_workspaces(self) -> list[str]:
         """The workspaces that deployments work on where nobody says otherwise."""
-        found = (d.get("parameters") or {} for d in self._deployments())
-        return sorted({str(p["workspace"]) for p in found if p.get("workspace")})
-
-    def _deployments(self) -> Iterator[dict[str, Any]]:
+        found: set[str] = set()
         for offset in itertools.count(0, _PAGE):
             page = self._call("POST", "/deployments/filter", {"limit": _PAGE, "offset": offset})
-            yield from page
+            found.update(str((d.get("parameters") or {}).get("workspace") or "") for d in page)
             if len(page) < _PAGE:
-                return
+                break
+        return sorted(found - {""})
 
     def state(self, run: FlowRun) -> RunState:
         """Where the run is; ``FORGOTTEN`` if the server does not know it (its database was made anew)."""
@@ -228,8 +222,9 @@ class Orchestrator:
         """The last tasks that the run or one of its subflows has finished, in their order."""
         body: dict[str, Any] = {"flow_runs": {"parent_flow_run_id": {"any_": [run.id]}}, "limit": 50}
         family = [run.id, *(r["id"] for r in self._call("POST", "/flow_runs/filter", body))]
+        over = [StateType.COMPLETED, StateType.FAILED]
         body = {
-            "task_runs": {"flow_run_id": {"any_": family}, "state": {"type": {"any_": [StateType.COMPLETED, StateType.FAILED]}}},
+            "task_runs": {"flow_run_id": {"any_": family}, "state": {"type": {"any_": over}}},
             "sort": "END_TIME_DESC", "limit": 100,
         }  # fmt: skip
         found: list[dict[str, Any]] = self._call("POST", "/task_runs/filter", body)

@@ -13,7 +13,7 @@ from pathlib import PurePath
 from typing import Any
 
 __all__ = [
-    "CLEANED", "GOING", "OVER", "SERVED", "TAG", "UPKEEP_TAG", "FlowName", "StateType", "deployment_of", "is_run_of",
+    "CLEANED", "GOING", "OVER", "PROMOTED", "SERVED", "TAG", "UPKEEP_TAG", "WAITS", "FlowName", "StateType", "deployment_of", "is_run_of",
     "run_lock", "run_name", "verb_of",
 ]  # fmt: skip
 
@@ -36,6 +36,8 @@ TAG, UPKEEP_TAG = "keepset", "keepset-upkeep"
 
 CLEANED = "keepset.dataset.cleaned"
 """The event that sets off ``retrain``."""
+WAITS, PROMOTED = "keepset.batch.waits", "keepset.model.promoted"
+"""Events that people may want to be told of: a batch waits for a person, a model came into use."""
 
 _VERBS = {
     FlowName.BUILD_DATASET: "build", FlowName.TRAIN_MODEL: "train", FlowName.REVIEW_BATCH: "review",

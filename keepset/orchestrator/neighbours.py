@@ -6,7 +6,10 @@ them: its own at ``/``, the others below ``/w/<id>/``.
 
 from __future__ import annotations
 
+import functools
 import os
+import re
+import unicodedata
 from pathlib import Path
 
 from keepset.errors import KeepsetError
@@ -14,7 +17,7 @@ from keepset.files import read_json, write_json
 from keepset.storage import locate, scratch
 from keepset.workspace import Workspace
 
-__all__ = ["MARK", "gallery_of", "neighbours", "note_neighbour"]
+__all__ = ["MARK", "gallery_of", "handle", "neighbours", "note_neighbour"]
 
 MARK = "KEEPSET_STACK"
 """Environment variable that every process of a stack carries; its value is the folder of the stack's own workspace."""
@@ -41,6 +44,25 @@ def neighbours(root: Path) -> dict[str, Workspace]:
         if ws.id == path.stem:
             found[ws.id] = ws
     return found
+
+
+@functools.cache
+def handle(ws: Workspace) -> str:
+    """A short name in lower-case letters, digits and dashes: the data set's own, e.g. ``bears``.
+
+    With four digits of its id where the stack works on another one of that name, or where there is no stack to know.
+    """
+    slug, stack = _slug(ws), os.environ.get(MARK, "")
+    if not stack:
+        return f"{slug}-{ws.id[:4]}"
+    others = [Workspace.open(locate(stack)), *neighbours(locate(stack)).values()]
+    same = any(_slug(o) == slug for o in others if o.id != ws.id)
+    return f"{slug}-{ws.id[:4]}" if same else slug
+
+
+def _slug(ws: Workspace) -> str:
+    plain = unicodedata.normalize("NFKD", ws.name.casefold()).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].rstrip("-") or "data-set"
 
 
 def gallery_of(ws: Workspace) -> str:

@@ -15,7 +15,7 @@ from keepset.workspace import Workspace
 
 __all__ = [
     "apply_decision", "expire", "notify_decision", "notify_reopened", "remember", "run_id_of", "take_up", "wait_for",
-    "wake",
+    "wait_key", "wake",
 ]  # fmt: skip
 
 _DEPLOYMENT = deployment_of(FlowName.REVIEW_BATCH)
@@ -77,12 +77,17 @@ def wait_for(prefect: Orchestrator, batch: Batch) -> FlowRun | None:
         if state.goes_on or _deadline_of_run(batch) == batch.deadline.isoformat():
             return None
         prefect.cancelled(run.id, f"{batch.id} was opened again; another run waits for it.")
-    return _start(prefect, batch, f"wait-{batch.ws.id}-{batch.id}-{batch.deadline.isoformat()}")
+    return _start(prefect, batch, wait_key(batch))
 
 
 def apply_decision(prefect: Orchestrator, batch: Batch) -> FlowRun | None:
     """Start a run that applies an approved batch; None if the run that waited for it does."""
     return None if wake(prefect, batch) else _start(prefect, batch, _apply_key(batch))
+
+
+def wait_key(batch: Batch) -> str:
+    """The idempotency key of the run that waits for this opening of ``batch``."""
+    return f"wait-{batch.ws.id}-{batch.id}-{batch.deadline.isoformat()}"
 
 
 def _apply_key(batch: Batch) -> str:

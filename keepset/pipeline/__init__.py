@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from keepset.pipeline.registry import Chain, StageSpec, find, stages_of
+from keepset.pipeline.registry import StageChain, StageSpec, find, stages_of
 from keepset.stages import SILENT, Progress, Stage, StageResult
 
 if TYPE_CHECKING:
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from keepset.pipeline.engine import Engine
     from keepset.workspace import Workspace
 
-__all__ = ["Here", "Runner", "build", "chain", "check_model_choice", "follow_up", "learn", "retrain", "run"]
+__all__ = [
+    "Here", "Runner", "build", "chain", "check_model_choice", "follow_up", "learn", "retrain", "run", "run_again",
+]  # fmt: skip
 
 
 class Runner(Protocol):
@@ -30,9 +32,14 @@ class Runner(Protocol):
         """Check a manifest. Raises ``GateFailed``."""
 
 
-def chain(stages: Iterable[StageSpec], runner: Runner) -> Iterator[StageResult]:
-    """Run the stages one after the other, with the gate of each after it. Raises ``GateFailed``."""
-    known: dict[str, str] = {}
+def chain(
+    stages: Iterable[StageSpec], runner: Runner, outputs: Mapping[str, str] | None = None
+) -> Iterator[StageResult]:
+    """Run the stages one after the other, with the gate of each after it. Raises ``GateFailed``.
+
+    ``outputs``: of stages that ran before.
+    """
+    known = dict(outputs or {})
     for spec in stages:
         result = runner.stage(spec, known)
         known |= result.outputs
@@ -53,7 +60,6 @@ class Here:
     def stage(self, spec: StageSpec, known: Mapping[str, str]) -> StageResult:
         from keepset.pipeline.shards import run_stage
 
-        self.progress.start(spec.opening, None)  # so that the stage before is seen to be over
         taken = {name: known[name] for name in spec.takes}
         return run_stage(spec, self.ws, self.config, self.engine, self.progress, **taken)
 
@@ -67,17 +73,17 @@ def build(
     ws: Workspace, config: RunConfig, *, engine: Engine, progress: Progress = SILENT
 ) -> Iterator[StageResult]:
     """scrape, download, validate, split, with a gate after each. Raises ``GateFailed``."""
-    return chain(stages_of(Chain.BUILD), Here(ws, config, engine, progress))
+    return chain(stages_of(StageChain.BUILD), Here(ws, config, engine, progress))
 
 
 def learn(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> Iterator[StageResult]:
     """Train, export for serving, compare with the model in use, promote, and report."""
-    return chain(stages_of(Chain.LEARN, without=[Stage.REVIEW]), _here(ws, config, progress))
+    return chain(stages_of(StageChain.LEARN, without=[Stage.REVIEW]), _here(ws, config, progress))
 
 
 def retrain(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> Iterator[StageResult]:
     """What follows a cleaned revision: learn, and open the next batch if one is worth a person's time."""
-    return chain(stages_of(Chain.LEARN), _here(ws, config, progress))
+    return chain(stages_of(StageChain.LEARN), _here(ws, config, progress))
 
 
 def _here(ws: Workspace, config: RunConfig, progress: Progress) -> Here:
@@ -89,7 +95,7 @@ def _here(ws: Workspace, config: RunConfig, progress: Progress) -> Here:
 
 def check_model_choice(ws: Workspace, config: RunConfig) -> None:
     """Before the first download: raises the ``ModelError`` that would come hours later, at the training."""
-    from keepset.train.foresight import check_choice
+    from keepset.train.model_choice import check_choice
 
     if not ws.downloads.exists():
         check_choice(config.train)
@@ -97,9 +103,9 @@ def check_model_choice(ws: Workspace, config: RunConfig) -> None:
 
 def follow_up(ws: Workspace, *, progress: Progress = SILENT) -> Iterator[StageResult]:
     """Apply approved batches, train on the cleaned revision, and open the next batch. Nothing if nothing is pending."""
-    from keepset.pipeline.followup import working
+    from keepset.pipeline.atwork import Work, working
 
-    with working(ws, progress) as teller:
+    with working(ws, Work.FOLLOW_UP, progress) as teller:
         yield from teller.each(_follow_up(ws, ws.config(), teller))
 
 
@@ -125,18 +131,25 @@ def run(
 
     ``engine``: where the shards of downloading and validation run; by default, as this machine's settings say.
     """
+    from keepset.pipeline.atwork import Work, working
     from keepset.pipeline.engine import Engine
-    from keepset.pipeline.followup import pending, working
+    from keepset.pipeline.followup import pending
 
     ws.check_writable()
     ws.save_config(config)
     check_model_choice(ws, config)
     where = engine or Engine.of_this_machine()
-    if not pending(ws):
-        yield from _run(ws, config, where, progress)
-        return
-    with working(ws, progress) as teller:
+    work = Work.FOLLOW_UP if pending(ws) else Work.RUN
+    with working(ws, work, progress, wait=work == Work.FOLLOW_UP) as teller:
         yield from teller.each(_run(ws, config, where, teller))
+
+
+def run_again(ws: Workspace, *, progress: Progress = SILENT) -> Iterator[StageResult]:
+    """``run`` with the config in force; that it cannot even begin is recorded too."""
+    from keepset.pipeline.atwork import Work, working
+
+    with working(ws, Work.RUN, progress, wait=False) as teller:
+        yield from run(ws, ws.config(), progress=teller)
 
 
 def _run(ws: Workspace, config: RunConfig, engine: Engine, progress: Progress) -> Iterator[StageResult]:

@@ -9,8 +9,8 @@ from typing import Any
 
 from keepset import manifests
 from keepset.download.target import BadUrl, Target
+from keepset.manifests.schemas import SCHEMAS
 from keepset.reasons import REMEDIES, ItemStatus
-from keepset.schemas import SCHEMAS
 from keepset.workspace import Workspace
 
 __all__ = ["Failure", "failures", "listed"]

@@ -1,45 +1,37 @@
 """What follows an approval: the batch becomes a revision, a model is trained on it, the next batch is proposed.
 
-``working`` surrounds that work wherever it is done and writes down how far it is; ``start`` does it in a process of its
-own, which goes on when the page is closed and when the server that started it ends. All of it may be asked again and
-again: each stage knows by its fingerprint what is done, and holds its lock while it works.
+``start`` does it in a process of its own, which goes on when the page is closed and when the server that started it
+ends (``atwork.py`` writes down how far it is). All of it may be asked again and again: each stage knows by its
+fingerprint what is done, and holds its lock while it works.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import subprocess
 import threading
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 from keepset import manifests
-from keepset.errors import DamagedFile, KeepsetError, OrchestratorError
-from keepset.files import atomic_path, read_json
+from keepset.errors import OrchestratorError
 from keepset.machine.programs import environment, program
 from keepset.manifests import Header
 from keepset.models import list_models
-from keepset.orchestrator import connect, is_running
-from keepset.review import Batch, BatchStatus, list_batches
-from keepset.stages import SILENT, Progress, StageResult
+from keepset.orchestrator import FlowRun, Orchestrator, connect, is_running
+from keepset.orchestrator.names import FlowName, deployment_of
+from keepset.pipeline.atwork import QUEUE_S, Work, announce, is_at_work, progress_of
+from keepset.review import Batch, BatchStatus, list_batches, load_batch
 from keepset.workspace import Workspace
 
 __all__ = [
-    "Pending", "Standing", "State", "Teller", "hand_over", "is_learnt", "pending", "progress_of", "resume", "standing",
-    "start", "working",
+    "Pending", "Standing", "State", "ask_to_retrain", "hand_over", "is_learnt", "pending", "resume", "run_again", "standing", "start",
+    "take_on",
 ]  # fmt: skip
-
-LOCK, LOG, STATE = "followup", "followup.log", "followup.json"
-START_S = 60.0
-"""Within this time a process that was started must hold the lock."""
-_EVERY_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -80,101 +72,41 @@ def is_learnt(ws: Workspace, header: Header) -> bool:
 # -- doing it ------------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def working(ws: Workspace, progress: Progress = SILENT) -> Iterator[Teller]:
-    """Hold the follow-up's lock and record the progress of the work within, for status and gallery."""
-    with ws.lock(LOCK):
-        teller = Teller(ws, progress)
-        try:
-            yield teller
-        except GeneratorExit:  # its caller wants no more of it
-            teller.done()
-            raise
-        except BaseException as e:
-            teller.failed(e)
-            raise
-        teller.done()
-
-
-class Teller(Progress):
-    """Passes progress on, and writes it to ``followup.json`` twice a second at most."""
-
-    def __init__(self, ws: Workspace, progress: Progress) -> None:
-        self.path, self.progress, self.last = ws.scratch / STATE, progress, 0.0
-        self.state = _fresh(os.getpid(), locked=True)
-        self._write()
-
-    def start(self, what: str, total: int | None) -> None:
-        self.progress.start(what, total)
-        self.state |= {"what": what, "done": 0, "total": total}
-        self._write()
-
-    def advance(self, n: int = 1, **facts: Any) -> None:
-        self.progress.advance(n, **facts)
-        self.state["done"] += n
-        if time.monotonic() - self.last >= _EVERY_S:
-            self._write()
-
-    def note(self, message: str) -> None:
-        self.progress.note(message)
-
-    def each(self, results: Iterator[StageResult]) -> Iterator[StageResult]:
-        """Pass the stages' results on, and record them."""
-        for result in results:
-            self.state["results"].append({"stage": str(result.stage), "message": result.message})
-            self._write()
-            yield result
-
-    def failed(self, e: BaseException) -> None:
-        message, remedy = f"{type(e).__name__}: {e}".rstrip(": "), ""
-        if isinstance(e, KeepsetError):
-            message, remedy = e.message, e.remedy
-        elif isinstance(e, KeyboardInterrupt):
-            message = "It was interrupted."
-        self.state |= {"trouble": {"message": message, "remedy": remedy}, "ended": True}
-        self._write()
-
-    def done(self) -> None:
-        self.state |= {"ended": True, "what": ""}
-        self._write()
-
-    def _write(self) -> None:
-        self.last = time.monotonic()
-        _write(self.path, self.state)
-
-
-def _fresh(pid: int, *, locked: bool) -> dict[str, Any]:
-    """``locked``: the process has begun, and holds the lock as long as it lives."""
-    return {
-        "pid": pid, "locked": locked, "began": datetime.now(UTC).isoformat(timespec="seconds"), "results": [],
-        "what": "starting", "done": 0, "total": None, "ended": False, "trouble": None,
-    }  # fmt: skip
-
-
-def _write(path: Path, state: Mapping[str, Any]) -> None:
-    """Only to be looked at: a disk that refuses it does not stop the work, which says so itself."""
-    with contextlib.suppress(OSError, KeepsetError), atomic_path(path, sync=False) as part:
-        part.write_text(json.dumps(state), encoding="utf-8")
-
-
-def start(ws: Workspace) -> None:
-    """Apply and retrain in a process of its own. A second one waits for the first, and then finds nothing to do."""
-    log = ws.scratch / "logs" / LOG
+def start(ws: Workspace, work: Work = Work.FOLLOW_UP) -> None:
+    """Do it in a process of its own. A second follow-up waits for the first, and then finds nothing to do."""
+    log = ws.scratch / "logs" / f"{work}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
         process = subprocess.Popen(
-            program("keepset", "follow-up", "-w", str(ws.root)), stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+            program("keepset", "follow-up", "-w", str(ws.root), *_OPTIONS[work]), stdin=subprocess.DEVNULL, stdout=out, stderr=out,
             start_new_session=True, env=environment(),
         )  # fmt: skip
-    if not ws.is_locked(LOCK):
-        _write(ws.scratch / STATE, _fresh(process.pid, locked=False))
+    announce(ws, work, process.pid)
     threading.Thread(target=process.wait, daemon=True).start()  # leaves no zombie behind
+
+
+_OPTIONS: Mapping[Work, tuple[str, ...]] = {Work.FOLLOW_UP: (), Work.RUN: ("--run",)}
+
+
+def run_again(ws: Workspace) -> None:
+    """Run the pipeline: through Prefect where it is in charge, else in a process of its own. Not beside one that runs.
+
+    Raises ``OrchestratorError`` if the Prefect server does not answer.
+    """
+    if is_at_work(ws, Work.RUN, progress_of(ws, Work.RUN)):
+        return
+    prefect = connect(ws)
+    if prefect is None:
+        start(ws, Work.RUN)
+        return
+    prefect.start_deployment(deployment_of(FlowName.PIPELINE), {"workspace": str(ws.root)})
+    announce(ws, Work.RUN, os.getpid(), within=QUEUE_S)
 
 
 def resume(ws: Workspace) -> bool:
     """Start again what was killed on its way. True if there was such a thing."""
-    left = progress_of(ws)
-    killed = bool(left) and not left["ended"] and standing(ws).state == State.STOPPED
+    now = standing(ws)
+    killed = now.state == State.STOPPED and now.was_killed and bool(now.pending)
     if killed:
         start(ws)
     return killed
@@ -194,64 +126,87 @@ def hand_over(ws: Workspace, batch: Batch) -> None:
             start(ws)
 
 
+def take_on(ws: Workspace) -> None:
+    """After a restoration: let Prefect train on it where it is in charge; else do it here.
+
+    A Prefect server that does not answer finds it later, by its look for work left lying.
+    """
+    prefect = connect(ws)
+    if pending(ws).revision and prefect is not None:
+        with contextlib.suppress(OrchestratorError):
+            ask_to_retrain(ws, prefect)
+    elif pending(ws):
+        start(ws)
+
+
+def ask_to_retrain(ws: Workspace, prefect: Orchestrator) -> FlowRun:
+    """The run that trains on the current revision: asked again, it is the same one."""
+    key = f"retrain-{ws.id}-{manifests.read_header(ws.newest()).content_hash[:32]}"
+    return prefect.start_deployment(deployment_of(FlowName.RETRAIN), {"workspace": str(ws.root)}, key)
+
+
 # -- how far it is -------------------------------------------------------------------------------
 
 
 class State(StrEnum):
     IDLE = "idle"  # nothing was approved yet
     WORKING = "working"
-    PREFECT = "prefect"  # the stack, or a team's workers, do it
+    PREFECT = "prefect"  # the stack, or a team's workers, are to do it
     FAILED = "failed"
-    STOPPED = "stopped"  # approved, and nobody works on it
+    STOPPED = "stopped"  # approved, or begun, and nobody works on it
     DONE = "done"
 
 
 @dataclass(frozen=True)
 class Standing:
-    """``progress`` is the content of ``followup.json``: what the last process that did the work wrote down."""
+    """``work`` is what is being done, or was done last; ``progress`` what its process wrote down."""
 
     state: State
     pending: Pending
     progress: Mapping[str, Any]
+    work: Work = Work.FOLLOW_UP
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether the process that did it last ended before it said so."""
+        return bool(self.progress) and not self.progress["ended"]
 
 
 def standing(ws: Workspace) -> Standing:
-    """Where the follow-up of the last approval stands. Asks no server."""
-    left, todo = progress_of(ws), pending(ws)
-    if ws.is_locked(LOCK) or (left and not left["ended"] and _just_started(left)):
-        state = State.WORKING
-    elif not todo:
-        state = State.DONE if _follows_an_approval(ws) else State.IDLE
-    elif is_running(ws.root):
-        state = State.PREFECT
-    elif left.get("trouble"):
-        state = State.FAILED
+    """Where the follow-up of the last approval stands, and a run of the pipeline. Asks no server."""
+    todo, left = pending(ws), {work: progress_of(ws, work) for work in Work}
+    for work, progress in left.items():
+        if is_at_work(ws, work, progress):
+            return Standing(State.WORKING, todo, progress, work)
+    work = Work.FOLLOW_UP if todo else max(Work, key=lambda w: str(left[w].get("began", "")))
+    progress = left[work]
+    if todo:
+        state = _left_lying(ws, todo, progress)
+    elif work == Work.RUN and not (progress["ended"] and not progress["trouble"]):
+        state = State.FAILED if progress["ended"] else State.STOPPED
     else:
-        state = State.PREFECT if os.environ.get("PREFECT_API_URL") else State.STOPPED
-    return Standing(state, todo, left)
+        state = State.DONE if _follows_an_approval(ws) else State.IDLE
+    return Standing(state, todo, progress, work)
 
 
-def progress_of(ws: Workspace) -> dict[str, Any]:
-    """The content of ``followup.json``; empty before the first follow-up."""
-    try:
-        found = read_json(ws.scratch / STATE)
-    except (FileNotFoundError, DamagedFile):
-        return {}
-    whole = isinstance(found, dict) and found.keys() >= _fresh(0, locked=False).keys()
-    return found if whole else {}
+def _left_lying(ws: Workspace, todo: Pending, progress: Mapping[str, Any]) -> State:
+    """The state of what was approved and nobody works on. A failure before it was approved was another one's."""
+    if progress.get("trouble") and progress["ended"] >= _asked_at(ws, todo):
+        return State.FAILED
+    in_charge = is_running(ws.root) or os.environ.get("PREFECT_API_URL")
+    return State.PREFECT if in_charge else State.STOPPED
+
+
+def _asked_at(ws: Workspace, todo: Pending) -> str:
+    """When the last of it was approved, or its revision was made (ISO, UTC)."""
+    approvals = [load_batch(ws, b).approval() for b in todo.batches]
+    times = [a.at for a in approvals if a]
+    if todo.revision:
+        made = ws.dataset(todo.revision).stat().st_mtime
+        times.append(datetime.fromtimestamp(made, UTC).isoformat(timespec="milliseconds"))
+    return max(times)
 
 
 def _follows_an_approval(ws: Workspace) -> bool:
     revision = (ws.revisions() or [0])[-1]
     return bool(revision) and _is_asked_for(manifests.read_header(ws.dataset(revision)))
-
-
-def _just_started(left: Mapping[str, Any]) -> bool:
-    """Whether its process lives, and is too young to hold the lock."""
-    if left["locked"]:
-        return False
-    age = datetime.now(UTC) - datetime.fromisoformat(left["began"])
-    with contextlib.suppress(OSError):
-        os.kill(int(left["pid"]), 0)
-        return age.total_seconds() < START_S
-    return False

@@ -21,10 +21,19 @@ if TYPE_CHECKING:
     from keepset.config import RunConfig
     from keepset.workspace import Workspace
 
-__all__ = ["STAGES", "Chain", "Sharded", "StageFunction", "StageOption", "StageSpec", "find", "stages_of"]
+__all__ = [
+    "STAGES",
+    "Sharded",
+    "StageChain",
+    "StageFunction",
+    "StageOption",
+    "StageSpec",
+    "find",
+    "stages_of",
+]
 
 
-class Chain(StrEnum):
+class StageChain(StrEnum):
     """The part of a full run that a stage belongs to; within it, stages run in the order of the table."""
 
     BUILD = "build"
@@ -36,7 +45,9 @@ class Chain(StrEnum):
 class StageFunction(Protocol):
     """A stage: reads its parents' manifests and writes its own, or finds that nothing is to be done."""
 
-    def __call__(self, ws: Workspace, config: RunConfig, *args: Any, **options: Any) -> StageResult: ...
+    def __call__(self, ws: Workspace, config: Any, *args: Any, **options: Any) -> StageResult:
+        """``config``: the run config; None for a stage whose row has no ``config``."""
+        raise NotImplementedError
 
 
 class Sharded(Protocol):
@@ -80,11 +91,12 @@ class StageSpec:
     name: str
     help: str
     load: Callable[[], StageFunction]
-    chain: Chain
+    chain: StageChain
     opening: str
     """What the progress bar says until the stage names its own work."""
     reads: tuple[str, ...] = ()
-    config: tuple[str, ...] = ()
+    config: tuple[str, ...] | None = ()
+    """The parts of the run config that are its own; None: it needs no run config."""
     leaves: str = ""
     """What it leaves in the workspace besides manifests."""
     gate: str = ""
@@ -94,6 +106,8 @@ class StageSpec:
     options: tuple[StageOption, ...] = ()
     command: bool = False
     """Whether its command is made from this row."""
+    then: tuple[str, ...] = ()
+    """Stages that its command runs after it."""
     retries: tuple[float, ...] = ()
     retry_on: type[KeepsetError] | None = None
     hours: float | None = 1
@@ -101,7 +115,7 @@ class StageSpec:
     @property
     def writes(self) -> tuple[str, ...]:
         """The manifests that it begins."""
-        from keepset.schemas import SCHEMAS
+        from keepset.manifests.schemas import SCHEMAS
 
         return tuple(name for name, schema in SCHEMAS.items() if schema.stage == self.name)
 
@@ -193,49 +207,53 @@ STAGES: tuple[StageSpec, ...] = (
     StageSpec(
         Stage.SCRAPE,
         "Collect image URLs from the config's sources into urls.parquet. Adds only new ones.",
-        _scrape, Chain.BUILD, "reading the sources", config=("classes", "scrape"), gate="urls", command=True,
+        _scrape, StageChain.BUILD, "reading the sources", config=("classes", "scrape"), gate="urls", command=True,
         retries=(10, 60), retry_on=SourceError,  # a source that does not answer may answer later
     ),
     StageSpec(
         Stage.DOWNLOAD,
         "Fetch the URLs: concurrent, polite, resumable; each failure is a row with its reason.",
-        _download, Chain.BUILD, "planning the downloads", reads=("urls",), config=("download",), leaves="blobs/",
+        _download, StageChain.BUILD, "planning the downloads", reads=("urls",), config=("download",), leaves="blobs/",
         gate="downloads", shards=_download_shards, command=True, retries=(10,), hours=None,
         options=(StageOption("retry_failed", "--retry-failed", bool, False, "Retry failed URLs only."),),
     ),
     StageSpec(
         Stage.VALIDATE,
         "Decode every image in guarded processes, measure it, make its thumbnail, find duplicates.",
-        _validate, Chain.BUILD, "planning the validation", reads=("downloads",), config=("validate",), leaves="thumbs/",
+        _validate, StageChain.BUILD, "planning the validation", reads=("downloads",), config=("validate",), leaves="thumbs/",
         gate="images", shards=_validate_shards, command=True, retries=(10,), hours=None,
     ),
     StageSpec(
         Stage.SPLIT,
         "Assign train and validation by seed; near-duplicates stay on one side; images keep their side across revisions.",
-        _split, Chain.BUILD, "splitting", reads=("images",), config=("split",), gate="dataset", command=True,
+        _split, StageChain.BUILD, "splitting", reads=("images",), config=("split",), gate="dataset", command=True,
     ),
     StageSpec(
-        Stage.TRAIN, "Train on the current revision.", _train, Chain.LEARN, "loading torch",
-        reads=("dataset", "images"), config=("train",), leaves="models/", hours=24,
+        Stage.TRAIN,
+        "Train on the current revision: linear head, then fine-tuning where it is likely to help.\n\n"
+        "Then exports the model for serving and puts it in use if it is not worse than the one before. A training that "
+        "was killed continues where it stopped.",
+        _train, StageChain.LEARN, "loading torch", reads=("dataset", "images"), config=("train",), leaves="models/",
+        command=True, then=(Stage.EXPORT, Stage.PROMOTE), hours=24,
     ),
     StageSpec(  # right after the training: a person can begin while the model is exported, compared and reported on
-        Stage.REVIEW, "Open a cleaning batch, if anything is worth a look.", _review, Chain.LEARN,
+        Stage.REVIEW, "Open a cleaning batch, if anything is worth a look.", _review, StageChain.LEARN,
         "looking for images to review", reads=("dataset", "images", "predictions"), config=("review",), leaves="batches/",
     ),
     StageSpec(
-        Stage.EXPORT, "Write the model as ONNX, so that predicting needs no torch.", _export, Chain.LEARN,
+        Stage.EXPORT, "Write the model as ONNX, so that predicting needs no torch.", _export, StageChain.LEARN,
         "exporting the model", reads=("dataset",), leaves="models/", takes=("model_id",),
     ),
     StageSpec(
         Stage.PROMOTE, "Put the model in use, unless it is worse than the one before by more than chance explains.",
-        _promote, Chain.LEARN, "comparing with the model in use", reads=("dataset", "predictions"), leaves="models/",
+        _promote, StageChain.LEARN, "comparing with the model in use", reads=("dataset", "predictions"), leaves="models/",
         takes=("model_id",),
     ),
     StageSpec(
         Stage.INTERPRET,
         "Write the report: where the model fails and why, top losses, what to do next.\n\n"
         "It goes to reports/<model id>/report.html (one file, no script) and report.json in the workspace.",
-        _interpret, Chain.LEARN, "writing the report", reads=("dataset", "images", "predictions"), config=("interpret",),
+        _interpret, StageChain.LEARN, "writing the report", reads=("dataset", "images", "predictions"), config=("interpret",),
         leaves="reports/", takes=("model_id",), command=True,
         options=(
             StageOption("model_id", "--model", str | None, None, "Id of a model. Default: the newest."),
@@ -246,12 +264,12 @@ STAGES: tuple[StageSpec, ...] = (
         ),
     ),
     StageSpec(
-        Stage.CLEAN, "Apply approved batches: a new revision of the data set.", _clean, Chain.ON_DECISION,
+        Stage.CLEAN, "Apply approved batches: a new revision of the data set.", _clean, StageChain.ON_DECISION,
         "applying the decisions", reads=("dataset", "candidates"), leaves="datasets/", retries=(5, 5),
     ),
     StageSpec(
-        Stage.PREDICT, "Predict many pictures into one Parquet file.", _predict, Chain.ON_DEMAND, "predicting",
-        leaves="predictions/", retries=(10,), hours=None,
+        Stage.PREDICT, "Predict many pictures into one Parquet file.", _predict, StageChain.ON_DEMAND, "predicting",
+        config=None, leaves="predictions/", retries=(10,), hours=None,
     ),
 )  # fmt: skip
 
@@ -261,6 +279,6 @@ def find(name: str) -> StageSpec:
     return {spec.name: spec for spec in STAGES}[name]
 
 
-def stages_of(chain: Chain, *, without: Iterable[str] = ()) -> list[StageSpec]:
+def stages_of(chain: StageChain, *, without: Iterable[str] = ()) -> list[StageSpec]:
     """The stages of a chain, in order."""
     return [spec for spec in STAGES if spec.chain == chain and spec.name not in set(without)]

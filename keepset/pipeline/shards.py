@@ -31,16 +31,17 @@ _TOPIC = "keepset-progress"
 def run_stage(
     spec: StageSpec,
     ws: Workspace,
-    config: RunConfig,
+    config: RunConfig | None,
     engine: Engine,
     progress: Progress,
     **options: Any,
 ) -> StageResult:
     """Run a stage in this process; or, if it has shards and the engine is Dask, its shards on the workers.
 
-    ``config`` is the one that the workspace holds. Raises ``EngineError`` besides what the stage raises.
+    ``config`` is the one that the workspace holds, if the stage needs it. Raises ``EngineError`` besides what the stage raises.
     """
-    if engine.kind == EngineKind.DASK and spec.shards is not None:
+    progress.start(spec.opening, None)  # so that the stage before is seen to be over
+    if engine.kind == EngineKind.DASK and spec.shards is not None and config is not None:
         stage = spec.shards()
         with ws.lock(spec.name, note=progress.note):
             if options.get("retry_failed") or not stage.is_current(ws, config):

@@ -1,7 +1,7 @@
-"""Batch prediction: many pictures to one Parquet file, in shards, resumable at any moment.
+"""Batch prediction: many pictures to one Parquet file, resumable at any moment.
 
-What was predicted is in a journal by model and picture, so that a kill, a grown folder or another shard size never
-has anything predicted twice. Pictures are decoded in processes that can be killed.
+What was predicted is in a journal by model and picture, so that neither a kill nor a grown folder has anything
+predicted twice. Pictures are decoded in processes that can be killed.
 """
 
 from __future__ import annotations
@@ -22,27 +22,26 @@ from keepset.config import DownloadConfig, RunConfig
 from keepset.errors import ConfigError, ManifestError, WorkspaceError
 from keepset.files import local
 from keepset.manifests import Header
-from keepset.predict.arriving import arriving
+from keepset.manifests.rows import BatchInputRow
 from keepset.predict.inputs import list_inputs, path_of
 from keepset.predict.intake import DEFAULT_LIMITS, FileJob, Limits, Prepared, Refused, prepare_file
 from keepset.predict.model import Predictor, find, load
+from keepset.predict.prefetch import arriving
 from keepset.predict.remote import is_url
 from keepset.reasons import DownloadReason, ImageReason, ItemStatus
 from keepset.settings import settings
-from keepset.stages import SILENT, Progress, Shard, Stage, StageResult, shards
-from keepset.storage import locate
-from keepset.storage.journal import Journal
+from keepset.stages import SILENT, Progress, Stage, StageResult
+from keepset.storage.journal import Journal, JournalRow
 from keepset.storage.journals import open_journal
 from keepset.text import without_surrogates
 from keepset.workspace import Workspace
 
-__all__ = ["Job", "merge", "plan", "predict", "predict_batch", "run_shard"]
+__all__ = ["Job", "predict", "predict_batch"]
 
 VERSION = 1
-SHARD = 2000
 _PIECE = 8192
+"""Pictures that are looked up, and decoded by one set of processes."""
 _DECODE_S, _DECODE_MB = 15.0, 1024
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -73,9 +72,13 @@ def predict_batch(ws: Workspace, job: Job, *, progress: Progress = SILENT) -> St
     Raises ``ModelError``, ``ConfigError``, ``WorkspaceError`` if ``to`` is something else.
     """
     with ws.lock(f"predict-{_name(ws, job)}", note=progress.note):
-        for shard in plan(ws, job, progress=progress):
-            run_shard(ws, job, shard, progress)
-        return merge(ws, job)
+        planned = _plan(ws, job, progress)
+        if header := _standing(planned):
+            counts, shown = header.extra["counts"], _shown(ws, planned)
+            message = f"up to date: {_words(counts)} in {without_surrogates(str(planned.out))}"
+            return StageResult(Stage.PREDICT, False, message, counts, {"predictions": shown})
+        _predict_missing(ws, planned, progress)
+        return _put_together(ws, planned)
 
 
 def predict(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT, **asked: Any) -> StageResult:
@@ -83,8 +86,8 @@ def predict(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT, **
     return predict_batch(ws, Job(**asked), progress=progress)
 
 
-def plan(ws: Workspace, job: Job, *, size: int = SHARD, progress: Progress = SILENT) -> list[Shard]:
-    """List the pictures, pin the model, and return the shards in which something is to be done."""
+def _plan(ws: Workspace, job: Job, progress: Progress) -> _Planned:
+    """List the pictures, and pin the model."""
     path = find(_model_path(ws, job))
     model_id = load(path).model_id
     _check_ours(_out(ws, job))
@@ -103,40 +106,29 @@ def plan(ws: Workspace, job: Job, *, size: int = SHARD, progress: Progress = SIL
             f"There is no picture in {without_surrogates(job.source) or 'the data set'}.",
             "Give another source.",
         )
-    planned = _planned(ws, job)
-    if _standing(planned):
-        return []
+    return _Planned(_inputs(ws, job), _out(ws, job), path, model_id, job.retry_failed)
+
+
+def _predict_missing(ws: Workspace, planned: _Planned, progress: Progress) -> None:
+    """Each picture is in the journal before the next is begun in its place."""
+    predictor, failed = load(planned.model, threads=settings().workers), 0
     with _journal(ws, planned) as journal:
-        return [s for s in shards(count, size) if any(True for _ in _todo(planned, s, journal))]
+        pieces = manifests.batches(planned.inputs, "batch_inputs", size=_PIECE)
+        progress.start("predicting", sum(len(_todo(p.to_pylist(), planned, journal)) for p in pieces))
+        for piece in manifests.batches(planned.inputs, "batch_inputs", size=_PIECE):
+            for key, row in _predicted(ws, predictor, _todo(piece.to_pylist(), planned, journal)):
+                journal.put(key, row | {"model_id": planned.model_id, "predicted_at": _now()})
+                failed += row["status"] != ItemStatus.OK
+                progress.advance(failed=failed)
 
 
-def run_shard(ws: Workspace, job: Job, shard: Shard, progress: Progress = SILENT) -> dict[str, Any]:
-    """Predict one shard; each picture is in the journal before the next is begun in its place."""
-    planned, done = _planned(ws, job), Counter[str]()
-    predictor = load(planned.model, threads=settings().workers)
-    with _journal(ws, planned) as journal:
-        count = sum(1 for _ in _todo(planned, shard, journal))
-        progress.start("predicting", count)
-        for key, row in _predicted(ws, predictor, list(_todo(planned, shard, journal))):
-            journal.put(key, row | {"model_id": planned.model_id, "predicted_at": _now()})
-            done[row["status"]] += 1
-            progress.advance(failed=done.total() - done[ItemStatus.OK])
-    return {"predicted": done[ItemStatus.OK], "failed": done.total() - done[ItemStatus.OK]}
-
-
-def merge(ws: Workspace, job: Job) -> StageResult:
-    """Put the journal's rows together, in the order of the source."""
-    planned = _planned(ws, job)
-    inside = planned.out.is_relative_to(ws.root)
-    shown = without_surrogates(str(planned.out.relative_to(ws.root) if inside else planned.out))
-    if header := _standing(planned):
-        counts = header.extra["counts"]
-        message = f"up to date: {_words(counts)} in {without_surrogates(str(planned.out))}"
-        return StageResult(Stage.PREDICT, False, message, counts, {"predictions": shown})
+def _put_together(ws: Workspace, planned: _Planned) -> StageResult:
+    """The journal's rows as a file, in the order of the source."""
     counts, failed = Counter[str](), 0
     classes = load(planned.model).classes
     with _journal(ws, planned) as journal, manifests.writing(planned.out, "batch_predictions") as out:
-        for rows in _pieces(planned.inputs):
+        for piece in manifests.batches(planned.inputs, "batch_inputs", size=_PIECE):
+            rows: list[BatchInputRow] = piece.to_pylist()
             done = journal.get(_key(r) for r in rows)
             full = [done[_key(r)] | {"input": r["input"]} for r in rows]
             counts.update(str(r["reason"] or r["outcome"]) for r in full)
@@ -151,7 +143,12 @@ def merge(ws: Workspace, job: Job) -> StageResult:
         }
         out.commit(Header("batch_predictions", "predict", _fingerprint(planned), parents, {}, extra))
     message = f"{_words(counts)} by model {planned.model_id[:8]}, in {without_surrogates(str(planned.out))}"
-    return StageResult(Stage.PREDICT, True, message, dict(counts), {"predictions": shown})
+    return StageResult(Stage.PREDICT, True, message, dict(counts), {"predictions": _shown(ws, planned)})
+
+
+def _shown(ws: Workspace, planned: _Planned) -> str:
+    inside = planned.out.is_relative_to(ws.root)
+    return without_surrogates(str(planned.out.relative_to(ws.root) if inside else planned.out))
 
 
 def _words(counts: dict[str, int]) -> str:
@@ -189,12 +186,6 @@ def _out(ws: Workspace, job: Job) -> Path:
     return ws.root / "predictions" / f"{stem}-{_name(ws, job)[:8]}.parquet"
 
 
-def _planned(ws: Workspace, job: Job) -> _Planned:
-    path = _inputs(ws, job)
-    facts = manifests.read_header(path).extra
-    return _Planned(path, _out(ws, job), locate(facts["model"]), facts["model_id"], job.retry_failed)
-
-
 def _journal(ws: Workspace, planned: _Planned) -> Journal:
     return open_journal(ws, f"predict-{planned.model_id}")
 
@@ -229,36 +220,28 @@ def _check_ours(out: Path) -> None:
 # -- the work --------------------------------------------------------------------------------------
 
 
-def _pieces(inputs: Path, start: int = 0, stop: int | None = None) -> Iterator[list[Row]]:
-    left = stop - start if stop is not None else None
-    for batch in manifests.batches(inputs, "batch_inputs", size=_PIECE, start=start):
-        rows = batch.to_pylist() if left is None else batch.slice(0, left).to_pylist()
-        yield rows
-        if left is not None and not (left := left - len(rows)):
-            return
-
-
-def _key(row: Row) -> str:
+def _key(row: BatchInputRow) -> str:
     return f"{row['place']}\n{row['stamp']}"
 
 
-def _todo(planned: _Planned, shard: Shard, journal: Journal) -> Iterator[Row]:
-    seen: set[str] = set()
-    for rows in _pieces(planned.inputs, shard.start, shard.stop):
-        done = journal.get(_key(r) for r in rows)
-        for row in rows:
-            before, key = done.get(_key(row)), _key(row)
-            again = before and before["status"] == ItemStatus.FAILED and planned.retry_failed
-            if key not in seen and (before is None or again):
-                seen.add(key)
-                yield row
+def _todo(rows: list[BatchInputRow], planned: _Planned, journal: Journal) -> list[BatchInputRow]:
+    """Those that the journal does not have, each picture once."""
+    done = journal.get(_key(r) for r in rows)
+    todo: dict[str, BatchInputRow] = {}
+    for row in rows:
+        before = done.get(_key(row))
+        if before is None or (before["status"] == ItemStatus.FAILED and planned.retry_failed):
+            todo.setdefault(_key(row), row)
+    return list(todo.values())
 
 
-def _predicted(ws: Workspace, predictor: Predictor, rows: list[Row]) -> Iterator[tuple[str, Row]]:
+def _predicted(
+    ws: Workspace, predictor: Predictor, rows: list[BatchInputRow]
+) -> Iterator[tuple[str, JournalRow]]:
     """(key, what became of it), in the order in which they are done."""
     from keepset.validate.pool import run_jobs
 
-    refused: list[tuple[str, Row]] = []
+    refused: list[tuple[str, JournalRow]] = []
     with contextlib.ExitStack() as stack:
         jobs = _jobs(ws, predictor, rows, refused, stack)
         for job, answer in run_jobs(
@@ -277,7 +260,7 @@ def _predicted(ws: Workspace, predictor: Predictor, rows: list[Row]) -> Iterator
     yield from _emptied(refused)
 
 
-def _emptied(waiting: list[tuple[str, Row]]) -> Iterator[tuple[str, Row]]:
+def _emptied(waiting: list[tuple[str, JournalRow]]) -> Iterator[tuple[str, JournalRow]]:
     while waiting:
         yield waiting.pop(0)
 
@@ -285,8 +268,8 @@ def _emptied(waiting: list[tuple[str, Row]]) -> Iterator[tuple[str, Row]]:
 def _jobs(
     ws: Workspace,
     predictor: Predictor,
-    rows: list[Row],
-    refused: list[tuple[str, Row]],
+    rows: list[BatchInputRow],
+    refused: list[tuple[str, JournalRow]],
     stack: contextlib.ExitStack,
 ) -> Iterator[FileJob]:
     remote = {r["place"]: r for r in rows if is_url(r["place"])}
@@ -317,16 +300,16 @@ def _limits(ws: Workspace) -> tuple[DownloadConfig, Limits]:
     except ConfigError:  # a workspace that only predicts needs none
         return DownloadConfig(retries=0), DEFAULT_LIMITS
     download, wanted = config.download, config.validate_
-    limits = Limits(download.max_bytes, wanted.max_pixels, wanted.max_scans, wanted.formats)
+    limits = Limits(download.max_bytes, wanted.max_pixels, wanted.formats)
     return download.model_copy(update={"retries": 0}), limits
 
 
-def _row(status: ItemStatus) -> Row:
+def _row(status: ItemStatus) -> JournalRow:
     empty = dict.fromkeys(("reason", "detail", "label", "probability", "outcome", "unfamiliar", "distance"))
     return {"status": str(status), **empty, "probs": []}
 
 
-def _refusal(answer: Any) -> Row:
+def _refusal(answer: Any) -> JournalRow:
     """``Refused`` by its limits, or ``Lost`` with its process."""
     if not isinstance(answer, Refused):
         reason = ImageReason.TIMEOUT if answer.why == "timeout" else ImageReason.CRASHED

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from keepset import manifests
 from keepset.errors import ConfigError, SourceError
+from keepset.manifests.rows import BatchInputRow
 from keepset.predict.remote import is_url
 from keepset.storage import locate
 from keepset.storage.localfiles import hidden, spelled
@@ -18,15 +19,19 @@ from keepset.tables.columns import normal
 from keepset.text import without_surrogates
 from keepset.workspace import Workspace
 
-__all__ = ["list_inputs", "path_of"]
+__all__ = ["is_list", "list_inputs", "path_of"]
 
-Row = dict[str, str]
 _COLUMNS = ("path", "url", "input", "name", "file_name")
 """Columns that hold a picture's place; the first one that a table has is taken."""
 _TABLES = (".csv", ".tsv", ".tab", ".json", ".jsonl", ".ndjson", ".xlsx", ".parquet")
 
 
-def list_inputs(ws: Workspace, source: Path | None) -> Iterator[Row]:
+def is_list(path: Path) -> bool:
+    """Whether ``list_inputs`` is meant to read it: a folder, a table, a text file, or nothing that is there."""
+    return path.suffix.lower() in (*_TABLES, ".txt") or path.is_dir() or not path.exists()
+
+
+def list_inputs(ws: Workspace, source: Path | None) -> Iterator[BatchInputRow]:
     """Rows of ``batch_inputs``. ``source``: a folder, a table, a text file with a place per line; None: the active data set.
 
     A folder is walked in sorted order, hidden files left out and links followed; a table's relative paths begin at its
@@ -44,14 +49,14 @@ def list_inputs(ws: Workspace, source: Path | None) -> Iterator[Row]:
     return (_of(text, spelled(source.parent, text)) for text in _places(source) if text)
 
 
-def _dataset(ws: Workspace) -> Iterator[Row]:
+def _dataset(ws: Workspace) -> Iterator[BatchInputRow]:
     path = ws.dataset((ws.revisions() or [1])[-1])
     for r in manifests.each(path, "dataset", ("sha256", "active")):
         if r["active"]:
             yield {"input": r["sha256"], "place": str(ws.blob(r["sha256"])), "stamp": ""}
 
 
-def _folder(folder: Path) -> Iterator[Row]:
+def _folder(folder: Path) -> Iterator[BatchInputRow]:
     seen: set[tuple[int, int]] = set()
     for here, inside, files in os.walk(folder, followlinks=True):
         facts = os.stat(here)  # noqa: PTH116 - a million Path objects are slow
@@ -65,7 +70,7 @@ def _folder(folder: Path) -> Iterator[Row]:
             yield _of(path, Path(path).absolute())
 
 
-def _of(text: str, path: Path) -> Row:
+def _of(text: str, path: Path) -> BatchInputRow:
     if is_url(text):
         return {"input": without_surrogates(text), "place": without_surrogates(text), "stamp": ""}
     try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from keepset.images.formats import foreign, sniff
-from keepset.images.header import count_scans
+from keepset.images.header import MAX_SCANS, count_scans
 from keepset.images.pixels import Preprocess, decode, model_input, opened
 from keepset.reasons import DownloadReason, ImageReason
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_LIMITS",
     "UPLOADS",
+    "DecodeJob",
     "FileJob",
-    "Job",
     "Limits",
     "Prepared",
     "Refused",
@@ -36,14 +36,13 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Limits:
-    """What is taken at all: bytes of a file, pixels of a picture, scans of a progressive JPEG.
+    """What is taken at all: bytes of a file, pixels of a picture.
 
     The defaults are the run config's: what a data set takes can be predicted too.
     """
 
     max_bytes: int = 50_000_000
     max_pixels: int = 64_000_000
-    max_scans: int = 100
     formats: tuple[str, ...] = ("jpeg", "png", "gif", "webp", "bmp", "avif")
 
 
@@ -64,7 +63,7 @@ class Refused(ValueError):
 
 
 @dataclass(frozen=True)
-class Job:
+class DecodeJob:
     """One picture to prepare. ``preview``: longest side in pixels of a small copy; 0 for none."""
 
     data: bytes
@@ -81,7 +80,7 @@ class Prepared:
     preview: bytes
 
 
-def prepare(job: Job) -> Prepared | Refused:
+def prepare(job: DecodeJob) -> Prepared | Refused:
     """What a decoder process does with a job. Being refused is an answer here, not an error."""
     try:
         image = open_image(job.data, shortest=job.spec.resize, limits=job.limits)
@@ -105,7 +104,7 @@ class FileJob:
 def prepare_file(job: FileJob) -> Prepared | Refused:
     """``prepare`` for a file."""
     try:
-        return prepare(Job(read_file(job.path, job.limits), job.spec, job.limits))
+        return prepare(DecodeJob(read_file(job.path, job.limits), job.spec, job.limits))
     except Refused as e:
         return e
     except OSError as e:
@@ -166,5 +165,5 @@ def _check_header(data: bytes, limits: Limits) -> None:
         kind, pixels = image.format, image.width * image.height
     if pixels > limits.max_pixels:
         raise Refused(ImageReason.TOO_MANY_PIXELS, f"{pixels} pixels; at most {limits.max_pixels}.")
-    if kind == "JPEG" and count_scans(data) > limits.max_scans:
-        raise Refused(ImageReason.TOO_MANY_SCANS, f"more than {limits.max_scans} scans.")
+    if kind == "JPEG" and count_scans(data) > MAX_SCANS:
+        raise Refused(ImageReason.TOO_MANY_SCANS, f"more than {MAX_SCANS} scans.")

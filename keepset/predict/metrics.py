@@ -25,9 +25,6 @@ class Metrics:
         self.inference = Histogram(
             "keepset_inference_seconds", "One call of the model.", buckets=_SECONDS, registry=r
         )
-        self.batch = Histogram(
-            "keepset_batch_images", "Pictures in one call.", buckets=(1, 2, 3, 4, 8, 16), registry=r
-        )
         self.pending = Gauge("keepset_pending_images", "Pictures taken in and not answered.", registry=r)
         self.busy = Counter("keepset_refused_busy", "Requests refused because of too much work.", registry=r)
         self.swaps = Counter("keepset_model_loads", "Models put in use since the start.", registry=r)

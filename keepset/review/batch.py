@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -273,7 +273,9 @@ def load_batch(ws: Workspace, batch_id: str, *, clock: Callable[[], datetime] = 
 
 @functools.lru_cache(maxsize=8)
 def _candidates(path: Path) -> manifests.Manifest:
-    return manifests.read(path, "candidates")  # immutable, so a cache cannot go stale
+    """Immutable, so a cache cannot go stale; in one piece, so that ``_rows`` needs no copy."""
+    found = manifests.read(path, "candidates")
+    return replace(found, table=found.table.combine_chunks())
 
 
 @functools.lru_cache(maxsize=8)

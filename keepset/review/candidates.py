@@ -19,9 +19,9 @@ from keepset.review.findings import (
     placeholders,
 )
 from keepset.review.oddities import oddities
-from keepset.review.rest import the_rest
 from keepset.review.suspected import suspected
 from keepset.review.suspicion import Suspicion, suspicion
+from keepset.review.unproposed import the_rest
 
 __all__ = ["Candidates", "find_candidates"]
 

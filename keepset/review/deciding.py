@@ -11,13 +11,13 @@ from typing import Any
 from keepset import manifests
 from keepset.errors import NeedsConfirmation, ReviewError, StaleBatch
 from keepset.files import write_json
+from keepset.manifests.rows import CandidateRow, DatasetRow
 from keepset.reasons import Action, Split
 from keepset.review import log
 from keepset.review.auditing import audit_decision
 from keepset.review.batch import Approval, Batch, BatchRecord, BatchStatus
 from keepset.review.marking import changes_since, difference, lock_of, must_be_open
 from keepset.review.naming import needs_name, whole
-from keepset.rows import CandidateRow, DatasetRow
 
 __all__ = ["Preview", "guards", "planned", "preview", "reopen", "submit"]
 

@@ -14,8 +14,7 @@ import pyarrow.compute as pc
 from keepset import manifests
 from keepset.config import RunConfig
 from keepset.errors import ModelError
-from keepset.inbox import WAITING
-from keepset.inbox.corrections import Correction, pending, strangers
+from keepset.inbox import WAITING, Correction, pending, strangers
 from keepset.models import ModelRecord, list_models
 from keepset.review import memory
 from keepset.review.rows import Row, Rows, read_rows

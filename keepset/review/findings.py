@@ -23,7 +23,6 @@ __all__ = [
     "placeholders",
 ]
 
-Row = Mapping[str, Any]
 # How sure a reason is that the image needs a change. Fixed by judgement, not tuned.
 EXACT = 0.95
 NEAR = 0.75
@@ -54,7 +53,7 @@ def conflicts(evidence: Evidence) -> Iterator[Finding]:
     All copies of a picture are judged by the mean of what the model says of each, so that no two of them are suggested
     for opposite classes.
     """
-    groups: list[Sequence[Row]] = [*evidence.copies.values()]
+    groups: list[Sequence[Mapping[str, Any]]] = [*evidence.copies.values()]
     grouped = {r["sha256"] for members in groups for r in members}
     elsewhere = evidence.rows.where(pc.greater(pc.list_value_length(evidence.rows.table["other_labels"]), 0))
     groups += [[r] for r in elsewhere if r["sha256"] not in grouped]
@@ -67,12 +66,12 @@ def conflicts(evidence: Evidence) -> Iterator[Finding]:
                 yield _conflict(row, guess, _claims(members), words)
 
 
-def _claims(members: Sequence[Row]) -> set[str]:
+def _claims(members: Sequence[Mapping[str, Any]]) -> set[str]:
     """Every class that one of the copies has, or was found under."""
     return {label for m in members for label in (m["label"], *m["other_labels"])}
 
 
-def _guess(evidence: Evidence, members: Sequence[Row]) -> str | None:
+def _guess(evidence: Evidence, members: Sequence[Mapping[str, Any]]) -> str | None:
     """The class that the model takes the copies for, all together. None if it has seen none of them."""
     said = [p["cv_probs"] for m in members if (p := evidence.prediction(m["sha256"])) is not None]
     if not said:
@@ -81,7 +80,7 @@ def _guess(evidence: Evidence, members: Sequence[Row]) -> str | None:
     return evidence.classes[sums.index(max(sums))]
 
 
-def _disagreement(evidence: Evidence, row: Row, members: Sequence[Row]) -> str:
+def _disagreement(evidence: Evidence, row: Mapping[str, Any], members: Sequence[Mapping[str, Any]]) -> str:
     label = row["label"]
     found = set(row["other_labels"]) - {label}
     copies = [m for m in members if m["label"] != label]
@@ -98,7 +97,7 @@ def _named(labels: set[str]) -> str:
     return ", ".join(f"'{label}'" for label in sorted(labels))
 
 
-def _conflict(row: Row, guess: str | None, claims: set[str], words: str) -> Finding:
+def _conflict(row: Mapping[str, Any], guess: str | None, claims: set[str], words: str) -> Finding:
     sha, reason = row["sha256"], CandidateReason.LABEL_CONFLICT
     words += f"; looks like '{guess}'" if guess in claims else ""
     if guess in claims and guess != row["label"]:
@@ -153,7 +152,7 @@ def duplicates(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(sha, reason, EXACT if exact else NEAR, Action.DELETE, None, words)
 
 
-def _same_pixels(row: Row, best: Row) -> bool:
+def _same_pixels(row: Mapping[str, Any], best: Mapping[str, Any]) -> bool:
     """Whether both are the same picture: one an exact copy of the other, or both of a third that is gone."""
     if row["dup_kind"] != "exact":
         return False
@@ -161,7 +160,7 @@ def _same_pixels(row: Row, best: Row) -> bool:
     return bool(row["dup_of"] == best["sha256"] or third)
 
 
-def _likeness(evidence: Evidence, row: Row, best: Row, *, exact: bool) -> str:
+def _likeness(evidence: Evidence, row: Mapping[str, Any], best: Mapping[str, Any], *, exact: bool) -> str:
     name = called(best["sha256"], evidence.images)
     if exact:
         return f"same pixels as {name}"
@@ -170,7 +169,7 @@ def _likeness(evidence: Evidence, row: Row, best: Row, *, exact: bool) -> str:
     return f"copy of {name}: {how}" if how else f"almost the same as {name}"
 
 
-def _better(evidence: Evidence, best: Row, row: Row) -> str:
+def _better(evidence: Evidence, best: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     one, two = evidence.images.get(best["sha256"]), evidence.images.get(row["sha256"])
     if not one or not two or not one["width"] or not two["width"]:
         return "the better copy"

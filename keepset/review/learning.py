@@ -2,30 +2,33 @@
 
 A Bayesian logistic regression on the pictures' features (``similar``) and on the reasons for which they are shown. Its
 offset is ``PRIOR`` times the log-odds of the candidate's score, so that before the first mark it says what the review says.
-*Delete* teaches that such pictures are to go, *keep* that they stay. Two kinds of marks teach nothing: a relabelled picture is
-a good one of another class, and a copy goes because of the other copy. The weights have a normal prior, and the mode of
+*Delete* teaches that such pictures are to go, *keep* that they stay. A relabelled picture is a good one of another class: it
+teaches about reasons and about what speaks for the own class, not about looks. A copy that is deleted
+teaches nothing, because it goes for the sake of the other copy. The weights have a normal prior, and the mode of
 their distribution is found by Newton's method (Rasmussen & Williams 2006, ch. 3.4). It depends on the marks alone: not on
 their sequence, nor on who made them.
 
-``PRIOR``, ``FEATURES`` and ``REASONS`` were chosen on planted web noise with several seeds and on labelled photos
+``PRIOR`` and the variances were chosen on planted web noise with several seeds and on labelled photos
 (``bench/review/usability.py``).
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keepset import manifests
+from keepset.errors import ManifestError
+from keepset.models.features import ModelFeatures
 from keepset.reasons import Action, CandidateReason
-from keepset.review.batch import Batch
+from keepset.review.batch import Batch, load_batch
 from keepset.review.log import MarkState
 from keepset.review.similar import Space, space_of
+from keepset.workspace import Workspace
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -36,10 +39,13 @@ if TYPE_CHECKING:
 
 __all__ = ["learnt_odds"]
 
-PRIOR = 0.5
+PRIOR = 0.35
 """What the log-odds of the score count: less than 1, because the review is surer of itself than people's marks bear out."""
-FEATURES, REASONS = 16.0, 0.25
-"""Variance of the weights of features of length one, and of the reasons."""
+FEATURES, REASONS, CLASS = 16.0, 0.25, 0.5
+"""Variance of the weights of features of length one, of the reasons, and of what speaks for the own class: how like its pictures
+one is, and how probable it is to the model."""
+FAINT = 1e-4
+"""Least probability of the given class that makes a difference."""
 LEAST = 1e-3
 """Scores count between this and 1 - this."""
 _STEPS, _HALVINGS = 8, 10
@@ -51,24 +57,25 @@ def learnt_odds(batch: Batch, marks: Mapping[str, MarkState]) -> Floats | None:
     nothing, or if the features are gone."""
     from threadpoolctl import threadpool_limits
 
-    taught = [(s, m.action == Action.DELETE) for s, m in marks.items() if m.action != Action.RELABEL]
-    if not taught or (space := space_of(batch)) is None:
+    if not marks or (space := space_of(batch)) is None:
         return None
-    known = _known(batch.folder)
-    ranks = batch.ranks([s for s, _ in taught])
-    bad = np.array([b for _, b in taught], bool)
-    counts = (ranks >= 0) & ~(bad & known.copy[ranks])
-    if not counts.any():
+    known = _known(batch.ws, batch.id)
+    said = list(marks.values())
+    ranks = batch.ranks(list(marks))
+    bad = np.array([m.action != Action.KEEP for m in said], bool)
+    relabelled = np.array([m.action == Action.RELABEL for m in said], bool)
+    counts = np.flatnonzero((ranks >= 0) & (relabelled | ~(bad & known.copy[ranks])))
+    if not len(counts):
         return None
-    ranks, bad = ranks[counts], bad[counts]
-    place = np.argsort(ranks)  # sums in one order, whatever the order of the marks
-    ranks, bad = ranks[place], bad[place]
-    rows = np.hstack([np.sqrt(FEATURES) * space.of(ranks), np.sqrt(REASONS) * known.reasons[ranks]])
+    counts = counts[np.argsort(ranks[counts])]  # sums in one order, whatever the order of the marks
+    ranks, bad, relabelled = ranks[counts], bad[counts], relabelled[counts]
+    features = np.where(relabelled[:, None], 0, np.sqrt(FEATURES) * space.of(ranks))
+    rows = np.hstack([features, known.columns[ranks]]).astype(np.float64)
     with threadpool_limits(1, user_api="blas"):  # so small that cores would only wait for each other
-        weight = fitted(rows.astype(np.float64), known.offset[ranks], bad)
-        features, reasons = np.split(weight, [space.rows.shape[1]])
-        odds: Floats = known.offset + np.sqrt(REASONS) * (known.reasons @ reasons)
-        odds += np.sqrt(FEATURES) * _projected(space, features)
+        weight = fitted(rows, known.offset[ranks], bad)
+        of_features, of_columns = np.split(weight, [space.rows.shape[1]])
+        odds: Floats = known.offset + known.columns @ of_columns
+        odds += np.sqrt(FEATURES) * _projected(space, of_features)
     return odds
 
 
@@ -106,23 +113,72 @@ def _projected(space: Space, weight: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class _Known:
-    """By rank: what the score counts, the reasons (0 or 1 each), and whether it is shown as a copy of another picture."""
+    """By rank: what the score counts, whether it is shown as a copy of another picture, and, scaled to their variances, the
+    reasons and what speaks for the own class, [candidates, columns]."""
 
     offset: Floats
-    reasons: npt.NDArray[np.float32]
     copy: Bools
+    columns: Floats
 
 
 @functools.lru_cache(maxsize=4)
-def _known(folder: Path) -> _Known:
-    names = {r: i for i, r in enumerate(CandidateReason)}
-    scores, reasons = [], []
-    for row in manifests.each(folder / "candidates.parquet", "candidates", ("score", "reasons")):
-        scores.append(row["score"])
-        reasons.append([names[CandidateReason(r)] for r in row["reasons"]])
-    chance = np.clip(np.array(scores), LEAST, 1 - LEAST)
-    matrix = np.zeros((len(scores), len(names)), np.float32)
-    for i, several in enumerate(reasons):
-        matrix[i, several] = 1
-    copy: Bools = matrix[:, [names[r] for r in _COPIES]].max(axis=1) > 0
-    return _Known(PRIOR * np.log(chance / (1 - chance)), matrix, copy)
+def _known(ws: Workspace, batch_id: str) -> _Known:
+    """Candidates are immutable, so a cache cannot go stale."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    batch = load_batch(ws, batch_id)
+    table = batch.rows().table
+    chance = np.clip(np.asarray(table["score"], np.float64), LEAST, 1 - LEAST)
+    lists, names = table["reasons"].combine_chunks(), list(CandidateReason)
+    reasons = np.zeros((len(chance), len(names)))
+    reason = pc.index_in(lists.flatten(), value_set=pa.array(map(str, names)))
+    reasons[np.asarray(pc.list_parent_indices(lists)), np.asarray(reason)] = 1
+    copy: Bools = reasons[:, [names.index(r) for r in _COPIES]].max(axis=1) > 0
+    given = _standard(np.log(np.maximum(np.asarray(table["given_probability"], np.float64), FAINT)))
+    own = np.sqrt(CLASS) * np.stack([_own_class(batch), given], axis=1)
+    columns = np.hstack([np.sqrt(REASONS) * reasons, own])
+    return _Known(PRIOR * np.log(chance / (1 - chance)), copy, columns)
+
+
+def _own_class(batch: Batch) -> Floats:
+    """How like the other pictures of its class each candidate is, in standard deviations of all candidates, [candidates]; 0
+    where the features are not known. The class is that under which the model was trained."""
+    space = space_of(batch)
+    if space is None:
+        return np.zeros(len(batch.rows()))
+    path = batch.ws.models / batch.record.model_id / "predictions.parquet"
+    try:
+        labels = {r["sha256"]: r["label"] for r in manifests.each(path, "predictions", ("sha256", "label"))}
+    except ManifestError:
+        return np.zeros(len(batch.rows()))
+    number = {name: i for i, name in enumerate(sorted({*batch.record.labels, *labels.values()}))}
+    shas = ModelFeatures.of(batch.ws, batch.record.model_id).sha256
+    of_row = np.array([number.get(labels.get(s, ""), -1) for s in shas])
+    sums = np.zeros((len(number), space.rows.shape[1]))
+    for piece in _pieces(len(of_row)):
+        for i in np.unique(of_row[piece]):
+            sums[i] += space.rows[piece][of_row[piece] == i].sum(axis=0) if i >= 0 else 0
+    there = np.flatnonzero(space.places >= 0)
+    own = np.array([number[x] for x in batch.rows().table["label"].to_pylist()])[there]
+    like = np.empty(len(there))
+    for piece in _pieces(len(there)):
+        mine, label = space.of(there[piece]), own[piece]
+        others = sums[label] - mine * (of_row[space.places[there[piece]]] == label)[:, None]
+        like[piece] = np.einsum("nd,nd->n", mine, others) / np.maximum(np.linalg.norm(others, axis=1), 1e-9)
+    found = np.zeros(len(space.places))
+    found[there] = _standard(like)
+    return found
+
+
+def _pieces(count: int) -> Iterator[slice]:
+    """Some thousand at a time, so that memory does not grow with the batch."""
+    return (slice(start, start + 8192) for start in range(0, count, 8192))
+
+
+def _standard(values: Floats) -> Floats:
+    """In standard deviations from the mean."""
+    if not len(values):
+        return values
+    found: Floats = (values - values.mean()) / max(float(values.std()), 1e-9)
+    return found

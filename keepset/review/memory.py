@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from keepset.manifests.rows import CandidateRow
 from keepset.reasons import Action, CandidateReason
 from keepset.review.batch import list_batches
-from keepset.rows import CandidateRow
 from keepset.workspace import Workspace
 
 __all__ = ["STRONG", "Decided", "Past", "recall"]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Mask = npt.NDArray[np.bool_]
 
-__all__ = ["CHECKS", "Check", "oddities"]
+__all__ = ["CHECKS", "QualityCheck", "oddities"]
 
 COMMON = 0.5
 """Share of the set from which an oddity is hidden."""
@@ -32,7 +32,7 @@ ODD_SIZE = 10.0
 
 
 @dataclass(frozen=True)
-class Check:
+class QualityCheck:
     """A low-quality check: a column of ``images``, and from where it is bad (below ``low`` or above ``high``)."""
 
     reason: CandidateReason
@@ -51,10 +51,10 @@ class Check:
 # Of 120 scraped photos: mean luma 0.12 to 0.94, sharpness 92 and up, entropy 2.7 bits and up; blurred by 2 px
 # at thumbnail size their sharpness is 20 at most.
 CHECKS = (
-    Check(CandidateReason.DARK, "brightness", "very dark (mean {value:.2f} of 1)", low=0.08),
-    Check(CandidateReason.BRIGHT, "brightness", "very bright (mean {value:.2f} of 1)", high=0.96),
-    Check(CandidateReason.BLURRY, "sharpness", "blurry (sharpness {value:.0f})", low=40.0),
-    Check(
+    QualityCheck(CandidateReason.DARK, "brightness", "very dark (mean {value:.2f} of 1)", low=0.08),
+    QualityCheck(CandidateReason.BRIGHT, "brightness", "very bright (mean {value:.2f} of 1)", high=0.96),
+    QualityCheck(CandidateReason.BLURRY, "sharpness", "blurry (sharpness {value:.0f})", low=40.0),
+    QualityCheck(
         CandidateReason.LOW_INFORMATION,
         "entropy",
         "hardly any content ({value:.1f} bits)",

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from keepset import manifests
 from keepset.review.batch import Batch, load_batch
 from keepset.review.learning import learnt_odds
 from keepset.review.log import MarkState
+from keepset.review.rows import read_rows
 from keepset.review.similar import likeness, space_of
 from keepset.review.stacks import Stack, stacks_of
 from keepset.workspace import Workspace
@@ -94,10 +94,10 @@ def _grouped(ws: Workspace, batch_id: str, sort: Sort) -> tuple[Sequence[Group],
 
 
 def _sources(batch: Batch) -> list[str]:
-    shas = batch.candidates().table["sha256"].to_pylist()
-    urls = manifests.picked(batch.ws.images, "images", ("sha256", "url"), shas)
-    of = {r["sha256"]: _place(r["url"] or "") for r in urls}
-    return [of.get(s, "") for s in shas]
+    shas = batch.rows().table["sha256"].to_pylist()
+    known = read_rows(batch.ws.images, "images", ("sha256", "url"), shas)
+    urls = [_place(url or "") for url in known.table["url"].to_pylist()]
+    return [urls[p] if p >= 0 else "" for p in known.places(shas).tolist()]
 
 
 def _place(url: str) -> str:

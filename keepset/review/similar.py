@@ -8,15 +8,16 @@ their likeness, from -1 to 1. The file is mapped into memory, so that a process 
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keepset import manifests
 from keepset.errors import ModelError
 from keepset.files import atomic_path
+from keepset.machine.remembered import remembered
 from keepset.models.features import ModelFeatures, units
 from keepset.review.batch import Batch
 from keepset.workspace import Workspace
@@ -74,20 +75,33 @@ def likeness(space: Space, examples: Ints) -> Singles:
     return found
 
 
-@functools.lru_cache(maxsize=4)
+@remembered(4)
 def _space(ws: Workspace, model_id: str, folder: Path) -> Space:
-    from keepset import manifests
-
     path = ws.cache / "similar" / f"{model_id}-{_VERSION}.npy"
     known = ModelFeatures.of(ws, model_id)
     if not path.exists():
         _build(known, path)
-    place = {sha: i for i, sha in enumerate(known.sha256)}
-    places = [
-        next((place[s] for s in (row["sha256"], *row["group_members"]) if s in place), -1)
-        for row in manifests.each(folder / "candidates.parquet", "candidates", ("sha256", "group_members"))
-    ]
-    return Space(np.load(path, mmap_mode="r"), np.array(places, np.int64))
+    return Space(np.load(path, mmap_mode="r"), _places(known, folder / "candidates.parquet"))
+
+
+def _places(known: ModelFeatures, candidates: Path) -> Ints:
+    """The row of each candidate among the features: its own, else that of the best of its copies, else -1."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    shas = pa.array(known.sha256, pa.string())
+
+    def rows_of(names: pa.Array) -> Ints:
+        return np.array(pc.index_in(names, value_set=shas).fill_null(-1), np.int64)
+
+    found = [np.empty(0, np.int64)]
+    for piece in manifests.batches(candidates, "candidates", ("sha256", "group_members")):
+        places = rows_of(piece["sha256"])
+        for i in np.flatnonzero(places < 0).tolist():
+            members = rows_of(pa.array(piece["group_members"][i].as_py(), pa.string()))
+            places[i] = next((m for m in members.tolist() if m >= 0), -1)
+        found.append(places)
+    return np.concatenate(found)
 
 
 def _build(known: ModelFeatures, path: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from keepset.models.intervals import wilson
 from keepset.review.batch import list_batches
+from keepset.text import many, share
 from keepset.workspace import Workspace
 
 __all__ = ["BatchYield", "StopAdvice", "advise", "stop_rule"]
@@ -15,6 +16,8 @@ ENOUGH = 1 / 50
 """A batch that finds no more than this of what was looked at is a poor one."""
 RUNNING = 2
 """So many poor batches running: stop."""
+FEW = 20
+"""A share of fewer pictures means nothing."""
 
 
 @dataclass(frozen=True)
@@ -70,21 +73,23 @@ def advise(yields: Sequence[BatchYield]) -> StopAdvice:
 
 
 def _words(last: list[BatchYield], poor: bool, told: bool, interval: tuple[float, float]) -> str:
+    """Empty before the first review. Few pictures are counted, not turned into percentages."""
     if not last:
-        return "No batch has been reviewed yet."
+        return ""
     found, reviewed = sum(y.found for y in last), sum(y.reviewed for y in last)
-    batches = "batch" if len(last) == 1 else f"{len(last)} batches"
     candidates = sum(y.candidates for y in last)
-    if not told and 2 * reviewed < candidates:  # too few for a share of them to mean anything
-        return (
-            f"In the last {batches}, {reviewed} of {candidates} pictures were decided. Review the next batch."
-        )
-    head = (
-        f"The last {batches} found {found} of {reviewed} images wrong "
-        f"({found / reviewed:.1%}; 95 % interval {interval[0]:.1%} to {interval[1]:.1%})."
-    )
+    if not told and 2 * reviewed < candidates:
+        return f"Only {reviewed} of the last {many(candidates, 'proposed picture')} {_are(reviewed)} decided: too few to tell whether to go on."
+    head = f"Of the last {many(reviewed, 'picture')} reviewed, {found or 'none'} {_are(found)} wrong"
+    if reviewed >= FEW:
+        low, high = (round(100 * end) for end in interval)
+        head += f" ({share(found / reviewed)}; likely {low} to {high} %)"
     if poor and told:
-        return f"{head} At most 1 in 50, twice running: stopping is reasonable."
+        return f"{head}: stopping is reasonable."
     if poor:
-        return f"{head} Too few were looked at to say that it is enough."
-    return f"{head} Go on: another batch is likely to find more."
+        return f"{head}: too few to say that it is enough."
+    return f"{head}. Another batch is likely to find more."
+
+
+def _are(n: int) -> str:
+    return "was" if n <= 1 else "were"

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     Singles = npt.NDArray[np.float32]
     Ints = npt.NDArray[np.int64]
 
-__all__ = ["WEIGHTS", "Scores", "Suspicion", "Weights", "scores_of", "suspicion"]
+__all__ = ["WEIGHTS", "Suspicion", "SuspicionScores", "Weights", "scores_of", "suspicion"]
 
 SPREAD_UNLIKE, SPREAD_PRINT = 0.04, 0.15
 """Least standard deviation that counts: of a cosine, and of the decimal logarithm of a probability."""
@@ -65,7 +65,7 @@ WEIGHTS = Weights(label=0.74, unlike=0.98, graphic=2.56, print=0.47, bias=-4.63)
 
 
 @dataclass(frozen=True)
-class Scores:
+class SuspicionScores:
     """By image, in the order of ``sha256``, [n] each: the four scores (0 where one could not be computed), and what the
     network sees: the likeliest ImageNet class (-1: not asked), its probability, and its mean probability in the
     other pictures of the image's class. ``beyond``: as ``unlike``, from the class that the model takes the image for.
@@ -88,7 +88,7 @@ class Suspicion:
     log-odds is ``label``, ``unlike`` and ``graphic`` (with ``print``), [n] each.
     """
 
-    scores: Scores
+    scores: SuspicionScores
     chance: Floats
     label: Floats
     unlike: Floats
@@ -110,12 +110,12 @@ def _cut(score: Floats) -> Floats:
     return np.clip(score, LEAST, MOST)
 
 
-def scores_of(evidence: Evidence) -> Scores | None:
+def scores_of(evidence: Evidence) -> SuspicionScores | None:
     """The scores of every active image that the model has predicted; None if they are of fewer than two classes.
 
     Time is linear in the images; memory holds some thousand rows of features and some numbers per image.
     """
-    known = _Known.of(evidence)
+    known = _Scored.of(evidence)
     if known is None:
         return None
     sample = known.stored.at(known.rows[known.sample].tolist())
@@ -135,7 +135,7 @@ def scores_of(evidence: Evidence) -> Scores | None:
         graphic[known.sample] = head.left_out
         graphic -= np.median(graphic)
     usual = sight.usual(known.labels)
-    return Scores(
+    return SuspicionScores(
         known.shas, _label_loss(evidence, known),
         _standard(unlike, known.labels, SPREAD_UNLIKE), graphic,
         _standard(np.log10(sight.print + FAINT), known.labels, SPREAD_PRINT),
@@ -145,7 +145,7 @@ def scores_of(evidence: Evidence) -> Scores | None:
 
 
 @dataclass(frozen=True)
-class _Known:
+class _Scored:
     """The images that are scored: their rows among the model's features, their labels as numbers, their rows among the
     predictions, and the places of a sample among them."""
 
@@ -158,7 +158,7 @@ class _Known:
     sample: Ints
 
     @staticmethod
-    def of(evidence: Evidence) -> _Known | None:
+    def of(evidence: Evidence) -> _Scored | None:
         stored = ModelFeatures.of(evidence.ws, evidence.record.id)
         at, said = evidence.rows.places(stored.sha256), evidence.predictions.places(stored.sha256)
         given = _numbers(evidence.rows.table["label"], evidence.classes)
@@ -168,7 +168,7 @@ class _Known:
             return None
         sample = np.sort(np.random.default_rng(len(rows)).permutation(len(rows))[: graphics.OWN])
         shas = [stored.sha256[i] for i in rows]
-        return _Known(evidence, stored, shas, rows, labels, said[rows], sample)
+        return _Scored(evidence, stored, shas, rows, labels, said[rows], sample)
 
     def pieces(self) -> Iterator[tuple[slice, Singles]]:
         """Raw features, some thousand rows at a time, and their places among the images that are scored."""
@@ -201,7 +201,7 @@ class _Seen:
         return found
 
 
-def _sums(known: _Known, centre: Singles) -> tuple[Floats, _Seen]:
+def _sums(known: _Scored, centre: Singles) -> tuple[Floats, _Seen]:
     """The sum of the centred features of length one of each class, [classes, d], and what the network sees."""
     n, sums = len(known.shas), np.zeros((len(known.evidence.classes), len(centre)))
     record = known.evidence.record
@@ -230,7 +230,7 @@ def _add(sums: Floats, labels: Ints, rows: Singles) -> None:
         sums[label] += rows[labels == label].sum(axis=0)
 
 
-def _taken_for(evidence: Evidence, known: _Known) -> Ints:
+def _taken_for(evidence: Evidence, known: _Scored) -> Ints:
     """The number of the class that the model takes each image for, out of sample, [n]."""
     return _numbers(evidence.predictions.table["cv_predicted"], evidence.classes)[known.said]
 
@@ -251,14 +251,14 @@ def _distance(centred: Singles, labels: Ints, sums: Floats, *, own: bool = True)
     return found
 
 
-def _graphic_head(known: _Known, sample: Singles) -> graphics.GraphicHead:
+def _graphic_head(known: _Scored, sample: Singles) -> graphics.GraphicHead:
     record = known.evidence.record
     shas = [known.shas[i] for i in known.sample]
     made = graphics.self_made_features(known.evidence.ws, record, shas, record.seed)
     return graphics.fit(_length_one(sample[:, known.stored.first]), _length_one(made))
 
 
-def _label_loss(evidence: Evidence, known: _Known) -> Floats:
+def _label_loss(evidence: Evidence, known: _Scored) -> Floats:
     """Minus the logarithm of the out-of-sample probability of the label, nats, [n]."""
     probs = pc.list_flatten(evidence.predictions.table["cv_probs"]).to_numpy()
     given = probs.reshape(-1, len(evidence.classes))[known.said, known.labels].astype(np.float64)

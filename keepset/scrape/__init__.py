@@ -6,7 +6,6 @@ import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from importlib import import_module
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,6 @@ from keepset.errors import SourceError
 from keepset.manifests import Header
 from keepset.scrape.found import Found, Note
 from keepset.stages import SILENT, Progress, Stage, StageResult
-from keepset.storage import StoredPath
 from keepset.storage.localfiles import path_of, shown
 from keepset.text import many
 from keepset.workspace import Workspace
@@ -26,11 +24,10 @@ if TYPE_CHECKING:
     from keepset.scrape.known import Known
     from keepset.scrape.web import Web
 
-__all__ = ["SEARCHES", "scrape"]
+__all__ = ["scrape"]
 
 VERSION = 1
 _PIECE = 4096  # rows that are tables of dicts at one time
-SEARCHES = ("openverse", "wikimedia", "inaturalist", "gbif", "duckduckgo")
 
 
 def scrape(
@@ -97,16 +94,16 @@ def _rows(config: RunConfig, border: Border, web: Web | None, progress: Progress
 
 
 def _local(config: RunConfig, known: Known, progress: Progress) -> Iterator[tuple[str, Found]]:
+    from keepset.inbox import WAITING, offered
+
     for c in config.classes:
         for found in _of_class(c, known, progress.note):
             yield c.name, found
     for path in dict.fromkeys(t for c in config.classes for t in c.tables):
         yield from _of_table(path, config, known, progress.note)
-    if not isinstance(known.ws.root, StoredPath) and (known.ws.root / "inbox").is_dir():
-        from keepset.inbox import read_inbox
-
-        for c in config.classes:
-            yield from ((c.name, found) for found in read_inbox(known.ws, c.name))
+    for c in config.classes:
+        for rank, url in enumerate(offered(known.ws, c.name)):
+            yield c.name, Found(url, WAITING, WAITING, rank)
 
 
 def _of_class(c: ClassConfig, known: Known, note: Note) -> Iterator[Found]:
@@ -161,10 +158,11 @@ def _on_the_web(c: ClassConfig, web: Web, border: Border, progress: Progress) ->
 
 
 def _search(source: str, query: str, web: Web) -> Iterator[Found]:
+    from keepset.scrape.searches import SEARCHES
+
     if source not in SEARCHES:
         raise SourceError(f"There is no source '{source}'.", f"Known are: {', '.join(SEARCHES)}.")
-    found: Iterator[Found] = import_module(f"keepset.scrape.{source}").search(query, web)
-    return found
+    return SEARCHES[source](query, web)
 
 
 def _while_room(

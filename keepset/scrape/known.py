@@ -17,13 +17,12 @@ import pyarrow as pa
 from keepset import manifests
 from keepset.config import RunConfig
 from keepset.manifests import Writer
+from keepset.manifests.rows import UrlRow
 from keepset.reasons import LOCAL_SOURCES, ItemStatus, UrlReason
-from keepset.rows import UrlRow
 from keepset.workspace import Workspace
 
 __all__ = ["Known"]
 
-Row = dict[str, Any]
 Place = tuple[str, str, str | None]
 _FACTS = ("url_id", "url", "label", "status", "reason", "source", "query")
 _CODES = {None: 0} | {str(r): i for i, r in enumerate(UrlReason, 1)}
@@ -54,7 +53,7 @@ class Known:
         self.accepted: Counter[str] = Counter()
         self.taken = _Taken()
         self.named = bytearray()
-        self.changed: dict[int, Row] = {}  # place -> row whose reason is another one now
+        self.changed: dict[int, dict[str, Any]] = {}  # place -> row whose reason is another one now
         self.refused: set[int] = set()  # accepted before, not any more: ids
         self.fresh: set[int] = set()
         self.ws: Workspace
@@ -85,7 +84,7 @@ class Known:
         number = _id(label, source, query, url)
         return number, number in self.ids
 
-    def name(self, row: Mapping[str, Any], accepted_id: int) -> Row | None:
+    def name(self, row: Mapping[str, Any], accepted_id: int) -> dict[str, Any] | None:
         """Take note of a row that a source names. Returns it, with its id, if it is new."""
         number = accepted_id
         if row["reason"]:
@@ -133,7 +132,7 @@ class Known:
         rows = [changed.get(i, row) for i, row in enumerate(table.to_pylist()) if stays[i]]
         return manifests.table_from_rows("urls", rows)
 
-    def _stays(self, r: Row, *, named: bool) -> bool:
+    def _stays(self, r: dict[str, Any], *, named: bool) -> bool:
         """What a source no longer names stays, for its picture may be in the data set; unless it is known better now."""
         if named:
             return True
@@ -142,7 +141,7 @@ class Known:
         return int(r["url_id"], 16) not in self.refused and self.taken.label(r["url"]) is None
 
 
-def _unlicensed(r: Row, config: RunConfig) -> Row | None:
+def _unlicensed(r: dict[str, Any], config: RunConfig) -> dict[str, Any] | None:
     """What becomes of a row that stays, if the config asks for other licences by now."""
     from keepset.scrape.license import taken
 

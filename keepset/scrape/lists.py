@@ -10,7 +10,7 @@ from keepset.errors import SourceError
 from keepset.reasons import UrlReason
 from keepset.scrape.found import Found, Note
 from keepset.storage.localfiles import path_of, shown
-from keepset.tables import Row, Table, is_web_address, open_table, text_at
+from keepset.tables import Table, TableRow, is_web_address, open_table, text_at
 from keepset.tables.cells import address_in
 from keepset.tables.columns import normal
 from keepset.text import label_of
@@ -47,7 +47,7 @@ def read_list(path: str, label: str, note: Note) -> Iterator[Found]:
         note(f"The URL list {shown(file.name)} gives the class '{label}' no picture: {what}.")
 
 
-def read_facts(table: Table, row: Row) -> dict[str, Any]:
+def read_facts(table: Table, row: TableRow) -> dict[str, Any]:
     """What a table says about a picture besides its place and class."""
     return {k: table.text(row, k) or None for k in _FACTS}
 

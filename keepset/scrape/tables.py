@@ -14,14 +14,14 @@ from keepset.scrape.found import Found, Note
 from keepset.scrape.lists import read_facts
 from keepset.scrape.sides import SIDE_WORDS, is_nothing, side_of, truth_of
 from keepset.storage.localfiles import absolute, file_url, path_of, shown, spelled, visible
-from keepset.tables import Row, Table, is_web_address, open_table, text_at
+from keepset.tables import Table, TableRow, is_web_address, open_table, text_at
 from keepset.tables.cells import clean_address
 from keepset.text import label_of, with_formula
 
 __all__ = ["Labelled", "read_labelled"]
 
 _LOOKED_FOR = 50  # names that a folder is chosen by
-_Side = Callable[[Row], Split | None]
+_Side = Callable[[TableRow], Split | None]
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,9 @@ def _folders(root: Path) -> list[Path]:
         return []
 
 
-def _found(table: Table, row: Row, folders: tuple[Path, Path], path: str, rank: int, label: str) -> Found:
+def _found(
+    table: Table, row: TableRow, folders: tuple[Path, Path], path: str, rank: int, label: str
+) -> Found:
     root, base = folders
     name, link = with_formula(table.text(row, "name")), table.text(row, "url")
     facts = read_facts(table, row)
@@ -155,7 +157,7 @@ def _by_word(table: Table, role: str) -> _Side:
     return lambda row: side_of(table.text(row, role))
 
 
-def _by_truth(table: Table, row: Row, given: list[str]) -> Split | None:
+def _by_truth(table: Table, row: TableRow, given: list[str]) -> Split | None:
     says = {role: truth_of(table.text(row, role)) for role in given}
     if says.get("is_test"):
         return Split.TEST

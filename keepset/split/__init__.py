@@ -27,8 +27,8 @@ from keepset.config import RunConfig
 from keepset.errors import ManifestMissing
 from keepset.inbox import WAITING
 from keepset.manifests import Header
+from keepset.manifests.rows import DatasetRow, ImageRow
 from keepset.reasons import ItemStatus, Split
-from keepset.rows import DatasetRow, ImageRow
 from keepset.split.given import given_sides
 from keepset.stages import SILENT, Progress, Stage, StageResult
 from keepset.workspace import Workspace
@@ -233,7 +233,7 @@ def _number(seed: int, group_id: str) -> int:
 
 
 def _row(r: ImageRow, place: _Place, revision: int) -> DatasetRow:
-    waits = place.taken and r["source"] == "inbox"  # a stranger's picture, until somebody decides about it
+    waits = place.taken and r["source"] == WAITING  # a stranger's picture, until somebody decides about it
     return {
         "sha256": r["sha256"], "label": r["label"], "given_label": r["label"], "other_labels": r["other_labels"],
         "split": place.split, "fold": place.fold, "group_id": place.group_id, "dup_of": r["dup_of"],

@@ -9,8 +9,8 @@ from pathlib import Path
 from keepset import manifests
 from keepset.config import RunConfig
 from keepset.errors import ConfigError
+from keepset.manifests.rows import DownloadRow
 from keepset.reasons import ItemStatus, Split
-from keepset.rows import DownloadRow
 from keepset.storage.localfiles import path_of, shown
 from keepset.workspace import Workspace
 

@@ -1,16 +1,13 @@
-"""What happened to a data set, in plain sentences: rows of the audit log, and its revisions."""
+"""What happened to a data set, in plain sentences: rows of the audit log."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from keepset import manifests
 from keepset.text import many
-from keepset.workspace import Workspace
 
-__all__ = ["RevisionFacts", "revisions", "sentence"]
+__all__ = ["sentence"]
 
 _Facts = Mapping[str, Any]
 
@@ -70,37 +67,3 @@ _SENTENCES: dict[str, Callable[[_Facts], str]] = {
     ),
     "promote": _promoted,
 }
-
-
-@dataclass(frozen=True)
-class RevisionFacts:
-    """``images`` are in use; ``out`` are rows of deleted pictures, or of ones that wait in the inbox."""
-
-    number: int
-    images: int
-    out: int
-    cause: str
-
-
-def revisions(ws: Workspace) -> list[RevisionFacts]:
-    """All revisions of the data set, the oldest first."""
-    return [_facts(ws, n) for n in ws.revisions()]
-
-
-def _facts(ws: Workspace, number: int) -> RevisionFacts:
-    path = ws.dataset(number)
-    header = manifests.read_header(path)
-    active = sum(
-        int(piece.column("active").true_count) for piece in manifests.batches(path, "dataset", ["active"])
-    )
-    return RevisionFacts(number, active, header.rows - active, _cause(header.extra))
-
-
-def _cause(extra: _Facts) -> str:
-    cause = str(extra.get("cause", ""))
-    if cause == "split":
-        return "new pictures" if extra.get("before") else "first split"
-    kind, _, rest = cause.partition(":")
-    if kind == "batch":
-        return f"{rest}: deleted {extra.get('deleted', '?')}, relabelled {extra.get('relabelled', '?')}"
-    return f"restored {many(int(extra.get('restored', 0)), 'picture')}" if kind == "restore" else cause

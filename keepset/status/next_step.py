@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from keepset.machine.programs import spell
 from keepset.models import list_models
+from keepset.pipeline.atwork import Work
 from keepset.pipeline.followup import State, standing
 from keepset.review import Batch, BatchStatus, list_batches
 from keepset.workspace import Workspace
@@ -22,12 +23,14 @@ def next_step(ws: Workspace, gallery: str = "") -> str:
         ]
     )
     if state == State.WORKING:
-        return f"Applying and retraining in the background (process {now.progress.get('pid', '?')}): {_at(now.progress)}"
+        doing = "Running the pipeline" if now.work == Work.RUN else "Applying and retraining"
+        return f"{doing} in the background (process {now.progress.get('pid', '?')}): {_at(now.progress)}"
     if state == State.PREFECT:
         return f"Prefect is to {what}; nothing to do here."
     if state in (State.FAILED, State.STOPPED):
         why = f" The last try failed: {trouble['message']}" if trouble else ""
-        return f"{spell('keepset', 'run', '-w', ws.root)}   (to {what}).{why}"
+        goal = f"to {what}" if now.pending else "goes on where the last run ended"
+        return f"{spell('keepset', 'run', '-w', ws.root)}   ({goal}).{why}"
     waits = [b for b in list_batches(ws) if b.status == BatchStatus.OPEN]
     if waits:
         return _review(ws, waits[-1], gallery)

@@ -21,14 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import obstore
-from obstore.exceptions import (
-    AlreadyExistsError,
-    BaseError,
-    NotModifiedError,
-    PermissionDeniedError,
-    PreconditionError,
-    UnauthenticatedError,
-)
+from obstore import exceptions
 from obstore.store import AzureStore, GCSStore, S3Store
 
 from keepset.errors import WorkspaceError, WorkspaceNotWritable, WorkspaceUnreachable
@@ -42,7 +35,6 @@ __all__ = ["Bucket", "Conflict", "Facts", "bucket"]
 T = TypeVar("T")
 PART_BYTES = 8 * 2**20
 """Larger files go up in parts of this size, four at a time; a part that fails is sent again, not the file."""
-_TRIES = 6
 _PAGE = 1000  # objects in an answer to a listing
 
 
@@ -91,7 +83,7 @@ class Bucket:
         def fetch(store: Any) -> str | None:
             try:
                 answer = obstore.get(store, key, options={"if_none_match": known} if known else {})
-            except NotModifiedError:
+            except exceptions.NotModifiedError:
                 return None
             with to.open("wb") as f:
                 for piece in answer.stream(2**20):
@@ -152,9 +144,6 @@ class Bucket:
         """
         return self._put(key, data, expected or "create")
 
-    def copy(self, key: str, to: str) -> None:
-        self._ask(to, lambda store: obstore.copy(store, key, to), writing=True)
-
     def delete(self, key: str) -> None:
         """Nothing happens if it is not there."""
         with contextlib.suppress(FileNotFoundError):
@@ -172,39 +161,29 @@ class Bucket:
             return
         raise WorkspaceError(
             f"{self.url} ignores conditional writes: two machines could overwrite each other's work.",
-            "Use a store that obeys If-None-Match and If-Match on PUT (docs/storage.md), or a folder.",
+            "Use a store that obeys If-None-Match and If-Match on PUT (`keepset docs storage`), or a folder.",
         )
 
     def _put(self, key: str, data: bytes | Path, mode: PutMode) -> UpdateVersion:
         """If an answer is lost, the repeated request is refused because the first one had arrived. That is found out by
         the mark that each writer leaves on its object."""
         writer = secrets.token_hex(8)
-        marks: Any = {
-            "Content-Type": mimetypes.guess_type(key)[0] or "application/octet-stream",
-            "writer": writer,
-        }
-
-        def send(store: Any) -> UpdateVersion:
-            return _version(
-                obstore.put(
-                    store, key, data, attributes=marks, mode=mode, chunk_size=PART_BYTES, max_concurrency=4
-                )
-            )
-
-        for attempt in range(_TRIES):
+        marks = {"Content-Type": mimetypes.guess_type(key)[0] or "application/octet-stream", "writer": writer}
+        options: Any = {"attributes": marks, "mode": mode, "chunk_size": PART_BYTES, "max_concurrency": 4}
+        for pause in (0.1, 0.2, 0.4, 0.8, 1.6, 0.0):
             try:
-                return self._ask(key, send, writing=True)
-            except (
-                AlreadyExistsError,
-                PreconditionError,
-                FileNotFoundError,
-            ) as e:  # the last: no such upload any more
+                return self._ask(
+                    key, lambda store: _version(obstore.put(store, key, data, **options)), writing=True
+                )
+            except (exceptions.AlreadyExistsError, exceptions.PreconditionError, FileNotFoundError) as e:
                 found = self.head(key)
                 if found is not None and found.writer == writer:
                     return found.version
-                if mode != "overwrite" and "409 Conflict" not in str(e):
+                # Worth another try: two conditional writes met, which S3 answers with 409; or an upload in parts is
+                # not known any more, because the answer to its end was lost and another writer came after it.
+                if not pause or (mode != "overwrite" and "409 Conflict" not in str(e)):
                     raise Conflict(key) from e
-            time.sleep(0.1 * 2**attempt)  # two conditional writes met: S3 answers 409 and asks to come again
+            time.sleep(pause)
         raise Conflict(key)
 
     def _ask(self, key: str, work: Callable[[Any], T], *, writing: bool = False) -> T:
@@ -230,16 +209,12 @@ class Bucket:
 
 _NO_BUCKET = {"NoSuchBucket", "ContainerNotFound", "InvalidBucketName", "InvalidResourceName"}
 _NO_LOGIN = {
-    "InvalidAccessKeyId",
-    "SignatureDoesNotMatch",
-    "ExpiredToken",
-    "InvalidToken",
-    "TokenRefreshRequired",
-}
+    "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired",
+}  # fmt: skip
 _CREDENTIALS = {
-    "s3": "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE (docs/storage.md).",
-    "gs": "Set GOOGLE_APPLICATION_CREDENTIALS to the key file of a service account (docs/storage.md).",
-    "az": "Set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY (docs/storage.md).",
+    "s3": "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE (`keepset docs storage`).",
+    "gs": "Set GOOGLE_APPLICATION_CREDENTIALS to the key file of a service account (`keepset docs storage`).",
+    "az": "Set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY (`keepset docs storage`).",
 }
 _RIGHTS = (
     "Keepset must be allowed to list, read, write and delete objects there (on S3: s3:ListBucket, s3:GetObject, "
@@ -251,7 +226,7 @@ def _mapped(place: str, e: Exception, *, writing: bool) -> Exception:
     """What obstore and the disk raise, as this project's errors. A missing object and a refused condition stay."""
     if isinstance(e, OSError) and e.errno:
         return cache_trouble(e)
-    if not isinstance(e, BaseError | FileNotFoundError):
+    if not isinstance(e, exceptions.BaseError | FileNotFoundError):
         return e
     scheme, (code, said) = place.partition(":")[0], _answer(e)
     if code in _NO_BUCKET:
@@ -259,11 +234,11 @@ def _mapped(place: str, e: Exception, *, writing: bool) -> Exception:
         return WorkspaceError(
             f"There is no such bucket: {bucket}.", f"{_endpoint()} Create it, or correct its name."
         )
-    if isinstance(e, FileNotFoundError | AlreadyExistsError | PreconditionError):
+    if isinstance(e, FileNotFoundError | exceptions.AlreadyExistsError | exceptions.PreconditionError):
         return e
-    if isinstance(e, UnauthenticatedError) or code in _NO_LOGIN:
+    if isinstance(e, exceptions.UnauthenticatedError) or code in _NO_LOGIN:
         return WorkspaceError(f"{place}: the store does not accept the login: {said}.", _CREDENTIALS[scheme])
-    if isinstance(e, PermissionDeniedError) or "403 Forbidden" in str(e):
+    if isinstance(e, exceptions.PermissionDeniedError) or "403 Forbidden" in str(e):
         denied = WorkspaceNotWritable if writing else WorkspaceError
         return denied(f"{place}: access is denied: {said}.", _RIGHTS)
     return WorkspaceUnreachable(

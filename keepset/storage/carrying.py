@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import chain
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Held", "bring", "delivered", "landing"]
 
 T = TypeVar("T")
+R = TypeVar("R")
 AT_ONCE = 32
 """Requests on their way at the same time."""
 
@@ -34,27 +35,11 @@ def bring(paths: Iterable[Path]) -> Iterator[Path]:
 
     For one that is not there the name is yielded that its copy would have: opening it raises ``FileNotFoundError``.
     """
-    first, rest = _first(paths)
-    if not isinstance(first, StoredPath):
-        yield from rest
-        return
-    with ThreadPoolExecutor(AT_ONCE, "bring") as pool:
-        coming: deque[Future[Path]] = deque()
-        try:
-            for path in rest:
-                coming.append(pool.submit(_brought, path))
-                if len(coming) >= 2 * AT_ONCE:
-                    yield coming.popleft().result()
-            while coming:
-                yield coming.popleft().result()
-        finally:
-            for one in coming:
-                one.cancel()
+    for path, copy in _in_order(paths, lambda p: partial(_brought, p) if isinstance(p, StoredPath) else None):
+        yield copy or path
 
 
-def _brought(path: Path) -> Path:
-    if not isinstance(path, StoredPath):
-        return path
+def _brought(path: StoredPath) -> Path:
     with contextlib.suppress(FileNotFoundError):
         return local(path)
     return copy_of(path)
@@ -67,20 +52,13 @@ def landing(path: Path) -> Path:
 
 def delivered(work: Iterable[T], cargo: Callable[[T], tuple[Path, Path] | None]) -> Iterator[T]:
     """The items of ``work`` in their order, each once its cargo, (file, path it shall become), has arrived there."""
-    with contextlib.ExitStack() as stack:
-        pool: ThreadPoolExecutor | None = None
-        going: deque[tuple[T, Future[None] | None]] = deque()
-        for item in work:
-            load = cargo(item)
-            sent = None
-            if load is not None and isinstance(load[1], StoredPath):
-                pool = pool or stack.enter_context(ThreadPoolExecutor(AT_ONCE, "deliver"))
-                sent = pool.submit(_send, load[0], load[1])
-            going.append((item, sent))
-            while going and (len(going) > 2 * AT_ONCE or _arrived(going[0][1])):
-                yield _settled(*going.popleft())
-        while going:
-            yield _settled(*going.popleft())
+
+    def sending(item: T) -> Callable[[], None] | None:
+        part, path = cargo(item) or (None, None)
+        return partial(_send, part, path) if part and isinstance(path, StoredPath) else None
+
+    for item, _ in _in_order(work, sending, at_once=True):
+        yield item
 
 
 def _send(part: Path, path: StoredPath) -> None:
@@ -88,20 +66,34 @@ def _send(part: Path, path: StoredPath) -> None:
         part.replace(fresh)
 
 
-def _arrived(sent: Future[None] | None) -> bool:
-    return sent is None or sent.done()
+def _in_order(
+    work: Iterable[T], job: Callable[[T], Callable[[], R] | None], *, at_once: bool = False
+) -> Iterator[tuple[T, R | None]]:
+    """Each item with the result of its job, None if it has none; further jobs run meanwhile in threads.
 
+    ``at_once``: a finished item is yielded before others are begun, so that it is not held back.
+    """
+    pool: ThreadPoolExecutor | None = None
+    going: deque[tuple[T, Future[R] | None]] = deque()
 
-def _settled(item: T, sent: Future[None] | None) -> T:
-    if sent is not None:
-        sent.result()
-    return item
+    def first() -> tuple[T, R | None]:
+        item, future = going.popleft()
+        return item, future.result() if future else None
 
-
-def _first(paths: Iterable[Path]) -> tuple[Path | None, Iterator[Path]]:
-    rest = iter(paths)
-    first = next(rest, None)
-    return first, rest if first is None else chain([first], rest)
+    try:
+        for item in work:
+            if (do := job(item)) is not None:
+                pool = pool or ThreadPoolExecutor(AT_ONCE, "carrying")
+            going.append((item, pool.submit(do) if pool and do else None))
+            while going and (
+                len(going) > 2 * AT_ONCE or (f := going[0][1]) is None or (at_once and f.done())
+            ):
+                yield first()
+        while going:
+            yield first()
+    finally:
+        if pool:
+            pool.shutdown(cancel_futures=True)
 
 
 class Held:

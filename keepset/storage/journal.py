@@ -23,9 +23,9 @@ from typing import Any, Self
 
 from keepset.errors import WorkspaceBusy, WorkspaceNotWritable
 
-__all__ = ["Journal", "Row"]
+__all__ = ["Journal", "JournalRow"]
 
-Row = dict[str, Any]
+JournalRow = dict[str, Any]
 _AT_ONCE = 500  # bound parameters of one SELECT
 _PATIENCE_S = 60.0
 _TABLE = "CREATE TABLE IF NOT EXISTS main.done (key TEXT PRIMARY KEY, row TEXT) WITHOUT ROWID"
@@ -76,13 +76,13 @@ class Journal:
     ) -> None:
         self.db.close()
 
-    def put(self, key: str, row: Row) -> None:
+    def put(self, key: str, row: JournalRow) -> None:
         with self._refusals():
             self.db.execute("INSERT OR REPLACE INTO main.done VALUES (?, ?)", (key, json.dumps(row)))
 
-    def get(self, keys: Iterable[str]) -> dict[str, Row]:
+    def get(self, keys: Iterable[str]) -> dict[str, JournalRow]:
         """The rows of those keys that have one."""
-        found: dict[str, Row] = {}
+        found: dict[str, JournalRow] = {}
         wanted = iter(keys)
         while some := list(islice(wanted, _AT_ONCE)):
             marks = ",".join("?" * len(some))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from keepset.errors import WorkspaceError
 from keepset.storage.carrying import bring
-from keepset.storage.journal import Journal, Row
+from keepset.storage.journal import Journal, JournalRow
 from keepset.storage.paths import StoredPath
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class SharedJournal(Journal):
         finally:
             super().__exit__(kind, e, where)
 
-    def put(self, key: str, row: Row) -> None:
+    def put(self, key: str, row: JournalRow) -> None:
         with self._refusals(), self._transaction():
             self.db.execute("INSERT OR REPLACE INTO done VALUES (?, ?)", (key, json.dumps(row)))
             self.db.execute("INSERT OR IGNORE INTO unsent VALUES (?)", (key,))

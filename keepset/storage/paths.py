@@ -135,6 +135,6 @@ class StoredPath(_Base):
 
     def rename(self, target: Any) -> Self:
         """Copied, then deleted: a kill in between leaves both."""
-        self.bucket.copy(self.key, target.key)
+        target.bucket.put(target.key, copies.local(self))
         self.unlink()
         return target  # type: ignore[no-any-return]

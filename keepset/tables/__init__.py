@@ -9,9 +9,9 @@ from pathlib import Path
 
 from keepset.errors import SourceError
 from keepset.tables.cells import is_web_address
-from keepset.tables.table import Row, Table, text_at
+from keepset.tables.table import Table, TableRow, text_at
 
-__all__ = ["Row", "Table", "is_web_address", "open_table", "text_at"]
+__all__ = ["Table", "TableRow", "is_web_address", "open_table", "text_at"]
 
 
 def open_table(path: Path) -> Table:

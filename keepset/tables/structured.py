@@ -13,7 +13,7 @@ from keepset.images.formats import sniff
 from keepset.tables import textual
 from keepset.tables.cells import cell_text, is_web_address
 from keepset.tables.columns import known
-from keepset.tables.table import Row, Table
+from keepset.tables.table import Table, TableRow
 from keepset.text import NOT_UTF8, decoded
 
 __all__ = ["kind_of", "opened"]
@@ -94,7 +94,7 @@ def _parquet(path: Path) -> Table:
     except (pa.ArrowException, OSError) as e:
         raise SourceError(f"{path} is a damaged Parquet file: {e}.", "Save it again.") from e
 
-    def read() -> Iterator[Row]:
+    def read() -> Iterator[TableRow]:
         line = 0
         try:
             with pq.ParquetFile(path) as file:
@@ -102,7 +102,7 @@ def _parquet(path: Path) -> Table:
                     columns = [_plain(c) for c in batch.columns]
                     for cells in zip(*columns, strict=True):
                         line += 1
-                        yield Row(line, cells)
+                        yield TableRow(line, cells)
         except (pa.ArrowException, OSError) as e:
             raise SourceError(f"{path} is a damaged Parquet file: {e}.", "Save it again.") from e
 
@@ -139,8 +139,8 @@ def _excel(path: Path) -> Table:
     columns = tuple(first) if header else ("",) * len(first)
     body = rows[1:] if header else rows
 
-    def read() -> Iterator[Row]:
-        return (Row(n, cells) for n, cells in body)
+    def read() -> Iterator[TableRow]:
+        return (TableRow(n, cells) for n, cells in body)
 
     return Table(path, columns, read, notes)
 
@@ -224,7 +224,7 @@ def _of_document(path: Path, document: Any) -> Table:
         height = max(map(len, columns))
         whole = [c + [None] * (height - len(c)) for c in columns]
         return _fixed(
-            path, tuple(document), [Row(i, cells) for i, cells in enumerate(zip(*whole, strict=True), 1)]
+            path, tuple(document), [TableRow(i, cells) for i, cells in enumerate(zip(*whole, strict=True), 1)]
         )
     if values and all(isinstance(v, list) for v in values):  # class -> pictures
         pairs = [(item, label) for label, items in document.items() for item in items]
@@ -232,7 +232,7 @@ def _of_document(path: Path, document: Any) -> Table:
         pairs = list(document.items())
     else:
         raise SourceError(f"{path} is JSON, but not a table.", _WANTED)
-    return _fixed(path, ("name", "label"), [Row(i, pair) for i, pair in enumerate(pairs, 1)])
+    return _fixed(path, ("name", "label"), [TableRow(i, pair) for i, pair in enumerate(pairs, 1)])
 
 
 _WANTED = 'Wanted is a list of objects, one per picture, such as [{"url": ..., "label": ...}].'
@@ -241,16 +241,16 @@ _WANTED = 'Wanted is a list of objects, one per picture, such as [{"url": ..., "
 def _of_items(path: Path, items: list[tuple[int, Any, str | None]]) -> Table:
     names = list(dict.fromkeys(str(k) for _, item, _ in items if isinstance(item, dict) for k in item))
     if not names:
-        return _fixed(path, (), [Row(n, (item,), problem) for n, item, problem in items])
+        return _fixed(path, (), [TableRow(n, (item,), problem) for n, item, problem in items])
 
-    def row(number: int, item: Any, problem: str | None) -> Row:
+    def row(number: int, item: Any, problem: str | None) -> TableRow:
         if isinstance(item, dict):
             by_name = {str(k): v for k, v in item.items()}
-            return Row(number, tuple(by_name.get(name) for name in names))
-        return Row(number, (item,), problem or f"item {number} is not an object like the others")
+            return TableRow(number, tuple(by_name.get(name) for name in names))
+        return TableRow(number, (item,), problem or f"item {number} is not an object like the others")
 
     return _fixed(path, tuple(names), [row(*item) for item in items])
 
 
-def _fixed(path: Path, columns: tuple[str, ...], rows: list[Row]) -> Table:
+def _fixed(path: Path, columns: tuple[str, ...], rows: list[TableRow]) -> Table:
     return Table(path, columns, lambda: iter(rows))

@@ -12,13 +12,13 @@ from keepset.storage.localfiles import shown
 from keepset.tables.cells import cell_text
 from keepset.tables.columns import ALIASES, normal
 
-__all__ = ["Row", "Table", "text_at"]
+__all__ = ["Table", "TableRow", "text_at"]
 
 _SAMPLE = 200
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """``line``: its number in the file, from 1, for people. ``problem``: why it cannot be read as the others."""
 
     line: int
@@ -32,15 +32,15 @@ class Table:
 
     path: Path
     columns: tuple[str, ...]
-    read: Callable[[], Iterator[Row]]
+    read: Callable[[], Iterator[TableRow]]
     notes: list[str] = field(default_factory=list)
     chosen: dict[str, int | None] = field(default_factory=dict)
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[TableRow]:
         """Every row that is not blank. Raises ``SourceError``."""
         return self.read()
 
-    def sample(self) -> list[Row]:
+    def sample(self) -> list[TableRow]:
         return list(islice(self.read(), _SAMPLE))
 
     def candidates(self, role: str) -> list[int]:
@@ -70,12 +70,12 @@ class Table:
                 f"{shown(self.path.name)}: the {meaning} is in the column '{self.columns[column]}'."
             )
 
-    def text(self, row: Row, role: str) -> str:
+    def text(self, row: TableRow, role: str) -> str:
         """The cell of a role as text; "" where there is no such column or nothing in it."""
         column = self.find(role)
         return "" if column is None else text_at(row, column)
 
 
-def text_at(row: Row, column: int) -> str:
+def text_at(row: TableRow, column: int) -> str:
     """A cell as text; "" where the row ends before it."""
     return cell_text(row.cells[column]) if column < len(row.cells) else ""

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from keepset.errors import SourceError
 from keepset.tables.cells import clean_address, is_web_address
 from keepset.tables.columns import known
-from keepset.tables.table import Row, Table
+from keepset.tables.table import Table, TableRow
 from keepset.text import NOT_UTF8
 
 __all__ = ["opened"]
@@ -54,7 +54,7 @@ def opened(path: Path) -> Table:
     ):
         notes.append(f"{path.name}: columns are separated by {_named(shape.separator)}.")
 
-    def read() -> Iterator[Row]:
+    def read() -> Iterator[TableRow]:
         found = _rows(_lines(path, encoding), shape)
         if shape.header:
             next(found, None)
@@ -196,16 +196,16 @@ class _Record(NamedTuple):
     cells: list[str]
 
 
-def _rows(lines: Iterable[tuple[int, str]], shape: _Shape) -> Iterator[Row]:
+def _rows(lines: Iterable[tuple[int, str]], shape: _Shape) -> Iterator[TableRow]:
     if shape.separator is None:
         for number, line in lines:
             text = line.strip()
             if not text.startswith("#"):
-                yield Row(number, (text.strip('"').strip() if shape.header else text,))
+                yield TableRow(number, (text.strip('"').strip() if shape.header else text,))
         return
     if shape.many:
         each = ((n, c.strip()) for n, line in lines for c in line.split(shape.separator))
-        yield from (Row(n, (c,)) for n, c in each if c)
+        yield from (TableRow(n, (c,)) for n, c in each if c)
         return
     width = len(shape.columns)
     for record in _records(lines, shape.separator):
@@ -214,7 +214,7 @@ def _rows(lines: Iterable[tuple[int, str]], shape: _Shape) -> Iterator[Row]:
         count = len(record.cells)
         spoiled = shape.header and any(record.cells[width:])
         problem = f"line {record.line} has {count} cells, the header has {width}" if spoiled else None
-        yield Row(record.line, tuple(record.cells), problem)
+        yield TableRow(record.line, tuple(record.cells), problem)
 
 
 def _records(lines: Iterable[tuple[int, str]], separator: str) -> Iterator[_Record]:

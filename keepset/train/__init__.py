@@ -22,36 +22,27 @@ from keepset.workspace import Workspace
 
 __all__ = ["train"]
 
-VERSION = 6
+VERSION = 7
 """Of the recipe: a model of another version is trained again, a checkpoint of another is not used."""
 
 
 def train(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> StageResult:
-    """Train on the current revision; ``outputs["model_id"]``. Raises ``TrainingError`` or ``ModelError``.
-
-    Started by ``torchrun``, all processes call it alike: one leads, holds the lock and writes, the others help.
-    """
+    """Train on the current revision; ``outputs["model_id"]``. Raises ``TrainingError`` or ``ModelError``."""
     from keepset.machine import heap
-    from keepset.train import parallel
-    from keepset.train.machine import choose_device
     from keepset.train.shortage import told
 
-    with heap.held(), told(), parallel.group(lambda: choose_device(config.train)):
-        if parallel.leads():
-            with ws.lock("train", note=progress.note):
-                return _train(ws, config, progress)
-        return _train(ws, config, SILENT)
+    with heap.held(), told(), ws.lock("train", note=progress.note):
+        return _train(ws, config, progress)
 
 
 def _train(ws: Workspace, config: RunConfig, progress: Progress) -> StageResult:
-    from keepset.train import parallel
     from keepset.train.weights import file_digest
 
     data = ws.current_dataset()
     weights_file = file_digest(config.train.weights)
     facts = config.part("train", "seed") | {"labels": list(config.labels), "weights_file": weights_file}
     model_id = manifests.fingerprint("train", {"dataset": data.content_hash}, facts, VERSION)
-    if parallel.shared((ws.models / model_id / "model.json").exists()):
+    if (ws.models / model_id / "model.json").exists():
         message = f"up to date: model {model_id} of revision {data.header.extra['revision']} stands"
         return StageResult(Stage.TRAIN, False, message, {}, {"model_id": model_id})
     rows = _usable(data.rows())

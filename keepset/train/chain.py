@@ -22,7 +22,7 @@ from keepset.train.networks import features_and_logits
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Chain", "Front", "chain_of", "front_of", "frozen"]
+__all__ = ["Chain", "Front", "chain_of", "fold", "front_of", "frozen"]
 
 NEAR = 1e-3
 """By how much the chain's features may differ, as a share of the largest one: folding rounds otherwise."""
@@ -39,7 +39,7 @@ class Chain:
         self._like: dict[int, torch.Tensor] = {}
         copies = torch.nn.ModuleList(copy.deepcopy(blocks(network))).eval().requires_grad_(False)
         if folded:
-            _fold(copies)
+            fold(copies)
         self.copies: list[Any] = list(copies)
 
     def run(self, x: torch.Tensor, start: int = 0, stop: int | None = None) -> torch.Tensor:
@@ -90,18 +90,12 @@ class Front:
     count: int
     narrow: bool
 
-    def learning(self, x: torch.Tensor, start: int = 0) -> torch.Tensor:
-        """What the rest learns from, float32; ``x`` is what block ``start`` takes."""
+    def learning(self, x: torch.Tensor) -> torch.Tensor:
+        """What the rest learns from, float32. What it is judged by is computed by ``chain.run``, in float32 throughout."""
         import torch
 
-        if start == self.count:
-            return x
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.narrow):
-            return self.chain.run(x, start, self.count).float()
-
-    def judging(self, x: torch.Tensor) -> torch.Tensor:
-        """The same, always computed in float32."""
-        return self.chain.run(x, 0, self.count)
+            return self.chain.run(x, 0, self.count).float()
 
 
 def chain_of(network: torch.nn.Module, side: int) -> Chain | None:
@@ -151,7 +145,7 @@ def _passed(network: torch.nn.Module, count: int) -> Iterator[None]:
             del block.forward  # the method of its class again
 
 
-def _fold(module: Any) -> None:
+def fold(module: Any) -> None:
     """Every batch norm that directly follows a convolution into it; what else it does (activation) stays."""
     import torch
     from torch.nn.utils.fusion import fuse_conv_bn_weights
@@ -165,7 +159,7 @@ def _fold(module: Any) -> None:
             )  # fmt: skip
             setattr(module, name, getattr(child, "act", torch.nn.Identity()))
         else:
-            _fold(child)
+            fold(child)
         before = child
 
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from keepset.files import atomic_path
 from keepset.settings import settings
-from keepset.train import parallel
 from keepset.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -70,9 +69,7 @@ class Checkpoints:
         return time.monotonic() - self._last >= (max(wait, 20 * self._cost) if wait else 0)
 
     def save(self, place: Place, network: torch.nn.Module, optimizer: Any = None) -> None:
-        """Write it; of several processes the leading one does. A full disk raises ``WorkspaceNotWritable``."""
-        if not parallel.leads():
-            return
+        """Write it. A full disk raises ``WorkspaceNotWritable``."""
         from safetensors.torch import save_file
 
         begin = time.monotonic()
@@ -116,8 +113,7 @@ class Checkpoints:
 
     def remove(self) -> None:
         self._tensors = {}
-        if parallel.leads():
-            self.path.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
 
 
 def _path(ws: Workspace) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,7 @@ from keepset.config import TrainConfig
 from keepset.images.pixels import Preprocess
 from keepset.machine import heap
 from keepset.stages import SILENT, Progress
-from keepset.train import parallel
 from keepset.train.chain import Chain, chain_of
-from keepset.train.kept import Kept
 from keepset.train.machine import Chunks, choose_device, forward_at_once, lanes, one_core
 from keepset.train.networks import features_and_logits, head_of, preprocess_of, width
 from keepset.train.pixels_cache import PixelCache
@@ -35,14 +33,13 @@ __all__ = [
     "body_id",
     "body_of",
     "compute",
-    "keep",
     "of_packaged",
     "of_squares",
     "squares",
 ]
 
 AT_ONCE = 512
-"""Images per process between two writes to the cache: what a killed run loses at most."""
+"""Images between two writes to the cache: a killed run loses at most so many."""
 
 
 @dataclass(frozen=True)
@@ -112,33 +109,27 @@ def of_squares(arch: str, pictures: npt.NDArray[np.uint8], config: TrainConfig) 
     """Raw features, float32 [n, d], of pictures that are in no workspace, by the packaged network ``arch``."""
     body = _packaged_body(arch, config.size, str(choose_device(config)))
     chunks = Chunks(forward_at_once(choose_device(config), config.size), SILENT)
-    return _computed(body, len(pictures), lambda start, stop: pictures[start:stop], chunks)
+    return _computed(body, len(pictures), lambda place: pictures[place], chunks)
 
 
 def compute(cache: PixelCache, body: Body, shas: Sequence[str], chunks: Chunks) -> Floats:
     """float32 [n, d] in the order of ``shas``; only what this body has not seen yet is computed."""
     body.network.eval()
     store = RowsFile(cache.ws.cache / "features" / body.id, body.width)
-    missing = parallel.shared(store.missing(shas))
+    missing = store.missing(shas)
     if missing:
-        cache.fill(parallel.share(missing), chunks.progress)
-        chunks.progress.start("features of the pretrained body", len(parallel.share(missing)))
-        step = AT_ONCE * parallel.world()
-        for part in (missing[i : i + step] for i in range(0, len(missing), step)):
-            mine = parallel.share(part)
-            found = _computed(body, len(mine), lambda i, j, of=mine: cache.read(of[i:j]), chunks)  # type: ignore[misc]
-            rows = parallel.gathered(found, len(part))
-            if parallel.leads():
-                store.append(part, rows)
-        parallel.shared(None)  # until the leading process has written
-        store.missing(())
+        cache.fill(missing, chunks.progress)
+        chunks.progress.start("features of the pretrained body", len(missing))
+        for part in (missing[i : i + AT_ONCE] for i in range(0, len(missing), AT_ONCE)):
+            rows = _computed(body, len(part), lambda at, of=part: cache.read(of[at]), chunks)  # type: ignore[misc]
+            store.append(part, rows)
     return store.read(shas)
 
 
 def _computed(
-    body: Body, count: int, squares: Callable[[int, int], npt.NDArray[np.uint8]], chunks: Chunks
+    body: Body, count: int, squares: Callable[[slice], npt.NDArray[np.uint8]], chunks: Chunks
 ) -> Floats:
-    """float32 [count, d]; ``squares`` gives the pictures from a place to before another.
+    """float32 [count, d]; ``squares`` gives the pictures at some places.
 
     Of a chain, each core takes some pictures of its own: that costs less than all cores on the same few, and the numbers
     do not depend on how many cores there are.
@@ -147,15 +138,14 @@ def _computed(
 
     found = np.zeros((count, body.width), np.float32)
 
-    def forward(at: int, stop: int) -> Floats:
-        taken = squares(at, min(stop, at + chunks.forward))
-        return _forward(body, _filled_up(taken, chunks.forward))[: len(taken)]
+    def forward(place: slice) -> Floats:
+        taken = squares(place)
+        found[place] = _forward(body, _filled_up(taken, chunks.forward))[: len(taken)]
+        return found[place]
 
     def fill(at: int, stop: int) -> int:
-        while at < stop:
-            rows = chunks.fitting(partial(forward, at, stop))
-            found[at : at + len(rows)] = rows
-            at += len(rows)
+        for _ in chunks.pieces(stop, forward, at):
+            pass
         return stop
 
     device = next(body.network.parameters()).device
@@ -185,20 +175,6 @@ def body_id(network: torch.nn.Module, spec: Preprocess) -> str:
         if id(tensor) not in of_head:
             digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-def keep(
-    cache: PixelCache, chain: Chain, body: Body, shas: Sequence[str], chunks: Chunks, kept: Kept
-) -> None:
-    """Fill ``kept``: what the frozen front makes of ``shas``."""
-    kept.filled = 0
-
-    def more() -> None:
-        squares = cache.read(shas[kept.filled : kept.filled + chunks.forward])
-        kept.add(chain.run(_pixels(body, squares), 0, kept.count))
-
-    while not kept.whole:
-        chunks.fitting(more)
 
 
 def _forward(body: Body, squares: npt.NDArray[np.uint8]) -> Floats:

@@ -14,8 +14,7 @@ import numpy as np
 from keepset.errors import TrainingError
 from keepset.train.fine_tune import learning
 from keepset.train.layers import freeze, train_mode
-from keepset.train.passes import pass_of
-from keepset.train.steps import optimizer_for, read, step
+from keepset.train.steps import draws_of, optimizer_for, read, step, taken
 from keepset.train.task import Task
 
 if TYPE_CHECKING:
@@ -35,11 +34,13 @@ SANE = (6e-4, 3e-3)
 
 
 def find_rate(task: Task, network: torch.nn.Module, share: float) -> dict[str, Any]:
-    """Learning rates and smoothed losses of the test, and the advice, on a copy of the network.
+    """Learning rates and losses of the test, and the advice, on a copy of the network.
 
     ``share`` of its front is frozen as it will be in training. All steps see the same few images under the same
     augmentation: with fresh small batches the curve shows which images came rather than what the rate does.
     """
+    import torch
+
     trial = copy.deepcopy(network)
     freeze(trial, share)
     optimizer = optimizer_for(task, trial, 1.0)
@@ -48,10 +49,12 @@ def find_rate(task: Task, network: torch.nn.Module, share: float) -> dict[str, A
     rng = np.random.default_rng([task.seed, 99])
     n = len(task.train_shas)
     chosen = rng.choice(n, min(BATCH, n), replace=False)
-    batch = replace(read(task, pass_of(task, 0), chosen, int(rng.integers(2**31))), ready={})
+    batch = read(task, draws_of(task, 0), chosen, int(rng.integers(2**31)))
     task.progress.start("learning-rate finder", STEPS)
     losses: list[float] = []
     with learning(task, trial):
+        pieces = task.chunks.pieces(len(batch.labels), lambda piece: taken(task, batch, piece))
+        batch = replace(batch, images=torch.cat(list(pieces)), ready=True)
         train_mode(trial)
         for i in range(STEPS):
             for group, by in zip(optimizer.param_groups, scale, strict=True):

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keepset.config import TrainConfig
+from keepset.train.batches import Draws
 from keepset.train.chain import front_of
 from keepset.train.checkpoints import Checkpoints, Place
-from keepset.train.layers import freeze, front_in_bf16, train_mode
-from keepset.train.passes import pass_of
-from keepset.train.steps import Batch, batches, optimizer_for, order, predict_logits, step
-from keepset.train.task import Pass, Task
+from keepset.train.layers import freeze, train_mode
+from keepset.train.steps import MiniBatch, batches, draws_of, optimizer_for, order, predict_logits, step
+from keepset.train.task import Task
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -32,8 +32,12 @@ RATES_KEPT = 24
 
 @dataclass(frozen=True)
 class Phase:
-    """Some epochs under one one-cycle schedule, with ``frozen`` of the body's front kept as it is (1: all)."""
+    """Some epochs under one one-cycle schedule, with ``frozen`` of the body's front kept as it is (1: all).
 
+    ``number`` is part of the seed of everything drawn in the phase.
+    """
+
+    number: int
     name: str
     epochs: int
     rate: float
@@ -45,8 +49,8 @@ class Phase:
 def phases(cfg: TrainConfig, rate: float, frozen: float) -> list[Phase]:
     """The head alone at the base rate, then everything behind the frozen front at half of it, as fastai does."""
     return [
-        Phase("head", cfg.head_epochs, rate, 1.0, 0.99, 25.0),
-        Phase("fine_tune", cfg.epochs or 0, rate / 2, frozen, 0.3, 5.0),
+        Phase(0, "head", cfg.head_epochs, rate, 1.0, 0.99, 25.0),
+        Phase(1, "fine_tune", cfg.epochs or 0, rate / 2, frozen, 0.3, 5.0),
     ]
 
 
@@ -80,11 +84,10 @@ def _run(task: Task, network: torch.nn.Module, phase: Phase, checkpoints: Checkp
 
 @contextlib.contextmanager
 def learning(task: Task, network: torch.nn.Module) -> Iterator[None]:
-    """Within, the frozen front is cut off and computed apart, or at least computes in its own number format."""
+    """Within, the frozen front is cut off and computed apart, where the network can be cut."""
     with front_of(network, task.chain, task.machine.front) as task.front:
         try:
-            with front_in_bf16(network, task.machine.front and task.front is None):
-                yield
+            yield
         finally:
             task.front = None
 
@@ -95,17 +98,17 @@ def _epoch(
 ) -> None:  # fmt: skip
     optimizer, schedule = learning
     begin = time.perf_counter()
-    images = pass_of(task, len(place.history))
+    draws = draws_of(task, len(place.history))
     waited = task.waited
     train_mode(network)
     task.progress.start(f"{phase.name}, epoch {place.epoch + 1} of {phase.epochs}", len(task.train_shas))
     task.progress.advance(min(place.step * task.batch_size, len(task.train_shas)))
-    for batch in _rest_of_epoch(task, images, phase, place):
+    for batch in _rest_of_epoch(task, draws, phase, place):
         place.rates.append(float(optimizer.param_groups[-1]["lr"]))
         place.losses.append(step(task, network, optimizer, batch, place.epoch))
         schedule.step()
         place.step += 1
-        task.progress.advance(len(batch.chosen), loss=place.losses[-1], **_last_error(place))
+        task.progress.advance(len(batch.labels), loss=place.losses[-1], **_last_error(place))
         if checkpoints.due():
             checkpoints.save(place, network, optimizer)
     seconds = time.perf_counter() - begin
@@ -122,14 +125,14 @@ def _epoch(
     place.epoch, place.step, place.losses, place.rates = place.epoch + 1, 0, [], []
 
 
-def _rest_of_epoch(task: Task, of: Pass, phase: Phase, place: Place) -> Iterator[Batch]:
+def _rest_of_epoch(task: Task, draws: Draws | None, phase: Phase, place: Place) -> Iterator[MiniBatch]:
     """The batches of this epoch that are still to be learnt from, each with the seed of its place."""
-    images = order(task, place.epoch, phase.name)
+    images = order(task, phase.number, place.epoch)
     starts = range(place.step * task.batch_size, len(images), task.batch_size)
     chosen = [images[i : i + task.batch_size] for i in starts]
-    key = [task.seed, len(phase.name), place.epoch]
+    key = [task.seed, phase.number, place.epoch]
     seeds = [int(np.random.default_rng([*key, i]).integers(2**31)) for i in starts]
-    return batches(task, of, chosen, seeds)
+    return batches(task, draws, chosen, seeds)
 
 
 def _last_error(place: Place) -> dict[str, float]:
@@ -148,7 +151,7 @@ def _one_cycle(optimizer: Any, phase: Phase, steps: int) -> Any:
 
 def _plain_loss(task: Task, network: torch.nn.Module) -> float:
     """Mean loss of a fixed sample of training images, measured as the validation loss is: after the epoch, without
-    augmentation or label smoothing. Only so can the two be compared.
+    augmentation. Only so can the two be compared.
     """
     from keepset.train.head import nll, softmax
 

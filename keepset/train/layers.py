@@ -1,11 +1,10 @@
-"""The network as a row of layers: which stay frozen, which learn how fast, and what runs in bfloat16.
+"""The network as a row of layers: which layers stay frozen, and which learn how fast.
 
 The order is that of the parameters, which is the order of the forward pass in timm's and torchvision's networks.
 """
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from keepset.train.networks import head_of
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Group", "blocks", "freeze", "front_in_bf16", "groups", "train_mode"]
+__all__ = ["Group", "blocks", "freeze", "groups", "train_mode"]
 
 Group = tuple[list[Any], float]
 """Parameters, and the depth in the body at which they begin: 0 is the first layer, 1 the head."""
@@ -75,45 +74,3 @@ def train_mode(network: torch.nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
             module.eval()
-
-
-@contextlib.contextmanager
-def front_in_bf16(network: torch.nn.Module, enabled: bool) -> Iterator[None]:
-    """Within this block the frozen modules compute in bfloat16 and hand on float32."""
-    frozen = list(_frozen(network)) if enabled else []
-    kind = next(network.parameters()).device.type
-    for module in frozen:
-        module.forward = _narrow(module.forward, kind)
-    try:
-        yield
-    finally:
-        for module in frozen:
-            del module.forward  # the method of its class again
-
-
-def _frozen(module: Any) -> Iterator[Any]:
-    """The largest modules all of whose parameters are frozen."""
-    for child in module.children():
-        learns = {p.requires_grad for p in child.parameters()}
-        if learns == {False}:
-            yield child
-        elif learns:
-            yield from _frozen(child)
-
-
-def _narrow(forward: Any, device: str) -> Any:
-    import torch
-
-    def narrow(*given: Any, **named: Any) -> Any:
-        with torch.autocast(device, torch.bfloat16):
-            return _wide(forward(*given, **named))
-
-    return narrow
-
-
-def _wide(out: Any) -> Any:
-    import torch
-
-    if isinstance(out, list | tuple):
-        return type(out)(_wide(o) for o in out)
-    return out.float() if isinstance(out, torch.Tensor) and out.is_floating_point() else out

@@ -2,8 +2,8 @@
 
 Number format, measured on one core with AVX-512 BF16 (docs/training.md): a forward pass in bfloat16 pays there for
 every network, 1.4 to 1.8 times; a whole training step pays for plain convolutions (resnet18: 1.8 times) and costs for
-depthwise ones (EfficientNet-Lite0: 0.7 to 0.85 times). So on such a CPU the frozen front of a network always runs in
-bfloat16, and the trained rest only if it has no depthwise convolutions. A CUDA device that knows bfloat16 uses it
+depthwise ones (EfficientNet-Lite0: 0.7 to 0.85 times). So on such a CPU the frozen front of a network that can be cut in two
+(``keepset.train.chain``) runs in bfloat16, and the trained rest only if it has no depthwise convolutions. A CUDA device that knows bfloat16 uses it
 for all. What a model is judged by (features, final logits) is always float32, as it is served.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from keepset.config import TrainConfig
 from keepset.errors import ModelError
 from keepset.stages import Progress
-from keepset.train import parallel
 from keepset.train.shortage import cause, out_of_memory, too_large
 
 if TYPE_CHECKING:
@@ -37,6 +36,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Sized)
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def choose_device(cfg: TrainConfig) -> torch.device:
             f"There is no {cfg.device} device here.", 'Set [train] device = "auto"; see `keepset doctor`.'
         )
     kind = cfg.device if cfg.device != "auto" else "cuda" if cuda else "mps" if mps else "cpu"
-    return torch.device(kind, parallel.local_rank()) if kind == "cuda" else torch.device(kind)
+    return torch.device(kind)
 
 
 def machine_for(cfg: TrainConfig, network: torch.nn.Module) -> Machine:
@@ -163,8 +163,15 @@ class Chunks:
     def ranges(self, n: int) -> list[slice]:
         return [slice(i, min(i + self.size, n)) for i in range(0, n, self.size)]
 
-    def fitting(self, work: Callable[[], T]) -> T:
-        """``work()`` on ``forward`` images, again with halves as long as memory is not enough.
+    def pieces(self, stop: int, work: Callable[[slice], R], start: int = 0) -> Iterator[R]:
+        """``work`` on the places from ``start`` to before ``stop``, ``forward`` at once."""
+        while start < stop:
+            found = self.fitting(lambda at=start: work(slice(at, min(stop, at + self.forward))))  # type: ignore[misc]
+            start += len(found)
+            yield found
+
+    def fitting(self, work: Callable[[], T], images: int | None = None) -> T:
+        """``work()`` on so many images (``forward``), again with smaller pieces as long as memory is not enough.
 
         Raises ``TrainingError`` at one image.
         """
@@ -175,7 +182,9 @@ class Chunks:
                 if not out_of_memory(e):
                     raise
                 reason = cause(e)
-            self.halve(reason, self.forward)  # here, where the exception no longer holds the tensors
+            self.halve(
+                reason, min(self.size, images or self.forward)
+            )  # here, where the exception no longer holds the tensors
 
     def halve(self, reason: str, tried: int) -> None:
         import torch
@@ -193,9 +202,9 @@ class Chunks:
         self.progress.note(words)
 
 
-def facts(machine: Machine, batch_size: int, chunks: Chunks, world: int) -> dict[str, Any]:
+def facts(machine: Machine, batch_size: int, chunks: Chunks) -> dict[str, Any]:
     """What ``model.json`` remembers of the machine."""
     return {
         "device": machine.device.type, "precision": machine.words, "batch_size": batch_size,
-        "at_once": min(batch_size, chunks.size), "processes": world,
+        "at_once": min(batch_size, chunks.size),
     }  # fmt: skip

@@ -21,14 +21,12 @@ from keepset.stages import Progress
 from keepset.text import many
 from keepset.train import features as ft
 from keepset.train import head as hd
-from keepset.train import parallel
 from keepset.train import results as rs
 from keepset.train.chain import frozen as frozen_blocks
 from keepset.train.checkpoints import Checkpoints, Place
 from keepset.train.contenders import Contender, epochs_worth, mean_network, why
 from keepset.train.finder import find_rate
 from keepset.train.fine_tune import fine_tune, learning, phases
-from keepset.train.kept import Kept
 from keepset.train.layers import freeze
 from keepset.train.machine import Chunks, choose_device, facts, forward_at_once, machine_for, one_core
 from keepset.train.networks import bodies_of, build, check, parts, set_head
@@ -39,9 +37,6 @@ from keepset.train.weights import create_network, preprocess_of
 from keepset.workspace import Workspace
 
 __all__ = ["Recipe"]
-
-_THEIRS: Any = (None, None, None)
-"""What a process that does not lead puts in where the leading one's result comes out."""
 
 
 class Recipe:
@@ -65,14 +60,13 @@ class Recipe:
 
         begin = time.perf_counter()
         self._prepare()
-        with threadpool_limits(
-            self.threads, user_api="blas"
-        ):  # numpy's sums depend on how many threads share them
+        # numpy's sums depend on how many threads share them
+        with threadpool_limits(self.threads, user_api="blas"):
             return self._run(begin)
 
     def _run(self, begin: float) -> ModelRecord:
         raw = np.concatenate([ft.compute(self.cache, b, self.shas, self.chunks) for b in self.bodies], axis=1)
-        cv_probs, head, wrong = parallel.shared(self._cross_validated(raw) if parallel.leads() else _THEIRS)
+        cv_probs, head, wrong = self._cross_validated(raw)
         contenders = [self._linear_head(raw, head)]
         epochs, reason = epochs_worth(self.cfg.epochs, wrong)
         history, found = list[dict[str, Any]](), dict[str, Any]()
@@ -89,8 +83,7 @@ class Recipe:
         seconds = time.perf_counter() - begin
         candidates = {c.name: c.held_out for c in contenders} | {"why": reason or why(contenders, winner)}
         record = self._record(winner, candidates, scores, temperature, history, found, seconds)
-        if parallel.leads():
-            self._write(record, winner, scores, raw)
+        self._write(record, winner, scores, raw)
         return record
 
     def _write(self, record: ModelRecord, winner: Contender, scores: rs.Scores, raw: Any) -> None:
@@ -154,7 +147,7 @@ class Recipe:
     ) -> tuple[list[dict[str, Any]], dict[str, Any], Contender, Contender]:
         """Fine-tune the first of the networks: history, what the rate finder found, it alone, and it beside the others."""
         network = self._to_tune(raw, head)
-        task = self._task(network, raw, epochs)
+        task = self._task(network, epochs)
         frozen = self.cfg.freeze if self.cfg.weights != "none" else 0.0
         place, words = self.checkpoints.find()
         if words:
@@ -186,36 +179,19 @@ class Recipe:
         set_head(network, own.weight, own.bias)
         return network.to(self.device, memory_format=torch.channels_last).eval()
 
-    def _task(self, network: Any, raw: Any, epochs: int) -> Task:
+    def _task(self, network: Any, epochs: int) -> Task:
         """What is learnt from, on what and how; the front that stays frozen is cut off where the network is a chain."""
         freeze(network, self.cfg.freeze if self.cfg.weights != "none" else 0.0)
         chain = self.bodies[0].chain
         apart = frozen_blocks(network) if chain else 0
         apart = apart if chain and chain.fits(network, apart) else 0
-        self.cache.fill(parallel.share(self.shas), self.progress)
-        parallel.shared(None)  # until all have filled their share
+        self.cache.fill(self.shas, self.progress)
         return Task(
             self.cache, self.spec, self.cfg.model_copy(update={"epochs": epochs}), self.machine, self.config.seed,
             [s for s, k in zip(self.shas, self.learn, strict=True) if k], self.labels[self.learn],
             [s for s, k in zip(self.shas, self.valid, strict=True) if k], self.labels[self.valid],
-            self.progress, self.batch_size, self.chunks, chain=chain, apart=apart, kept=self._kept(apart, raw),
+            self.progress, self.batch_size, self.chunks, chain=chain, apart=apart,
         )  # fmt: skip
-
-    def _kept(self, apart: int, raw: Any) -> dict[int, Kept]:
-        """By number of blocks: what the frozen front makes of every image, and what the whole chain does, where that
-        pays.
-        """
-        chain = self.bodies[0].chain
-        if chain is None or not apart or not Kept.fits(len(self.shas), chain.like(apart)):
-            return {}
-        kept = Kept(apart, self.shas, chain.like(apart))
-        ft.keep(self.cache, chain, self.bodies[0], self.shas, self.chunks, kept)
-        count, width = len(chain.copies), self.widths[0]
-        like = chain.like(count)
-        body = Kept(count, self.shas, like)
-        if like.numel() == width:
-            body.add(torch.from_numpy(raw[:, :width].copy()).reshape(len(raw), *like.shape[1:]))
-        return {kept.count: kept, body.count: body}
 
     def _remember(self, words: str) -> None:
         """Tell it now, and keep it with the model."""
@@ -240,7 +216,7 @@ class Recipe:
             metrics={"valid": rs.measure(scores.probs[valid], y[valid]), "cv": rs.measure(scores.cv_probs, y)},
             ood={"quantile99": float(np.quantile(scores.distances[valid], 0.99))},
             created_at=datetime.now(UTC).isoformat(), seconds=seconds,
-            machine=facts(self.machine, self.batch_size, self.chunks, parallel.world()) | {"notes": self.notes + self.chunks.notes},
+            machine=facts(self.machine, self.batch_size, self.chunks) | {"notes": self.notes + self.chunks.notes},
         )  # fmt: skip
 
 

@@ -27,6 +27,8 @@ __all__ = [
 ]  # fmt: skip
 
 PRIOR = 1 / (2 * 0.25**2)
+REFERENCE = 5000
+"""Training images that a distance is measured to, at most."""
 """Nats that a temperature costs by the square of its logarithm."""
 
 
@@ -77,9 +79,14 @@ def neighbours(images: int) -> int:
 
 
 def distances(features: Floats, learn: npt.NDArray[np.bool_]) -> Floats:
-    """Mean cosine distance to the nearest other training images, in blocks so that memory stays flat."""
-    rows = units(features, (features.shape[1],))
-    base, where = rows[learn], np.flatnonzero(learn)
+    """Mean cosine distance to the nearest other training images, in blocks so that memory stays flat.
+
+    Of more than ``REFERENCE`` training images so many are looked at, evenly spread, so that time is linear in the images.
+    """
+    rows, where = units(features, (features.shape[1],)), np.flatnonzero(learn)
+    if len(where) > REFERENCE:
+        where = where[np.linspace(0, len(where) - 1, REFERENCE).astype(np.int64)]
+    base = rows[where]
     out = np.empty(len(rows))
     for i in range(0, len(rows), 256):
         d = 1 - rows[i : i + 256] @ base.T

@@ -1,4 +1,4 @@
-"""One step of training: a batch, its augmentation, loss, gradients summed over pieces and processes, the update."""
+"""One step of training: a batch, its augmentation, loss, gradients summed over its pieces, the update."""
 
 from __future__ import annotations
 
@@ -12,12 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keepset.errors import TrainingError
-from keepset.train import parallel
-from keepset.train.batches import Draws, to_input
+from keepset.train.batches import Draws, augment, draw, to_input
 from keepset.train.layers import groups
-from keepset.train.passes import augmented
-from keepset.train.shortage import cause, out_of_memory
-from keepset.train.task import Pass, Task
+from keepset.train.task import Task
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -25,31 +22,43 @@ if TYPE_CHECKING:
 
     Ints = npt.NDArray[np.int64]
 
-__all__ = ["Batch", "batches", "optimizer_for", "order", "predict_logits", "read", "step"]
+__all__ = [
+    "MiniBatch",
+    "batches",
+    "draws_of",
+    "optimizer_for",
+    "order",
+    "predict_logits",
+    "read",
+    "step",
+    "taken",
+]
+
+SLOWER = 100.0
+"""How many times slower than the head the first layer learns."""
+WEIGHT_DECAY = 0.01
+KEPT_MOST = 512 * 2**20
+"""Bytes of frozen blocks' output that a training may keep in memory."""
 
 
 @dataclass(frozen=True)
-class Batch:
-    """``chosen``: training images of the whole batch; the rest: this process's share of it.
+class MiniBatch:
+    """``images``: squares from the pixel cache, augmented by ``draws`` if given; or, if ``ready``, what the network takes.
 
-    ``images``: squares to be augmented by ``draws``, or, with a ``start``, what the blocks before that one made of them.
-    ``seed`` decides dropout, by the batch's place in the training: a training that goes on from a checkpoint draws
-    what it would have drawn. ``ready``, of a batch that is learnt from again and again, keeps its pieces as the
-    network takes them.
+    ``seed`` decides dropout. It follows from the batch's place in the training, so a training resumed from a checkpoint
+    draws the same.
     """
 
-    chosen: Ints
     images: torch.Tensor
     labels: torch.Tensor
     seed: int
     draws: Draws | None = None
-    start: int = 0
-    ready: dict[tuple[int, int], torch.Tensor] | None = None
+    ready: bool = False
 
 
-def order(task: Task, epoch: int, phase: str) -> Ints:
+def order(task: Task, phase: int, epoch: int) -> Ints:
     """The training images of an epoch, shuffled; with ``oversample``, every class equally often."""
-    rng = np.random.default_rng([task.seed, epoch, len(phase)])
+    rng = np.random.default_rng([task.seed, phase, epoch])
     n = len(task.train_shas)
     if not task.config.oversample:
         return rng.permutation(n)
@@ -57,51 +66,48 @@ def order(task: Task, epoch: int, phase: str) -> Ints:
     return rng.choice(n, n, p=weights / weights.sum())
 
 
-def batches(task: Task, of: Pass, places: list[Ints], seeds: list[int]) -> Iterator[Batch]:
-    """The batches of a pass, each read by a thread while the one before is being learnt from."""
+def draws_of(task: Task, number: int) -> Draws | None:
+    """The augmentation of every training image in the epoch of that number (0: the head's first)."""
+    import torch
+
+    if not task.config.augment:
+        return None
+    rng = torch.Generator().manual_seed(task.seed * 10_007 + number)
+    return draw(len(task.train_shas), task.cache.spec.crop, task.spec, rng)
+
+
+def batches(task: Task, draws: Draws | None, chosen: list[Ints], seeds: list[int]) -> Iterator[MiniBatch]:
+    """The batches of an epoch; a thread reads the next one during each step."""
     with ThreadPoolExecutor(1) as pool:
-        coming: Future[Batch] | None = None
-        for i in range(len(places)):
+        coming: Future[MiniBatch] | None = None
+        for i in range(len(chosen)):
             begin = perf_counter()
-            batch = coming.result() if coming else read(task, of, places[i], seeds[i])
+            batch = coming.result() if coming else read(task, draws, chosen[i], seeds[i])
             task.waited += perf_counter() - begin
-            last = i + 1 == len(places)
-            coming = None if last else pool.submit(read, task, of, places[i + 1], seeds[i + 1])
+            last = i + 1 == len(chosen)
+            coming = None if last else pool.submit(read, task, draws, chosen[i + 1], seeds[i + 1])
             yield batch
 
 
-def read(task: Task, of: Pass, chosen: Ints, seed: int) -> Batch:
-    """This process's share of a batch: from the pass, or from the pixel cache."""
+def read(task: Task, draws: Draws | None, chosen: Ints, seed: int) -> MiniBatch:
+    """The batch of these training images, from the pixel cache."""
     import torch
 
-    mine = np.asarray(parallel.share(chosen.tolist()), dtype=np.int64)
-    labels = torch.from_numpy(task.train_labels[mine])
-    if of.rows is not None:
-        return Batch(chosen, of.rows[mine], labels, seed, start=of.count)
-    squares = torch.from_numpy(task.cache.read([task.train_shas[j] for j in mine]))
+    squares = torch.from_numpy(task.cache.read([task.train_shas[j] for j in chosen]))
     if task.machine.device.type == "cuda":
         squares = squares.pin_memory()
-    return Batch(chosen, squares, labels, seed, of.draws.of(mine) if of.draws else None)
+    labels = torch.from_numpy(task.train_labels[chosen])
+    return MiniBatch(squares, labels, seed, draws.of(chosen) if draws else None)
 
 
-def step(task: Task, network: torch.nn.Module, optimizer: Any, batch: Batch, epoch: int) -> float:
+def step(task: Task, network: torch.nn.Module, optimizer: Any, batch: MiniBatch, epoch: int) -> float:
     """Learn from one batch; its mean loss, nats. Raises ``TrainingError`` if that is not a number."""
-    loss = None
-    while loss is None:
+
+    def gradients() -> float:
         optimizer.zero_grad(set_to_none=True)
-        short = ""
-        try:
-            loss = _gradients(task, network, batch)
-        except (RuntimeError, MemoryError) as e:
-            if not out_of_memory(e):
-                raise
-            short = cause(e)
-        if parallel.any_rank(bool(short)):  # all take smaller pieces, or none
-            loss = None
-            optimizer.zero_grad(set_to_none=True)
-            task.chunks.halve(short or "on another process", min(task.chunks.size, len(batch.chosen)))
-    parallel.sum_gradients(network)
-    loss = parallel.summed(loss)
+        return _gradients(task, network, batch)
+
+    loss = task.chunks.fitting(gradients, len(batch.labels))
     if not math.isfinite(loss):
         raise TrainingError(
             f"The loss became {loss} in epoch {epoch + 1}.",
@@ -111,80 +117,91 @@ def step(task: Task, network: torch.nn.Module, optimizer: Any, batch: Batch, epo
     return loss
 
 
-def _gradients(task: Task, network: torch.nn.Module, batch: Batch) -> float:
-    """Gradients of this process's part of the batch's mean loss, and that part, piece by piece."""
+def _gradients(task: Task, network: torch.nn.Module, batch: MiniBatch) -> float:
+    """Gradients of the batch's mean loss, and that loss, piece by piece."""
     import torch
     import torch.nn.functional as F
 
-    n, device = len(batch.chosen), task.machine.device
+    n, device = len(batch.labels), task.machine.device
     torch.manual_seed(batch.seed)
     total = torch.zeros((), device=device)
-    for piece in task.chunks.ranges(len(batch.labels)):
+    for piece in task.chunks.ranges(n):
         labels = batch.labels[piece].to(device, non_blocking=True)
-        x = _taken(task, batch, piece)
+        x = taken(task, batch, piece)
         with task.machine.autocast():
             logits = network(x).float()
-        loss = F.cross_entropy(logits, labels, label_smoothing=task.config.label_smoothing, reduction="sum")
+        loss = F.cross_entropy(logits, labels, reduction="sum")
         (loss / n).backward()  # type: ignore[no-untyped-call]
         total += loss.detach() / n
     return float(total)
 
 
-def _taken(task: Task, batch: Batch, piece: slice) -> torch.Tensor:
+def taken(task: Task, batch: MiniBatch, piece: slice) -> torch.Tensor:
     """A piece of the batch as the network takes it: augmented, and through the frozen front if that is cut off."""
-    key = (piece.start, piece.stop)
-    if batch.ready and key in batch.ready:
-        return batch.ready[key]
     x = batch.images[piece]
-    if not batch.start:
-        x = augmented(task, x, batch.draws.of(piece) if batch.draws else None)
-    x = task.front.learning(x, batch.start) if task.front else x
-    if batch.ready is not None:
-        batch.ready[key] = x
-    return x
+    if batch.ready:
+        return x
+    draws, device = batch.draws, task.machine.device
+    x = augment(x, draws.of(piece), task.spec, device) if draws else to_input(x, task.spec, device)
+    return task.front.learning(x) if task.front else x
 
 
 def optimizer_for(task: Task, network: torch.nn.Module, rate: float) -> Any:
     """AdamW over layer groups, no decay on norm and bias.
 
-    The head learns at ``rate``, a layer at depth d of the body (0 first, 1 last) at ``rate / lr_mult ** (1 - d)``.
+    The head learns at ``rate``, a layer at depth d of the body (0 first, 1 last) at ``rate / 100 ** (1 - d)``.
     """
     import torch
 
     made = []
     for params, depth in groups(network):
-        lr = rate / task.config.lr_mult ** (1 - depth)
+        lr = rate / SLOWER ** (1 - depth)
         decay, plain = [p for p in params if p.ndim > 1], [p for p in params if p.ndim <= 1]
-        for chosen, wd in ((decay, task.config.weight_decay), (plain, 0.0)):
+        for chosen, wd in ((decay, WEIGHT_DECAY), (plain, 0.0)):
             made.append({"params": chosen, "lr": lr, "weight_decay": wd})
     return torch.optim.AdamW(made, eps=1e-5, betas=(0.95, 0.99), fused=task.machine.fused or None)
 
 
 def predict_logits(task: Task, network: torch.nn.Module, shas: list[str]) -> npt.NDArray[np.float32]:
-    """float32 [n, classes] in the order of ``shas``, without augmentation."""
+    """float32 [n, classes] in the order of ``shas``, without augmentation.
+
+    The output of the blocks that never learn is computed once per image and kept where it fits.
+    """
     import torch
 
-    from keepset.train.networks import head_of
-
     network.eval()
-    mine, out = parallel.share(shas), []
-    kept = task.kept.get(task.front.count) if task.front else None
 
-    def forward(part: slice) -> Any:
-        if kept and kept.whole:
-            x = kept.of(mine[part])
-        else:
-            squares = torch.from_numpy(task.cache.read(mine[part]))
-            x = to_input(squares, task.spec, task.machine.device)
-            x = task.front.judging(x) if task.front else x
-        return network(x).float().cpu().numpy()
+    def forward(part: slice) -> npt.NDArray[np.float32]:
+        x = _frozen(task, shas[part])
+        if task.front:
+            x = task.front.chain.run(x, task.apart, task.front.count)
+        found: npt.NDArray[np.float32] = network(x).float().cpu().numpy()
+        return found
 
     with torch.inference_mode():
-        at = 0
-        while at < len(mine):
-            found = task.chunks.fitting(lambda i=at: forward(slice(i, i + task.chunks.forward)))  # type: ignore[misc]
-            out.append(found)
-            at += len(found)
-    classes = int(head_of(network).weight.shape[0])
-    rows = np.concatenate(out) if out else np.zeros((0, classes), np.float32)
-    return parallel.gathered(rows, len(shas))
+        return np.concatenate(list(task.chunks.pieces(len(shas), forward)))
+
+
+def _frozen(task: Task, shas: list[str]) -> torch.Tensor:
+    """The images behind the first ``apart`` blocks; the network's input where no front is cut off."""
+    import torch
+
+    def computed(asked: list[str]) -> torch.Tensor:
+        x = to_input(torch.from_numpy(task.cache.read(asked)), task.spec, task.machine.device)
+        return task.front.chain.run(x, 0, task.apart) if task.front else x
+
+    if task.front is None or not _keeps(task):
+        return computed(shas)
+    if missing := [s for s in shas if s not in task.kept]:
+        padded = (missing * task.chunks.forward)[: max(len(missing), task.chunks.forward)]
+        # always as many at once: the last bits depend on it, and a resumed training has others missing
+        task.kept |= dict(zip(missing, computed(padded), strict=False))
+    found = torch.stack([task.kept[s] for s in shas])
+    return found.contiguous(memory_format=torch.channels_last) if found.ndim == 4 else found
+
+
+def _keeps(task: Task) -> bool:
+    if not task.chain or not task.apart or task.machine.device.type != "cpu":
+        return False
+    images = len(task.train_shas) + len(task.valid_shas)
+    return images * task.chain.like(task.apart).numel() * 4 <= KEPT_MOST

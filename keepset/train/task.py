@@ -10,9 +10,7 @@ import numpy as np
 from keepset.config import TrainConfig
 from keepset.images.pixels import Preprocess
 from keepset.stages import Progress
-from keepset.train.batches import Draws
 from keepset.train.chain import Chain, Front
-from keepset.train.kept import Kept
 from keepset.train.machine import Chunks, Machine
 from keepset.train.pixels_cache import PixelCache
 
@@ -22,19 +20,7 @@ if TYPE_CHECKING:
 
     Ints = npt.NDArray[np.int64]
 
-__all__ = ["Pass", "Task"]
-
-
-@dataclass(frozen=True)
-class Pass:
-    """``draws``: of every place in the pass, None without augmentation. ``rows``: every training image behind the
-    first ``count`` blocks, [n, ...], or None if that is computed batch by batch.
-    """
-
-    number: int
-    draws: Draws | None
-    rows: torch.Tensor | None = None
-    count: int = 0
+__all__ = ["Task"]
 
 
 @dataclass
@@ -57,9 +43,8 @@ class Task:
     """Seconds spent waiting for images so far."""
     chain: Chain | None = field(default=None)
     front: Front | None = field(default=None)
-    """What computes the frozen blocks, if the network starts behind them just now."""
+    """Computes the frozen blocks while the network starts behind them."""
     apart: int = field(default=0)
     """How many of the chain's blocks stay frozen all through the training."""
-    passes: list[Pass] = field(default_factory=list)
-    kept: dict[int, Kept] = field(default_factory=dict)
-    """By number of blocks: what they make of the images as they are."""
+    kept: dict[str, torch.Tensor] = field(default_factory=dict)
+    """By sha256: the output of those blocks for the image without augmentation (see ``steps.predict_logits``)."""

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from keepset.duplicates import Pair, PairVerdict, Pictures
 from keepset.settings import settings
 from keepset.stages import Progress
 from keepset.storage.carrying import bring
-from keepset.storage.journal import Journal
+from keepset.storage.journal import Journal, JournalRow
 from keepset.validate.inspection import PixelJob, pixel_digest
 from keepset.validate.pool import run_jobs
 from keepset.workspace import Workspace
@@ -39,7 +39,6 @@ VERSION = 2
 _AT_ONCE = 4096
 _LOOKS = 600
 """Thumbnails with their keypoints that are kept, at about 300 kB each."""
-Row = dict[str, Any]
 
 
 def searched_by(config: RunConfig) -> str | None:
@@ -50,7 +49,7 @@ def searched_by(config: RunConfig) -> str | None:
 
 def find(
     ws: Workspace, config: RunConfig, pictures: Pictures, journal: Journal, progress: Progress
-) -> tuple[dict[str, Row], int]:
+) -> tuple[dict[str, JournalRow], int]:
     """Facts of the images that are not alone, by sha256 (see ``duplicates.group``), and how many were not compared."""
     progress.start("finding duplicates", None)
     plain, pairs = duplicates.look_alikes(
@@ -154,13 +153,15 @@ class _Comparing:
             for last, future in under_way:
                 yield last, future.result()
 
-    def _seen(self, shas: Iterable[str]) -> Iterator[tuple[str, Row]]:
+    def _seen(self, shas: Iterable[str]) -> Iterator[tuple[str, JournalRow]]:
         rest = iter(shas)
         while some := list(islice(rest, _AT_ONCE)):
             rows = self.journal.get(_key(s) for s in some)
             yield from ((s, rows.get(_key(s), {})) for s in some)
 
-    def _said(self, sha: str, mine: Mapping[str, Pair], answer: Row) -> Iterator[tuple[Pair, PairVerdict]]:
+    def _said(
+        self, sha: str, mine: Mapping[str, Pair], answer: JournalRow
+    ) -> Iterator[tuple[Pair, PairVerdict]]:
         for other, pair in mine.items():
             if facts := answer.get(other):
                 verdict = PairVerdict.from_dict(facts)

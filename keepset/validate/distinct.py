@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 from keepset import manifests
 from keepset.errors import ManifestMissing
 from keepset.files import write_bytes
+from keepset.manifests.schemas import SCHEMAS
 from keepset.reasons import ItemStatus
-from keepset.schemas import SCHEMAS
 from keepset.workspace import Workspace
 
 __all__ = ["Distinct", "addresses"]

@@ -17,7 +17,7 @@ from PIL import Image, ImageFile
 from keepset.files import refusals
 from keepset.images.exif import turn_of
 from keepset.images.formats import foreign, sniff
-from keepset.images.header import extra_bytes, walk_jpeg
+from keepset.images.header import MAX_SCANS, extra_bytes, walk_jpeg
 from keepset.images.pixels import decode, mended, opened, to_rgb
 from keepset.reasons import ImageReason as Reason
 from keepset.reasons import ImageWarning as Warn
@@ -43,8 +43,6 @@ class ImageLimits(Protocol):
     def max_aspect(self) -> float: ...
     @property
     def max_pixels(self) -> int: ...
-    @property
-    def max_scans(self) -> int: ...
     @property
     def max_frames(self) -> int: ...
 
@@ -114,8 +112,8 @@ def _look(data: bytes, limits: ImageLimits, facts: dict[str, Any]) -> bytes:
     kind = _kind(data, limits)
     facts["format"] = kind
     walk = walk_jpeg(data) if kind == "jpeg" else None
-    if walk and walk.scans > limits.max_scans:
-        raise _Reject(Reason.TOO_MANY_SCANS, f"{walk.scans} scans, {limits.max_scans} allowed")
+    if walk and walk.scans > MAX_SCANS:
+        raise _Reject(Reason.TOO_MANY_SCANS, f"{walk.scans} scans, {MAX_SCANS} allowed")
     image = _decode(data, walk.end if walk else 0, limits, facts)
     _check_shape(facts, limits)
     image.thumbnail((THUMB, THUMB), Image.Resampling.BILINEAR, reducing_gap=2.0)

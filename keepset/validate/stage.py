@@ -24,7 +24,7 @@ from keepset.reasons import ImageReason, ItemStatus
 from keepset.settings import settings
 from keepset.stages import SILENT, Progress, Shard, Stage, StageResult, shards
 from keepset.storage.carrying import Held, bring, delivered, landing
-from keepset.storage.journal import Journal
+from keepset.storage.journal import Journal, JournalRow
 from keepset.storage.journals import open_journal
 from keepset.validate import copies
 from keepset.validate.distinct import Distinct, addresses
@@ -40,7 +40,6 @@ _AT_ONCE = 4096
 _TRIES = 3
 _OF_THE_MACHINE = {ImageReason.TIMEOUT, ImageReason.MEMORY, ImageReason.CRASHED, ImageReason.MISSING}
 """Outcomes that may be the machine's fault, not the picture's: tried again by the next runs."""
-Row = dict[str, Any]
 
 
 def validate(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> StageResult:
@@ -103,7 +102,7 @@ def _run(function: Any, jobs: Iterator[Any], config: RunConfig) -> Iterator[tupl
     )
 
 
-def _settled(thumbs: Held, row: Row) -> bool:
+def _settled(thumbs: Held, row: JournalRow) -> bool:
     """False if the image is to be looked at again. A blob that is not there costs nothing to look for for ever."""
     if row["status"] == ItemStatus.OK:
         return bool(thumbs.size(row["sha256"]))
@@ -112,7 +111,7 @@ def _settled(thumbs: Held, row: Row) -> bool:
     return row["reason"] not in _OF_THE_MACHINE or row["tries"] >= _TRIES
 
 
-def _lost(ws: Workspace, sha: str, lost: Lost) -> Row:
+def _lost(ws: Workspace, sha: str, lost: Lost) -> JournalRow:
     reason = ImageReason.TIMEOUT if lost.why == "timeout" else ImageReason.CRASHED
     return {
         "sha256": sha, "status": "rejected", "reason": str(reason), "detail": lost.detail, "warnings": [],
@@ -161,7 +160,7 @@ def merge(ws: Workspace, config: RunConfig, progress: Progress = SILENT) -> Stag
     return StageResult(Stage.VALIDATE, True, message, summary, {"images": "manifests/images.parquet"})
 
 
-def _pieces(facts: pa.Table, journal: Journal) -> Iterator[list[Row]]:
+def _pieces(facts: pa.Table, journal: Journal) -> Iterator[list[JournalRow]]:
     """Rows of the manifest, some thousand at a time, without their groups."""
     for start in range(0, facts.num_rows, _AT_ONCE):
         known = facts.slice(start, _AT_ONCE).to_pylist()
@@ -169,7 +168,7 @@ def _pieces(facts: pa.Table, journal: Journal) -> Iterator[list[Row]]:
         yield [r | looked[r["sha256"]] for r in known]
 
 
-def _looked(journal: Journal, shas: list[str]) -> dict[str, Row]:
+def _looked(journal: Journal, shas: list[str]) -> dict[str, JournalRow]:
     looked = journal.get(shas)
     if missing := [s for s in shas if s not in looked]:
         raise StageError(
@@ -179,11 +178,11 @@ def _looked(journal: Journal, shas: list[str]) -> dict[str, Row]:
     return looked
 
 
-def _without_tries(row: Row) -> Row:
+def _without_tries(row: JournalRow) -> JournalRow:
     return {k: v for k, v in row.items() if k != "tries"}
 
 
-def _alone(row: Row) -> Row:
+def _alone(row: JournalRow) -> JournalRow:
     return {"group_id": row["sha256"]} if row["status"] == ItemStatus.OK else {}
 
 

@@ -11,13 +11,13 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
-from keepset.errors import KeepsetError, StaleBatch
+from keepset.errors import KeepsetError, OrchestratorError, StaleBatch
 from keepset.orchestrator.neighbours import neighbours
-from keepset.web import gallery
+from keepset.web import gallery, history, home, onepicture, reports
 from keepset.web.predict import PredictionSite
 from keepset.web.prefix import Workspaces
 from keepset.web.refusals import refusal, wants_json
@@ -34,8 +34,11 @@ def create_app(workspace: Path, *, token: str = "", hosts: frozenset[str] = _LOO
     ws = Workspace.open(workspace)
     site = PredictionSite(ws)
     static = Mount("/static", StaticFiles(packages=[("keepset.web", "static")]))
-    routes: list[BaseRoute] = [*gallery.routes(ws), *site.routes(), static]
-    handlers: Any = {KeepsetError: _refused, ClientDisconnect: _cut_off, HTTPException: _http}
+    rooms = (home, gallery, onepicture, history, reports)
+    routes: list[BaseRoute] = [*(r for room in rooms for r in room.routes(ws)), *site.routes(), static]
+    handlers: Any = {
+        KeepsetError: _refused, ClientDisconnect: _cut_off, HTTPException: _http, Exception: _broken,
+    }  # fmt: skip
     guard = Middleware(Guard, token=token, hosts=hosts)
     app = Starlette(routes=routes, middleware=[guard], exception_handlers=handlers, lifespan=site.lifespan)
     app.state.site = site
@@ -60,12 +63,21 @@ def _cut_off(request: Request, e: ClientDisconnect) -> Response:
 def _http(request: Request, e: HTTPException) -> Response:
     """No such page, or no such method there."""
     code = HTTPStatus(e.status_code).name.lower()
-    return refusal(request, e.status_code, code, e.detail, headers=e.headers)
+    words = "There is no such page." if e.status_code == 404 else e.detail
+    return refusal(request, e.status_code, code, words, headers=e.headers)
+
+
+def _broken(request: Request, e: Exception) -> Response:
+    """A fault of ours: the server writes the traceback to its terminal, or to ``logs/web.log`` of a stack."""
+    return refusal(
+        request, 500, "internal", "The gallery has a fault.", "Nothing is lost. The terminal where it runs says more."
+    )  # fmt: skip
 
 
 def _refused(request: Request, e: KeepsetError) -> Response:
-    """Trouble in words: JSON where JSON was asked for, else plain text."""
-    status = 409 if isinstance(e, StaleBatch) else 404 if "no batch" in e.message.lower() else 400
+    """Trouble in words."""
+    status = 409 if isinstance(e, StaleBatch) else 503 if isinstance(e, OrchestratorError) else 400
+    status = 404 if "no batch" in e.message.lower() else status
     if wants_json(request):
         return JSONResponse(e.as_dict(), status)
-    return PlainTextResponse(str(e), status)
+    return refusal(request, status, type(e).__name__, e.message, e.remedy)

@@ -15,6 +15,7 @@ import numpy as np
 
 from keepset import manifests
 from keepset.errors import ManifestError
+from keepset.machine.remembered import remembered
 from keepset.reasons import Action
 from keepset.review import Batch, Mark, MarkState
 from keepset.review.ordering import Group, Sort, grouped, like, ordered
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     Mask = npt.NDArray[np.bool_]
 
 __all__ = [
+    "FEW",
     "LIKE_PAGE",
     "PAGE",
     "SIZES",
@@ -43,10 +45,12 @@ __all__ = [
     "values_of",
 ]  # fmt: skip
 
+FEW = 9
+"""Up to so many classes each has a button and a digit; beyond, the class is typed."""
 PAGE = 120
 """Pictures per page: enough to scroll through, few enough to draw at once."""
 LIKE_PAGE = 240
-"""Of pictures that are like one: more, since several of them are decided at once."""
+"""Of pictures that are like one, or in stacks: more, since several of them are decided at once."""
 EXAMPLES = 50
 """Pictures that others may be like, at most: their addresses stand in the page's own."""
 SIZES = range(1, 8)
@@ -102,7 +106,7 @@ def page_of(
     batch: Batch, query: Mapping[str, str], marks: Mapping[str, MarkState], without: Sequence[str] = ()
 ) -> Page:
     """The page that ``query`` asks for: by ``page``, else that of the rank ``at``, or of the first undecided picture
-    after the rank ``next`` (round the end). What makes no sense in ``query`` counts as not given. ``without``: images
+    after the rank ``next`` (round the end); without these, in the order that learns, that of the first undecided. What makes no sense in ``query`` counts as not given. ``without``: images
     that are on the screen already.
     """
     filters = {k: query[k] for k in FILTERS if query.get(k)}
@@ -111,10 +115,11 @@ def page_of(
     order, examples, how = _order(batch, filters, marks, sort)
     fits = _fits(batch, filters, decided) & ~_mask(batch, without)
     shown = order[fits[order]]
-    size = LIKE_PAGE if examples else PAGE
+    size = LIKE_PAGE if examples or sort == Sort.ALIKE else PAGE
     pages = max(1, -(-len(shown) // size))
     place = _place(shown, query, decided, sort)
-    number = min(max(1, _number(query, "page") or 1 + (place or 0) // size), pages)
+    begin = place if place is not None else _first_left(shown, decided) if sort == Sort.LEARNED else 0
+    number = min(max(1, _number(query, "page") or 1 + begin // size), pages)
     ranks = shown[(number - 1) * size : number * size]
     rows = batch.rows().at(ranks)
     focus = examples[0] if examples else ""
@@ -160,6 +165,12 @@ def _place(shown: Ints, query: Mapping[str, str], decided: Mask, sort: Sort) -> 
         there = np.flatnonzero(shown == at)
         return int(there[0]) if len(there) else int(np.argmin(np.abs(shown - at)))
     return None
+
+
+def _first_left(shown: Ints, decided: Mask) -> int:
+    """The place of the first undecided picture, or 0."""
+    left = np.flatnonzero(~decided[shown])
+    return int(left[0]) if len(left) else 0
 
 
 def _number(query: Mapping[str, str], name: str) -> int | None:
@@ -275,14 +286,18 @@ def facts(batch: Batch, rows: Sequence[Row]) -> dict[str, Row]:
     return found
 
 
-@functools.lru_cache(maxsize=4)
+@remembered(4)
 def _tables(
     ws: Workspace, _batch: Path, revision: int, _stamp: int, wanted: frozenset[str]
 ) -> tuple[Rows, ...]:
-    return (
+    from pyarrow import default_memory_pool
+
+    found = (
         read_rows(ws.images, "images", _IMAGE, wanted),
         read_rows(ws.dataset(revision), "dataset", _ROW, wanted),
     )
+    default_memory_pool().release_unused()  # what decoding took
+    return found
 
 
 def group_of(batch: Batch, sha: str) -> list[str]:

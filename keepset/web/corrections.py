@@ -7,7 +7,7 @@ keeps it. Other sites are kept out by the gallery's guard; numbers and sizes are
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import asdict
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -15,38 +15,19 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from keepset.config import InboxConfig
-from keepset.errors import ConfigError, ModelError
-from keepset.inbox import Inbox, InboxFull, Kept, TooMany
+from keepset.errors import ModelError
+from keepset.inbox import Inbox, InboxFull, Kept, TooMany, inbox_config
 from keepset.predict.intake import Refused
 from keepset.predict.queueing import Busy
 from keepset.predict.serving import Service, Serving
-from keepset.storage import StoredPath
 from keepset.web.pages import page
 from keepset.web.refusals import refusal
 from keepset.web.uploads import BadRequest, Correction, Intake
 from keepset.workspace import Workspace
 
-__all__ = ["CorrectionSite", "inbox_config"]
+__all__ = ["CorrectionSite", "again", "told"]
 
 _TROUBLES = (BadRequest, Busy, ModelError, TooMany, InboxFull, Refused)
-
-
-def inbox_config(ws: Workspace) -> InboxConfig:
-    """As the run config has it now; off where there is none, or none in order, and on an object store."""
-    if isinstance(ws.root, StoredPath):  # the inbox is a folder of files, which scrape takes in
-        return InboxConfig()
-    try:
-        return ws.config().inbox
-    except (ConfigError, ValueError):
-        return InboxConfig()
-
-
-@dataclass(frozen=True)
-class _Done:
-    kept: Kept
-    predicted: str
-    label: str
 
 
 class CorrectionSite:
@@ -61,23 +42,22 @@ class CorrectionSite:
         ]
 
     async def _from_form(self, request: Request) -> Response:
+        done, trouble, said = None, None, (200, "", "", "")
         try:
-            done, trouble, status = await self._correct(request), None, 200
+            done = await self._correct(request)
         except _TROUBLES as e:
-            done, trouble, status = None, e, _code(e)
-        answer = page("corrected.html", self.ws, status, done=done, trouble=trouble and _words(trouble))
-        return _again(answer, trouble)
+            trouble, said = e, told(e)
+        answer = page("corrected.html", self.ws, said[0], done=done, trouble=" ".join(said[2:]))
+        return again(answer, trouble)
 
     async def _from_api(self, request: Request) -> Response:
         try:
             done = await self._correct(request)
         except _TROUBLES as e:
-            error, message, remedy = _words(e)
-            return _again(refusal(request, _code(e), error, message, remedy), e)
-        found = {"sha256": done.kept.sha256, "known": done.kept.known, "predicted": done.predicted}
-        return JSONResponse(found | {"label": done.label}, 201)
+            return again(refusal(request, *told(e)), e)
+        return JSONResponse(asdict(done), 201)
 
-    async def _correct(self, request: Request) -> _Done:
+    async def _correct(self, request: Request) -> Kept:
         self.inbox.config = await run_in_threadpool(inbox_config, self.ws)
         if not self.inbox.config.enabled:
             raise BadRequest(403, "inbox_off", "Corrections are not taken here: [inbox] enabled is off.")
@@ -90,10 +70,9 @@ class CorrectionSite:
             predicted = await self._predicted(serving, data)
             if predicted == given.label:
                 raise BadRequest(409, "no_correction", f"The model says '{predicted}' too.")
-            kept = await run_in_threadpool(
+            return await run_in_threadpool(
                 lambda: self.inbox.keep(data, predicted=predicted, label=given.label, who=given.who)
             )
-        return _Done(kept, predicted, given.label)
 
     async def _predicted(self, serving: Serving, data: bytes) -> str:
         (future,) = self.service.submit(serving, [data])
@@ -114,35 +93,24 @@ def _check(given: Correction, serving: Serving) -> None:
         )
 
 
-def _code(e: Exception) -> int:
+def told(e: Any) -> tuple[int, str, str, str]:
+    """HTTP status, stable code, message and remedy."""
     match e:
         case BadRequest():
-            return e.status
-        case TooMany():
-            return 429
-        case InboxFull():
-            return 507
+            return e.status, e.error, e.message, ""
         case Refused():
-            return 422
-    return 503
-
-
-def _words(e: Any) -> tuple[str, str, str]:
-    match e:
-        case BadRequest():
-            return e.error, e.message, ""
-        case Refused():
-            return str(e.reason), e.detail, ""
+            return 422, str(e.reason), e.detail, ""
         case Busy():
-            return "busy", f"Too much work is waiting. Try again in {e.retry_after} s.", ""
+            return 503, "busy", f"Too much work is waiting. Try again in {e.retry_after} s.", ""
         case TooMany():
-            return "too_many_corrections", e.message, e.remedy
+            return 429, "too_many_corrections", e.message, e.remedy
         case InboxFull():
-            return "inbox_full", e.message, e.remedy
-    return "ModelError", e.message, e.remedy
+            return 507, "inbox_full", e.message, e.remedy
+    return 503, "ModelError", e.message, e.remedy
 
 
-def _again(answer: Response, e: Exception | None) -> Response:
+def again(answer: Response, e: Exception | None) -> Response:
+    """The answer with the time after which to try again, if that helps."""
     if isinstance(e, Busy | TooMany):
         answer.headers["retry-after"] = str(e.retry_after)
     return answer

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote, urlencode
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from keepset.errors import StaleBatch
 from keepset.reasons import Action
@@ -17,16 +17,22 @@ from keepset.review import Batch, Mark, MarkState, changes_since, load_batch, ma
 from keepset.settings import settings
 from keepset.web.cards import marks_suggested, suggested
 from keepset.web.pages import page
-from keepset.web.refusals import wants_json
+from keepset.web.refusals import refusal, wants_json
 from keepset.workspace import Workspace
 
-__all__ = ["read_marks", "redo_step", "reviewer", "save_form", "save_marks", "take_suggestions", "undo_step"]
+__all__ = [
+    "given_name", "read_marks", "redo_step", "reviewer", "save_form", "save_marks", "take_suggestions", "undo_step",
+]  # fmt: skip
 
 
 def reviewer(request: Request) -> str:
-    """The reviewer's name, remembered by a cookie once it was given; nothing depends on it but the log."""
-    given = unquote(request.cookies.get("keepset_who", "")).strip()[:100]
-    return given or settings().reviewer or "gallery"
+    """The reviewer's name; nothing depends on it but the log."""
+    return given_name(request) or "gallery"
+
+
+def given_name(request: Request) -> str:
+    """The name that was given once, remembered by a cookie; else the login name of whoever runs the gallery, or nothing."""
+    return unquote(request.cookies.get("keepset_who", "")).strip()[:100] or settings().reviewer
 
 
 def read_marks(ws: Workspace, request: Request) -> Response:
@@ -122,7 +128,9 @@ async def save_form(ws: Workspace, request: Request) -> Response:
             found = [_from_form(k[2:], v, given) for k, v in given.items() if k.startswith("m:") and v]
             version = int(given["version"])
         except (ValueError, KeyError):
-            return PlainTextResponse("This form is not one of ours.", 400)
+            return refusal(
+                request, 400, "bad_form", "This form is not complete.", "Go back and load the page again."
+            )
         standing = {s: (str(m.action), m.label) for s, m in batch.marks().items()}
         new = [m for m in found if standing.get(m.sha256) != (str(m.action), m.label)]
         if new:

@@ -5,7 +5,6 @@ Thumbnails were encoded anew when the image was validated; a larger picture, for
 
 from __future__ import annotations
 
-import functools
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,13 +14,14 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 
 from keepset import manifests
 from keepset.errors import ManifestError
+from keepset.machine.remembered import remembered
 from keepset.workspace import SHA256, Workspace
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["LARGEST", "holds", "picture", "thumb"]
+__all__ = ["LARGEST", "holds", "known", "picture", "thumb"]
 
 LARGEST = 2000
 """Longer side of a picture in full view, px; smaller ones come as they are."""
@@ -75,13 +75,17 @@ def _missing() -> Response:
 def _known(ws: Workspace, request: Request) -> str | None:
     """The hash in the address, if it is one of an image of this workspace."""
     sha = str(request.path_params["name"]).removesuffix(".jpg")
-    if not SHA256.fullmatch(sha):
-        return None
+    return sha if known(ws, sha) else None
+
+
+def known(ws: Workspace, sha256: str) -> bool:
+    """Whether this is the hash of an image of this workspace, as it may come from an address."""
+    if not SHA256.fullmatch(sha256):
+        return False
     try:
-        known = _hashes(ws.images, ws.images.stat().st_mtime_ns)
+        return holds(_hashes(ws.images, ws.images.stat().st_mtime_ns), sha256)
     except (FileNotFoundError, ManifestError):
-        return None
-    return sha if holds(known, sha) else None
+        return False
 
 
 def holds(known: npt.NDArray[np.bytes_], sha256: str) -> bool:
@@ -93,7 +97,7 @@ def holds(known: npt.NDArray[np.bytes_], sha256: str) -> bool:
     return known[place : place + 1].tobytes() == wanted
 
 
-@functools.lru_cache(maxsize=2)
+@remembered(2)
 def _hashes(path: Path, _stamp: int) -> npt.NDArray[np.bytes_]:
     """All hashes, sorted, 32 bytes each: a million images take 32 MB."""
     import numpy as np

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -16,21 +18,26 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from keepset import __version__
 from keepset.errors import ModelError
+from keepset.inbox import inbox_config
 from keepset.predict.intake import Refused
 from keepset.predict.metrics import CONTENT_TYPE_LATEST
 from keepset.predict.model import Outcome, Prediction
 from keepset.predict.queueing import Answer, Busy
 from keepset.predict.remote import own_servers
-from keepset.predict.serving import Options, Service, Serving
-from keepset.web.corrections import CorrectionSite, inbox_config
-from keepset.web.openapi import TOP, TOP_MOST, describe
+from keepset.predict.serving import QueueOptions, Service, Serving
+from keepset.web.corrections import CorrectionSite, again, told
 from keepset.web.pages import page
 from keepset.web.refusals import refusal
-from keepset.web.uploads import LONGEST_URL, MAX_ITEMS, BadRequest, Given, Intake
+from keepset.web.uploads import MAX_ITEMS, BadRequest, Given, Intake
 from keepset.workspace import Workspace
 
-__all__ = ["PredictionSite"]
+__all__ = ["TOP", "TOP_MOST", "PredictionSite"]
+
+TOP, TOP_MOST = 5, 1000
+"""Classes listed per picture if the query does not say, and at most."""
+_DESCRIPTION = Path(__file__).with_name("openapi.json")
 
 FRAGMENT = "x-keepset-fragment"
 """Header with which the page's script asks for the answers alone, to put them into the page."""
@@ -41,7 +48,7 @@ _TROUBLES = (BadRequest, Busy, ModelError)
 class PredictionSite:
     """The routes of one workspace. The service starts with its first use and ends with ``lifespan``."""
 
-    def __init__(self, ws: Workspace, options: Options | None = None) -> None:
+    def __init__(self, ws: Workspace, options: QueueOptions | None = None) -> None:
         self.ws, self.service = ws, Service(ws, options)
         self.limits = self.service.options.limits
         self.intake = Intake(self.limits, own_servers(ws.root))
@@ -74,7 +81,7 @@ class PredictionSite:
             serving = await self._serving()
             items = await self._answers(request, serving, form=False)
         except _TROUBLES as e:
-            return _refused(request, e)
+            return again(refusal(request, *told(e)), e)
         record = serving.record
         found = {"id": record.id, "revision": record.dataset_revision}
         document = {"model": found, "items": [i.as_dict(top) for i in items]}
@@ -84,7 +91,7 @@ class PredictionSite:
         try:
             serving = await self._serving()
         except ModelError as e:
-            return _refused(request, e)
+            return again(refusal(request, *told(e)), e)
         r, p = serving.record, serving.predictor
         return JSONResponse({
             "id": r.id, "revision": r.dataset_revision, "classes": r.classes, "arch": r.arch,
@@ -93,7 +100,8 @@ class PredictionSite:
         })  # fmt: skip
 
     async def _description(self, _: Request) -> Response:
-        return JSONResponse(describe(self.limits, MAX_ITEMS, LONGEST_URL))
+        description = json.loads(_DESCRIPTION.read_text(encoding="utf-8"))
+        return JSONResponse(description | {"info": description["info"] | {"version": __version__}})
 
     async def _health(self, _: Request) -> Response:
         serving = self.service.serving
@@ -131,16 +139,14 @@ class PredictionSite:
             items = await self._answers(request, await self._serving(), form=True)
             status = _status(items)
         except _TROUBLES as e:
-            trouble, status = e, _code(e)
+            trouble, status = e, told(e)[0]
         if FRAGMENT in request.headers:
             answer: Response = page(
                 "answers.html", self.ws, status, items=items, trouble=trouble, **self._inbox()
             )
         else:
             answer = self._page(items, trouble, status)
-        if isinstance(trouble, Busy):
-            answer.headers["retry-after"] = str(trouble.retry_after)
-        return answer
+        return again(answer, trouble)
 
     def _page(self, items: list[_Item], trouble: Trouble | None, status: int) -> Response:
         return page(
@@ -233,16 +239,3 @@ def _top(request: Request) -> int:
     if not (given.isascii() and given.isdigit() and len(given) < 5 and 1 <= int(given) <= TOP_MOST):
         raise BadRequest(400, "bad_query", f"top is a whole number from 1 to {TOP_MOST}.")
     return int(given)
-
-
-def _code(e: Trouble) -> int:
-    return e.status if isinstance(e, BadRequest) else 503
-
-
-def _refused(request: Request, e: Trouble) -> Response:
-    if isinstance(e, BadRequest):
-        return refusal(request, e.status, e.error, e.message)
-    if isinstance(e, Busy):
-        words = f"Too much work is waiting. Try again in {e.retry_after} s."
-        return refusal(request, 503, "busy", words, headers={"retry-after": str(e.retry_after)})
-    return refusal(request, 503, "ModelError", e.message, e.remedy)

@@ -13,7 +13,6 @@ from contextvars import ContextVar
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
-from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from keepset.workspace import Workspace
@@ -53,7 +52,7 @@ class Workspaces:
         try:
             app = await run_in_threadpool(self._app, found[2])
         except KeyError:
-            await PlainTextResponse("This gallery knows no such data set.", 404)(scope, receive, send)
+            await self.own({**scope, "path": "/w/", "raw_path": b"/w/"}, receive, send)  # which says so
             return
         path = found[3] or "/"
         token = _base.set(found[1])

@@ -10,11 +10,10 @@ from keepset.interpret.plots.canvas import Label, Panel, number, percents, short
 
 __all__ = ["history", "lr_find"]
 
-Row = Mapping[str, Any]
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def history(rows: Sequence[Row]) -> str:
+def history(rows: Sequence[Mapping[str, Any]]) -> str:
     """Three panels over the epochs: losses, error rate, and the learning rate."""
     n = len(rows)
     loss = _losses(rows, Panel((0, n), (0, _ceiling(rows)), top=46, height=150))
@@ -40,14 +39,14 @@ def _epoch_marks(n: int) -> list[float]:
     return [v for v in ticks(0, n, min(n, 6)) if v == int(v)]
 
 
-def _ceiling(rows: Sequence[Row]) -> float:
+def _ceiling(rows: Sequence[Mapping[str, Any]]) -> float:
     """A loss that exploded would flatten everything else, so the scale ends at 3 nats or four times the lowest."""
     found = [number(r.get(k)) for r in rows for k in ("train_loss", "train_plain_loss", "valid_loss")]
     finite = [v for v in found if math.isfinite(v)] or [1.0]
     return 1.06 * max(0.02, min(max(finite), max(3.0, 4 * min(finite))))
 
 
-def _losses(rows: Sequence[Row], panel: Panel) -> Panel:
+def _losses(rows: Sequence[Mapping[str, Any]], panel: Panel) -> Panel:
     n, labels = len(rows), []
     panel.name("loss, nats").grid(ticks(0, panel.ys[1]), lambda v: f"{v:.3g}")
     lines = [
@@ -70,7 +69,7 @@ def _losses(rows: Sequence[Row], panel: Panel) -> Panel:
     return panel.labels(labels)
 
 
-def _rates(rows: Sequence[Row], panel: Panel) -> Panel:
+def _rates(rows: Sequence[Mapping[str, Any]], panel: Panel) -> Panel:
     """The rate of the head, as a share of its highest, through each epoch."""
     xs: list[float] = []
     ys: list[float] = []
@@ -84,7 +83,7 @@ def _rates(rows: Sequence[Row], panel: Panel) -> Panel:
     return panel.labels([Label(panel.top, f"{highest:.1e}", "s4")]).grid([0], lambda v: "0")
 
 
-def _phases(rows: Sequence[Row], panel: Panel, bottom: float) -> list[str]:
+def _phases(rows: Sequence[Mapping[str, Any]], panel: Panel, bottom: float) -> list[str]:
     """Where the head alone was trained, then the whole network: a line between, and their names on top."""
     out, names = [], {"head": "head only", "fine_tune": "whole network"}
     starts = [i for i, r in enumerate(rows) if i == 0 or r.get("phase") != rows[i - 1].get("phase")]

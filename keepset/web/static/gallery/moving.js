@@ -60,6 +60,12 @@ export async function leave(href, place) {
   location.href = href;
 }
 
+/** Let the next page begin at its first undecided picture, not where this one was left. */
+export function beginAnew() {
+  sessionStorage.removeItem(here);
+  $("at").disabled = true;
+}
+
 /** Where the page begins: what the address asks for, where this tab was, else the first undecided. */
 export function arrive() {
   const left = sessionStorage.getItem(here);

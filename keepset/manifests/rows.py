@@ -1,4 +1,4 @@
-"""The type of a row of each manifest. Written by docs/generate.py from ``keepset.schemas``; change it there."""
+"""The type of a row of each manifest. Written by docs/generate.py from ``keepset.manifests.schemas``; change it there."""
 
 from __future__ import annotations
 

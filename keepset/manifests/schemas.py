@@ -59,7 +59,7 @@ class ManifestSchema:
 
     @property
     def row_type(self) -> str:
-        """The name of its TypedDict in ``keepset.rows``: ``batch_inputs`` has ``BatchInputRow``."""
+        """The name of its TypedDict in ``keepset.manifests.rows``: ``batch_inputs`` has ``BatchInputRow``."""
         return "".join(part.capitalize() for part in self.name.removesuffix("s").split("_")) + "Row"
 
     def doc_of(self, column: str) -> str:

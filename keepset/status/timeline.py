@@ -1,0 +1,200 @@
+"""The history of a data set for people: who did what to which pictures and when, and what it did to the error.
+
+The audit log has a row per step (opened, decided, applied, promoted). Here a decision and what came of it is one event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from keepset import manifests
+from keepset.errors import KeepsetError
+from keepset.files import read_json
+from keepset.models import ModelRecord, list_models
+from keepset.review import Batch, list_batches
+from keepset.status.history import sentence
+from keepset.text import file_name, many, share
+from keepset.workspace import Workspace
+
+__all__ = ["Event", "Picture", "named", "timeline", "with_pictures"]
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that an event changed: its file's name, its class before, and after (None: out of the data set).
+
+    ``restorable``: it still is as the event left it.
+    """
+
+    sha256: str
+    name: str
+    before: str
+    after: str | None
+    restorable: bool
+
+
+@dataclass(frozen=True)
+class Event:
+    """``words`` begin with a verb; ``effect`` is what the model trained after it found. ``changed`` is how many pictures.
+
+    ``quiet``: a step on the way, which changed nothing.
+    """
+
+    at: str
+    who: str
+    words: str
+    note: str = ""
+    effect: str = ""
+    quiet: bool = False
+    batch: str = ""
+    revision: int = 0
+    model: str = ""
+    changed: int = 0
+    pictures: tuple[Picture, ...] = ()
+
+
+def timeline(ws: Workspace) -> list[Event]:
+    """All events, the newest first, without their pictures."""
+    log = ws.audit_log()
+    applied = {r["what"].get("batch"): r for r in log if r["action"] == "clean"}
+    effects = _effects(ws)
+    events = [e for r in log if (e := _event(ws, r, applied, effects)) is not None]
+    return sorted([*events, *_splits(ws, log)], key=lambda e: e.at, reverse=True)
+
+
+def _event(
+    ws: Workspace, row: Row, applied: Mapping[str, Row], effects: Mapping[int, tuple[str, str]]
+) -> Event | None:
+    """None for a step that is told with another one."""
+    what, plain = row["what"], Event(row["at"], row["who"], sentence(row), row["why"], quiet=True)
+    match row["action"]:
+        case "open":
+            words = f"proposed {many(what.get('candidates', 0), 'picture')} for review"
+            return replace(plain, words=words, batch=what.get("batch", ""))
+        case "review" if what.get("decision") == "approve":
+            return _decided(plain, what, applied.get(what["batch"]), effects)
+        case "clean" | "restore":
+            if row["action"] == "clean" and what.get("batch"):
+                return None
+            effect, model = effects.get(what.get("revision", 0), ("", ""))
+            return replace(
+                plain, words=f"restored {many(what.get('restored', 0), 'picture')}", quiet=False, effect=effect, model=model,
+                revision=what.get("revision", 0), changed=what.get("restored", 0),
+            )  # fmt: skip
+        case "promote":
+            return _promoted(ws, plain, str(what.get("model_id", "")))
+    return replace(plain, batch=what.get("batch", ""))
+
+
+def _decided(plain: Event, what: Row, done: Row | None, effects: Mapping[int, tuple[str, str]]) -> Event:
+    facts: Row = {"deleted": what["delete"], "relabelled": what["relabel"], **(done["what"] if done else {})}
+    acts = {verb: int(facts[verb]) for verb in ("deleted", "relabelled")}
+    said = " and ".join(f"{verb} {many(n, 'picture')}" for verb, n in acts.items() if n)
+    if not done:
+        said = f"approved {what['batch']}: {said or 'no change'}, not applied yet"
+    revision = int(facts.get("revision", 0)) if facts.get("changed", True) else 0
+    effect, model = effects.get(revision, ("", ""))
+    return replace(
+        plain, words=said or f"looked at {many(what['keep'], 'picture')} and changed none", quiet=False, batch=what["batch"],
+        revision=revision, changed=sum(acts.values()), effect=effect, model=model,
+    )  # fmt: skip
+
+
+def _promoted(ws: Workspace, plain: Event, model_id: str) -> Event | None:
+    """A model that followed no decision: the first one, or one of new pictures or settings."""
+    record = next((m for m in list_models(ws) if m.id == model_id), None)
+    if record is None or _was_asked_for(ws, record):
+        return None
+    v = record.metrics.get("valid", {})
+    right = f": right on {v['n'] - v['errors']} of {v['n']} held-out pictures" if v.get("n") else ""
+    return replace(plain, words=f"put a new model in use{right}", note="", quiet=False, model=model_id)
+
+
+def _was_asked_for(ws: Workspace, record: ModelRecord) -> bool:
+    """Whether a person's decision made the revision that it was trained on."""
+    try:
+        cause = manifests.read_header(ws.dataset(record.dataset_revision)).extra.get("cause", "")
+    except KeepsetError:
+        return False
+    return str(cause).startswith(("batch:", "restore:"))
+
+
+def _effects(ws: Workspace) -> dict[int, tuple[str, str]]:
+    """By revision: the error before and after it, measured on the same pictures, and the model's id."""
+    found = {}
+    for model in list_models(ws):
+        try:
+            c = read_json(ws.models / model.id / "comparison.json")
+        except (KeepsetError, FileNotFoundError):
+            continue
+        if c.get("before") and c.get("n"):
+            before, after = (c[k] / c["n"] for k in ("errors_before", "errors_after"))
+            words = f"error {share(before)} → {share(after)} on {c['n']} held-out pictures"
+            kept = "" if c["promote"] else "; the model before stays in use"
+            found[model.dataset_revision] = (words + kept, model.id)
+    return found
+
+
+def _splits(ws: Workspace, log: Iterable[Row]) -> Iterable[Event]:
+    """Revisions that no person's decision made have no row in the audit log."""
+    known = {r["what"].get("revision") for r in log if r["action"] in ("clean", "restore")}
+    for number in ws.revisions():
+        path = ws.dataset(number)
+        header = manifests.read_header(path)
+        if number in known or header.extra.get("cause") != "split":
+            continue
+        new = header.rows - (manifests.read_header(ws.dataset(number - 1)).rows if number > 1 else 0)
+        at = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat()
+        yield Event(at, "keepset", f"took in {many(new, 'picture')}", revision=number)
+
+
+# -- their pictures --------------------------------------------------------------------------------
+
+
+def with_pictures(ws: Workspace, events: Iterable[Event], most: int) -> list[Event]:
+    """The events with up to ``most`` of the pictures that each changed."""
+    batches = {b.id: b for b in list_batches(ws)}
+    touched = {e: list(_touched(ws, e, batches))[:most] for e in events}
+    names = named(ws, {s for shas in touched.values() for s in shas})
+    return [replace(e, pictures=_pictures(ws, e, shas, names)) for e, shas in touched.items()]
+
+
+def _touched(ws: Workspace, event: Event, batches: Mapping[str, Batch]) -> Iterable[str]:
+    if not event.changed or not event.revision:
+        return []
+    if event.batch:
+        approval = batches[event.batch].approval() if event.batch in batches else None
+        return approval.changes() if approval else []
+    return [str(s) for s in manifests.read_header(ws.dataset(event.revision)).extra.get("images", [])]
+
+
+def _pictures(ws: Workspace, event: Event, shas: list[str], names: Mapping[str, str]) -> tuple[Picture, ...]:
+    if not shas:
+        return ()
+    columns = ("sha256", "label", "active", "changed_in")
+    before, after, now = (
+        {r["sha256"]: r for r in manifests.picked(path, "dataset", columns, shas)}
+        for path in (ws.dataset(event.revision - 1), ws.dataset(event.revision), ws.newest())
+    )
+    found = (
+        Picture(
+            s, names.get(s, s[:8]), before[s]["label"], after[s]["label"] if after[s]["active"] else None,
+            restorable=bool(event.batch) and now[s]["changed_in"] == event.revision,
+        )
+        for s in shas if s in before and s in after and after[s]["changed_in"] == event.revision
+    )  # fmt: skip
+    return tuple(sorted(found, key=lambda p: (p.after or "", p.before, p.name)))
+
+
+def named(ws: Workspace, shas: Iterable[str]) -> dict[str, str]:
+    """The name of each picture's file, or the last part of its address."""
+    try:
+        rows = manifests.picked(ws.images, "images", ("sha256", "url"), set(shas))
+        return {r["sha256"]: file_name(r["url"]) or r["sha256"][:8] for r in rows}
+    except KeepsetError:
+        return {}

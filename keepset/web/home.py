@@ -1,0 +1,142 @@
+"""The home page: how the data set and its model are, how far work on it is, and the one next step as one button."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from keepset.models import list_models
+from keepset.orchestrator.neighbours import neighbours
+from keepset.pipeline.followup import State, standing
+from keepset.review import Batch, BatchStatus, list_batches, stop_rule
+from keepset.status.health import DataHealth, ModelHealth, data_health, error_curve, model_health
+from keepset.status.timeline import timeline
+from keepset.text import many
+from keepset.web import followup
+from keepset.web.curve import drawn
+from keepset.web.pages import page
+from keepset.web.prefix import base
+from keepset.workspace import Workspace
+
+__all__ = ["Step", "next_step", "routes"]
+
+THUMBS = 8
+LATEST = 3
+"""Entries of the history on this page."""
+CLASSES = 8
+
+
+@dataclass(frozen=True)
+class Step:
+    """The next step: a heading, a sentence, and a button that leads to a page or, with ``post``, sets something off."""
+
+    title: str
+    words: str
+    button: str = ""
+    to: str = ""
+    post: bool = False
+    pictures: tuple[str, ...] = ()
+
+
+def routes(ws: Workspace) -> list[Route]:
+    return [
+        Route("/", functools.partial(_home, ws)),
+        Route("/followup", functools.partial(followup.show, ws), methods=["GET"]),
+        Route("/followup", functools.partial(followup.begin, ws), methods=["POST"]),
+        Route("/run", functools.partial(followup.run, ws), methods=["POST"]),
+    ]
+
+
+def _home(ws: Workspace, request: Request) -> Response:
+    batches, data, model = list_batches(ws), data_health(ws), model_health(ws)
+    reports = [m for m in list_models(ws) if (ws.reports / m.id / "report.html").exists()]
+    events = timeline(ws)
+    return page(
+        "home.html", ws, data=data, model=model, step=next_step(ws, batches, data, model), followup=followup.view(ws),
+        curve=drawn(error_curve(ws)), batches=[(b, _outcome(b)) for b in batches[::-1]], models=reports[::-1],
+        promoted=ws.promoted(), advice=stop_rule(ws), events=events[:LATEST], more=len(events) > LATEST,
+        others=_others(ws), most_classes=CLASSES, has_config=(ws.root / "config.json").exists(),
+        report=any(m.id == ws.promoted() for m in reports), working=standing(ws).state == State.WORKING,
+    )  # fmt: skip
+
+
+def _others(ws: Workspace) -> list[tuple[str, Workspace, int]]:
+    """The other data sets of this stack: id, workspace, and pictures to review."""
+    found = {} if base() else neighbours(ws.root)
+    return [
+        (i, w, sum(b.progress().undecided for b in list_batches(w) if b.status == BatchStatus.OPEN))
+        for i, w in sorted(found.items(), key=lambda pair: pair[1].name.lower())
+    ]
+
+
+def next_step(
+    ws: Workspace, batches: Sequence[Batch], data: DataHealth | None, model: ModelHealth | None
+) -> Step | None:
+    """What a person does next; None while the strip above says all there is to say."""
+    waits = [b for b in batches if b.status == BatchStatus.OPEN]
+    if waits:
+        return _review(waits[-1])
+    if standing(ws).state not in (State.IDLE, State.DONE):
+        return None
+    if not (ws.root / "config.json").exists():
+        return Step(
+            "No pictures yet", "Tell Keepset which pictures to take, in a terminal or in Prefect's form."
+        )
+    if data is None or model is None:
+        return Step(
+            "No model yet", "Collect the pictures and train on them.", "Run the pipeline", "/run", post=True
+        )
+    if model.stale:
+        words = "The data set has changed since the model in use was trained."
+        return Step("Train on the newest pictures", words, "Run the pipeline", "/run", post=True)
+    if batches and batches[-1].status in (BatchStatus.SENT_BACK, BatchStatus.EXPIRED):
+        how = (
+            "was sent back"
+            if batches[-1].status == BatchStatus.SENT_BACK
+            else "expired before anybody decided"
+        )
+        return Step(
+            f"{batches[-1].id} {how}", "Its marks are kept.", "Look at it", f"/batches/{batches[-1].id}"
+        )
+    return Step(
+        "Nothing to review",
+        "Try the model on pictures that it has never seen.",
+        "Predict pictures",
+        "/predict",
+    )
+
+
+def _review(batch: Batch) -> Step:
+    p, here = batch.progress(), f"/batches/{batch.id}"
+    if not p.undecided:
+        words = f"Delete {p.deleted}, relabel {p.relabelled}, keep {p.kept}. Nothing has changed yet."
+        return Step(f"All {many(p.total, 'picture')} decided", words, "Apply and retrain …", f"{here}/submit")
+    marked = batch.marks()
+    shown = [s for s in batch.candidates().table["sha256"].to_pylist() if s not in marked]
+    until = f"Nothing changes before you approve. Open until {batch.deadline:%-d %B}."
+    title = f"{many(p.total, 'picture')} to review"
+    words = "They are most likely mislabelled, out of place, or copies. "
+    if p.marked:
+        title, words = f"{p.undecided} of {many(p.total, 'picture')} left to decide", ""
+    if batch.record.on_request:
+        words = f"Every picture, the {batch.proposed} proposed ones first. "
+    button = f"Go on: {p.undecided} left" if p.marked else f"Review {many(p.total, 'picture')}"
+    return Step(title, words + until, button, here, pictures=tuple(shown[:THUMBS]))
+
+
+def _outcome(batch: Batch) -> str:
+    """What is left to decide in an open batch, or what was decided."""
+    approval, p = batch.approval(), batch.progress()
+    if approval is None:
+        return f"{p.undecided} of {many(p.total, 'picture')} to decide"
+    if approval.decision != "approve":
+        return f"{many(p.total, 'picture')}, nothing changed"
+    acts = [str(d["action"]) for d in approval.decisions.values()]
+    left = p.total - len(acts)
+    said = f"deleted {acts.count('delete')}, relabelled {acts.count('relabel')}, kept {acts.count('keep')}"
+    return f"{said}{f', {left} not decided' if left > 0 else ''}"

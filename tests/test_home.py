@@ -1,0 +1,291 @@
+"""The home page: state, the one next step, the error over revisions; a run from there; errors as pages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from keepset import manifests
+from keepset.clean import clean
+from keepset.config import parse_config
+from keepset.files import write_json
+from keepset.models import list_models
+from keepset.models.promote import compare_and_promote
+from keepset.pipeline.atwork import Work, is_at_work, progress_of, record, teller_of, working
+from keepset.pipeline.followup import State, standing
+from keepset.reasons import Action
+from keepset.review import BatchStatus, Mark, list_batches, load_batch, mark, submit
+from keepset.stages import Stage, StageResult
+from keepset.status.health import data_health, error_curve, model_health
+from keepset.status.next_step import next_step
+from keepset.web.curve import drawn
+from keepset.workspace import Workspace
+from tests.review_fixtures import Case, case, edit_predictions, top_up
+from tests.stack_fixtures import wait_for
+from tests.test_followup import keepset_web
+from tests.test_team import folders
+from tests.web_fixtures import served
+
+__all__ = ["case"]
+
+PAGE = {"accept": "text/html"}
+
+
+@pytest.fixture
+def client(case: Case, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False, timeout=60) as c:
+        yield c
+
+
+def big(page: str) -> list[tuple[str, str]]:
+    """The big buttons of a page: where each leads, and its words."""
+    links = re.findall(r'<a class="button big" href="([^"]*)">([^<]*)</a>', page)
+    return links + re.findall(r'action="([^"]*)"><button class="main big">([^<]*)</button>', page)
+
+
+def test_there_is_one_next_step_and_it_follows_the_state(case: Case, client: httpx.Client) -> None:
+    def step() -> tuple[str, str]:
+        (found,) = big(client.get("/").text)
+        return found
+
+    assert step() == ("/predict", "Predict pictures")
+    batch = case.open_batch()
+    shas = [r["sha256"] for r in batch.candidates().rows()]
+    here = f"/batches/{batch.id}"
+    assert step() == (here, "Review 4 pictures")
+    mark(batch, [Mark(shas[0], Action.DELETE)], who="ann")
+    assert step() == (here, "Go on: 3 left")
+    mark(batch, [Mark(s, Action.KEEP) for s in shas[1:]], who="ann")
+    assert step() == (f"{here}/submit", "Apply and retrain …")
+    submit(batch, "send_back", who="ann")
+    assert step() == (here, "Look at it")
+    top_up(case, "f" * 64, case.config.labels[0])
+    assert step() == ("/run", "Run the pipeline")
+
+
+def test_the_state_is_told_in_plain_words(case: Case, client: httpx.Client) -> None:
+    data, model = data_health(case.ws), model_health(case.ws)
+    assert data is not None
+    assert model is not None
+    assert (data.images, sum(data.classes.values()), data.out) == (36, 36, 0)
+    assert data.sides == {"train": 24, "valid": 12} or sum(data.sides.values()) == 36
+    page = " ".join(client.get("/").text.split())
+    assert "36 <small>pictures in 3 classes" in page
+    assert f"Right on {model.right} of {model.n} held-out pictures" in page
+    assert model.right == sum(
+        r["predicted"] == r["label"]
+        for r in manifests.each(case.ws.models / ("0" * 16) / "predictions.parquet", "predictions")
+        if r["split"] == "valid"
+    )
+    assert 'http-equiv="refresh"' not in page  # nothing moves
+
+
+def test_the_curve_measures_every_model_on_the_same_pictures_and_todays_labels(case: Case) -> None:
+    """A picture that the first model got right, and the old label wrong, counts for it once the label is mended."""
+    held_out = case.clean_ones(3, "valid")
+    edit_predictions(case, {s: {"predicted": "wrong"} for s in held_out[:2]})
+    batch = case.open_batch()
+    submit(batch, "approve", who="ann", undecided="suggested", confirm=True)
+    clean(case.ws, case.config)
+    case.train_again("1" * 16, seed=1)
+    edit_predictions(case, {held_out[0]: {"predicted": "wrong"}}, "1" * 16)
+    truth = {r["sha256"]: r["label"] for r in case.active()}
+    first, second = error_curve(case.ws)
+
+    def wrong(model: str) -> int:
+        rows = manifests.each(case.ws.models / model / "predictions.parquet", "predictions")
+        return sum(
+            r["split"] == "valid" and truth.get(r["sha256"], r["predicted"]) != r["predicted"] for r in rows
+        )
+
+    assert (first.revision, second.revision, first.n) == (1, 2, second.n)
+    assert (first.wrong, second.wrong) == (wrong("0" * 16), wrong("1" * 16))
+    assert first.wrong >= 2
+    curve = drawn((first, second))
+    assert curve is not None
+    left, right = curve.dots
+    assert left.x < right.x
+    assert (left.y < right.y) == (first.rate > second.rate)  # up is more
+    assert curve.ceiling <= left.y <= curve.floor
+    with served(case.ws.root) as url:
+        page = httpx.get(url, trust_env=False).text
+    assert page.count('class="dot') == 2
+    assert f"Revision 1: {first.wrong} of {first.n} wrong" in page
+
+
+def test_no_data_no_curve() -> None:
+    assert drawn(()) is None
+
+
+@pytest.mark.browser
+def test_a_new_data_set_is_run_from_the_page_to_its_first_batch(
+    chromium: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real `keepset web`; the run is a process of its own, and the page in the browser follows it."""
+    from playwright.sync_api import sync_playwright
+
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    ws = Workspace.create(tmp_path / "ws", "drawn")
+    with keepset_web(ws) as (url, _), sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 390, "height": 844})
+        troubles: list[str] = []
+        page.on("pageerror", lambda e: troubles.append(str(e)))
+        page.goto(url)
+        assert "keepset run CONFIG.toml" in page.inner_text("main")
+        raw = {
+            "name": "drawn", "seed": 7, "classes": folders(tmp_path / "pictures"),
+            "train": {"arch": "lite0", "size": 224, "epochs": 0},
+        }  # fmt: skip
+        ws.save_config(parse_config(raw, base=tmp_path))
+        page.reload()
+        page.click("text=Run the pipeline")
+        page.wait_for_selector("#followup.working .steps .now")
+        page.wait_for_selector("#followup.working .steps .done", timeout=120_000)
+        page.wait_for_selector("#followup", state="detached", timeout=240_000)
+        assert "held-out pictures" in page.inner_text(".cockpit")
+        assert page.locator(".big").count() == 1
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        page.click("text=Run the pipeline again")  # nothing is new
+        wait_for(lambda: len(progress_of(ws, Work.RUN)["results"]) == 9, "the second run")
+        browser.close()
+    assert troubles == []
+    assert len(list_models(ws)) == 1
+    stages = [r["stage"] for r in progress_of(ws, Work.RUN)["results"]]
+    assert stages == [
+        "scrape", "download", "validate", "split", "train", "review", "export", "promote", "interpret",
+    ]  # fmt: skip
+    assert len(list_batches(ws)) <= 1
+
+
+def test_a_run_that_fails_says_why_and_can_be_tried_again(case: Case, client: httpx.Client) -> None:
+    config = case.ws.root / "config.json"
+    good = config.read_text()
+    config.write_text("{")
+    assert client.post("/run").headers["location"] == "/"
+    wait_for(lambda: standing(case.ws).state == State.FAILED, "the run to fail")
+    page = client.get("/").text
+    assert "Running the pipeline failed" in page
+    assert "config.json is damaged" in page
+    assert next_step(case.ws).startswith(
+        f"keepset run -w {case.ws.root}   (goes on where the last run ended). The last"
+    )
+    assert '<form method="post" action="/run"><button class="main">Try again</button>' in page
+    config.write_text(good)
+    client.post("/run")
+    assert standing(case.ws).state == State.WORKING
+    client.post("/run")  # not beside the one that runs
+    wait_for(lambda: progress_of(case.ws, Work.RUN)["ended"], "the second run")
+
+
+def test_work_is_recorded_once_within_itself_and_unseen_beside_another(case: Case) -> None:
+    ws = case.ws
+    with working(ws, Work.RUN) as outer:
+        with working(ws, Work.FOLLOW_UP) as inner:
+            assert inner is outer
+        record(ws, StageResult(Stage.SCRAPE, True, "done"))
+        teller_of(ws).start("downloading", 4)
+        outer.last = 0.0  # twice a second at most is written
+        teller_of(ws).advance(1)
+        found = progress_of(ws, Work.RUN)
+        assert (found["what"], found["done"], found["total"]) == ("downloading", 1, 4)
+        assert found["results"] == [{"stage": "scrape", "message": "done"}]
+        assert is_at_work(ws, Work.RUN, found)
+    assert progress_of(ws, Work.RUN)["ended"]
+    with ws.lock(Work.RUN), working(ws, Work.RUN, wait=False) as unseen:
+        unseen.start("elsewhere", 2)
+        record(ws, StageResult(Stage.SPLIT, True, "not here"))
+    assert progress_of(ws, Work.RUN)["what"] == ""
+    assert len(progress_of(ws, Work.RUN)["results"]) == 1
+
+
+def test_the_strip_names_the_step_and_its_percentage(case: Case, client: httpx.Client) -> None:
+    with working(case.ws, Work.RUN) as teller:
+        for stage in (Stage.SCRAPE, Stage.DOWNLOAD, Stage.VALIDATE, Stage.SPLIT):
+            teller.add(StageResult(stage, True, ""))
+        teller.start("fine-tuning", 10)
+        teller.last = 0.0
+        teller.advance(4)
+        found = client.get("/followup").json()
+        html = " ".join(found["html"].split())
+        assert found["moves"]
+        assert html.count("✓") == 4
+        assert "aria-current=step>Train<" in html
+        assert "Fine-tuning: 40 %." in html
+        teller.add(StageResult(Stage.TRAIN, True, ""))
+        teller.add(StageResult(Stage.REVIEW, True, ""))
+        html = client.get("/followup").json()["html"]
+        assert "aria-current=step>Compare" in html  # a batch that opens early does not end the rest
+        assert '<noscript><meta http-equiv="refresh"' in client.get("/").text
+    assert not client.get("/followup").json()["moves"]
+
+
+def test_the_end_says_what_the_cleaning_brought(case: Case, client: httpx.Client) -> None:
+    batch = case.open_batch()
+    submit(batch, "approve", who="ann", undecided="suggested", confirm=True)
+    clean(case.ws, case.config)
+    case.train_again("1" * 16, seed=3)
+    write_json(case.ws.models / "promoted.json", {"model_id": "0" * 16, "why": "", "before": None})
+    message = compare_and_promote(case.ws, case.config, "1" * 16).message
+    report = case.ws.reports / ("1" * 16) / "report.html"
+    report.parent.mkdir(parents=True)
+    report.write_text("<!doctype html><html><head></head><body></body></html>")
+    found = client.get("/followup").json()
+    assert found["state"] == "done"
+    assert message in found["html"].replace("&#39;", "'")
+    assert re.search(r"\(fixed \d+, broke \d+\)", message)
+    assert load_batch(case.ws, batch.id).status == BatchStatus.APPLIED
+
+
+# -- reports, pictures, errors ---------------------------------------------------------------------
+
+
+def test_a_report_leads_back_and_its_pictures_into_the_gallery(case: Case, client: httpx.Client) -> None:
+    from keepset.interpret import interpret
+
+    interpret(case.ws, case.config)
+    plain = (case.ws.reports / ("0" * 16) / "report.html").read_text()
+    page = client.get(f"/reports/{'0' * 16}").text
+    assert '<header class="back"><a href="/">← drawn</a></header>' in page
+    shas = re.findall(r'<a class="zoom" href="/pictures/([0-9a-f]{64})"><img ', page)
+    assert len(shas) == plain.count("data-sha256=") > 3
+    shown = client.get(f"/pictures/{shas[0]}")
+    assert shown.status_code == 200
+    assert "/pictures/" not in plain  # the file itself is for mail, and has no gallery
+    assert client.get(f"/reports/{'1' * 16}").status_code == 404
+
+
+def test_a_picture_says_what_it_is_and_where_it_is_decided(case: Case, client: httpx.Client) -> None:
+    batch = case.open_batch()
+    row = batch.candidates().rows()[1]
+    page = " ".join(client.get(f"/pictures/{row['sha256']}").text.split())
+    assert f"<b>{row['label']}</b>" in page
+    assert "The model says" in page
+    assert f'href="/batches/{batch.id}?at=1"' in page
+    assert "Restore" not in page
+    for name in ("f" * 64, "x", "..%2faudit.jsonl", row["sha256"].upper()):
+        assert client.get(f"/pictures/{name}").status_code == 404
+
+
+def test_errors_are_pages_for_people_json_and_text_for_programs(case: Case, client: httpx.Client) -> None:
+    for path in (
+        "/nope",
+        "/batches/b0009-00000000",
+        "/reports/x",
+        f"/pictures/{'f' * 64}",
+        f"/w/{'0' * 16}/",
+    ):
+        found = client.get(path, headers=PAGE)
+        assert found.status_code == 404, path
+        assert 'href="/">To the home page</a>' in found.text, path
+        assert "default-src 'none'" in found.headers["content-security-policy"]
+        assert "<" not in client.get(path).text, path
+        as_json = client.get(path, headers={"accept": "application/json"}).json()
+        assert set(as_json) >= {"error", "message", "remedy"}, path
+    evil = client.get("/batches/<script>alert(1)<script>", headers=PAGE)
+    assert "<script>alert" not in evil.text
