@@ -75,7 +75,7 @@ function showMark() {
 function peek(link) {
   const back = link.matches(".on");
   setWay("single");
-  $("full-body").querySelectorAll(".other.on").forEach((l) => l.classList.remove("on"));
+  $("full-body").querySelectorAll(".similar.on").forEach((l) => l.classList.remove("on"));
   link.classList.toggle("on", !back);
   const words = link.querySelector("img").alt;
   $("full-picture").src = picture(back ? current().dataset.sha : link.dataset.sha);
@@ -157,7 +157,7 @@ export function wireFull() {
       e.preventDefault();
       openFull("pair");
     }
-    const other = e.target.closest("#full-body .other");
+    const other = e.target.closest("#full-body .similar");
     if (other && !e.ctrlKey && !e.metaKey) {
       e.preventDefault();
       peek(other);
