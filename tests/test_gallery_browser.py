@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Error as PlaywrightError
 
 from keepset.reasons import Action
-from keepset.review import BatchStatus, Mark, load_batch, mark
+from keepset.review import BatchStatus, Mark, load_batch, mark, submit
 from tests.review_fixtures import Case, case, make_case  # noqa: F401 - a fixture
 from tests.web_fixtures import large_batch, served
 
@@ -294,6 +294,55 @@ def test_several_are_selected_with_the_mouse_and_decided_as_one(browser: Any, tm
         cards.nth(20).click()
         assert page.locator("#full").is_visible()
         page.close()
+
+
+def test_fingers_select_and_sweep(browser: Any, tmp_path: Path) -> None:
+    batch = large_batch(make_case(tmp_path), 12)
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    with served(batch.ws.root) as url:
+        page = context.new_page()
+        page.goto(f"{url}/batches/{batch.id}?sort=suspicion")
+        page.wait_for_load_state("networkidle")
+        fingers = context.new_cdp_session(page)
+
+        def touch(kind: str, *points: tuple[float, float]) -> None:
+            at = [{"x": x, "y": y} for x, y in points]
+            fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at})
+
+        box = page.locator(".card").nth(1).bounding_box()
+        touch("touchStart", (box["x"] + 50, box["y"] + 50))
+        page.locator("#chosen:has-text('1 selected')").wait_for()
+        touch("touchEnd")
+        page.locator(".card").nth(2).tap()
+        assert page.inner_text("#chosen") == "2 selected"
+        page.locator("#bar [data-act=delete]").tap()
+        page.get_by_text("2 of 12 decided").wait_for()
+        page.locator(".card").nth(4).tap()
+        for start, end, place in ((300, 100, "Picture 6"), (100, 300, "Picture 5"), (200, 190, "Picture 5")):
+            touch("touchStart", (start, 200))
+            touch("touchMove", (end, 205))
+            touch("touchEnd")
+            page.locator(f"#full-place:has-text('{place}')").wait_for()
+    context.close()
+
+
+def test_a_decided_batch_can_be_looked_at_and_no_more(browser: Any, case: Case) -> None:  # noqa: F811
+    batch = case.open_batch()
+    submit(batch, "reject", who="ann")
+    page = browser.new_page()
+    troubles: list[str] = []
+    page.on("pageerror", lambda e: troubles.append(str(e)))
+    with served(case.ws.root) as url:
+        page.goto(f"{url}/batches/{batch.id}")
+        page.wait_for_load_state("networkidle")
+        for key in (*"lxk1asgmurn?i", "Escape", "Enter", "Backspace", " "):
+            page.keyboard.press(key)
+        page.locator("#full .about").wait_for()
+        for key in (*"lxcf", "Escape"):
+            page.keyboard.press(key)
+        page.close()
+    assert troubles == []
+    assert batch.marks() == {}
 
 
 def test_all_suggestions_of_the_filter_are_taken_as_one_step(browser: Any, tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ import { cards, markOf, suggestionOf, words } from "./cards.js";
 import { current, step } from "./moving.js";
 import { select } from "./selection.js";
 import { mark } from "./deciding.js";
+import { onSwipe } from "./touch.js";
 
 const FLICKER_MS = 700;
-const SWIPE_PX = 60;
 const about = new Map(); // what the server has said of a picture, by sha256
 let way = "single"; // or "pair", "flicker"
 let flickering;
@@ -137,18 +137,6 @@ function marked({ detail }) {
   if (isOpen()) showMark();
 }
 
-// -- swiping
-function swipe(area) {
-  let from = null;
-  area.addEventListener("touchstart", (e) => (from = e.touches.length === 1 ? e.touches[0] : null), { passive: true });
-  area.addEventListener("touchend", (e) => {
-    const to = e.changedTouches[0];
-    if (!from || visualViewport.scale > 1.05) return;
-    const [x, y] = [to.clientX - from.clientX, to.clientY - from.clientY];
-    if (Math.abs(x) > SWIPE_PX && Math.abs(x) > 2 * Math.abs(y)) step(x < 0 ? 1 : -1);
-  }, { passive: true });
-}
-
 export function wireFull() {
   document.addEventListener("keepset:focus", () => isOpen() && show());
   document.addEventListener("keepset:marks", marked);
@@ -164,5 +152,5 @@ export function wireFull() {
   $("full-close").addEventListener("click", () => $("full").close());
   $("full-prev").addEventListener("click", () => step(-1));
   $("full-next").addEventListener("click", () => step(1));
-  swipe($("full-stage"));
+  onSwipe($("full-stage"), step);
 }

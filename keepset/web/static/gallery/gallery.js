@@ -15,31 +15,24 @@ import { alike, wireAlike } from "./alike.js";
 import { wireLearning } from "./learning.js";
 import { wirePiles } from "./piles.js";
 import { wireSize } from "./size.js";
+import { onHold } from "./touch.js";
 import { relabel, wireKeys } from "./keys.js";
 
-
-const HOLD_MS = 450;
 
 function wireTile(card) {
   card.querySelectorAll(".js").forEach((e) => (e.hidden = false));
   card.querySelector(".pic").tabIndex = -1;
-  let held, touch;
-  card.addEventListener("pointerdown", (e) => {
-    touch = e.pointerType === "touch";
-    if (touch) held = setTimeout(() => { select([card.dataset.sha], "toggle"); held = "done"; }, HOLD_MS);
-  });
-  for (const end of ["pointerup", "pointercancel", "pointermove"]) card.addEventListener(end, () => held !== "done" && clearTimeout(held));
-  card.addEventListener("contextmenu", (e) => touch && e.preventDefault());
+  const toggle = () => select([card.dataset.sha], "toggle");
+  if (open) onHold(card, toggle);
   card.addEventListener("click", (e) => {
     if (e.target.closest(".body a")) return;
     e.preventDefault();
-    const wasHeld = held === "done";
-    held = null;
-    if (wasHeld || wasDrag()) return;
+    if (wasDrag()) return;
     const from = current();
     go(card);
-    if (e.shiftKey && from) return selectRange(from, card);
-    if (e.ctrlKey || e.metaKey || e.target.closest(".tick") || (touch && selected().length)) return select([card.dataset.sha], "toggle");
+    if (open && e.shiftKey && from) return selectRange(from, card);
+    const more = e.ctrlKey || e.metaKey || e.target.closest(".tick") || (e.pointerType === "touch" && selected().length);
+    if (open && more) return toggle();
     openFull();
   });
 }
@@ -75,14 +68,16 @@ function wireBar() {
 
 document.querySelectorAll(".js").forEach((e) => (e.hidden = false));
 tiles.cards.forEach(wireTile);
-band($("area"));
 wirePanel();
 wireFull();
 wireSize();
 wirePiles();
 wireLearning();
 wireKeys();
-if (open) wireBar();
+if (open) {
+  band($("area"));
+  wireBar();
+}
 document.querySelectorAll(".filters select").forEach((s) => s.addEventListener("change", () => {
   if (s.name === "sort") beginAnew();
   s.form.requestSubmit();

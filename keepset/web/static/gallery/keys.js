@@ -28,9 +28,11 @@ const deciding = {
   r: relabel, m: alike, u: () => turn("/undo"), U: () => turn("/redo"),
 };
 const inGrid = {
-  " ": () => openFull(), n: nextUndecided, i: () => togglePanel(), "?": () => $("keys").showModal(),
+  " ": () => openFull(), n: nextUndecided, i: () => togglePanel(),
+};
+const selecting = {
   a: () => select(cards.map((c) => c.dataset.sha)), s: () => current() && select([current().dataset.sha], "toggle"),
-  g: selectPile,
+  g: selectPile, "?": () => $("keys").showModal(),
   Escape: () => (selected().length ? select([]) : inLike() && back()),
 };
 
@@ -45,7 +47,8 @@ function pressed(e) {
   if (open && /^[1-9]$/.test(e.key) && byNumber(e.key)) return act(e, () => decide("relabel", byNumber(e.key)));
   const action = looking[e.key] ?? (open && deciding[e.key]) ?? null;
   if (action) return act(e, action);
-  if (!full && inGrid[e.key]) act(e, inGrid[e.key]);
+  const here = !full && (inGrid[e.key] ?? (open && selecting[e.key]));
+  if (here) act(e, here);
 }
 
 function act(e, action) {
