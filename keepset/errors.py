@@ -149,7 +149,7 @@ class ReviewError(KeepsetError):
 
 
 class StaleBatch(ReviewError):
-    """Somebody else changed the batch first.
+    """Someone else changed the batch first.
 
     ``difference`` holds the rows that changed since the caller looked:
     ``[{"sha256", "mine", "theirs", "who"}]``; nothing was written.

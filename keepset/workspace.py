@@ -1,6 +1,6 @@
 """The workspace: one folder that holds everything known about one data set. The state of record.
 
-The folder is on disk, or under a prefix of an S3-compatible bucket (``s3://bucket/prefix``, ``docs/storage.md``).
+The folder is on disk, or under a prefix of a bucket (``s3://bucket/prefix``, ``docs/storage.md``).
 
 keepset.json                    what this folder is: schema version, id, name
 config.json                     the run config in force

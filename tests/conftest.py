@@ -30,8 +30,20 @@ DEAREST = (
 """Groups of tests that take longest: begun first, so that two workers end at about the same time."""
 
 
+SLOW = {
+    "bench_noise", "chaos", "clean_kill", "demo", "download_lost", "end_to_end", "faults", "followup", "inbox", "installing",
+    "interpret_cam", "interpret_datasize", "pipeline", "predict", "predict_api_fuzz", "predict_batch", "promote", "registry",
+    "review_placeholder", "review_suspicion", "spread", "storage_pipeline", "storage_sharing", "train", "train_chain",
+    "train_contenders", "train_features", "train_machine", "train_resume", "validate", "web_predict",
+}  # fmt: skip
+"""Files whose tests train, export or start programs, all of them marked ``slow``."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A worker takes a file at a time; all tests of the shared stack go to one worker, which starts it once."""
+    for item in items:
+        if item.path.stem.removeprefix("test_") in SLOW:
+            item.add_marker(pytest.mark.slow)
     group = {i: "stack" if "stack" in getattr(i, "fixturenames", ()) else i.path.name for i in items}
     for item in items:
         item.add_marker(pytest.mark.xdist_group(group[item]))

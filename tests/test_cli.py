@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from keepset.cli import main, output
-from keepset.machine.doctor import Verdict, diagnose
+from keepset.cli.doctor import Verdict, diagnose
 from keepset.settings import settings
 from tests.factories import dataset_workspace
 from tests.review_fixtures import Case, case

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from keepset.cli.doctor import Verdict, diagnose
 from keepset.errors import KeepsetError, ModelError
 from keepset.machine.cores import usable_cores
-from keepset.machine.doctor import Verdict, diagnose
 from keepset.models import damaged_models, list_models, load_record
 from keepset.review import load_batch
 from keepset.web.app import create_app

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from keepset.files import write_bytes
+from keepset.models.features import save as save_features
 from keepset.reasons import Action
 from keepset.review import Batch, Mark, load_batch, mark, submit
 from keepset.web.cards import PAGE
@@ -62,6 +64,29 @@ def test_filters_keep_the_position(client: httpx.Client) -> None:
     assert ranks[0] <= 3000 <= ranks[-1]
     assert re.search(r'data-focus="([0-9a-f]{64})"', page)
     assert 'name="back" value="split=valid&amp;page=6"' in page
+
+
+def test_orders_and_likeness_that_make_no_sense_give_the_usual_page(client: httpx.Client) -> None:
+    for odd in (
+        "?sort=loudness",
+        "?like=" + "0" * 64,
+        "?like=,,",
+        "?like=x&sort=alike",
+        "?sort=source&page=3",
+    ):
+        assert client.get(HERE + odd).status_code == 200
+    assert shown(client.get(HERE + "?sort=loudness").text) == list(range(PAGE))
+
+
+def test_more_tiles_are_those_that_are_not_kept(client: httpx.Client, large: Batch) -> None:
+    shas = large.rows().table["sha256"].to_pylist()
+    answer = client.post(HERE + "/more", json={"kept": shas[:100], "count": 20})
+    assert shown(answer.text) == list(range(100, 120))
+    assert "<html" not in answer.text
+    for odd in ({}, {"kept": 3, "count": 1}, {"kept": [], "count": "x"}, [], {"kept": [], "count": None}):
+        assert client.post(HERE + "/more", json=odd).status_code == 400
+    assert shown(client.post(HERE + "/more", json={"kept": ["x", None], "count": 10**9}).text)[:1] == [0]
+    assert client.post(HERE + "/more", json={"kept": [], "count": -5}).text.count("card") == 0
 
 
 def test_the_next_undecided_is_found_on_whatever_page(client: httpx.Client, large: Batch) -> None:
@@ -129,15 +154,56 @@ def test_copies_stand_side_by_side_with_what_differs(tmp_path: Path) -> None:
         served(case.ws.root) as url,
         httpx.Client(base_url=url, trust_env=False) as c,
     ):
-        page = c.get(f"{HERE}/compare/{two}").text
+        page = c.get(f"{HERE}/pictures/{two}").text
         assert re.search(r'class="differs"><th scope="row">format ≠</th><td>\w+</td><td>\w+</td>', page)
         assert "4,321" in page
         assert re.search(r'class="same"><th scope="row">split', page)
         form = {"version": "0", f"m:{one}": "keep", f"m:{two}": "delete", "back": "at=2"}
         assert c.post(HERE + "/form", data=form).headers["location"] == f"/batches/{batch.id}?at=2"
         assert {s: str(m.action) for s, m in batch.marks().items()} == {one: "keep", two: "delete"}
-        assert c.get(f"{HERE}/compare/{'f' * 64}").status_code == 404
-        assert c.get(HERE + "/compare/..%2f..%2fetc").status_code == 404
+        assert c.get(f"{HERE}/pictures/{'f' * 64}").status_code == 404
+        assert c.get(HERE + "/pictures/..%2f..%2fetc").status_code == 404
+
+
+def test_a_picture_comes_with_what_the_model_says_and_what_it_looks_like(tmp_path: Path) -> None:
+    case = make_case(tmp_path)
+    batch = case.open_batch()
+    row = next(r for r in batch.candidates().rows() if r["suggestion"] == "relabel")
+    shas = [r["sha256"] for r in case.active()]
+    features = np.zeros((len(shas), 4), np.float32)
+    for place, sha in enumerate(shas):
+        features[place, batch.record.labels.index(case.truth[sha])] = 1
+        features[place, 3] = 0.01 * place
+    save_features(case.ws, batch.record.model_id, shas, features, (4,))
+    with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False) as c:
+        part = c.get(f"/batches/{batch.id}/pictures/{row['sha256']}?part=yes").text
+        whole = c.get(f"/batches/{batch.id}/pictures/{row['sha256']}").text
+    assert part.lstrip().startswith('<div class="about"')
+    assert part.strip() in whole
+    bars = dict(re.findall(r'value="([\d.]+)" aria-label="(\w+)"', part))
+    assert set(bars.values()) == set(batch.record.labels)
+    assert sum(map(float, bars)) == pytest.approx(1, abs=0.001)
+    for label in (row["label"], row["suggested_label"]):
+        section = part.split(f"Most similar, labelled <bdi>{label}</bdi>")[1].split("</section>")[0]
+        near = re.findall(r"/thumbs/([0-9a-f]{64})", section)
+        assert len(near) == 4
+        assert row["sha256"] not in near
+        assert {case.row(s)["label"] for s in near} == {label}
+    assert {case.truth[s] for s in near} == {
+        row["suggested_label"]
+    }  # of one kind, though some labels are wrong
+
+
+def test_a_picture_without_a_model_is_shown_without_it(tmp_path: Path) -> None:
+    case = make_case(tmp_path)
+    batch = case.open_batch()
+    sha = batch.candidates().rows()[0]["sha256"]
+    shutil.rmtree(case.ws.models / batch.record.model_id)
+    with served(case.ws.root) as url:
+        answer = httpx.get(f"{url}/batches/{batch.id}/pictures/{sha}", trust_env=False)
+    assert answer.status_code == 200, answer.text
+    assert "What the model says" not in answer.text
+    assert "Most similar" not in answer.text
 
 
 def test_a_decided_batch_shows_what_was_done_to_each_picture(tmp_path: Path) -> None:
@@ -152,6 +218,33 @@ def test_a_decided_batch_shows_what_was_done_to_each_picture(tmp_path: Path) -> 
     assert f"relabel to {second['suggested_label']} · as suggested" in page
     assert "left as it was" not in page
     assert "to go" not in page
+
+
+def test_the_submit_page_shows_what_goes(tmp_path: Path) -> None:
+    case = make_case(tmp_path)
+    batch = case.open_batch()
+    first, second, *rest = batch.candidates().rows()
+    mark(
+        batch,
+        [
+            Mark(first["sha256"], Action.DELETE),
+            Mark(second["sha256"], Action.RELABEL, second["suggested_label"]),
+        ],
+        who="ann",
+    )
+    with served(case.ws.root) as url:
+        page = httpx.get(f"{url}/batches/{batch.id}/submit", trust_env=False).text
+    marked, open_ones = page.split("<form", 1)
+    assert f"You decided 2 of {len(rest) + 2}: delete 1, relabel 1." in marked
+    deleted, relabelled = re.findall(r'<section class="lot (?s:.*?)</section>', marked)
+    assert first["sha256"] in deleted
+    assert f"<bdi>{second['label']}</bdi> → <bdi>{second['suggested_label']}</bdi>" in relabelled
+    assert second["sha256"] in relabelled
+    assert '<span class="as-marked">Delete 1, relabel 1, then retrain</span>' in open_ones
+    asked = [r for r in rest if r["suggestion"] != "keep"]
+    assert asked
+    assert all(r["sha256"] in open_ones for r in asked)
+    assert first["sha256"] not in open_ones
 
 
 def test_a_submit_from_a_stale_tab_is_shown_the_difference(tmp_path: Path) -> None:

@@ -167,6 +167,7 @@ def test_without_javascript_like_and_sort_are_plain_pages(browser: Any, scene: S
     )
     page.goto(url)
     page.locator(f"#c-{scene.shas[2]} a.alike").click()
+    page.wait_for_url("**like=*")
     assert page.evaluate(SEEN) == like(scene.batch, [scene.shas[2]])[0][:240].tolist()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.check(f"#c-{scene.shas[2]} input[value=delete]")

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Error as PlaywrightError
 
 from keepset.reasons import Action
-from keepset.review import BatchStatus, Mark, load_batch, mark
+from keepset.review import BatchStatus, Mark, load_batch, mark, submit
 from tests.review_fixtures import Case, case, make_case  # noqa: F401 - a fixture
 from tests.web_fixtures import large_batch, served
 
@@ -164,7 +164,7 @@ def test_five_thousand_candidates_are_quick_and_keep_their_place(browser: Any, t
     mark(batch, [Mark(r["sha256"], Action.KEEP) for r in rows[200:4000]], who="gallery")
     with served(batch.ws.root) as url:
         page = browser.new_page()
-        page.goto(f"{url}/batches/{batch.id}")
+        page.goto(f"{url}/batches/{batch.id}?sort=suspicion")
         page.wait_for_load_state("networkidle")
         paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
         assert paint < 10_000
@@ -189,7 +189,7 @@ def test_five_thousand_candidates_are_quick_and_keep_their_place(browser: Any, t
         assert "split=train" in page.url
         assert page.locator(f"#c-{rows[1]['sha256']}").count() == 1
 
-        page.goto(f"{url}/batches/{batch.id}?at=199")
+        page.goto(f"{url}/batches/{batch.id}?sort=suspicion&at=199")
         _at_rank(page, 199)
         page.keyboard.press("n")  # over 3,800 that are marked
         page.wait_for_url("**next=*")
@@ -208,11 +208,34 @@ def test_full_view_and_typing_a_class(browser: Any, tmp_path: Path) -> None:
         assert page.locator("#full").is_visible()
         page.keyboard.press("l")
         assert shas[2] in page.locator("#full-picture").get_attribute("src")
-        assert "Not marked; suggested" in page.inner_text("#full-mark")
+        assert page.inner_text("#full-mark") == "Not decided"
         _press(page, "x")
         assert shas[3] in page.locator("#full-picture").get_attribute("src")  # a decision moves on
         page.keyboard.press("h")
-        assert page.inner_text("#full-mark") == "Marked: delete"
+        assert page.inner_text("#full-mark") == "✕ Delete"
+        page.keyboard.press("c")  # it has a copy
+        sides = page.locator("#full-copies figure")
+        sides.nth(1).wait_for()
+        assert sides.count() == 2
+        other = page.locator(f"#full-copies figure[data-sha='{shas[1]}']")
+        with page.expect_response("**/marks?*"):
+            other.get_by_role("button", name="Keep").click()
+        assert batch.marks()[shas[1]].action == Action.KEEP
+        page.locator(f"#full-copies figure[data-sha='{shas[1]}'][data-action=keep]").wait_for()
+        page.keyboard.press("f")
+        page.locator("#full-copies figure:nth-child(2).on").wait_for()
+        assert sides.nth(0).is_hidden()
+        page.keyboard.press("f")
+        assert sides.count() == 0
+        page.click("#full-next")
+        assert shas[3] in page.locator("#full-picture").get_attribute("src")
+        page.click("#full-side [data-act=delete]")
+        page.keyboard.press("h")
+        assert page.inner_text("#full-mark") == "✕ Delete"
+        page.keyboard.press("Enter")  # takes the suggestion; it does not press the button that had the focus
+        page.keyboard.press("h")
+        page.keyboard.press("h")
+        assert shas[2] in page.locator("#full-picture").get_attribute("src")
         page.keyboard.press(" ")
         assert page.locator("#full").is_hidden()
         assert batch.marks()[shas[2]].action == Action.DELETE
@@ -225,7 +248,7 @@ def test_full_view_and_typing_a_class(browser: Any, tmp_path: Path) -> None:
         page.keyboard.press("Escape")
         assert batch.marks()[shas[2]].action == Action.DELETE
 
-        page.goto(f"{url}/batches/{batch.id}/compare/{shas[2]}")
+        page.goto(f"{url}/batches/{batch.id}/pictures/{shas[2]}")
         page.check(f"input[name='m:{shas[1]}'][value=keep]")
         page.click("button[value=save]")
         page.wait_for_url("**at=2")
@@ -273,6 +296,55 @@ def test_several_are_selected_with_the_mouse_and_decided_as_one(browser: Any, tm
         page.close()
 
 
+def test_fingers_select_and_sweep(browser: Any, tmp_path: Path) -> None:
+    batch = large_batch(make_case(tmp_path), 12)
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    with served(batch.ws.root) as url:
+        page = context.new_page()
+        page.goto(f"{url}/batches/{batch.id}?sort=suspicion")
+        page.wait_for_load_state("networkidle")
+        fingers = context.new_cdp_session(page)
+
+        def touch(kind: str, *points: tuple[float, float]) -> None:
+            at = [{"x": x, "y": y} for x, y in points]
+            fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at})
+
+        box = page.locator(".card").nth(1).bounding_box()
+        touch("touchStart", (box["x"] + 50, box["y"] + 50))
+        page.locator("#chosen:has-text('1 selected')").wait_for()
+        touch("touchEnd")
+        page.locator(".card").nth(2).tap()
+        assert page.inner_text("#chosen") == "2 selected"
+        page.locator("#bar [data-act=delete]").tap()
+        page.get_by_text("2 of 12 decided").wait_for()
+        page.locator(".card").nth(4).tap()
+        for start, end, place in ((300, 100, "Picture 6"), (100, 300, "Picture 5"), (200, 190, "Picture 5")):
+            touch("touchStart", (start, 200))
+            touch("touchMove", (end, 205))
+            touch("touchEnd")
+            page.locator(f"#full-place:has-text('{place}')").wait_for()
+    context.close()
+
+
+def test_a_decided_batch_can_be_looked_at_and_no_more(browser: Any, case: Case) -> None:  # noqa: F811
+    batch = case.open_batch()
+    submit(batch, "reject", who="ann")
+    page = browser.new_page()
+    troubles: list[str] = []
+    page.on("pageerror", lambda e: troubles.append(str(e)))
+    with served(case.ws.root) as url:
+        page.goto(f"{url}/batches/{batch.id}")
+        page.wait_for_load_state("networkidle")
+        for key in (*"lxk1asgmurn?i", "Escape", "Enter", "Backspace", " "):
+            page.keyboard.press(key)
+        page.locator("#full .about").wait_for()
+        for key in (*"lxcf", "Escape"):
+            page.keyboard.press(key)
+        page.close()
+    assert troubles == []
+    assert batch.marks() == {}
+
+
 def test_all_suggestions_of_the_filter_are_taken_as_one_step(browser: Any, tmp_path: Path) -> None:
     batch = large_batch(make_case(tmp_path), 150)  # more than a page
     rows = batch.candidates().rows()
@@ -311,54 +383,66 @@ def test_a_mark_that_cannot_be_saved_is_taken_back_and_said(browser: Any, case: 
     assert batch.marks() == {}
 
 
-_TROUBLES = """() => {
-  const out = [];
-  const seen = (e) => e.getClientRects().length > 0;
-  for (const e of document.querySelectorAll("input:not([type=hidden]), select, textarea"))
-    if (seen(e) && !e.labels?.length && !e.ariaLabel) out.push("no label: " + e.outerHTML.slice(0, 80));
-  for (const e of document.querySelectorAll("img")) if (!e.hasAttribute("alt")) out.push("no alt: " + e.src);
-  for (const e of document.querySelectorAll("button, a, summary"))
-    if (seen(e) && !(e.textContent + (e.ariaLabel || "") + [...e.querySelectorAll("img")].map((i) => i.alt)).trim()) out.push("no name: " + e.outerHTML.slice(0, 80));
-  for (const e of document.querySelectorAll("fieldset")) if (!e.querySelector("legend")) out.push("no legend");
-  for (const e of document.querySelectorAll("th")) if (!e.textContent.trim() && e.scope) out.push("empty heading");
-  const ids = [...document.querySelectorAll("[id]")].map((e) => e.id);
-  for (const id of ids) if (ids.indexOf(id) !== ids.lastIndexOf(id)) out.push("id twice: " + id);
-  if (document.querySelectorAll("main").length !== 1 || !document.documentElement.lang) out.push("no main or lang");
-  if (document.querySelectorAll("[tabindex]:not([tabindex='-1']):not([tabindex='0'])").length) out.push("tab order forced");
-  const rgb = (c) => c.match(/[\\d.]+/g).map(Number);
-  const light = ([r, g, b]) => [r, g, b].map((v) => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const ground = (e) => { while (e) { const c = rgb(getComputedStyle(e).backgroundColor); if (c.length < 4 || c[3] === 1) return c; e = e.parentElement; } return [255, 255, 255]; };
-  for (const e of document.querySelectorAll("body *")) {
-    if (!seen(e) || ![...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim())) continue;
-    const [a, b] = [light(rgb(getComputedStyle(e).color)), light(ground(e))].sort((x, y) => y - x);
-    if ((a + 0.05) / (b + 0.05) < 4.5) out.push("contrast " + ((a + 0.05) / (b + 0.05)).toFixed(2) + ": " + e.outerHTML.slice(0, 80));
-  }
-  if (document.documentElement.scrollWidth > innerWidth) out.push("wider than the window");
-  return out;
-}"""
+_AXE = """async () => (await axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}))
+  .violations.map((v) => `${v.id}: ${v.nodes[0].html.slice(0, 100)}`)
+  .concat(document.documentElement.scrollWidth > innerWidth ? ["wider than the window"] : [])"""
+
+
+def _troubles(page: Any) -> list[str]:
+    """What axe-core finds (WCAG 2.2 AA and its best practices), and whether the page scrolls sideways."""
+    axe = pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed")
+    page.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text())
+    found: list[str] = page.evaluate(_AXE)
+    return found
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_page_has_names_contrast_and_fits_a_phone(browser: Any, tmp_path: Path, scheme: str) -> None:
-    """Labels, alternative texts, unique ids, contrast 4.5:1 (WCAG 2 AA), and no sideways scrolling at 390 px."""
-    drawn = make_case(tmp_path)
+@pytest.mark.parametrize("width", [1400, 320])
+def test_every_page_is_accessible_and_fits(browser: Any, tmp_path: Path, scheme: str, width: int) -> None:
+    """With a long name of the data set, and class names that are long, right-to-left and an emoji."""
+    labels = (
+        "apple_of_the_northern_orchards_of_2026_abc",
+        "\u05d3\u05d1 \u05e9\u05d7\u05d5\u05e8",
+        "\U0001f9f8 boat",
+    )
+    drawn = make_case(tmp_path, labels=labels)
     (card := drawn.ws.root / "keepset.json").write_text(
         json.dumps(json.loads(card.read_text()) | {"name": "bears_hillside_of_the_northern_valley_2026"})
     )
     batch = large_batch(drawn, 8)
     shas = [r["sha256"] for r in batch.candidates().rows()]
-    mark(batch, [Mark(shas[0], Action.DELETE), Mark(shas[1], Action.KEEP)], who="ann")
-    paths = ["", "/submit", f"/compare/{shas[2]}"]
-    pages = ["/", "/log", *(f"/batches/{batch.id}{p}" for p in paths)]
-    context = browser.new_context(color_scheme=scheme, viewport={"width": 390, "height": 844})
+    marks = [
+        Mark(shas[0], Action.DELETE),
+        Mark(shas[1], Action.KEEP),
+        Mark(shas[3], Action.RELABEL, labels[1]),
+    ]
+    mark(batch, marks, who="ann")
+    context = browser.new_context(
+        color_scheme=scheme, viewport={"width": width, "height": 844}, bypass_csp=True
+    )
     with served(batch.ws.root) as url:
         page = context.new_page()
-        for path in pages:
+        for path in (
+            "/",
+            "/log",
+            *(f"/batches/{batch.id}{p}" for p in ("/submit", f"/pictures/{shas[2]}", "")),
+        ):
             page.goto(url + path)
-            assert page.evaluate(_TROUBLES) == [], path
-        page.keyboard.press("Tab")
-        assert page.evaluate("document.activeElement.className") == "skip"
+            page.wait_for_load_state("networkidle")
+            assert _troubles(page) == [], path
+        page.locator(".tick").nth(4).dispatch_event("click")
+        assert _troubles(page) == [], "a selection"
+        for key in "r?":
+            page.keyboard.press(key)
+            assert _troubles(page) == [], key
+            page.keyboard.press("Escape")
+        page.keyboard.press("Escape")
+        page.locator(f"#c-{shas[2]} .pic").click()
+        page.locator("#full .about").wait_for()
+        assert _troubles(page) == [], "the full view"
+        page.keyboard.press("c")
+        page.locator("#full-copies figure").nth(1).wait_for()
+        assert _troubles(page) == [], "copies"
     context.close()
 
 

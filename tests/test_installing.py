@@ -21,9 +21,9 @@ from packaging.requirements import Requirement
 from keepset.machine import extras
 from tests.predict_fixtures import Served, template_case
 from tests.processes import CHECKOUT
-from tests.stack_fixtures import start, waiting_workspace
+from tests.review_fixtures import Case, case
 
-__all__ = ["template_case"]
+__all__ = ["case", "template_case"]
 
 
 @pytest.fixture(scope="session")
@@ -42,10 +42,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def core(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of an environment with the wheel and what its core requires, and nothing else."""
-    python = _environment(tmp_path_factory.mktemp("core"))
-    for name in _closure(_required(wheel)):
+    return _with_extra(wheel, "", tmp_path_factory.mktemp("core"))
+
+
+def _with_extra(wheel: Path, extra: str, folder: Path) -> Path:
+    python = _environment(folder)
+    for name in _closure(_required(wheel), extra):
         _borrow(name, _packages_of(python))
-    _pip("--python", str(python), "install", "--no-index", str(wheel))
+    _pip("--python", str(python), "install", "--no-index", f"keepset[{extra}] @ {wheel.as_uri()}")
     return python
 
 
@@ -71,14 +75,19 @@ def _required(wheel: Path) -> list[Requirement]:
         return [Requirement(r) for r in message_from_bytes(z.read(name)).get_all("Requires-Dist", [])]
 
 
-def _closure(required: list[Requirement]) -> set[str]:
+def _closure(required: list[Requirement], extra: str = "") -> set[str]:
     """The distributions that pip would install, by name."""
-    todo, found = list(required), set[str]()
+    todo, found = [r for r in required if not r.marker or r.marker.evaluate({"extra": extra})], set[str]()
     while todo:
         one = todo.pop()
-        if one.name not in found and (not one.marker or one.marker.evaluate({"extra": ""})):
+        if one.name not in found:
             found.add(one.name)
-            todo += map(Requirement, metadata.requires(one.name) or ())
+            more = map(Requirement, metadata.requires(one.name) or ())
+            todo += [
+                r
+                for r in more
+                if not r.marker or any(r.marker.evaluate({"extra": e}) for e in ("", *one.extras))
+            ]
     return found
 
 
@@ -142,6 +151,45 @@ def test_a_missing_extra_is_one_line_with_the_command(
     what, remedy = done.stderr.strip().splitlines()
     assert f"extra '{extra}'" in what
     assert remedy.strip() == f"→ pip install 'keepset[{extra}] @ {wheel.as_uri()}'"
+
+
+PAGES = """
+import sys, threading, time
+from pathlib import Path
+import httpx, uvicorn
+from keepset.reasons import Action
+from keepset.review import Mark, list_batches, mark
+from keepset.web.app import create_gallery
+from keepset.workspace import Workspace
+
+ws = Workspace.open(Path(sys.argv[1]))
+(batch,) = list_batches(ws)
+picture = batch.candidates().rows()[0]["sha256"]
+mark(batch, [Mark(picture, Action.DELETE)], who="ann")
+server = uvicorn.Server(uvicorn.Config(create_gallery(ws.root), host="127.0.0.1", port=0, log_level="error"))
+threading.Thread(target=server.run, daemon=True).start()
+while not server.started:
+    time.sleep(0.05)
+with httpx.Client(base_url="http://127.0.0.1:%d" % server.servers[0].sockets[0].getsockname()[1], timeout=60) as site:
+    for page in ("/", "/log", f"/batches/{batch.id}", f"/batches/{batch.id}/submit", "/predict", f"/thumbs/{picture}.jpg"):
+        answer = site.get(page)
+        print(answer.status_code, page, answer.text[:200] if answer.status_code != 200 else "")
+    with open(sys.argv[2], "rb") as file:
+        print(site.post("/api/predict", files={"file": file}).status_code, "/api/predict")
+"""
+
+
+def test_the_pages_need_the_extra_web_alone(
+    wheel: Path, template_case: Served, case: Case, tmp_path: Path
+) -> None:
+    python = _with_extra(wheel, "web", tmp_path / "web")
+    model = Path("models") / ("0" * 16) / "model.onnx"
+    shutil.copy(template_case.ws.root / model, case.ws.root / model)
+    case.open_batch()
+    (tmp_path / "one.jpg").write_bytes(template_case.pictures[0])
+    done = _run(python, "-P", "-c", PAGES, str(case.ws.root), "one.jpg", cwd=tmp_path)
+    assert [line for line in done.stdout.splitlines() if not line.startswith("200 ")] == [], done.stdout
+    assert len(done.stdout.splitlines()) == 7, done.stderr
 
 
 def test_every_module_can_be_imported_or_names_its_extra(core: Path, tmp_path: Path) -> None:
@@ -237,20 +285,10 @@ def test_what_keepset_imports_is_required() -> None:
     assert strange == {}
 
 
-@pytest.mark.prefect
-def test_the_stack_starts_from_the_wheel_in_a_folder_that_has_modules_of_our_names(
-    wheel: Path, hostile: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """Everything but Keepset itself comes from this environment; a run goes through flows and tasks to its batch."""
-    python = _environment(tmp_path_factory.mktemp("prefect"))
+def installed(wheel: Path, folder: Path) -> Path:
+    """The command of the wheel in an environment of its own, which takes everything else from this one."""
+    python = _environment(folder)
     ours = [p for p in sys.path if p.endswith("-packages")]
     (_packages_of(python) / "others.pth").write_text("\n".join(ours))
     _pip("--python", str(python), "install", "--no-index", "--no-deps", str(wheel))
-    running = start(
-        waiting_workspace(hostile / "work"), program=[str(python.with_name("keepset"))], cwd=hostile
-    )
-    try:
-        _, batch = running.review()
-        assert batch.candidates().rows()
-    finally:
-        running.stop()
+    return python.with_name("keepset")

@@ -27,7 +27,10 @@ from keepset.orchestrator import Orchestrator, is_running
 from keepset.orchestrator.names import SERVED
 from keepset.status import collect
 from keepset.workspace import Workspace
-from tests.stack_fixtures import CHECKOUT, start, wait_for
+from tests.stack_fixtures import CHECKOUT, start, wait_for, waiting_workspace
+from tests.test_installing import hostile, installed, wheel
+
+__all__ = ["hostile", "wheel"]
 
 
 def test_a_taken_port_is_named_with_the_option_that_changes_it(tmp_path: Path) -> None:
@@ -69,11 +72,17 @@ def test_automations_are_three_and_template_no_words_of_others() -> None:
 
 
 @pytest.mark.prefect
-def test_nightly_runs_are_planned_a_killed_part_comes_back_and_down_ends_all(tmp_path: Path) -> None:
-    """Behind a company's proxy that reaches nothing here, too."""
+def test_the_wheel_plans_nightly_runs_reviews_brings_a_killed_part_back_and_ends_all(
+    wheel: Path, hostile: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """In a folder with modules of our names, behind a company's proxy that reaches nothing here."""
     proxy = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"), "http://127.0.0.1:9")
-    running = start(Workspace.create(tmp_path / "ws", "empty"), cron="0 3 * * *", environment=proxy)
+    keepset = installed(wheel, tmp_path_factory.mktemp("prefect"))
+    ws = waiting_workspace(hostile / "work")
+    running = start(ws, cron="0 3 * * *", environment=proxy, program=[str(keepset)], cwd=hostile)
     try:
+        _, batch = running.review()  # through flows and tasks
+        assert batch.candidates().rows()
         wait_for(lambda: running.prefect.runs(["SCHEDULED"]), "the nightly runs to be planned", 60)
         path = running.ws.root / "stack.json"
         assert {k: p["state"] for k, p in read_json(path)["parts"].items()} == {

@@ -21,7 +21,7 @@ import keepset
 from keepset.files import write_json
 from keepset.predict import load
 from keepset.predict.intake import UPLOADS, Refused
-from keepset.predict.queueing import Busy, Options
+from keepset.predict.queueing import Busy, QueueOptions
 from keepset.predict.serving import Service
 from keepset.reasons import ImageReason
 from keepset.web.predict import TOP, TOP_MOST
@@ -343,7 +343,7 @@ def test_bodies_wait_their_turn_within_bounds() -> None:
 
 
 def test_many_at_once_are_answered_right_and_in_their_order(model_case: Served) -> None:
-    service = Service(model_case.ws, Options(workers=2))
+    service = Service(model_case.ws, QueueOptions(workers=2))
     try:
         serving = service.model()
         wanted = [p.label for p in serving.predictor.predict(model_case.pictures)]
@@ -354,7 +354,7 @@ def test_many_at_once_are_answered_right_and_in_their_order(model_case: Served) 
 
 
 def test_too_much_work_is_refused_at_once_and_all_that_was_taken_is_answered(model_case: Served) -> None:
-    service = Service(model_case.ws, Options(workers=1, capacity=6))
+    service = Service(model_case.ws, QueueOptions(workers=1, capacity=6))
     try:
         serving = service.model()
         taken = service.submit(serving, model_case.pictures[:6])
@@ -409,14 +409,14 @@ def _answers_soon(service: Service) -> bool:
 
 
 def test_a_stuck_or_greedy_decoder_is_stopped_and_the_next_picture_is_answered(model_case: Served) -> None:
-    service = Service(model_case.ws, Options(workers=1, decode=0.4))
+    service = Service(model_case.ws, QueueOptions(workers=1, decode=0.4))
     try:
         assert _answers_soon(service)
         assert _reason(service, _big_png()) == ImageReason.TIMEOUT
         assert _answers_soon(service)
     finally:
         service.close()
-    service = Service(model_case.ws, Options(workers=1, decode_mb=170))
+    service = Service(model_case.ws, QueueOptions(workers=1, decode_mb=170))
     try:
         assert [_reason(service, _big_png()), _reason(service, JPEG)] == [ImageReason.MEMORY, None]
     finally:
@@ -424,7 +424,7 @@ def test_a_stuck_or_greedy_decoder_is_stopped_and_the_next_picture_is_answered(m
 
 
 def test_what_waited_too_long_is_refused_not_done(model_case: Served) -> None:
-    service = Service(model_case.ws, Options(workers=1, patience=0.5))
+    service = Service(model_case.ws, QueueOptions(workers=1, patience=0.5))
     try:
         waiting = service.submit(service.model(), [_big_png(), _big_png(), JPEG])
         with pytest.raises(Busy):

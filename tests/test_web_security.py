@@ -271,10 +271,16 @@ def test_hostile_class_names_creators_and_licences_are_text_everywhere(tmp_path:
         pages = [
             "/",
             "/log",
-            *(f"/batches/{batch.id}{p}" for p in ("", "/submit", f"/compare/{two}", f"?label={quote(EVIL)}")),
+            *(
+                f"/batches/{batch.id}{p}"
+                for p in ("", "/submit", f"/pictures/{two}", f"?label={quote(EVIL)}")
+            ),
+            f"/pictures/{two}",
         ]
         for path in pages:
-            page = c.get(path).text
+            answer = c.get(path)
+            page = answer.text
+            assert answer.status_code == 200, path
             assert "<img src=x" not in page, path
             assert "<script>alert" not in page, path
             assert "javascript:" not in page, path

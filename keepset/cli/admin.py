@@ -199,7 +199,7 @@ def web(
 
 def doctor(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """Tell what this machine has (device, threads, torch, Prefect, weights, disk) and what to do about gaps."""
-    from keepset.machine.doctor import Verdict, diagnose
+    from keepset.cli.doctor import Verdict, diagnose
 
     checks = list(diagnose(workspace_or_default(workspace)))
     failed = any(c.verdict == Verdict.FAIL for c in checks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from collections.abc import Callable
 from inspect import Parameter, Signature
@@ -22,7 +23,6 @@ from keepset.cli.options import (
 )
 from keepset.machine.programs import spell
 from keepset.pipeline.registry import STAGES, StageOption, StageSpec, find
-from keepset.stages import Stage
 
 __all__ = ["register"]
 
@@ -48,9 +48,8 @@ def register(app: typer.Typer) -> None:
     app.command("import", rich_help_panel="Start here")(import_)
     app.command(rich_help_panel="Start here")(run)
     for spec in STAGES:
-        if spec.command or spec.name == Stage.TRAIN:
-            command = _command(spec) if spec.command else train
-            app.command(spec.name, rich_help_panel="Stages")(command)
+        if spec.command:
+            app.command(spec.name, rich_help_panel="Stages")(_command(spec))
 
 
 def init(
@@ -168,16 +167,19 @@ def _command(spec: StageSpec) -> Callable[..., None]:
     """The command of a stage, with the options that its row in the table names."""
 
     def command(**given: Any) -> None:
+        from keepset.pipeline import Here, chain
         from keepset.pipeline.shards import run_stage
 
         as_json, asked = given["as_json"], {o.name: given[o.name] for o in spec.options}
         where = engine_or_default(given.get("engine"), given.get("address", ""))
         ws, cfg = open_workspace(given["workspace"], given["config"])
         with output.progress(as_json=as_json) as progress:
-            done = output.results([run_stage(spec, ws, cfg, where, progress, **asked)], as_json=as_json)
+            first = run_stage(spec, ws, cfg, where, progress, **asked)
+            rest = chain(map(find, spec.then), Here(ws, cfg, where, progress), first.outputs)
+            done = output.results(itertools.chain([first], rest), as_json=as_json)
         if not as_json:
             output.failures(ws, spec.name)
-            if "report" in done[0].outputs:
+            if "report" in first.outputs:
                 output.what_next(ws, done)
 
     parameters: list[tuple[str, Any, Any]] = [
@@ -199,20 +201,3 @@ def _command(spec: StageSpec) -> Callable[..., None]:
 def _option(option: StageOption) -> Any:
     shown = typer.Option(option.flag, help=option.help, show_default=False)
     return Annotated[option.kind, shown]
-
-
-def train(
-    config: ConfigArgument = None, workspace: WorkspaceOption = None, as_json: JsonOption = False
-) -> None:
-    """Train on the current revision: linear head, learning-rate finder, one-cycle, fine-tuning.
-
-    Then exports the model for serving and puts it in use if it is not worse than the one before. A training that was
-    killed goes on where it died.
-    """
-    from keepset.pipeline import Here, chain
-    from keepset.pipeline.engine import Engine
-
-    ws, cfg = open_workspace(workspace, config)
-    stages = [find(name) for name in (Stage.TRAIN, Stage.EXPORT, Stage.PROMOTE)]
-    with output.progress(as_json=as_json) as progress:
-        output.results(chain(stages, Here(ws, cfg, Engine(), progress)), as_json=as_json)

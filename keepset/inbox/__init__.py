@@ -22,7 +22,6 @@ from keepset.config import InboxConfig
 from keepset.errors import ConfigError, ReviewError
 from keepset.files import append_line, read_rows, write_bytes
 from keepset.images.formats import sniff
-from keepset.scrape.found import Found
 from keepset.storage import StoredPath
 from keepset.storage.filenames import picture_name
 from keepset.workspace import SHA256, Workspace
@@ -161,11 +160,10 @@ def read(ws: Workspace) -> list[Correction]:
     return [c for c in rows if SHA256.fullmatch(c.sha256)]
 
 
-def offered(ws: Workspace, label: str) -> Iterator[Found]:
-    """The kept pictures that the model took for ``label``, as ``scrape`` takes a folder's."""
+def offered(ws: Workspace, label: str) -> Iterator[str]:
+    """The addresses of the kept pictures that the model took for ``label``, which ``scrape`` takes like a folder's."""
     said = {c.sha256: c.predicted for c in read(ws)} if inbox_folder(ws).is_dir() else {}
-    for rank, path in enumerate(p for p in _pictures(ws) if said.get(p.stem) == label):
-        yield Found(path.as_uri(), WAITING, WAITING, rank)
+    return (p.as_uri() for p in _pictures(ws) if said.get(p.stem) == label)
 
 
 def pending(ws: Workspace, active: Mapping[str, Mapping[str, Any]], past: Past) -> dict[str, Correction]:

@@ -23,6 +23,7 @@ __all__ = ["EXTRAS", "install", "missing", "need"]
 EXTRAS: dict[str, tuple[str, ...]] = {
     "web": (
         "starlette", "uvicorn", "jinja2", "python_multipart", "prometheus_client", "aiohttp", "certifi", "httpx", "idna", "pyarrow",
+        "scipy", "threadpoolctl",
     ),
     "train": (
         "pyarrow", "torch", "torchvision", "timm", "safetensors", "onnx", "sklearn", "scipy", "cv2", "threadpoolctl", "openpyxl",

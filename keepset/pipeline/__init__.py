@@ -32,9 +32,14 @@ class Runner(Protocol):
         """Check a manifest. Raises ``GateFailed``."""
 
 
-def chain(stages: Iterable[StageSpec], runner: Runner) -> Iterator[StageResult]:
-    """Run the stages one after the other, with the gate of each after it. Raises ``GateFailed``."""
-    known: dict[str, str] = {}
+def chain(
+    stages: Iterable[StageSpec], runner: Runner, outputs: Mapping[str, str] | None = None
+) -> Iterator[StageResult]:
+    """Run the stages one after the other, with the gate of each after it. Raises ``GateFailed``.
+
+    ``outputs``: of stages that ran before.
+    """
+    known = dict(outputs or {})
     for spec in stages:
         result = runner.stage(spec, known)
         known |= result.outputs
@@ -55,7 +60,6 @@ class Here:
     def stage(self, spec: StageSpec, known: Mapping[str, str]) -> StageResult:
         from keepset.pipeline.shards import run_stage
 
-        self.progress.start(spec.opening, None)  # so that the stage before is seen to be over
         taken = {name: known[name] for name in spec.takes}
         return run_stage(spec, self.ws, self.config, self.engine, self.progress, **taken)
 

@@ -106,6 +106,8 @@ class StageSpec:
     options: tuple[StageOption, ...] = ()
     command: bool = False
     """Whether its command is made from this row."""
+    then: tuple[str, ...] = ()
+    """Stages that its command runs after it."""
     retries: tuple[float, ...] = ()
     retry_on: type[KeepsetError] | None = None
     hours: float | None = 1
@@ -227,8 +229,12 @@ STAGES: tuple[StageSpec, ...] = (
         _split, StageChain.BUILD, "splitting", reads=("images",), config=("split",), gate="dataset", command=True,
     ),
     StageSpec(
-        Stage.TRAIN, "Train on the current revision.", _train, StageChain.LEARN, "loading torch",
-        reads=("dataset", "images"), config=("train",), leaves="models/", hours=24,
+        Stage.TRAIN,
+        "Train on the current revision: linear head, then fine-tuning where it is likely to help.\n\n"
+        "Then exports the model for serving and puts it in use if it is not worse than the one before. A training that "
+        "was killed continues where it stopped.",
+        _train, StageChain.LEARN, "loading torch", reads=("dataset", "images"), config=("train",), leaves="models/",
+        command=True, then=(Stage.EXPORT, Stage.PROMOTE), hours=24,
     ),
     StageSpec(  # right after the training: a person can begin while the model is exported, compared and reported on
         Stage.REVIEW, "Open a cleaning batch, if anything is worth a look.", _review, StageChain.LEARN,

@@ -40,6 +40,7 @@ def run_stage(
 
     ``config`` is the one that the workspace holds, if the stage needs it. Raises ``EngineError`` besides what the stage raises.
     """
+    progress.start(spec.opening, None)  # so that the stage before is seen to be over
     if engine.kind == EngineKind.DASK and spec.shards is not None and config is not None:
         stage = spec.shards()
         with ws.lock(spec.name, note=progress.note):

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_LIMITS",
     "UPLOADS",
+    "DecodeJob",
     "FileJob",
-    "Job",
     "Limits",
     "Prepared",
     "Refused",
@@ -63,7 +63,7 @@ class Refused(ValueError):
 
 
 @dataclass(frozen=True)
-class Job:
+class DecodeJob:
     """One picture to prepare. ``preview``: longest side in pixels of a small copy; 0 for none."""
 
     data: bytes
@@ -80,7 +80,7 @@ class Prepared:
     preview: bytes
 
 
-def prepare(job: Job) -> Prepared | Refused:
+def prepare(job: DecodeJob) -> Prepared | Refused:
     """What a decoder process does with a job. Being refused is an answer here, not an error."""
     try:
         image = open_image(job.data, shortest=job.spec.resize, limits=job.limits)
@@ -104,7 +104,7 @@ class FileJob:
 def prepare_file(job: FileJob) -> Prepared | Refused:
     """``prepare`` for a file."""
     try:
-        return prepare(Job(read_file(job.path, job.limits), job.spec, job.limits))
+        return prepare(DecodeJob(read_file(job.path, job.limits), job.spec, job.limits))
     except Refused as e:
         return e
     except OSError as e:

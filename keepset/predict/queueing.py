@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from keepset.predict.intake import UPLOADS, Job, Limits, Prepared, Refused, prepare
+from keepset.predict.intake import UPLOADS, DecodeJob, Limits, Prepared, Refused, prepare
 from keepset.predict.metrics import Metrics
 from keepset.predict.model import Prediction, Predictor
 from keepset.reasons import ImageReason
@@ -21,7 +21,7 @@ from keepset.reasons import ImageReason
 if TYPE_CHECKING:
     from keepset.validate.pool import StandingWorker
 
-__all__ = ["Answer", "Busy", "Item", "Lines", "Options"]
+__all__ = ["Answer", "Busy", "Item", "Lines", "QueueOptions"]
 
 log = logging.getLogger("keepset.predict")
 
@@ -35,7 +35,7 @@ class Busy(Exception):
 
 
 @dataclass(frozen=True)
-class Options:
+class QueueOptions:
     """Bounds of the service. Times in seconds.
 
     ``capacity``: pictures taken in and not yet answered. ``patience``: longest wait in the queue. ``decode`` and ``decode_mb``: time and memory for one picture.
@@ -72,7 +72,7 @@ class Item:
 class Lines:
     """Threads on one queue. ``put`` from any thread; results come through each item's future."""
 
-    def __init__(self, options: Options, metrics: Metrics) -> None:
+    def __init__(self, options: QueueOptions, metrics: Metrics) -> None:
         self.options, self.metrics = options, metrics
         self.waiting: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self.threads = [threading.Thread(target=self._loop, daemon=True) for _ in range(options.workers)]
@@ -110,7 +110,7 @@ class Lines:
         if begin - item.born > self.options.patience:
             raise Busy(int(self.options.patience))
         side = self.options.preview if item.preview else 0
-        found = worker.ask(Job(item.data, item.predictor.preprocess, self.options.limits, side))
+        found = worker.ask(DecodeJob(item.data, item.predictor.preprocess, self.options.limits, side))
         decoded = time.monotonic()
         self.metrics.decoding.observe(decoded - begin)
         if not isinstance(found, Prepared):
@@ -120,13 +120,13 @@ class Lines:
         return Answer(prediction, found.preview)
 
 
-def _worker(options: Options) -> StandingWorker:
+def _worker(options: QueueOptions) -> StandingWorker:
     from keepset.validate.pool import StandingWorker
 
     return StandingWorker(prepare, timeout_s=options.decode, memory_mb=options.decode_mb)
 
 
-def _lost(why: str, options: Options) -> Refused:
+def _lost(why: str, options: QueueOptions) -> Refused:
     if why == "timeout":
         return Refused(ImageReason.TIMEOUT, f"It was not decoded within {options.decode:g} s.")
     return Refused(ImageReason.CRASHED, "The decoder crashed on it.")

@@ -16,7 +16,7 @@ from keepset.machine.heap import give_back
 from keepset.models import ModelRecord, load_record
 from keepset.predict.metrics import Metrics
 from keepset.predict.model import Predictor, find, load
-from keepset.predict.queueing import Answer, Busy, Item, Lines, Options
+from keepset.predict.queueing import Answer, Busy, Item, Lines, QueueOptions
 from keepset.reasons import ImageReason
 from keepset.settings import settings
 from keepset.storage import StoredPath
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["Answer", "Busy", "Options", "Service", "Serving"]
+__all__ = ["Answer", "Busy", "QueueOptions", "Service", "Serving"]
 
 log = logging.getLogger("keepset.predict")
 WATCH_S = 0.5
@@ -46,8 +46,12 @@ class Serving:
 class Service:
     """Threads start with the first use and end with ``close``. All methods may be called from any thread."""
 
-    def __init__(self, ws: Workspace, options: Options | None = None) -> None:
-        self.ws, self.options, self.metrics = ws, options or Options(workers=settings().workers), Metrics()
+    def __init__(self, ws: Workspace, options: QueueOptions | None = None) -> None:
+        self.ws, self.options, self.metrics = (
+            ws,
+            options or QueueOptions(workers=settings().workers),
+            Metrics(),
+        )
         self.serving: Serving | None = None
         self.trouble: ModelError | None = None
         self._failed: Stamp | None = None

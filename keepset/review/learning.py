@@ -15,7 +15,7 @@ their sequence, nor on who made them.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -152,23 +152,33 @@ def _own_class(batch: Batch) -> Floats:
         labels = {r["sha256"]: r["label"] for r in manifests.each(path, "predictions", ("sha256", "label"))}
     except ManifestError:
         return np.zeros(len(batch.rows()))
-    names = sorted(set(batch.record.labels) | set(labels.values()))
-    number = {name: i for i, name in enumerate(names)}
-    rows = np.asarray(space.rows)
-    of_row = np.array(
-        [number.get(labels.get(s, ""), -1) for s in ModelFeatures.of(batch.ws, batch.record.model_id).sha256]
-    )
-    sums = np.stack([rows[of_row == i].sum(axis=0) for i in range(len(names))])
+    number = {name: i for i, name in enumerate(sorted({*batch.record.labels, *labels.values()}))}
+    shas = ModelFeatures.of(batch.ws, batch.record.model_id).sha256
+    of_row = np.array([number.get(labels.get(s, ""), -1) for s in shas])
+    sums = np.zeros((len(number), space.rows.shape[1]))
+    for piece in _pieces(len(of_row)):
+        for i in np.unique(of_row[piece]):
+            sums[i] += space.rows[piece][of_row[piece] == i].sum(axis=0) if i >= 0 else 0
     there = np.flatnonzero(space.places >= 0)
-    mine, places = space.of(there), space.places[there]
     own = np.array([number[x] for x in batch.rows().table["label"].to_pylist()])[there]
-    others = sums[own] - np.where((of_row[places] == own)[:, None], mine, 0)
-    like = np.einsum("nd,nd->n", mine, others) / np.maximum(np.linalg.norm(others, axis=1), 1e-9)
+    like = np.empty(len(there))
+    for piece in _pieces(len(there)):
+        mine, label = space.of(there[piece]), own[piece]
+        others = sums[label] - mine * (of_row[space.places[there[piece]]] == label)[:, None]
+        like[piece] = np.einsum("nd,nd->n", mine, others) / np.maximum(np.linalg.norm(others, axis=1), 1e-9)
     found = np.zeros(len(space.places))
     found[there] = _standard(like)
     return found
 
 
+def _pieces(count: int) -> Iterator[slice]:
+    """Some thousand at a time, so that memory does not grow with the batch."""
+    return (slice(start, start + 8192) for start in range(0, count, 8192))
+
+
 def _standard(values: Floats) -> Floats:
+    """In standard deviations from the mean."""
+    if not len(values):
+        return values
     found: Floats = (values - values.mean()) / max(float(values.std()), 1e-9)
     return found

@@ -94,7 +94,7 @@ def _rows(config: RunConfig, border: Border, web: Web | None, progress: Progress
 
 
 def _local(config: RunConfig, known: Known, progress: Progress) -> Iterator[tuple[str, Found]]:
-    from keepset.inbox import offered
+    from keepset.inbox import WAITING, offered
 
     for c in config.classes:
         for found in _of_class(c, known, progress.note):
@@ -102,7 +102,8 @@ def _local(config: RunConfig, known: Known, progress: Progress) -> Iterator[tupl
     for path in dict.fromkeys(t for c in config.classes for t in c.tables):
         yield from _of_table(path, config, known, progress.note)
     for c in config.classes:
-        yield from ((c.name, found) for found in offered(known.ws, c.name))
+        for rank, url in enumerate(offered(known.ws, c.name)):
+            yield c.name, Found(url, WAITING, WAITING, rank)
 
 
 def _of_class(c: ClassConfig, known: Known, note: Note) -> Iterator[Found]:

@@ -1,4 +1,4 @@
-"""Workspaces on S3-compatible object stores: see ``docs/storage.md``.
+"""Workspaces on object stores (S3, Google Cloud Storage, Azure): see ``docs/storage.md``.
 
 ``locate`` is the door: it makes a path of what a person names as --workspace. A folder gives an ordinary path, and
 nothing here is touched again.

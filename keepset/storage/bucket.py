@@ -161,7 +161,7 @@ class Bucket:
             return
         raise WorkspaceError(
             f"{self.url} ignores conditional writes: two machines could overwrite each other's work.",
-            "Use a store that obeys If-None-Match and If-Match on PUT (docs/storage.md), or a folder.",
+            "Use a store that obeys If-None-Match and If-Match on PUT (`keepset docs storage`), or a folder.",
         )
 
     def _put(self, key: str, data: bytes | Path, mode: PutMode) -> UpdateVersion:
@@ -212,9 +212,9 @@ _NO_LOGIN = {
     "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired",
 }  # fmt: skip
 _CREDENTIALS = {
-    "s3": "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE (docs/storage.md).",
-    "gs": "Set GOOGLE_APPLICATION_CREDENTIALS to the key file of a service account (docs/storage.md).",
-    "az": "Set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY (docs/storage.md).",
+    "s3": "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE (`keepset docs storage`).",
+    "gs": "Set GOOGLE_APPLICATION_CREDENTIALS to the key file of a service account (`keepset docs storage`).",
+    "az": "Set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY (`keepset docs storage`).",
 }
 _RIGHTS = (
     "Keepset must be allowed to list, read, write and delete objects there (on S3: s3:ListBucket, s3:GetObject, "

@@ -16,7 +16,7 @@ from keepset.train.batches import Draws
 from keepset.train.chain import front_of
 from keepset.train.checkpoints import Checkpoints, Place
 from keepset.train.layers import freeze, train_mode
-from keepset.train.steps import Batch, batches, draws_of, optimizer_for, order, predict_logits, step
+from keepset.train.steps import MiniBatch, batches, draws_of, optimizer_for, order, predict_logits, step
 from keepset.train.task import Task
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def _epoch(
     place.epoch, place.step, place.losses, place.rates = place.epoch + 1, 0, [], []
 
 
-def _rest_of_epoch(task: Task, draws: Draws | None, phase: Phase, place: Place) -> Iterator[Batch]:
+def _rest_of_epoch(task: Task, draws: Draws | None, phase: Phase, place: Place) -> Iterator[MiniBatch]:
     """The batches of this epoch that are still to be learnt from, each with the seed of its place."""
     images = order(task, phase.number, place.epoch)
     starts = range(place.step * task.batch_size, len(images), task.batch_size)

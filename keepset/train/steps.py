@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
 
 __all__ = [
-    "Batch",
+    "MiniBatch",
     "batches",
     "draws_of",
     "optimizer_for",
@@ -42,7 +42,7 @@ KEPT_MOST = 512 * 2**20
 
 
 @dataclass(frozen=True)
-class Batch:
+class MiniBatch:
     """``images``: squares from the pixel cache, augmented by ``draws`` if given; or, if ``ready``, what the network takes.
 
     ``seed`` decides dropout. It follows from the batch's place in the training, so a training resumed from a checkpoint
@@ -76,10 +76,10 @@ def draws_of(task: Task, number: int) -> Draws | None:
     return draw(len(task.train_shas), task.cache.spec.crop, task.spec, rng)
 
 
-def batches(task: Task, draws: Draws | None, chosen: list[Ints], seeds: list[int]) -> Iterator[Batch]:
+def batches(task: Task, draws: Draws | None, chosen: list[Ints], seeds: list[int]) -> Iterator[MiniBatch]:
     """The batches of an epoch; a thread reads the next one during each step."""
     with ThreadPoolExecutor(1) as pool:
-        coming: Future[Batch] | None = None
+        coming: Future[MiniBatch] | None = None
         for i in range(len(chosen)):
             begin = perf_counter()
             batch = coming.result() if coming else read(task, draws, chosen[i], seeds[i])
@@ -89,7 +89,7 @@ def batches(task: Task, draws: Draws | None, chosen: list[Ints], seeds: list[int
             yield batch
 
 
-def read(task: Task, draws: Draws | None, chosen: Ints, seed: int) -> Batch:
+def read(task: Task, draws: Draws | None, chosen: Ints, seed: int) -> MiniBatch:
     """The batch of these training images, from the pixel cache."""
     import torch
 
@@ -97,10 +97,10 @@ def read(task: Task, draws: Draws | None, chosen: Ints, seed: int) -> Batch:
     if task.machine.device.type == "cuda":
         squares = squares.pin_memory()
     labels = torch.from_numpy(task.train_labels[chosen])
-    return Batch(squares, labels, seed, draws.of(chosen) if draws else None)
+    return MiniBatch(squares, labels, seed, draws.of(chosen) if draws else None)
 
 
-def step(task: Task, network: torch.nn.Module, optimizer: Any, batch: Batch, epoch: int) -> float:
+def step(task: Task, network: torch.nn.Module, optimizer: Any, batch: MiniBatch, epoch: int) -> float:
     """Learn from one batch; its mean loss, nats. Raises ``TrainingError`` if that is not a number."""
 
     def gradients() -> float:
@@ -117,7 +117,7 @@ def step(task: Task, network: torch.nn.Module, optimizer: Any, batch: Batch, epo
     return loss
 
 
-def _gradients(task: Task, network: torch.nn.Module, batch: Batch) -> float:
+def _gradients(task: Task, network: torch.nn.Module, batch: MiniBatch) -> float:
     """Gradients of the batch's mean loss, and that loss, piece by piece."""
     import torch
     import torch.nn.functional as F
@@ -136,7 +136,7 @@ def _gradients(task: Task, network: torch.nn.Module, batch: Batch) -> float:
     return float(total)
 
 
-def taken(task: Task, batch: Batch, piece: slice) -> torch.Tensor:
+def taken(task: Task, batch: MiniBatch, piece: slice) -> torch.Tensor:
     """A piece of the batch as the network takes it: augmented, and through the frozen front if that is cut off."""
     x = batch.images[piece]
     if batch.ready:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     Mask = npt.NDArray[np.bool_]
 
 __all__ = [
+    "FEW",
     "LIKE_PAGE",
     "PAGE",
     "SIZES",
@@ -44,6 +45,8 @@ __all__ = [
     "values_of",
 ]  # fmt: skip
 
+FEW = 9
+"""Up to so many classes each has a button and a digit; beyond, the class is typed."""
 PAGE = 120
 """Pictures per page: enough to scroll through, few enough to draw at once."""
 LIKE_PAGE = 240
@@ -262,7 +265,7 @@ def tile_size(wanted: str) -> int:
 
 # -- facts of pictures -----------------------------------------------------------------------------
 
-_IMAGE = ("sha256", "width", "height", "bytes", "format", "url", "license", "creator")
+_IMAGE = ("sha256", "width", "height", "bytes", "format", "url", "landing_page", "license", "creator")
 _ROW = ("sha256", "label", "split", "active", "dup_of")
 
 

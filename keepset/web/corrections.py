@@ -25,7 +25,7 @@ from keepset.web.refusals import refusal
 from keepset.web.uploads import BadRequest, Correction, Intake
 from keepset.workspace import Workspace
 
-__all__ = ["CorrectionSite"]
+__all__ = ["CorrectionSite", "again", "told"]
 
 _TROUBLES = (BadRequest, Busy, ModelError, TooMany, InboxFull, Refused)
 
@@ -46,15 +46,15 @@ class CorrectionSite:
         try:
             done = await self._correct(request)
         except _TROUBLES as e:
-            trouble, said = e, _told(e)
+            trouble, said = e, told(e)
         answer = page("corrected.html", self.ws, said[0], done=done, trouble=" ".join(said[2:]))
-        return _again(answer, trouble)
+        return again(answer, trouble)
 
     async def _from_api(self, request: Request) -> Response:
         try:
             done = await self._correct(request)
         except _TROUBLES as e:
-            return _again(refusal(request, *_told(e)), e)
+            return again(refusal(request, *told(e)), e)
         return JSONResponse(asdict(done), 201)
 
     async def _correct(self, request: Request) -> Kept:
@@ -93,7 +93,7 @@ def _check(given: Correction, serving: Serving) -> None:
         )
 
 
-def _told(e: Any) -> tuple[int, str, str, str]:
+def told(e: Any) -> tuple[int, str, str, str]:
     """HTTP status, stable code, message and remedy."""
     match e:
         case BadRequest():
@@ -109,7 +109,8 @@ def _told(e: Any) -> tuple[int, str, str, str]:
     return 503, "ModelError", e.message, e.remedy
 
 
-def _again(answer: Response, e: Exception | None) -> Response:
+def again(answer: Response, e: Exception | None) -> Response:
+    """The answer with the time after which to try again, if that helps."""
     if isinstance(e, Busy | TooMany):
         answer.headers["retry-after"] = str(e.retry_after)
     return answer

@@ -15,14 +15,14 @@ from starlette.routing import Route
 from keepset.review import Batch, BatchStatus, load_batch, stop_rule
 from keepset.review.ordering import Sort
 from keepset.review.stacks import ALIKE as LIKELY
-from keepset.web import followup, marking, submitting
+from keepset.web import followup, marking, submitting, viewing
 from keepset.web.cards import (
+    FEW,
     LIKE_PAGE,
     PAGE,
     SIZES,
     Page,
     facts,
-    group_of,
     page_of,
     suggested,
     tile_size,
@@ -35,9 +35,6 @@ from keepset.workspace import Workspace
 
 __all__ = ["routes"]
 
-FEW = 9
-"""Up to so many classes each has a button and a digit; beyond, the class is typed."""
-
 
 def routes(ws: Workspace) -> list[Route]:
     def bound(function: Any) -> Any:
@@ -46,7 +43,7 @@ def routes(ws: Workspace) -> list[Route]:
     batch = "/batches/{batch_id}"
     return [
         Route(batch, bound(_batch)),
-        Route(f"{batch}/compare/{{sha}}", bound(_compare)),
+        Route(f"{batch}/pictures/{{sha}}", bound(viewing.show)),
         Route(f"{batch}/marks", bound(marking.read_marks), methods=["GET"]),
         Route(f"{batch}/marks", bound(marking.save_marks), methods=["POST"]),
         Route(f"{batch}/undo", bound(marking.undo_step), methods=["POST"]),
@@ -63,7 +60,7 @@ def routes(ws: Workspace) -> list[Route]:
 
 
 SORTS = (
-    ("", "Learned from your marks"), (Sort.SUSPICION, "Most suspicious"), (Sort.ALIKE, "Stacks of look-alikes"),
+    ("", "Learned order"), (Sort.SUSPICION, "Most suspicious"), (Sort.ALIKE, "Stacks of look-alikes"),
     (Sort.CLASS, "By class"), (Sort.SOURCE, "By source"),
 )  # fmt: skip
 
@@ -102,7 +99,7 @@ async def _more(ws: Workspace, request: Request) -> Response:
     the page has on the screen (``kept``)."""
     try:
         body = await request.json()
-        kept, count = [str(s) for s in body["kept"]][:LIKE_PAGE], min(int(body["count"]), PAGE)
+        kept, count = [str(s) for s in body["kept"]][:LIKE_PAGE], min(max(0, int(body["count"])), PAGE)
     except (ValueError, KeyError, TypeError) as e:
         return refusal(request, 400, "bad_request", f"Not a question for more pictures: {e}")
 
@@ -114,17 +111,3 @@ async def _more(ws: Workspace, request: Request) -> Response:
         return page("tiles.html", ws, **_tiles(batch, shown))
 
     return await run_in_threadpool(answer)
-
-
-def _compare(ws: Workspace, request: Request) -> Response:
-    """The members of one duplicate group side by side; what differs stands out."""
-    batch = load_batch(ws, request.path_params["batch_id"])
-    sha, candidates = request.path_params["sha"], batch.rows()
-    members = group_of(batch, sha)
-    if len(members) < 2:
-        return refusal(request, 404, "no_copies", "This picture has no copy in the batch.")
-    return page(
-        "compare.html", ws, batch=batch, sha=sha, members=members, images=facts(batch, [candidates[sha]]),
-        candidates=candidates, marks=batch.marks(), version=batch.version,
-        open=batch.status == BatchStatus.OPEN, labels=batch.record.labels, few=FEW,
-    )  # fmt: skip

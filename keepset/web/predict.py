@@ -26,8 +26,8 @@ from keepset.predict.metrics import CONTENT_TYPE_LATEST
 from keepset.predict.model import Outcome, Prediction
 from keepset.predict.queueing import Answer, Busy
 from keepset.predict.remote import own_servers
-from keepset.predict.serving import Options, Service, Serving
-from keepset.web.corrections import CorrectionSite
+from keepset.predict.serving import QueueOptions, Service, Serving
+from keepset.web.corrections import CorrectionSite, again, told
 from keepset.web.pages import page
 from keepset.web.refusals import refusal
 from keepset.web.uploads import MAX_ITEMS, BadRequest, Given, Intake
@@ -48,7 +48,7 @@ _TROUBLES = (BadRequest, Busy, ModelError)
 class PredictionSite:
     """The routes of one workspace. The service starts with its first use and ends with ``lifespan``."""
 
-    def __init__(self, ws: Workspace, options: Options | None = None) -> None:
+    def __init__(self, ws: Workspace, options: QueueOptions | None = None) -> None:
         self.ws, self.service = ws, Service(ws, options)
         self.limits = self.service.options.limits
         self.intake = Intake(self.limits, own_servers(ws.root))
@@ -81,7 +81,7 @@ class PredictionSite:
             serving = await self._serving()
             items = await self._answers(request, serving, form=False)
         except _TROUBLES as e:
-            return _refused(request, e)
+            return again(refusal(request, *told(e)), e)
         record = serving.record
         found = {"id": record.id, "revision": record.dataset_revision}
         document = {"model": found, "items": [i.as_dict(top) for i in items]}
@@ -91,7 +91,7 @@ class PredictionSite:
         try:
             serving = await self._serving()
         except ModelError as e:
-            return _refused(request, e)
+            return again(refusal(request, *told(e)), e)
         r, p = serving.record, serving.predictor
         return JSONResponse({
             "id": r.id, "revision": r.dataset_revision, "classes": r.classes, "arch": r.arch,
@@ -139,16 +139,14 @@ class PredictionSite:
             items = await self._answers(request, await self._serving(), form=True)
             status = _status(items)
         except _TROUBLES as e:
-            trouble, status = e, _code(e)
+            trouble, status = e, told(e)[0]
         if FRAGMENT in request.headers:
             answer: Response = page(
                 "answers.html", self.ws, status, items=items, trouble=trouble, **self._inbox()
             )
         else:
             answer = self._page(items, trouble, status)
-        if isinstance(trouble, Busy):
-            answer.headers["retry-after"] = str(trouble.retry_after)
-        return answer
+        return again(answer, trouble)
 
     def _page(self, items: list[_Item], trouble: Trouble | None, status: int) -> Response:
         return page(
@@ -241,16 +239,3 @@ def _top(request: Request) -> int:
     if not (given.isascii() and given.isdigit() and len(given) < 5 and 1 <= int(given) <= TOP_MOST):
         raise BadRequest(400, "bad_query", f"top is a whole number from 1 to {TOP_MOST}.")
     return int(given)
-
-
-def _code(e: Trouble) -> int:
-    return e.status if isinstance(e, BadRequest) else 503
-
-
-def _refused(request: Request, e: Trouble) -> Response:
-    if isinstance(e, BadRequest):
-        return refusal(request, e.status, e.error, e.message)
-    if isinstance(e, Busy):
-        words = f"Too much work is waiting. Try again in {e.retry_after} s."
-        return refusal(request, 503, "busy", words, headers={"retry-after": str(e.retry_after)})
-    return refusal(request, 503, "ModelError", e.message, e.remedy)

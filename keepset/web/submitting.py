@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -12,13 +13,16 @@ from starlette.responses import RedirectResponse, Response
 
 from keepset.errors import NeedsConfirmation, ReviewError, StaleBatch
 from keepset.reasons import Action
-from keepset.review import BatchStatus, load_batch, preview, reopen, submit
-from keepset.web.cards import suggested
+from keepset.review import Batch, BatchStatus, load_batch, preview, reopen, submit
+from keepset.web.cards import facts, suggested
 from keepset.web.marking import given_name, reviewer
 from keepset.web.pages import page
 from keepset.workspace import Workspace
 
 __all__ = ["decide", "open_again", "show"]
+
+SHOWN = 60
+"""Thumbnails per lot."""
 
 
 def show(
@@ -30,16 +34,41 @@ def show(
     marks = batch.marks()
     counts = {str(a): sum(m.action == a for m in marks.values()) for a in Action}
     asked = suggested(batch, {}, marks)
-    unasked = len(batch.on_request() - marks.keys())
     marked, all_done = (preview(batch, undecided=u) for u in ("keep", "suggested"))
     found = all_done.guards if undecided == "suggested" else marked.guards
     return page(
-        "submit.html", ws, status, batch=batch, counts=counts, rest=asked.all + asked.left, unasked=unasked, suggested=asked, guards=found,
+        "submit.html", ws, status, batch=batch, counts=counts, rest=asked.all + asked.left, total=len(batch.rows()),
+        suggested=asked, lots=_lots(batch, marked.plan, {}), suggested_lots=_lots(batch, all_done.plan, marked.plan), guards=found,
         all_guards=list(dict.fromkeys([*found, *all_done.guards])), undecided=undecided, trouble=trouble,
         difference=difference,
         preview=marked, all_done=all_done, open=batch.status == BatchStatus.OPEN, version=batch.version,
         who=given_name(request),
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Lot:
+    """Pictures to which the same is done: ``shas`` are the first of ``count``. To relabel, from the class ``of`` to ``to``."""
+
+    action: str
+    of: str
+    to: str
+    count: int
+    shas: Sequence[str]
+
+
+def _lots(batch: Batch, plan: Mapping[str, Mapping[str, Any]], without: Mapping[str, Any]) -> list[Lot]:
+    """What ``plan`` deletes, and what it relabels by class, the largest lots first; pictures by rank."""
+    changed = [s for s, d in plan.items() if d["action"] != Action.KEEP and s not in without]
+    ranks = dict(zip(changed, batch.ranks(changed).tolist(), strict=True))
+    known = facts(batch, batch.rows().at([r for r in ranks.values() if r >= 0]))
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for sha in sorted(changed, key=lambda s: ranks[s]):
+        d = plan[sha]
+        of = str(known.get(sha, {}).get("label") or "?") if d["action"] == Action.RELABEL else ""
+        found.setdefault((str(d["action"]), of, d["label"] or ""), []).append(sha)
+    several = sorted(found.items(), key=lambda item: (item[0][0], -len(item[1]), item[0]))
+    return [Lot(*what, len(shas), shas[:SHOWN]) for what, shas in several]
 
 
 async def decide(ws: Workspace, request: Request) -> Response:

@@ -18,8 +18,8 @@ from typing import Any
 
 _LOADED = [
     "flows.pipeline", "flows.retrain", "flows.review_batch", "prefect.runner", "prefect.flow_engine", "torch",
-    "torchvision", "timm", "onnx", "onnxscript", "onnxruntime", "great_expectations", "great_expectations.expectations",
-    "matplotlib.pyplot", "pandas", "pyarrow.parquet", "sklearn.linear_model", "cleanlab.rank", "keepset.train",
+    "torchvision", "timm", "onnx", "onnxruntime", "great_expectations", "great_expectations.expectations",
+    "pandas", "pyarrow.parquet", "sklearn.linear_model", "keepset.train",
     "keepset.interpret", "keepset.validate", "keepset.download", "keepset.export.onnx", "keepset.gates.suites",
 ]  # fmt: skip
 

@@ -3,17 +3,19 @@ import { base, emit, root } from "./page.js";
 
 export const grid = root.querySelector(".cards");
 /** In their order on screen. */
-export let cards = [...grid.querySelectorAll(".card")];
+export const cards = [...grid.querySelectorAll(".card")];
 export const bySha = new Map(cards.map((c) => [c.dataset.sha, c]));
 const WORDS = { delete: "✕ Delete", keep: "✓ Keep" };
 /** A thumbnail is 256 px long, so about 170 px short: a square that needs more takes a larger picture. */
 const SHARP_PX = 190;
 
+export const words = (m) => WORDS[m.action] ?? `→ ${m.label}`;
+
 /** Show a mark `{action, label}`, or none (null). */
 export function paint(card, m) {
   card.dataset.action = m?.action ?? "";
   card.dataset.relabel = m?.label ?? "";
-  card.querySelector(".mark").textContent = m ? (WORDS[m.action] ?? `→ ${m.label}`) : "";
+  card.querySelector(".mark").textContent = m ? words(m) : "";
 }
 
 export const markOf = (card) =>
@@ -24,13 +26,6 @@ export const suggestionOf = (card) =>
 
 /** Tiles in a row, as they are laid out now. */
 export const columns = () => getComputedStyle(grid).gridTemplateColumns.split(" ").length;
-
-/** Put the tiles named first into this order; the others follow as they were. */
-export function reorder(shas) {
-  const first = new Set(shas);
-  cards = [...shas.map((s) => bySha.get(s)).filter(Boolean), ...cards.filter((c) => !first.has(c.dataset.sha))];
-  grid.append(...cards);
-}
 
 /** Other tiles (HTML) in place of those from number `from` on. */
 export function replaceFrom(from, html) {

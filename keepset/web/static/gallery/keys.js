@@ -7,29 +7,32 @@ import { byNumber, chosen, decide, submit, takeSuggestion, turn } from "./decidi
 import { askLabel } from "./relabel.js";
 import { alike, back, inLike } from "./alike.js";
 import { selectPile } from "./piles.js";
-import { isOpen, openFull } from "./full.js";
+import { isOpen, openFull, toggleWay } from "./full.js";
 import { togglePanel } from "./panel.js";
 
-/** An arrow; with Shift the selection grows. */
+/** An arrow; with Shift the selection grows. In the full view up and down are no places. */
 const move = (by) => (e) => {
   const from = current();
+  if (isOpen()) return step({ up: -1, down: 1 }[by] ?? by);
   step(by, { stay: e.shiftKey });
-  if (e.shiftKey && from && !isOpen()) selectRange(from, current());
+  if (e.shiftKey && from) selectRange(from, current());
 };
 export const relabel = () => askLabel(chosen(), (label) => decide("relabel", label));
 
 const looking = {
   ArrowRight: move(1), ArrowLeft: move(-1), ArrowDown: move("down"), ArrowUp: move("up"),
-  l: move(1), h: move(-1), j: move("down"),
+  l: move(1), h: move(-1), j: move("down"), c: () => toggleWay("pair"), f: () => toggleWay("flicker"),
 };
 const deciding = {
   x: () => decide("delete"), k: () => decide("keep"), Enter: takeSuggestion, Backspace: () => decide(null),
   r: relabel, m: alike, u: () => turn("/undo"), U: () => turn("/redo"),
 };
 const inGrid = {
-  " ": openFull, c: openFull, n: nextUndecided, i: () => togglePanel(), "?": () => $("keys").showModal(),
+  " ": () => openFull(), n: nextUndecided, i: () => togglePanel(),
+};
+const selecting = {
   a: () => select(cards.map((c) => c.dataset.sha)), s: () => current() && select([current().dataset.sha], "toggle"),
-  g: selectPile,
+  g: selectPile, "?": () => $("keys").showModal(),
   Escape: () => (selected().length ? select([]) : inLike() && back()),
 };
 
@@ -44,7 +47,8 @@ function pressed(e) {
   if (open && /^[1-9]$/.test(e.key) && byNumber(e.key)) return act(e, () => decide("relabel", byNumber(e.key)));
   const action = looking[e.key] ?? (open && deciding[e.key]) ?? null;
   if (action) return act(e, action);
-  if (!full && inGrid[e.key]) act(e, inGrid[e.key]);
+  const here = !full && (inGrid[e.key] ?? (open && selecting[e.key]));
+  if (here) act(e, here);
 }
 
 function act(e, action) {
