@@ -430,6 +430,8 @@ def test_every_page_is_accessible_and_fits(browser: Any, tmp_path: Path, scheme:
         for path in (
             "/",
             "/log",
+            "/nope",
+            f"/pictures/{shas[2]}",
             *(f"/batches/{batch.id}{p}" for p in ("/submit", f"/pictures/{shas[2]}", "")),
         ):
             page.goto(url + path)
