@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from keepset.machine.programs import spell
 from keepset.models import list_models
 from keepset.orchestrator.neighbours import neighbours
 from keepset.pipeline.followup import State, standing
@@ -62,6 +63,7 @@ def _home(ws: Workspace, request: Request) -> Response:
         curve=drawn(error_curve(ws)), batches=[(b, _outcome(b)) for b in batches[::-1]], models=reports[::-1],
         promoted=ws.promoted(), advice=stop_rule(ws), events=events[:LATEST], more=len(events) > LATEST,
         others=_others(ws), most_classes=CLASSES, has_config=(ws.root / "config.json").exists(),
+        first_run=spell("keepset", "run", ws.config_beside(), "-w", ws.root),
         report=any(m.id == ws.promoted() for m in reports), working=standing(ws).state == State.WORKING,
     )  # fmt: skip
 
