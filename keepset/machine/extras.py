@@ -14,9 +14,9 @@ import sys
 from importlib import metadata
 from importlib.abc import MetaPathFinder
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from keepset.errors import MissingExtra
+from keepset.machine.programs import HOME
 
 __all__ = ["EXTRAS", "install", "missing", "need"]
 
@@ -57,7 +57,8 @@ def install() -> None:
 
 
 def need(extra: str) -> None:
-    """Raise ``MissingExtra`` if ``extra`` is missing; for what Keepset starts as a program instead of importing it."""
+    """Raise ``MissingExtra`` if ``extra`` is missing: before a program is started, or before an import that would name
+    a larger extra than is needed."""
     if absent := [module for module in EXTRAS[extra] if importlib.util.find_spec(module) is None]:
         raise _error(absent[0], extra)
 
@@ -85,13 +86,8 @@ def _asker() -> str:
 
 
 def _command(extra: str) -> str:
-    """From where this Keepset itself was installed: a checkout, a wheel, or an index (PEP 610)."""
-    try:
-        origin = json.loads(metadata.distribution("keepset").read_text("direct_url.json") or "{}")
-    except metadata.PackageNotFoundError:
-        origin = {}
-    url = origin.get("url", "")
-    if "dir_info" in origin:
-        editable = ["-e"] if origin["dir_info"].get("editable") else []
-        return shlex.join(["pip", "install", *editable, f"{unquote(urlsplit(url).path)}[{extra}]"])
-    return shlex.join(["pip", "install", f"keepset[{extra}] @ {url}" if url else f"keepset[{extra}]"])
+    """From where this Keepset itself was installed: a checkout, a file (PEP 610), or an index."""
+    if (HOME / "pyproject.toml").is_file():
+        return shlex.join(["pip", "install", "-e", f"{HOME}[{extra}]"])
+    origin = json.loads(metadata.distribution("keepset").read_text("direct_url.json") or "{}")
+    return shlex.join(["pip", "install", f"keepset[{extra}]" + (f" @ {origin['url']}" if origin else "")])

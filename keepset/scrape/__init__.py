@@ -170,8 +170,8 @@ def _on_the_web(c: ClassConfig, web: Web, border: Border, progress: Progress) ->
             yield found
     if failed and not some:
         raise failed[0]
-    for trouble in failed:
-        progress.note(f"'{c.name}' goes without a source: {trouble}")
+    for failure in failed:
+        progress.note(f"'{c.name}' goes without a source: {failure}")
 
 
 def _search(source: str, query: str, web: Web) -> Iterator[Found]:

@@ -15,6 +15,7 @@ from keepset.models import list_models
 from keepset.orchestrator.neighbours import neighbours
 from keepset.pipeline.followup import State, standing
 from keepset.review import Batch, BatchStatus, list_batches, stop_rule
+from keepset.review.naming import batch_name
 from keepset.status.health import DataHealth, ModelHealth, data_health, error_curve, model_health
 from keepset.status.timeline import timeline
 from keepset.text import many
@@ -103,7 +104,10 @@ def next_step(
             else "expired before anybody decided"
         )
         return Step(
-            f"{batches[-1].id} {how}", "Its marks are kept.", "Look at it", f"/batches/{batches[-1].id}"
+            f"{batch_name(batches[-1].id)} {how}",
+            "Its marks are kept.",
+            "Look at it",
+            f"/batches/{batches[-1].id}",
         )
     return Step(
         "Nothing to review",
