@@ -3,10 +3,10 @@
 // Modules tell each other by events on document, with detail:
 //   keepset:tiles {added}; keepset:focus {sha256}; keepset:selection {shas}; keepset:marks {version, status, counts, suggested, changed}
 import { $, open } from "./page.js";
-import * as tiles from "./cards.js";
+import { cards } from "./cards.js";
 import { arrive, beginAnew, current, go, leave } from "./moving.js";
 import { band, select, selected, selectRange, wasDrag } from "./selection.js";
-import { decide, mark, showChosen, showCounts, submit, takeAll, takeSuggestion, turn } from "./deciding.js";
+import { decide, showChosen, showCounts, submit, takeAll, takeSuggestion, turn } from "./deciding.js";
 import { reload } from "./saving.js";
 import { wireRelabel } from "./relabel.js";
 import { openFull, wireFull } from "./full.js";
@@ -67,7 +67,7 @@ function wireBar() {
 }
 
 document.querySelectorAll(".js").forEach((e) => (e.hidden = false));
-tiles.cards.forEach(wireTile);
+cards.forEach(wireTile);
 wirePanel();
 wireFull();
 wireSize();

@@ -6,7 +6,6 @@ export const labels = JSON.parse(root.dataset.labels);
 export const base = document.documentElement.dataset.base;
 export const url = `${base}/batches/${root.dataset.batch}`;
 export const filters = root.dataset.filters;
-export const labelTo = (label) => labels.find((x) => x.toLowerCase() === label.trim().toLowerCase()) ?? null;
 /** Tell the other modules, and whoever else listens on `document`. */
 export const emit = (name, detail) => document.dispatchEvent(new CustomEvent(`keepset:${name}`, { detail }));
 
