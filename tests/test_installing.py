@@ -135,7 +135,7 @@ def test_the_core_predicts_and_is_small(
     ("words", "extra"),
     [
         ("train -w x", "train"), ("status -w x", "train"), ("run x.toml -w x", "train"), ("web -w x", "web"),
-        ("predict-batch x -w x", "web"),
+        ("predict x --to x.parquet -w x", "web"),
         ("up -w x", "prefect"), ("predict http://127.0.0.1:9/a.jpg --model {model}", "web"),
     ],
 )  # fmt: skip
