@@ -18,7 +18,7 @@ from pathlib import Path
 
 from deployments.options import check
 from deployments.parts import CHECKOUT, tail
-from deployments.stack import READY_S, Stack, hold_stack
+from deployments.stack import READY_S, EmbeddedStack, hold_stack
 from keepset.cli import output
 from keepset.errors import KeepsetError, OrchestratorError
 from keepset.files import read_json
@@ -62,7 +62,9 @@ def _up(options: argparse.Namespace) -> None:
     asked = _listen()
     with (
         contextlib.suppress(KeyboardInterrupt),
-        Stack(root, options.prefect_port, options.web_port, options.cron, options.database, asked) as stack,
+        EmbeddedStack(
+            root, options.prefect_port, options.web_port, options.cron, options.database, asked
+        ) as stack,
     ):
         _announce(stack.ws, stack.login, options.as_json)
         while not asked():

@@ -74,7 +74,7 @@ def _parse(argv: Sequence[str] | None) -> Options:
 
 
 def _demo(options: Options) -> None:
-    from deployments.stack import Stack
+    from deployments.stack import EmbeddedStack
 
     begin = time.monotonic()
     if options.fresh:
@@ -85,7 +85,7 @@ def _demo(options: Options) -> None:
         config = _write_config(options.folder, planted, base)
         ws = Workspace.create(options.folder / "workspace", "demo")
         _say(f"{len(planted)} URLs are served at {base}. Starting Prefect, the flow runner and the gallery")
-        with Stack(ws.root, prefect_port=options.prefect_port, web_port=options.web_port) as stack:
+        with EmbeddedStack(ws.root, prefect_port=options.prefect_port, web_port=options.web_port) as stack:
             _say(f"Prefect UI: {stack.ui_url}   Gallery: {stack.web_url}")
             _story(ws, config, options, planted, base, stack)
     _say(f"Done in {time.monotonic() - begin:.0f} s. Everything is in {options.folder}; look around again: ")

@@ -35,13 +35,13 @@ from keepset.settings import settings
 from keepset.storage import scratch
 from keepset.workspace import Workspace
 
-__all__ = ["READY_S", "Stack", "answers", "hold_stack"]
+__all__ = ["READY_S", "EmbeddedStack", "answers", "hold_stack"]
 
 READY_S = 120.0
 
 
 @dataclass
-class Stack:
+class EmbeddedStack:
     """A context manager: entered, everything runs and is ready; left, everything is stopped.
 
     ``database`` is a SQLAlchemy URL for Prefect's own state; left out, it is SQLite in the workspace.
@@ -74,7 +74,7 @@ class Stack:
     def login(self) -> str:
         return login_file(self.root).read_text(encoding="utf-8").strip()
 
-    def __enter__(self) -> Stack:
+    def __enter__(self) -> EmbeddedStack:
         self.ws = Workspace.open(self.root)
         self._hold = contextlib.ExitStack()
         self._hold.enter_context(hold_stack(self.ws))

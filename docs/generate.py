@@ -90,7 +90,7 @@ def _config() -> str:
     lines = [
         "# The run config", _MADE,
         "A TOML file. Relative paths are taken from the file's own folder. Every key is checked before anything is",
-        "written; an unknown key is an error that guesses what was meant. `keepset init` writes one to start from.", "",
+        "written; an unknown key is an error that guesses what was meant. `keepset new` and `keepset import` write one to start from.", "",
         "```toml", 'name = "bears"', "seed = 42", "", '[classes.black]', 'lists = ["urls_black.txt"]', "",
         "[classes.teddy]", 'lists = ["urls_teddy.csv"]', "",
         "[train]", "epochs = 2", "```", "",

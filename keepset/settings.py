@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from keepset.errors import ConfigError
@@ -22,18 +22,19 @@ __all__ = ["Settings", "settings"]
 
 
 def _login_name() -> str:
-    """Who runs this; empty for a user id without a name."""
+    """Who runs this; a user id without a name (common in containers) is ``uid 1000``."""
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):
-        return ""
+        return f"uid {os.getuid()}"
 
 
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="KEEPSET_", frozen=True, extra="ignore")
 
-    workspace: Path = Field(
-        Path("data/workspace"), description="Default workspace: a folder, or s3://BUCKET/PREFIX."
+    workspace: Path | None = Field(
+        None,
+        description="Default workspace: a folder, or s3://BUCKET/PREFIX. If unset, the one around or in the current folder.",
     )
     cache: Path = Field(
         default_factory=lambda: Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "keepset",
@@ -74,6 +75,11 @@ class Settings(BaseSettings):
     reviewer: str = Field(
         default_factory=_login_name, description="Name put into the audit log; default: the login name."
     )
+
+    @field_validator("reviewer")
+    @classmethod
+    def _never_blank(cls, name: str) -> str:
+        return name.strip() or _login_name()
 
 
 @functools.cache

@@ -83,7 +83,8 @@ def file_name(url: str | None) -> str:
     """A picture's file with its folder, such as ``black/00000047.jpg``; "" for what is no address of a file."""
     if not url or urlsplit(url).scheme not in ("http", "https", "file"):
         return ""
-    return unquote("/".join(urlsplit(url).path.strip("/").split("/")[-2:]))
+    parts = [p for p in unquote(urlsplit(url).path).split("/") if p]
+    return "/".join(p[-60:] for p in parts[-2:])
 
 
 def plain_cell(text: str) -> str:

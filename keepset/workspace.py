@@ -102,7 +102,7 @@ class Workspace:
         except FileNotFoundError as e:
             raise WorkspaceError(
                 f"{root} is not a Keepset workspace.",
-                "Start one with `keepset run CONFIG.toml --workspace DIR`.",
+                "Name the folder of a workspace with -w, or give `keepset run` a run config or a folder of pictures.",
             ) from e
         except NotADirectoryError as e:
             raise WorkspaceError(f"{root} is a file.", "Choose a folder as --workspace.") from e
@@ -135,13 +135,18 @@ class Workspace:
         except FileNotFoundError as e:
             raise ConfigError(
                 f"The workspace {self.root} has no run config yet.",
-                "Start it with `keepset run CONFIG.toml` or `keepset scrape CONFIG.toml`.",
+                f"Start it with one: {spell('keepset', 'run', self.config_beside(), '-w', self.root)}",
             ) from e
         except DamagedFile as e:
             raise ConfigError(
                 e.message,
-                f"Give the run config again: {spell('keepset', 'run', 'CONFIG.toml', '-w', self.root)}",
+                f"Give the run config again: {spell('keepset', 'run', self.config_beside(), '-w', self.root)}",
             ) from e
+
+    def config_beside(self) -> Path:
+        """The run config's file that this workspace is named after (``keepset.finding.workspace_for``)."""
+        name = f"{self.root.name.removesuffix('-workspace')}.toml"
+        return Path(name) if isinstance(self.root, StoredPath) else self.root.with_name(name)
 
     # -- paths -------------------------------------------------------------------------------------
 

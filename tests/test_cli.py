@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from keepset.cli import main, output
 from keepset.cli.doctor import Verdict, diagnose
+from keepset.cli.options import who_or_default
+from keepset.config import load_config
 from keepset.settings import settings
+from keepset.workspace import Workspace
 from tests.factories import dataset_workspace
 from tests.review_fixtures import Case, case
 
@@ -22,24 +27,105 @@ def run(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str, st
     return (code if isinstance(code, int) else 0), out.out, out.err
 
 
-def test_init_writes_a_config_that_only_lacks_its_lists(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
+def test_new_writes_a_config_that_run_takes_and_never_overwrites_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    path = tmp_path / "bears.toml"
-    assert run(capsys, "init", path, "--classes", "black bear,teddy")[0] == 0
-    code, _, err = run(capsys, "run", path, "-w", tmp_path / "ws")
-    assert code == 2
-    assert "urls_black_bear.txt, which is not a file" in err
-    assert "→ " in err
-    assert not (tmp_path / "ws").exists()  # nothing half-written
-    code, _, err = run(capsys, "init", path)
-    assert code == 2
-    assert "is there already" in err
-    for name in ("urls_black_bear.txt", "urls_teddy.txt"):
-        (tmp_path / name).write_text("")
-    from keepset.config import load_config
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = run(capsys, "new", "my bears", "black bear", "teddy bear")
+    assert (code, out.rpartition("then: ")[2].strip()) == (0, "keepset run 'my bears.toml'")
+    config = load_config(tmp_path / "my bears.toml")
+    assert (config.name, config.labels) == ("my bears", ("black bear", "teddy bear"))
+    assert config.classes[0].searches == [("openverse", "black bear"), ("wikimedia", "black bear")]
+    assert "# inaturalist" in (tmp_path / "my bears.toml").read_text()
+    code, _, err = run(capsys, "new", "my bears.toml", "a", "b")
+    assert (code, "is there already" in err) == (2, True)
 
-    assert load_config(path).labels == ("black bear", "teddy")
+
+def test_keepset_alone_says_where_one_is_and_what_is_next(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "keepset new bears" in run(capsys)[1]
+    run(capsys, "new", "bears", "a", "b")
+    assert "keepset run bears.toml" in run(capsys)[1]
+    ws, _, _ = dataset_workspace(tmp_path, per_class=2)
+    code, out, _ = run(capsys)
+    assert (code, str(ws.root) in out, "revision 1" in out) == (0, True, True)
+    assert f"Next: keepset run -w {ws.root}" in out
+
+
+def _folder_of_pictures(place: Path) -> Path:
+    for i, name in enumerate(("cat", "dog")):
+        (place / name).mkdir(parents=True)
+        Image.new("RGB", (40, 40), (90 * i, 9, 9)).save(place / name / "1.png")
+    return place
+
+
+def test_a_folder_of_pictures_is_imported_and_its_workspace_is_beside_the_config(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pets = _folder_of_pictures(tmp_path / "My Pets")
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(capsys, "scrape", "My Pets")
+    assert (code, "2 URLs" in out) == (0, True), err
+    assert "Wrote My Pets.toml" in err
+    ws = tmp_path / "My Pets-workspace"  # the name itself is the pictures' folder
+    assert (ws / "keepset.json").exists()
+    _folder_of_pictures(tmp_path / "more")
+    (tmp_path / "more" / "cat").rename(pets / "fox")
+    code, out, err = run(
+        capsys, "scrape", "My Pets"
+    )  # again: the config that is there, with a word on what it lacks
+    assert (code, "up to date" in out, "lacks classes that are in" in err, "fox" in err) == (
+        0,
+        True,
+        True,
+        True,
+    )
+    assert run(capsys, "status")[0] == 0  # found: the only workspace here
+    assert run(capsys, "scrape", ws.name)[0] == 0  # a workspace may be named as well
+    (tmp_path / "other").mkdir()
+    _folder_of_pictures(tmp_path / "other" / "My Pets")
+    code, _, err = run(capsys, "scrape", tmp_path / "other" / "My Pets")
+    assert (code, "does not read" in err) == (2, True)
+    remedy = shlex.split(err.rpartition("keepset import ")[2])
+    assert run(capsys, "import", *remedy)[0] == 0
+
+
+def test_the_workspace_has_the_name_of_the_config(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _folder_of_pictures(tmp_path / "pictures")
+    assert run(capsys, "import", tmp_path / "pictures", tmp_path / "pets.toml")[0] == 0
+    assert run(capsys, "scrape", tmp_path / "pets.toml")[0] == 0
+    assert (tmp_path / "pets" / "keepset.json").exists()
+    monkeypatch.setenv("KEEPSET_WORKSPACE", str(tmp_path / "elsewhere"))
+    settings.cache_clear()
+    assert run(capsys, "scrape", tmp_path / "pets.toml")[0] == 0
+    assert (tmp_path / "elsewhere" / "keepset.json").exists()
+
+
+def test_of_several_workspaces_one_must_be_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        Workspace.create(tmp_path / name, name)
+    code, _, err = run(capsys, "status")
+    assert (code, "a, b" in err, "-w a" in err) == (3, True, True)
+    assert run(capsys, "status", "-w", "a")[0] == 0
+
+
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_a_user_without_a_name_is_known_by_number(monkeypatch: pytest.MonkeyPatch, blank: str) -> None:
+    """As in a container: no USER, and a user id that no password file knows."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("KEEPSET_REVIEWER", blank)
+    monkeypatch.setattr("os.getuid", lambda: 987_654)
+    settings.cache_clear()
+    assert who_or_default("") == "uid 987654"
+    assert who_or_default(" ada ") == "ada"
 
 
 def test_errors_are_one_json_document_for_scripts(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -112,37 +198,33 @@ def test_doctor_tells_and_a_broken_check_is_a_failed_check(
 @pytest.mark.parametrize(
     ("classes", "said"),
     [
-        ("bear,bear", "two names for one class"),
-        ("bear", "at least two classes"),
-        ("", "at least two classes"),
-        ("\u200b,teddy", "at least one visible character"),
+        (["bear", "bear"], "two names for one class"),
+        (["bear"], "at least two classes"),
+        (["\u200b", "teddy"], "at least one visible character"),
     ],
 )
-def test_init_writes_no_config_that_run_would_refuse(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, classes: str, said: str
+def test_new_writes_no_config_that_run_would_refuse(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, classes: list[str], said: str
 ) -> None:
-    code, _, err = run(capsys, "init", tmp_path / "a.toml", "--classes", classes)
+    code, _, err = run(capsys, "new", tmp_path / "a", *classes)
     assert code == 2
     assert said in err
     assert not (tmp_path / "a.toml").exists()
 
 
-def test_init_quotes_what_toml_would_read_otherwise(
+def test_new_quotes_what_toml_would_read_otherwise(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    path = tmp_path / 'my "bears".toml'
-    assert run(capsys, "init", path, "--classes", 'say "hi",grüße: 日本')[0] == 0
-    for name in ("urls_say_%22hi%22.txt", "urls_grüße%3A_日本.txt"):
-        (tmp_path / name).write_text("")
-    from keepset.config import load_config
-
-    assert load_config(path).labels == ("grüße: 日本", 'say "hi"')
+    assert run(capsys, "new", tmp_path / 'my "bears"', 'say "hi"', "grüße: 日本")[0] == 0
+    assert load_config(tmp_path / 'my "bears".toml').labels == ("grüße: 日本", 'say "hi"')
 
 
-def test_a_folder_for_a_config_leads_to_import(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    code, _, err = run(capsys, "run", tmp_path, "-w", tmp_path / "ws")
+def test_a_folder_without_classes_is_no_start(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    code, _, err = run(capsys, "run", tmp_path / "empty", "-w", tmp_path / "ws")
     assert code == 2
-    assert f"keepset import {tmp_path}" in err
+    assert "one folder per class" in err
+    assert not (tmp_path / "ws").exists()
 
 
 @pytest.mark.parametrize(

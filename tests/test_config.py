@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,22 @@ def test_what_people_stumble_over_has_its_remedy(
         load(folder, GOOD.replace(old, new, 1))
     assert says in str(e.value)
     load(folder, GOOD.replace(old, mended, 1))
+
+
+def test_a_search_names_its_source_and_takes_several_texts(folder: Path) -> None:
+    def classes(**first: Any) -> dict[str, Any]:
+        return {"classes": {"a": first, "b": {"search": {"gbif": "212"}}}}
+
+    with pytest.raises(ConfigError) as e:
+        parse_config(classes(search="grizzly bear"), base=folder)
+    remedy = tomllib.loads(e.value.message.rpartition("to search: ")[2])
+    config = parse_config(classes(**remedy), base=folder)
+    assert config.classes[0].searches == [("openverse", "grizzly bear")]
+    assert config.as_dict()["classes"][0]["search"] == {
+        "openverse": "grizzly bear"
+    }  # as older versions wrote it
+    config = parse_config(classes(search={"openverse": ["x", "y"]}), base=folder)
+    assert saved_config(config.as_dict(), where="") == config
 
 
 def test_class_names_are_what_a_person_sees(folder: Path) -> None:

@@ -12,7 +12,7 @@ from keepset.reasons import Action
 from keepset.review import Mark, mark
 from keepset.review.ordering import Sort, like, ordered
 from keepset.review.stacks import stacks_of
-from tests.test_gallery_browser import _press, browser  # noqa: F401 - a fixture
+from tests.test_gallery_browser import _press, _troubles, browser  # noqa: F401 - a fixture
 from tests.test_review_similar import Scene, make_scene
 from tests.web_fixtures import served
 
@@ -176,3 +176,16 @@ def test_without_javascript_like_and_sort_are_plain_pages(browser: Any, scene: S
     assert "like=" in page.url
     context.close()
     mark(scene.batch, [Mark(scene.shas[2], None)], who="tests")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1400, 320])
+def test_axe_finds_nothing(browser: Any, scene: Scene, url: str, scheme: str, width: int) -> None:  # noqa: F811
+    context = browser.new_context(
+        color_scheme=scheme, viewport={"width": width, "height": 844}, bypass_csp=True
+    )
+    page = context.new_page()
+    for query in ("?sort=alike", "?sort=source", f"?like={scene.shas[2]},{scene.shas[7]}&show=undecided"):
+        page.goto(url + query)
+        assert _troubles(page) == [], query
+    context.close()

@@ -222,6 +222,11 @@ def test_full_view_and_typing_a_class(browser: Any, tmp_path: Path) -> None:
             other.get_by_role("button", name="Keep").click()
         assert batch.marks()[shas[1]].action == Action.KEEP
         page.locator(f"#full-copies figure[data-sha='{shas[1]}'][data-action=keep]").wait_for()
+        page.locator(f"#full-body .similar[data-sha='{shas[1]}']").click()
+        assert shas[1] in page.locator("#full-picture").get_attribute("src")
+        assert "go back" in page.inner_text("#full-peek")
+        page.locator(f"#full-body .similar[data-sha='{shas[1]}']").click()
+        assert shas[2] in page.locator("#full-picture").get_attribute("src")
         page.keyboard.press("f")
         page.locator("#full-copies figure:nth-child(2).on").wait_for()
         assert sides.nth(0).is_hidden()
@@ -425,6 +430,8 @@ def test_every_page_is_accessible_and_fits(browser: Any, tmp_path: Path, scheme:
         for path in (
             "/",
             "/log",
+            "/nope",
+            f"/pictures/{shas[2]}",
             *(f"/batches/{batch.id}{p}" for p in ("/submit", f"/pictures/{shas[2]}", "")),
         ):
             page.goto(url + path)

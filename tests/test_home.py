@@ -137,7 +137,7 @@ def test_a_new_data_set_is_run_from_the_page_to_its_first_batch(
         troubles: list[str] = []
         page.on("pageerror", lambda e: troubles.append(str(e)))
         page.goto(url)
-        assert "keepset run CONFIG.toml" in page.inner_text("main")
+        assert f"keepset run {ws.config_beside()} -w {ws.root}" in page.inner_text("main")
         raw = {
             "name": "drawn", "seed": 7, "classes": folders(tmp_path / "pictures"),
             "train": {"arch": "lite0", "size": 224, "epochs": 0},

@@ -341,7 +341,7 @@ def test_from_the_command_line(
         picture(tmp_path / "my bears" / ("train", "val")[i // 4] / CLASSES[i % 2], CLASSES[i % 2], i)
     code, out, _ = run(capsys, "import", "my bears")
     assert code == 0
-    assert "Next: keepset run 'my bears.toml' -w 'my bears-workspace'" in out
+    assert "Next: keepset run 'my bears.toml'" in out
     config = load_config(tmp_path / "my bears.toml")
     assert config.split.valid_folders == (str(tmp_path / "my bears" / "val"),)
     assert config.labels == tuple(sorted(CLASSES[:2]))

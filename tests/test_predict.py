@@ -329,3 +329,31 @@ def test_a_server_of_ones_own_is_asked_only_if_the_run_config_allows_it(
     assert refused.reason == DownloadReason.BLOCKED_ADDRESS
     assert taken.status == ItemStatus.OK
     assert own_servers(ws.root / "nowhere") == ()
+
+
+def test_batch_norm_is_folded_for_the_export_only_where_that_is_right() -> None:
+    import torch
+
+    from keepset.export.onnx import _plain
+
+    class Ordered(torch.nn.Module):
+        def __init__(self, norm_first: bool) -> None:
+            super().__init__()
+            self.conv, self.norm, self.norm_first = (
+                torch.nn.Conv2d(3, 3, 3),
+                torch.nn.BatchNorm2d(3),
+                norm_first,
+            )
+            self.norm.running_mean = torch.tensor([1.0, -2.0, 0.5])
+            self.norm.running_var = torch.tensor([4.0, 0.3, 1.5])
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor]:
+            return (self.conv(self.norm(x)) if self.norm_first else self.norm(self.conv(x)),)
+
+    x = torch.randn(2, 3, 8, 8)
+    for norm_first in (False, True):
+        network = Ordered(norm_first).eval()
+        with torch.no_grad():
+            plain = _plain(network, x)
+            assert torch.allclose(plain(x)[0], network(x)[0], atol=1e-5)
+        assert any(isinstance(m, torch.nn.BatchNorm2d) for m in plain.modules()) is norm_first

@@ -10,6 +10,7 @@ from keepset.config import RunConfig, parse_config
 from keepset.errors import SourceError
 from keepset.scrape import scrape
 from keepset.scrape.license import code, taken
+from keepset.stages import SILENT
 from keepset.workspace import Workspace
 from tests.scrape_fixtures import apis
 
@@ -77,6 +78,30 @@ def test_the_cap_stops_asking(ws: Workspace, tmp_path: Path) -> None:
     with apis() as (base, state):
         scrape(ws, config(tmp_path, base, {"search": {"openverse": "bear"}}, max_per_class=1))
         assert len(found(ws)) == len(state["asked"]) == 1
+
+
+def test_several_texts_and_sources_take_turns(ws: Workspace, tmp_path: Path) -> None:
+    """The fake API gives the same pictures for every text: the second text's are known already."""
+    with apis() as (base, state):
+        searches = {"openverse": ["bear", "brown bear"], "gbif": "bear"}
+        scrape(ws, config(tmp_path, base, {"search": searches}, max_per_class=3))
+        asked = " ".join(str(a) for a in state["asked"])
+    assert [r["source"] for r in found(ws) if r["status"] == "ok"] == ["openverse", "gbif", "openverse"]
+    assert "brown+bear" in asked or "brown%20bear" in asked
+
+
+def test_a_source_that_never_worked_stops_only_a_class_without_another(ws: Workspace, tmp_path: Path) -> None:
+    notes: list[str] = []
+
+    class Noted(type(SILENT)):  # type: ignore[misc]
+        def note(self, message: str) -> None:
+            notes.append(message)
+
+    with apis() as (base, _):
+        cfg = config(tmp_path, base, {"search": {"wikimedia": "fail", "openverse": "bear"}})
+        scrape(ws, cfg, progress=Noted())
+    assert {r["source"] for r in found(ws)} == {"openverse"}
+    assert [n for n in notes if "'a' goes without a source" in n and "fail" in n]
 
 
 def test_licences_that_are_not_taken_are_rows_with_a_reason(ws: Workspace, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import pytest
 from deployments import command
 from deployments.automations import automations
 from deployments.parts import NIGHTLY, Part, marked
-from deployments.stack import Stack
+from deployments.stack import EmbeddedStack
 from deployments.supervision import Supervision
 from keepset.errors import OrchestratorError, WorkspaceBusy
 from keepset.files import read_json
@@ -41,7 +41,7 @@ def test_a_taken_port_is_named_with_the_option_that_changes_it(tmp_path: Path) -
         port = taken.getsockname()[1]
         with (
             pytest.raises(OrchestratorError, match=f"Port {port} .*taken") as caught,
-            Stack(ws.root, port, 0),
+            EmbeddedStack(ws.root, port, 0),
         ):
             pass
     assert "--prefect-port" in str(caught.value)
@@ -52,7 +52,11 @@ def test_a_taken_port_is_named_with_the_option_that_changes_it(tmp_path: Path) -
 
 def test_two_stacks_on_one_workspace_exclude_each_other(tmp_path: Path) -> None:
     ws = Workspace.create(tmp_path / "ws", "empty")
-    with ws.lock("stack"), pytest.raises(WorkspaceBusy, match=r"runs for .* already"), Stack(ws.root, 0, 0):
+    with (
+        ws.lock("stack"),
+        pytest.raises(WorkspaceBusy, match=r"runs for .* already"),
+        EmbeddedStack(ws.root, 0, 0),
+    ):
         pass
 
 
@@ -190,7 +194,7 @@ def test_a_look_that_hangs_delays_no_restart_and_is_reported(
 
 def test_a_runner_is_ready_only_when_this_start_has_seen_it_ask_for_runs(tmp_path: Path) -> None:
     """An old database holds the deployments already, and when they were last asked for."""
-    stack = Stack(Workspace.create(tmp_path / "ws", "empty").root)
+    stack = EmbeddedStack(Workspace.create(tmp_path / "ws", "empty").root)
 
     class Server(Orchestrator):
         def last_polled(self, names: object) -> datetime | None:

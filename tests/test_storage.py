@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import io
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePath
 
+import httpx
 import pytest
 
 from keepset.errors import WorkspaceError
@@ -162,3 +164,15 @@ def test_lines_keep_their_order(s3: str, tmp_path: Path, monkeypatch: pytest.Mon
         another_machine(monkeypatch, tmp_path / f"machine{n % 2}")
         append_line(log, f"line {n}")
     assert read_lines(log) == [f"line {n}" for n in range(12)]
+
+
+def test_a_listing_of_more_than_one_answer_is_whole_and_in_order(s3: str, s3_server: str) -> None:
+    names = [f"{n:04d}" for n in range(1100)]  # S3 gives 1,000 at most
+    with httpx.Client() as client, ThreadPoolExecutor(8) as pool:
+        url = f"{s3_server}/{s3.removeprefix('s3://')}/many"
+        assert all(a.is_success for a in pool.map(lambda n: client.put(f"{url}/{n}", content=b"x"), names))
+    folder = locate(s3) / "many"
+    assert isinstance(folder, StoredPath)
+    assert [key for key, _ in folder.bucket.sizes("many/")] == [f"many/{n}" for n in names]
+    assert [key for key, _ in folder.bucket.sizes("many/", "many/0099")] == [f"many/{n}" for n in names[100:]]
+    assert sorted(p.name for p in folder.iterdir()) == names

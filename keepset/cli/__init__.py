@@ -25,10 +25,10 @@ INTERRUPTED = 130
 app = typer.Typer(
     name="keepset",
     help="Build an image classifier from images on the web, and keep it good.\n\n"
-    "Start with [bold]keepset init[/bold], then [bold]keepset run CONFIG.toml --workspace DIR[/bold]. "
-    "The stages, in order: scrape, download, validate, split, train, interpret, review, clean; "
-    "`run` does them all up to a cleaning batch that waits for your approval.",
-    no_args_is_help=True,
+    'Pictures from the web: [bold]keepset new bears "black bear" "teddy bear"[/bold], then '
+    "[bold]keepset run bears.toml[/bold]. Your own, in a folder per class: [bold]keepset run FOLDER[/bold]. "
+    "Then `keepset` alone says where you are and what is next.",
+    invoke_without_command=True,
     rich_markup_mode="rich",
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -39,12 +39,16 @@ app = typer.Typer(
 
 @app.callback()
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", is_eager=True, callback=lambda v: _version(v), help="Print the version."),
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:
+        from keepset.cli.admin import where_and_what_next
+
+        where_and_what_next()
 
 
 def _version(wanted: bool) -> None:
@@ -56,13 +60,9 @@ def _version(wanted: bool) -> None:
 def _assemble() -> None:
     from keepset.cli import admin, card, clean, export, predict, review, stages
 
-    stages.register(app)
-    review.register(app)
-    clean.register(app)
-    predict.register(app)
-    card.register(app)
-    export.register(app)
-    admin.register(app)
+    for module in (stages, admin, predict, export, review, clean, card):  # as the help lists them
+        module.register(app)
+    stages.register_stages(app)
     _let_flow(app)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -15,11 +16,13 @@ from keepset.cli.options import (
     AddressOption,
     EngineOption,
     JsonOption,
+    Panel,
     WorkspaceOption,
     engine_or_default,
     open_workspace,
-    workspace_or_default,
 )
+from keepset.errors import KeepsetError
+from keepset.finding import find_workspace
 from keepset.machine import extras, programs
 from keepset.stages import Stage
 
@@ -27,14 +30,10 @@ __all__ = ["register"]
 
 
 def register(app: typer.Typer) -> None:
-    panel = "Running it"
-    app.command(rich_help_panel=panel)(up)
-    app.command(rich_help_panel=panel)(down)
-    app.command(rich_help_panel=panel)(status)
-    app.command(rich_help_panel=panel)(failures)
-    app.command(rich_help_panel=panel)(web)
-    app.command(rich_help_panel=panel)(doctor)
-    app.command(rich_help_panel=panel)(docs)
+    app.command(rich_help_panel=Panel.START)(web)
+    app.command(rich_help_panel=Panel.START)(status)
+    for command in (up, down, failures, doctor, docs):
+        app.command(rich_help_panel=Panel.SERVICE)(command)
 
 
 def up(
@@ -96,7 +95,7 @@ def _stack(
     # The stack is the layer above: it is started as a program, never imported. It takes this process's place, so
     # that Ctrl-C and `kill` reach it, and nothing stands between it and its end.
 
-    root = workspace_or_default(workspace)
+    root = find_workspace(workspace)
     command = programs.program("deployments.command", verb, "--workspace", str(root), *options)
     command += ["--json"] if as_json else []
     os.execve(sys.executable, command, programs.environment(environment))  # noqa: S606
@@ -134,7 +133,7 @@ def status(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> No
     from keepset.status import collect
     from keepset.workspace import Workspace
 
-    found = collect(Workspace.open(workspace_or_default(workspace)))
+    found = collect(Workspace.open(find_workspace(workspace)))
     if as_json:
         output.document({"ok": True, **found})
         return
@@ -178,6 +177,26 @@ def _cell(value: Any) -> Any:
     return f"{value:.3f}" if isinstance(value, float) else value
 
 
+def where_and_what_next() -> None:
+    """`keepset` alone."""
+    from keepset.errors import WorkspaceError
+
+    try:
+        root = find_workspace()
+    except WorkspaceError as e:
+        print(f"{e.message}\n{e.remedy}\nAll commands: keepset --help")
+        return
+    from keepset.status import gallery_url
+    from keepset.status.next_step import next_step
+    from keepset.workspace import Workspace
+
+    ws = Workspace.open(root)
+    revisions, model = ws.revisions(), ws.promoted()
+    state = f"revision {revisions[-1]}" if revisions else "no data set yet"
+    print(f"{ws.name}  {ws.root}  ({state}, {f'model {model[:8]} in use' if model else 'no model yet'})")
+    print(f"Next: {next_step(ws, gallery_url(ws))}\nMore: keepset status, keepset --help")
+
+
 def web(
     workspace: WorkspaceOption = None,
     host: Annotated[
@@ -193,15 +212,18 @@ def web(
     from keepset.workspace import Workspace
 
     s = settings()
-    root = Workspace.open(workspace_or_default(workspace)).root
+    root = Workspace.open(find_workspace(workspace)).root
     serve(root, host or s.host, s.web_port if port is None else port, s.token)
 
 
 def doctor(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
-    """Tell what this machine has (device, threads, torch, Prefect, weights, disk) and what to do about gaps."""
+    """Report what is installed (device, threads, torch, Prefect, weights, disk) and how to fix what is missing."""
     from keepset.cli.doctor import Verdict, diagnose
 
-    checks = list(diagnose(workspace_or_default(workspace)))
+    place = workspace
+    with contextlib.suppress(KeepsetError):  # without a workspace the machine can be looked at all the same
+        place = find_workspace(workspace)
+    checks = list(diagnose(place))
     failed = any(c.verdict == Verdict.FAIL for c in checks)
     if as_json:
         output.document({"ok": not failed, "checks": [c.as_dict() for c in checks]})

@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from keepset.cli import output
-from keepset.cli.options import JsonOption, WorkspaceOption, workspace_or_default
+from keepset.cli.options import JsonOption, Panel, WorkspaceOption
+from keepset.finding import find_workspace
 
 __all__ = ["register"]
 
 
 def register(app: typer.Typer) -> None:
-    app.command(rich_help_panel="Using the data set")(card)
+    app.command(rich_help_panel=Panel.DATA)(card)
 
 
 def card(
@@ -40,7 +41,7 @@ def card(
     from keepset.card import write_card
     from keepset.workspace import Workspace
 
-    ws = Workspace.open(workspace_or_default(workspace))
+    ws = Workspace.open(find_workspace(workspace))
     done = write_card(ws, out or ws.root / "card", revision=revision)
     if as_json:
         paths = {"card": str(done.page), "attribution": str(done.attribution)}

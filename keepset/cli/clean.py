@@ -10,19 +10,20 @@ from keepset.cli import output
 from keepset.cli.options import (
     JsonOption,
     NoteOption,
+    Panel,
     WhoOption,
     WorkspaceOption,
     open_workspace,
     who_or_default,
-    workspace_or_default,
 )
+from keepset.finding import find_workspace
 
 __all__ = ["register"]
 
 
 def register(app: typer.Typer) -> None:
     for command in (clean, restore, purge):
-        app.command(rich_help_panel="Cleaning")(command)
+        app.command(rich_help_panel=Panel.DATA)(command)
     app.command("follow-up", hidden=True)(follow_up)
 
 
@@ -48,7 +49,7 @@ def follow_up(
 
     steps = pipeline.run_again if run else pipeline.follow_up
 
-    ws = Workspace.open(workspace_or_default(workspace))
+    ws = Workspace.open(find_workspace(workspace))
     with output.progress(as_json=as_json) as progress:
         output.results(steps(ws, progress=progress), as_json=as_json)
 

@@ -38,15 +38,19 @@ class Check:
         return asdict(self)
 
 
-def diagnose(workspace: Path) -> Iterator[Check]:
-    """Run all checks, each one guarded: a check that breaks is a failed check, not a crash."""
+def diagnose(workspace: Path | None) -> Iterator[Check]:
+    """Run all checks, each one guarded: a check that breaks is a failed check, not a crash.
+
+    None: no workspace was found; what is checked of one is left out.
+    """
     checks: list[Callable[[Path], Check]] = [
-        _settings, _python, _cores, _torch, _device, _weights, _onnx, _prefect, _network, _server, _workspace, _logs, _models,
-        _disk, _extras,
+        _settings, _python, _cores, _torch, _device, _weights, _onnx, _prefect, _network, _disk, _extras,
     ]  # fmt: skip
+    if workspace is not None:
+        checks += [_workspace, _server, _logs, _models]
     for check in checks:
         try:
-            yield check(workspace)
+            yield check(workspace or Path.cwd())
         except MissingExtra as e:
             yield Check(check.__name__.lstrip("_"), Verdict.NOTE, e.message, e.remedy)
         except KeepsetError as e:

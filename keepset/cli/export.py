@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from keepset.cli import output
-from keepset.cli.options import JsonOption, WorkspaceOption, workspace_or_default
+from keepset.cli.options import JsonOption, Panel, WorkspaceOption
 from keepset.errors import ConfigError
+from keepset.finding import find_workspace
 from keepset.reasons import Split
 
 __all__ = ["register"]
@@ -25,7 +26,7 @@ class What(StrEnum):
 
 
 def register(app: typer.Typer) -> None:
-    app.command(rich_help_panel="Using the data set")(export)
+    app.command(rich_help_panel=Panel.START)(export)
 
 
 def export(
@@ -56,7 +57,7 @@ def export(
     """
     from keepset.workspace import Workspace
 
-    ws = Workspace.open(workspace_or_default(workspace))
+    ws = Workspace.open(find_workspace(workspace))
     if what == What.MODEL:
         from keepset.export.model_file import copy_model
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,13 +22,23 @@ __all__ = [
     "EngineOption",
     "JsonOption",
     "NoteOption",
+    "Panel",
     "WhoOption",
     "WorkspaceOption",
     "engine_or_default",
     "open_workspace",
     "who_or_default",
-    "workspace_or_default",
 ]
+
+
+class Panel(StrEnum):
+    """The panels of `keepset --help`, in their order."""
+
+    START = "Start here"
+    DATA = "The data set"
+    SERVICE = "As a service, and when something is wrong"
+    STAGES = "The stages of a run, one by one (`keepset run` runs them all)"
+
 
 WorkspaceOption = Annotated[
     Path | None,
@@ -38,7 +48,8 @@ WorkspaceOption = Annotated[
         parser=locate,
         metavar="DIR",
         help="Folder, or s3://BUCKET/PREFIX, that holds everything about one data set. "
-        "Default: KEEPSET_WORKSPACE, else the workspace around the current folder, else data/workspace.",
+        "Default: KEEPSET_WORKSPACE, else the one around or in the current folder; of a new config, the folder beside it of "
+        "the same name.",
         show_default=False,
     ),
 ]
@@ -46,7 +57,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 ConfigArgument = Annotated[
     Path | None,
     typer.Argument(
-        help="Run config (TOML). Left out: the one the workspace already has.", show_default=False
+        help="Run config (TOML), or pictures: a folder with one folder per class, or a table. Default: the workspace's "
+        "current config.",
+        show_default=False,
     ),
 ]
 EngineOption = Annotated[
@@ -72,39 +85,16 @@ WhoOption = Annotated[
 ]
 
 
-def workspace_or_default(folder: Path | None) -> Path:
-    """The place that was named, else KEEPSET_WORKSPACE, else the workspace around the current folder (as git finds a
-    repository), else data/workspace. Raises ``WorkspaceError`` for a place that cannot be one."""
-    from keepset.settings import settings
-
-    if folder is not None:
-        return folder
-    around = None if "workspace" in settings().model_fields_set else _around(Path.cwd())
-    return around or locate(settings().workspace)
-
-
-def _around(folder: Path) -> Path | None:
-    for place in (folder, *folder.parents):
-        with contextlib.suppress(OSError):
-            if (place / "keepset.json").is_file():
-                return place
-    return None
-
-
-def open_workspace(folder: Path | None, config_file: Path | None = None) -> tuple[Workspace, RunConfig]:
-    """The workspace and the run config in force; a given config file is checked, then becomes that one."""
-    from keepset.config import load_config
+def open_workspace(folder: Path | None, source: Path | None = None) -> tuple[Workspace, RunConfig]:
+    """The workspace and the run config in force. A config file that is given is checked, then becomes that one; pictures
+    that are given are imported first."""
+    from keepset.cli.output import say
+    from keepset.finding import find_workspace
+    from keepset.starting import start
     from keepset.workspace import Workspace
 
-    root = workspace_or_default(folder)
-    if config_file is None:
-        ws = Workspace.open(root)
-        return ws, ws.config()
-    config = load_config(config_file)
-    ws = Workspace.create(root, config.name)
-    ws.check_writable()
-    ws.save_config(config)
-    return ws, config
+    ws = Workspace.open(find_workspace(folder)) if source is None else start(source, folder, say)
+    return ws, ws.config()
 
 
 def engine_or_default(kind: EngineKind | None, address: str) -> Engine:
@@ -121,10 +111,6 @@ def engine_or_default(kind: EngineKind | None, address: str) -> Engine:
 
 
 def who_or_default(who: str) -> str:
-    from keepset.errors import ReviewError
     from keepset.settings import settings
 
-    name = who.strip() or settings().reviewer.strip()
-    if not name:
-        raise ReviewError("The audit log needs a name.", "Give one with --who, or set KEEPSET_REVIEWER.")
-    return name
+    return who.strip() or settings().reviewer

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from keepset.cli import output
-from keepset.cli.options import JsonOption, WorkspaceOption, workspace_or_default
+from keepset.cli.options import JsonOption, Panel, WorkspaceOption
 from keepset.errors import ConfigError, KeepsetError
+from keepset.finding import find_workspace
 
 if TYPE_CHECKING:
     from keepset.predict import Row
@@ -20,7 +21,7 @@ __all__ = ["register"]
 
 
 def register(app: typer.Typer) -> None:
-    app.command(rich_help_panel="Using the model")(predict)
+    app.command(rich_help_panel=Panel.START)(predict)
 
 
 def predict(
@@ -56,8 +57,8 @@ def predict(
         raise ConfigError(
             "No picture was given.", "Give pictures or folders; or --to FILE.parquet for the data set."
         )
-    where = workspace_or_default(workspace)
-    if model:
+    where = Path(model) if Path(model).is_file() else find_workspace(workspace)
+    if model and where != Path(model):
         inside = where / "models" / model
         where = inside if inside.is_dir() else Path(model)
     with output.progress(as_json=as_json) as progress:
@@ -94,7 +95,7 @@ def _resumable(
             "Parquet is written of one folder, or of one table or text file of paths or URLs.",
             "Give that, or write .jsonl or .csv with --to.",
         )
-    ws = Workspace.open(workspace_or_default(workspace))
+    ws = Workspace.open(find_workspace(workspace))
     job = Job("".join(inputs), model, str(to), retry_failed)
     with output.progress(as_json=as_json) as progress:
         output.results([predict_batch(ws, job, progress=progress)], as_json=as_json)

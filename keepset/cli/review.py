@@ -10,6 +10,7 @@ from keepset.cli import output
 from keepset.cli.options import (
     JsonOption,
     NoteOption,
+    Panel,
     WhoOption,
     WorkspaceOption,
     open_workspace,
@@ -47,7 +48,7 @@ def register(app: typer.Typer) -> None:
     group.command()(reopen)
     group.command()(undo)
     group.command()(log)
-    app.add_typer(group, name="review", rich_help_panel="Cleaning")
+    app.add_typer(group, name="review", rich_help_panel=Panel.DATA)
 
 
 def propose(

@@ -1,9 +1,8 @@
-"""`keepset init`, `run` and the stages one by one."""
+"""`keepset new`, `import`, `run` and the stages one by one."""
 
 from __future__ import annotations
 
 import itertools
-import shlex
 from collections.abc import Callable
 from inspect import Parameter, Signature
 from pathlib import Path
@@ -17,6 +16,7 @@ from keepset.cli.options import (
     ConfigArgument,
     EngineOption,
     JsonOption,
+    Panel,
     WorkspaceOption,
     engine_or_default,
     open_workspace,
@@ -24,73 +24,50 @@ from keepset.cli.options import (
 from keepset.machine.programs import spell
 from keepset.pipeline.registry import STAGES, StageOption, StageSpec, find
 
-__all__ = ["register"]
-
-_TEMPLATE = """\
-# A Keepset run config. `keepset docs config` lists every key; `keepset run {file} --workspace DIR` starts it.
-name = {name}
-seed = 42                                 # same seed, same split, same model
-
-# One table a class. Sources: lists (files of URLs), folders, pages, search (`keepset docs collecting`).
-{classes}
-[split]
-valid = 0.2
-
-[train]
-arch = "lite0+lite1+lite2"                # "lite0" is 3 times as fast and a little less accurate; or any timm network
-"""
-
-_CLASS = "[classes.{name}]\n{lists:<41} # one URL a line\n"
+__all__ = ["register", "register_stages"]
 
 
 def register(app: typer.Typer) -> None:
-    app.command(rich_help_panel="Start here")(init)
-    app.command("import", rich_help_panel="Start here")(import_)
-    app.command(rich_help_panel="Start here")(run)
+    """`new` and `run` for the first panel of the help, `import` for the second."""
+    app.command(rich_help_panel=Panel.START)(new)
+    app.command(rich_help_panel=Panel.START)(run)
+    app.command("import", rich_help_panel=Panel.DATA)(import_)
+
+
+def register_stages(app: typer.Typer) -> None:
     for spec in STAGES:
         if spec.command:
-            app.command(spec.name, rich_help_panel="Stages")(_command(spec))
+            app.command(spec.name, rich_help_panel=Panel.STAGES)(_command(spec))
 
 
-def init(
-    path: Annotated[Path, typer.Argument(help="Config file to write.")] = Path("keepset.toml"),
-    classes: Annotated[
-        str, typer.Option("--classes", help="Class names, separated by commas.")
-    ] = "black,grizzly,teddy",
+def new(
+    name: Annotated[str, typer.Argument(help="Name of the data set: NAME.toml is written.")],
+    classes: Annotated[list[str], typer.Argument(help="Classes, which are also what is searched for.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Write a commented run config to start from. Never overwrites a file."""
-    from keepset.config import check_config
+    """Write a run config that searches the web for each class: keepset new bears "black bear" "teddy bear"
+
+    Openly licensed pictures from Openverse and Wikimedia Commons; the comments in the file say what else there is. For
+    pictures that you have, give their folder to `keepset run`. Never overwrites a file.
+    """
+    from keepset.importing.searches import search_config
+
+    path = Path(name if name.endswith(".toml") else f"{name}.toml")
+    _write_config(path, search_config(path, classes), "Choose another name, or edit that file.")
+    if as_json:
+        output.document({"ok": True, "config": str(path), "classes": classes})
+        return
+    print(f"Wrote {path}. Look through it, then: {spell('keepset', 'run', path)}")
+
+
+def _write_config(path: Path, text: str, if_there: str) -> None:
     from keepset.errors import ConfigError
     from keepset.files import write_bytes
-    from keepset.importing import toml_string
 
-    lists = _list_files([c.strip() for c in classes.split(",") if c.strip()])
-    check_config(
-        {"classes": [{"name": n, "lists": [f]} for n, f in lists]},
-        base=Path(),
-        where=f'--classes "{classes}"',
-    )
-    tables = "\n".join(
-        _CLASS.format(name=toml_string(n), lists=f"lists = [{toml_string(f)}]") for n, f in lists
-    )
-    text = _TEMPLATE.format(file=shlex.quote(str(path)), name=toml_string(path.stem), classes=tables)
     try:
         write_bytes(path, text.encode(), exclusive=True)
     except FileExistsError as e:
-        raise ConfigError(f"{path} is there already.", "Choose another name, or edit that file.") from e
-    if as_json:
-        output.document({"ok": True, "config": str(path), "classes": [n for n, _ in lists]})
-    else:
-        print(f"Wrote {path}. Put your URL lists beside it, then: {_run_command(path)}")
-
-
-def _list_files(names: list[str]) -> list[tuple[str, str]]:
-    """For each class a URL list of its own, under a name that any file system takes."""
-    from keepset.storage.filenames import folder_names
-
-    files = folder_names(names)
-    return [(n, f"urls_{files[n].replace(' ', '_')}.txt") for n in names]
+        raise ConfigError(f"{path} is there already.", if_there) from e
 
 
 def import_(
@@ -106,20 +83,15 @@ def import_(
 
     One folder per class; or train/, valid/ and test/ with one folder per class in each, which are then the split. If
     there is no valid/, it is drawn from train/ by seed. Tables are CSV, TSV, JSON, Excel or Parquet; names in them are
-    relative to the table's folder. `keepset run` then copies the pictures in and checks each like any other. Never
-    overwrites a file.
+    relative to the table's folder. `keepset run` then copies the pictures in and checks each like any other, and given a
+    folder it does both steps. Never overwrites a file.
     """
-    from keepset.errors import ConfigError
-    from keepset.files import write_bytes
     from keepset.importing import config_text, find_pictures
     from keepset.storage.localfiles import shown
 
     found = find_pictures(source)
     path = config or Path(f"{shown(found.source.stem)}.toml")
-    try:
-        write_bytes(path, config_text(found, path).encode(), exclusive=True)
-    except FileExistsError as e:
-        raise ConfigError(f"{path} is there already.", "Give another name as second argument.") from e
+    _write_config(path, config_text(found, path), "Give another name as second argument.")
     if as_json:
         counts = {c: {s or "not given": n for s, n in of.items()} for c, of in found.counts.items()}
         output.document({"ok": True, "config": str(path), "classes": counts, "notes": found.notes})
@@ -131,14 +103,7 @@ def import_(
     output.table("", ["class", "files", "given split"], rows)
     for note in found.notes:
         print(f"  {note}")
-    print(f"Wrote {path}. Next: {_run_command(path)}")
-
-
-def _run_command(config: Path) -> str:
-    """With a workspace folder named like the config; another one where that folder holds something else."""
-    place = Path(config.stem)
-    free = not place.exists() or (place / "keepset.json").exists()
-    return spell("keepset", "run", config, "-w", place if free else f"{place}-workspace")
+    print(f"Wrote {path}. Next: {spell('keepset', 'run', path)}")
 
 
 def run(
@@ -150,8 +115,9 @@ def run(
 ) -> None:
     """Run the full pipeline: collect, download, validate, split, train, report, and open a cleaning batch to approve.
 
-    Everything lands in the workspace. A second run applies what you approved and does only what is new; a killed run
-    goes on where it died. Through Prefect instead (schedules, UI, retraining by itself): `keepset up`.
+    Give it a config, or a folder with one folder of pictures per class. Everything lands in the workspace: by default a
+    folder beside the config, of the same name. A second run applies what you approved and does only what is new; a killed
+    run goes on where it died. Through Prefect instead (schedules, UI, retraining by itself): `keepset up`.
     """
     from keepset.pipeline import run as run_all
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from keepset.config.sections import ClassConfig, RunConfig
 from keepset.errors import ConfigError
+from keepset.machine.programs import spell
 from keepset.storage.localfiles import absolute, config_path, path_of, shown
 
 __all__ = ["check_config", "load_config", "parse_config", "saved_config"]
@@ -33,11 +34,12 @@ def load_config(path: Path) -> RunConfig:
     except IsADirectoryError as e:
         raise ConfigError(
             f"{path} is a folder, not a run config.",
-            f"`keepset import {path}` writes a run config for the pictures in it; then give that file.",
+            f"Run the pictures in it: {spell('keepset', 'run', path)}",
         ) from e
     except FileNotFoundError as e:
         raise ConfigError(
-            f"There is no config file {path}.", "Make one with `keepset init`, or give the right path."
+            f"There is no config file {path}.",
+            f"Write one: {spell('keepset', 'new', path, 'cat', 'dog')}   (with your classes)",
         ) from e
     except (OSError, UnicodeDecodeError) as e:
         raise ConfigError(
@@ -100,7 +102,7 @@ def saved_config(raw: dict[str, Any], *, where: str) -> RunConfig:
     except ValidationError as e:
         raise ConfigError(
             f"{where} does not fit this version of Keepset:\n{_explain(e, raw)}",
-            "Give the config file again, mended: keepset scrape CONFIG.toml --workspace DIR.",
+            "Correct these lines in the run config, then give that file to `keepset run` again.",
         ) from e
 
 

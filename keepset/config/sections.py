@@ -7,7 +7,7 @@ import unicodedata
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator, model_validator
 
 from keepset.storage.localfiles import shown
 from keepset.text import label_of
@@ -53,9 +53,9 @@ class ClassConfig(_Section):
         "cleaned.csv), whose rows of this class are taken. Names are relative to the table. A column split or is_valid "
         "gives the split.",
     )
-    search: dict[str, str] = Field(
+    search: dict[str, tuple[str, ...]] = Field(
         default_factory=dict,
-        description="Search text by source: openverse, wikimedia, inaturalist, gbif, duckduckgo.",
+        description="Search text, or several, by source: openverse, wikimedia, inaturalist, gbif, duckduckgo.",
     )
 
     @field_validator("name")
@@ -66,6 +66,25 @@ class ClassConfig(_Section):
             raise ValueError("a class name needs at least one visible character")
         return name
 
+    @field_validator("search", mode="before")
+    @classmethod
+    def _texts_by_source(cls, value: Any) -> Any:
+        if isinstance(value, str | list | tuple):
+            text = value if isinstance(value, str) else next(iter(value), "text")
+            raise ValueError(f'name the source to search: search = {{ openverse = "{text}" }}')
+        if isinstance(value, dict):
+            return {source: (texts,) if isinstance(texts, str) else texts for source, texts in value.items()}
+        return value
+
+    @field_serializer("search")
+    def _one_text_as_it_was(self, value: dict[str, tuple[str, ...]]) -> dict[str, str | list[str]]:
+        return {source: texts[0] if len(texts) == 1 else list(texts) for source, texts in value.items()}
+
+    @property
+    def searches(self) -> list[tuple[str, str]]:
+        """Source and text of every search."""
+        return [(source, text) for source, texts in self.search.items() for text in texts]
+
     @field_validator("pages")
     @classmethod
     def _pages_are_addresses(cls, pages: tuple[str, ...]) -> tuple[str, ...]:
@@ -73,7 +92,7 @@ class ClassConfig(_Section):
 
     @model_validator(mode="after")
     def _has_source(self) -> ClassConfig:
-        if not (self.lists or self.urls or self.pages or self.folders or self.tables or self.search):
+        if not (self.lists or self.urls or self.pages or self.folders or self.tables or self.searches):
             raise ValueError(
                 f"class '{self.name}' is empty: give it lists, urls, pages, folders, tables or search"
             )
@@ -303,7 +322,7 @@ def _no_two_names(classes: tuple[ClassConfig, ...]) -> None:
 def _no_shared_source(classes: tuple[ClassConfig, ...]) -> None:
     seen: dict[str, str] = {}
     for c in classes:
-        sources = {*c.lists, *c.pages, *c.folders, *(f"{k}: {v}" for k, v in c.search.items())}
+        sources = {*c.lists, *c.pages, *c.folders, *(f"{k}: {v}" for k, v in c.searches)}
         for source in sorted(sources):
             if source in seen:
                 raise ValueError(

@@ -20,7 +20,11 @@ from keepset.storage.filenames import folder_names
 from keepset.storage.localfiles import absolute, config_path, path_of, shown, walk
 from keepset.text import label_of, many, one_line
 
-__all__ = ["LocalPictures", "config_text", "find_pictures", "toml_string"]
+__all__ = ["ARCH_LINE", "LocalPictures", "config_text", "find_pictures", "toml_string"]
+
+ARCH_LINE = """\
+arch = "lite0+lite1+lite2"                # "lite0" is 3 times as fast
+# weights = "hub"                         # needed for other timm networks, e.g. arch = "resnet34": downloads weights once"""
 
 
 @dataclass
@@ -50,7 +54,7 @@ def find_pictures(source: Path) -> LocalPictures:
     found = LocalPictures(source)
     if source.suffix == ".toml" and source.is_file():
         raise ConfigError(
-            f"{shown(source)} is a run config already.", f"keepset run {quoted(source)} --workspace DIR"
+            f"{shown(source)} is a run config already.", f"Run it: keepset run {quoted(source)}"
         )
     if source.is_file():
         _from_table(found, source)
@@ -181,7 +185,7 @@ def _lines(found: LocalPictures, base: Path) -> Iterator[str]:
     yield from (
         "",
         "[train]",
-        'arch = "lite0+lite1+lite2"                # "lite0" is 3 times as fast; or any timm network',
+        ARCH_LINE,
     )
 
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,19 @@ class Prediction:
     model_id: str
     distance: float
     unfamiliar: bool
+
+    def _repr_html_(self) -> str:
+        """A bar per class, for notebooks."""
+        doubts = [
+            *(["unsure"] if self.outcome == Outcome.UNSURE else []),
+            *(["unfamiliar"] if self.unfamiliar else []),
+        ]
+        bars = "".join(
+            f'<tr><td style="text-align:left">{escape(label)}</td><td style="text-align:right">{p:.1%}</td>'
+            f'<td style="width:160px"><div style="background:#38b;height:10px;width:{p:.0%}"></div></td></tr>'
+            for label, p in list(self.probabilities.items())[:5]
+        )
+        return f"<b>{escape(self.label)}</b> {escape(', '.join(doubts))}<table>{bars}</table>"
 
 
 class Predictor:

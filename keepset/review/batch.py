@@ -25,6 +25,7 @@ import numpy as np
 from keepset import manifests
 from keepset.errors import ReviewError
 from keepset.files import read_json
+from keepset.machine.remembered import remembered
 from keepset.reasons import ON_REQUEST, Action
 from keepset.review import log
 from keepset.review.log import MarkState
@@ -208,17 +209,18 @@ class Batch:
         return log.fold(self.events())
 
     def progress(self) -> BatchProgress:
-        splits = _splits(self._file)
-        marks = self.marks()
+        marks, rows = self.marks(), self.rows()
         count = {a: sum(m.action == a for m in marks.values()) for a in Action}
-        gone = [s for s, m in marks.items() if m.action == Action.DELETE and s in splits]
+        ranks = self.ranks(list(marks))
+        gone = self.ranks([s for s, m in marks.items() if m.action == Action.DELETE])
+        splits = rows.table["split"].take(gone[gone >= 0]).to_pylist()
         return BatchProgress(
-            total=len(splits),
-            marked=sum(s in splits for s in marks),
+            total=len(rows),
+            marked=int((ranks >= 0).sum()),
             kept=count[Action.KEEP],
             deleted=count[Action.DELETE],
             relabelled=count[Action.RELABEL],
-            deleted_valid=sum(splits[s] == "valid" for s in gone),
+            deleted_valid=splits.count("valid"),
         )
 
     def approval(self) -> Approval | None:
@@ -271,14 +273,14 @@ def load_batch(ws: Workspace, batch_id: str, *, clock: Callable[[], datetime] = 
     return Batch(ws, record, clock)
 
 
-@functools.lru_cache(maxsize=8)
+@remembered(8)
 def _candidates(path: Path) -> manifests.Manifest:
     """Immutable, so a cache cannot go stale; in one piece, so that ``_rows`` needs no copy."""
     found = manifests.read(path, "candidates")
     return replace(found, table=found.table.combine_chunks())
 
 
-@functools.lru_cache(maxsize=8)
+@remembered(8)
 def _rows(path: Path) -> Rows:
     return Rows(_candidates(path).table)
 
@@ -295,10 +297,3 @@ def _on_request(path: Path) -> frozenset[str]:
     table = _candidates(path).table
     pairs = zip(table["sha256"].to_pylist(), table["reasons"].to_pylist(), strict=True)
     return frozenset(sha for sha, reasons in pairs if ON_REQUEST.issuperset(reasons))
-
-
-@functools.lru_cache(maxsize=8)
-def _splits(path: Path) -> dict[str, str]:
-    """By sha256, of the candidates: a mark asks for it each time, and a batch may hold every image."""
-    table = _candidates(path).table
-    return dict(zip(table["sha256"].to_pylist(), table["split"].to_pylist(), strict=True))

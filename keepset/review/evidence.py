@@ -17,7 +17,7 @@ from keepset.errors import ModelError
 from keepset.inbox import WAITING, Correction, pending, strangers
 from keepset.models import ModelRecord, list_models
 from keepset.review import memory
-from keepset.review.rows import Row, Rows, read_rows
+from keepset.review.rows import ManifestRow, Rows, read_rows
 from keepset.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Evidence:
     corrections: Mapping[str, Correction]
     past: memory.Past
     strangers: int
-    waiting: Mapping[str, Row] = field(default_factory=dict)
+    waiting: Mapping[str, ManifestRow] = field(default_factory=dict)
 
     def fingerprint(self, version: int, *, everything: bool = False) -> str:
         """16 hex digits of the revision and the model, of users' corrections that are not decided yet, and of
@@ -82,17 +82,17 @@ class Evidence:
         return self.record.classes
 
     @functools.cached_property
-    def dataset(self) -> Mapping[str, Row]:
+    def dataset(self) -> Mapping[str, ManifestRow]:
         """The rows that may be candidates by sha256: the active ones, and those of the inbox that wait."""
         return ChainMap(dict(self.waiting), self.rows)  # type: ignore[arg-type]
 
     @functools.cached_property
-    def copies(self) -> dict[str, list[Row]]:
+    def copies(self) -> dict[str, list[ManifestRow]]:
         """Active copies of one picture, two or more, the best first; by the sha256 of what they are copies of.
 
         Best is the picture that the others are copies of (``dup_of``); if it is gone, the largest picture, then file.
         """
-        found: dict[str, list[Row]] = {}
+        found: dict[str, list[ManifestRow]] = {}
         for row in self.rows.where(pc.is_valid(self.rows.table["dup_of"])):
             found.setdefault(row["dup_of"], []).append(row)
         for best, rows in found.items():
@@ -100,7 +100,7 @@ class Evidence:
                 rows.append(self.rows[best])
         return {best: sorted(rows, key=self._worse) for best, rows in found.items() if len(rows) > 1}
 
-    def _worse(self, row: Row) -> tuple[Any, ...]:
+    def _worse(self, row: ManifestRow) -> tuple[Any, ...]:
         image = self.images.get(row["sha256"], {})
         pixels = (image.get("width") or 0) * (image.get("height") or 0)
         return row["dup_of"] is not None, -pixels, -(image.get("bytes") or 0), row["sha256"]
@@ -112,7 +112,7 @@ class Evidence:
         found: Floats = taken.cast(pa.float64()).to_numpy(zero_copy_only=False)
         return found
 
-    def prediction(self, sha: str) -> Row | None:
+    def prediction(self, sha: str) -> ManifestRow | None:
         """What the model says of an image; of an exact copy, what it says of the better one."""
         better = self.dataset[sha]["dup_of"]
         return self.predictions.get(sha) or (self.predictions.get(better) if better else None)

@@ -14,7 +14,6 @@ their sequence, nor on who made them.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -23,6 +22,7 @@ import numpy as np
 
 from keepset import manifests
 from keepset.errors import ManifestError
+from keepset.machine.remembered import remembered
 from keepset.models.features import ModelFeatures
 from keepset.reasons import Action, CandidateReason
 from keepset.review.batch import Batch, load_batch
@@ -121,7 +121,7 @@ class _Known:
     columns: Floats
 
 
-@functools.lru_cache(maxsize=4)
+@remembered(4)
 def _known(ws: Workspace, batch_id: str) -> _Known:
     """Candidates are immutable, so a cache cannot go stale."""
     import pyarrow as pa

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from keepset.errors import ReviewError
+from keepset.text import file_name
 
-__all__ = ["called", "needs_name", "whole"]
+__all__ = ["batch_name", "called", "needs_name", "whole"]
 
 SHORTEST = 8
 """Digits of a sha256 that a person must give at least; the command line and the gallery show 12."""
@@ -45,5 +45,9 @@ def called(sha256: str, images: Mapping[str, Mapping[str, Any]]) -> str:
 
     ``images``: rows of the manifest by sha256. Without an address that ends in a name, the first digits of the sha256.
     """
-    parts = [p for p in unquote(urlsplit(images.get(sha256, {}).get("url") or "").path).split("/") if p]
-    return "/".join(p[-60:] for p in parts[-2:]) if parts else sha256[:SHORTEST]
+    return file_name(images.get(sha256, {}).get("url")) or sha256[:SHORTEST]
+
+
+def batch_name(batch_id: str) -> str:
+    """``Batch 1`` of ``b0001-37ad7df1``: what people call it."""
+    return f"Batch {int(batch_id[1:].partition('-')[0])}"

@@ -3,7 +3,6 @@ with the same marks see the same order, and undoing a mark undoes what it taught
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from keepset.machine.remembered import remembered
 from keepset.review.batch import Batch, load_batch
 from keepset.review.learning import learnt_odds
 from keepset.review.log import MarkState
@@ -73,7 +73,7 @@ def grouped(batch: Batch, sort: Sort) -> tuple[Sequence[Group], Ints]:
     return _grouped(batch.ws, batch.id, sort)
 
 
-@functools.lru_cache(maxsize=8)
+@remembered(8)
 def _grouped(ws: Workspace, batch_id: str, sort: Sort) -> tuple[Sequence[Group], Ints]:
     """Candidates are immutable, so a cache cannot go stale."""
     batch = load_batch(ws, batch_id)

@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
     Mask = npt.NDArray[np.bool_]
 
-__all__ = ["Row", "Rows", "read_rows"]
+__all__ = ["ManifestRow", "Rows", "read_rows"]
 
-Row = dict[str, Any]
+ManifestRow = dict[str, Any]
 
 
-class Rows(Mapping[str, Row]):
+class Rows(Mapping[str, ManifestRow]):
     """The rows of ``table``, which has a column ``sha256`` without repeats; a row becomes a ``dict`` when it is asked for."""
 
     def __init__(self, table: pa.Table) -> None:
         self.table = table.combine_chunks()
-        self._taken: dict[str, Row] = {}
+        self._taken: dict[str, ManifestRow] = {}
         keys = _keys(self.table["sha256"].to_pylist())
         self._order = np.argsort(keys)
         self._sorted = keys[self._order]
@@ -42,19 +42,19 @@ class Rows(Mapping[str, Row]):
         at = np.minimum(np.searchsorted(self._sorted, asked), len(self._sorted) - 1)
         return np.where(self._sorted[at] == asked, self._order[at], -1)
 
-    def at(self, places: npt.ArrayLike) -> list[Row]:
+    def at(self, places: npt.ArrayLike) -> list[ManifestRow]:
         """The rows at ``places``."""
-        found: list[Row] = self.table.take(pa.array(np.asarray(places, np.int64))).to_pylist()
+        found: list[ManifestRow] = self.table.take(pa.array(np.asarray(places, np.int64))).to_pylist()
         return found
 
-    def where(self, mask: pa.ChunkedArray | Mask) -> list[Row]:
+    def where(self, mask: pa.ChunkedArray | Mask) -> list[ManifestRow]:
         """The rows for which ``mask`` is true, in the table's order; null counts as false."""
-        found: list[Row] = self.table.filter(
+        found: list[ManifestRow] = self.table.filter(
             pa.array(mask) if isinstance(mask, np.ndarray) else mask
         ).to_pylist()
         return found
 
-    def __getitem__(self, sha: str) -> Row:
+    def __getitem__(self, sha: str) -> ManifestRow:
         if sha not in self._taken:
             (place,) = self.places([sha])
             if place < 0:

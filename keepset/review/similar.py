@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Singles = npt.NDArray[np.float32]
     Ints = npt.NDArray[np.int64]
 
-__all__ = ["WIDTH", "Space", "likeness", "space_of"]
+__all__ = ["WIDTH", "Space", "likeness", "rows_of", "space_of"]
 
 WIDTH = 128
 """Numbers per picture."""
@@ -75,13 +75,22 @@ def likeness(space: Space, examples: Ints) -> Singles:
     return found
 
 
-@remembered(4)
-def _space(ws: Workspace, model_id: str, folder: Path) -> Space:
+def rows_of(ws: Workspace, model_id: str) -> tuple[ModelFeatures, Singles]:
+    """What the model knows of every picture, and its row of length one, mapped from a file: [n, d].
+
+    Raises ``ModelError`` if the model's features are gone.
+    """
     path = ws.cache / "similar" / f"{model_id}-{_VERSION}.npy"
     known = ModelFeatures.of(ws, model_id)
     if not path.exists():
         _build(known, path)
-    return Space(np.load(path, mmap_mode="r"), _places(known, folder / "candidates.parquet"))
+    return known, np.load(path, mmap_mode="r")
+
+
+@remembered(4)
+def _space(ws: Workspace, model_id: str, folder: Path) -> Space:
+    known, rows = rows_of(ws, model_id)
+    return Space(rows, _places(known, folder / "candidates.parquet"))
 
 
 def _places(known: ModelFeatures, candidates: Path) -> Ints:

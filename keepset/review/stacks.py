@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from keepset.machine.remembered import remembered
 from keepset.reasons import CandidateReason
 from keepset.review.batch import Batch, load_batch
 from keepset.review.similar import space_of
@@ -47,7 +47,7 @@ def stacks_of(batch: Batch) -> tuple[Stack, ...]:
     return _stacks(batch.ws, batch.id)
 
 
-@functools.lru_cache(maxsize=4)
+@remembered(4)
 def _stacks(ws: Workspace, batch_id: str) -> tuple[Stack, ...]:
     """Candidates are immutable, so a cache cannot go stale."""
     from scipy.cluster.hierarchy import fcluster, linkage

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import islice
@@ -152,9 +152,26 @@ def _on_the_web(c: ClassConfig, web: Web, border: Border, progress: Progress) ->
     from keepset.scrape.page import read_page
 
     sources = [("page", page, read_page(page, web)) for page in c.pages]
-    sources += [(source, query, _search(source, query, web)) for source, query in c.search.items()]
-    for source, query, answers in sources:
-        yield from _while_room(answers, (c.name, source, query), border, progress)
+    sources += [(source, query, _search(source, query, web)) for source, query in c.searches]
+    turns = deque(
+        _while_room(answers, (c.name, source, query), border, progress) for source, query, answers in sources
+    )
+    some, failed = border.known.count(c.name) > 0, list[SourceError]()
+    while turns:  # they take turns, so that the first does not fill the class alone
+        one = turns.popleft()
+        try:
+            found = next(one, None)
+        except SourceError as e:
+            failed.append(e)
+            continue
+        if found is not None:
+            some = True
+            turns.append(one)
+            yield found
+    if failed and not some:
+        raise failed[0]
+    for failure in failed:
+        progress.note(f"'{c.name}' goes without a source: {failure}")
 
 
 def _search(source: str, query: str, web: Web) -> Iterator[Found]:

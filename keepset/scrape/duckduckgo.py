@@ -17,7 +17,10 @@ def search(query: str, web: Web) -> Iterator[Found]:
     try:
         results = DDGS().images(query, max_results=web.config.scrape.max_per_class, backend="duckduckgo")
     except Exception as e:  # its errors have no common base that stays the same between versions
-        raise SourceError(f"DuckDuckGo does not answer '{query}': {e}.", "Try another source.") from e
+        raise SourceError(
+            f"DuckDuckGo does not answer '{query}' ({type(e).__name__}).",
+            "Try again later, or another source.",
+        ) from e
     for rank, r in enumerate(results):
         yield Found(
             dig(r, "image"), "duckduckgo", query, rank, dig(r, "title"), landing_page=dig(r, "url"),

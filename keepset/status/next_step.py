@@ -35,7 +35,7 @@ def next_step(ws: Workspace, gallery: str = "") -> str:
     if waits:
         return _review(ws, waits[-1], gallery)
     if not ws.revisions() or not list_models(ws):
-        given = () if (ws.root / "config.json").exists() else ("CONFIG.toml",)
+        given = () if (ws.root / "config.json").exists() else (ws.config_beside(),)
         return spell("keepset", "run", *given, "-w", ws.root)
     return f"nothing waits. {spell('keepset', 'review', '-w', ws.root)} looks for more to clean."
 

@@ -15,8 +15,9 @@ from keepset.errors import KeepsetError
 from keepset.files import read_json
 from keepset.models import ModelRecord, list_models
 from keepset.review import Batch, list_batches
+from keepset.review.naming import batch_name, called
 from keepset.status.history import sentence
-from keepset.text import file_name, many, share
+from keepset.text import many, share
 from keepset.workspace import Workspace
 
 __all__ = ["Event", "Picture", "named", "timeline", "with_pictures"]
@@ -96,7 +97,7 @@ def _decided(plain: Event, what: Row, done: Row | None, effects: Mapping[int, tu
     acts = {verb: int(facts[verb]) for verb in ("deleted", "relabelled")}
     said = " and ".join(f"{verb} {many(n, 'picture')}" for verb, n in acts.items() if n)
     if not done:
-        said = f"approved {what['batch']}: {said or 'no change'}, not applied yet"
+        said = f"approved {batch_name(what['batch'])}: {said or 'no change'}, not applied yet"
     revision = int(facts.get("revision", 0)) if facts.get("changed", True) else 0
     effect, model = effects.get(revision, ("", ""))
     return replace(
@@ -194,7 +195,7 @@ def _pictures(ws: Workspace, event: Event, shas: list[str], names: Mapping[str, 
 def named(ws: Workspace, shas: Iterable[str]) -> dict[str, str]:
     """The name of each picture's file, or the last part of its address."""
     try:
-        rows = manifests.picked(ws.images, "images", ("sha256", "url"), set(shas))
-        return {r["sha256"]: file_name(r["url"]) or r["sha256"][:8] for r in rows}
+        rows = {r["sha256"]: r for r in manifests.picked(ws.images, "images", ("sha256", "url"), set(shas))}
+        return {sha: called(sha, rows) for sha in rows}
     except KeepsetError:
         return {}

@@ -141,7 +141,7 @@ def packaged(arch: str) -> str:
     if not found:
         raise ModelError(
             f"No weights are packaged for '{arch}'.",
-            'Use tf_efficientnet_lite0 (or lite1, lite2), or [train] weights = "hub", a file of weights, or "none".',
+            'Add weights = "hub" under [train], which downloads them once; or use lite0, lite1 or lite2.',
         )
     return found[1]
 

@@ -59,7 +59,7 @@ _USUAL_SIZE = 3
 NARROWING = ("label", "split", "reason", "show")
 FILTERS = (*NARROWING, "sort", "like")
 
-Row = dict[str, Any]
+Facts = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Page:
     """One page of the pictures that fit the filters. ``focus`` is the image to begin at, or "". ``heads`` goes by the
     image that a group begins with; ``likeness`` (by image) is empty unless pictures like ``examples`` were asked for."""
 
-    rows: Sequence[Row]
+    rows: Sequence[Facts]
     found: int
     number: int
     pages: int
@@ -143,7 +143,7 @@ def _order(
     return order, asked, by_rank
 
 
-def _heads(batch: Batch, sort: Sort, rows: Sequence[Row]) -> dict[str, Head]:
+def _heads(batch: Batch, sort: Sort, rows: Sequence[Facts]) -> dict[str, Head]:
     """The groups that begin on a page, or go on from the page before."""
     groups, of = grouped(batch, sort)
     members: dict[int, list[str]] = {}
@@ -269,13 +269,13 @@ _IMAGE = ("sha256", "width", "height", "bytes", "format", "url", "landing_page",
 _ROW = ("sha256", "label", "split", "active", "dup_of")
 
 
-def facts(batch: Batch, rows: Sequence[Row]) -> dict[str, Row]:
+def facts(batch: Batch, rows: Sequence[Facts]) -> dict[str, Facts]:
     """By sha256, of the images in ``rows`` and their duplicates: size, format and source, and how they stand in the
     current revision (label, split, active)."""
     ws = batch.ws
     revision = (ws.revisions() or [0])[-1]
     shas = [s for r in rows for s in (r["sha256"], *r["group_members"])]
-    found: dict[str, Row] = {}
+    found: dict[str, Facts] = {}
     try:
         stamp = ws.images.stat().st_mtime_ns
         for known in _tables(ws, batch.folder, revision, stamp, batch.markable()):
@@ -310,6 +310,6 @@ def group_of(batch: Batch, sha: str) -> list[str]:
     return sorted(members, key=lambda s: (known.get(s, {}).get("dup_of") is not None, _pixels(known, s), s))
 
 
-def _pixels(known: Mapping[str, Row], sha: str) -> int:
+def _pixels(known: Mapping[str, Facts], sha: str) -> int:
     fact = known.get(sha, {})
     return -(fact.get("width") or 0) * (fact.get("height") or 0)

@@ -22,7 +22,7 @@ from keepset.predict.queueing import Busy
 from keepset.predict.serving import Service, Serving
 from keepset.web.pages import page
 from keepset.web.refusals import refusal
-from keepset.web.uploads import BadRequest, Correction, Intake
+from keepset.web.uploads import BadRequest, CorrectionRequest, Intake
 from keepset.workspace import Workspace
 
 __all__ = ["CorrectionSite", "again", "told"]
@@ -79,7 +79,7 @@ class CorrectionSite:
         return (await asyncio.wrap_future(future)).prediction.label
 
 
-def _check(given: Correction, serving: Serving) -> None:
+def _check(given: CorrectionRequest, serving: Serving) -> None:
     if given.picture.trouble is not None:
         raise given.picture.trouble
     if given.label not in serving.predictor.classes:

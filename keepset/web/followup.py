@@ -14,6 +14,7 @@ from keepset.models.promote import outcome
 from keepset.pipeline.atwork import Work
 from keepset.pipeline.followup import Standing, State, run_again, standing, start
 from keepset.review import BatchStatus, list_batches
+from keepset.review.naming import batch_name
 from keepset.stages import Stage
 from keepset.web.pages import rendered
 from keepset.web.prefix import base
@@ -93,7 +94,7 @@ def _step(steps: Sequence[Stage], results: Sequence[Mapping[str, str]]) -> int:
 
 
 def _to_do(now: Standing) -> str:
-    todo = [f"{b} is approved and not applied yet." for b in now.pending.batches]
+    todo = [f"{batch_name(b)} is approved and not applied yet." for b in now.pending.batches]
     if now.pending.revision:
         todo.append(f"No model is trained on revision {now.pending.revision} yet.")
     return " ".join(todo)

@@ -60,7 +60,7 @@ def routes(ws: Workspace) -> list[Route]:
 
 
 SORTS = (
-    ("", "Learned order"), (Sort.SUSPICION, "Most suspicious"), (Sort.ALIKE, "Stacks of look-alikes"),
+    ("", "Learned order"), (Sort.SUSPICION, "Most suspicious"), (Sort.ALIKE, "Look-alikes"),
     (Sort.CLASS, "By class"), (Sort.SOURCE, "By source"),
 )  # fmt: skip
 

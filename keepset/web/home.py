@@ -10,10 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from keepset.machine.programs import spell
 from keepset.models import list_models
 from keepset.orchestrator.neighbours import neighbours
 from keepset.pipeline.followup import State, standing
 from keepset.review import Batch, BatchStatus, list_batches, stop_rule
+from keepset.review.naming import batch_name
 from keepset.status.health import DataHealth, ModelHealth, data_health, error_curve, model_health
 from keepset.status.timeline import timeline
 from keepset.text import many
@@ -61,6 +63,7 @@ def _home(ws: Workspace, request: Request) -> Response:
         curve=drawn(error_curve(ws)), batches=[(b, _outcome(b)) for b in batches[::-1]], models=reports[::-1],
         promoted=ws.promoted(), advice=stop_rule(ws), events=events[:LATEST], more=len(events) > LATEST,
         others=_others(ws), most_classes=CLASSES, has_config=(ws.root / "config.json").exists(),
+        first_run=spell("keepset", "run", ws.config_beside(), "-w", ws.root),
         report=any(m.id == ws.promoted() for m in reports), working=standing(ws).state == State.WORKING,
     )  # fmt: skip
 
@@ -101,7 +104,10 @@ def next_step(
             else "expired before anybody decided"
         )
         return Step(
-            f"{batches[-1].id} {how}", "Its marks are kept.", "Look at it", f"/batches/{batches[-1].id}"
+            f"{batch_name(batches[-1].id)} {how}",
+            "Its marks are kept.",
+            "Look at it",
+            f"/batches/{batches[-1].id}",
         )
     return Step(
         "Nothing to review",

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from keepset.review.naming import batch_name
 from keepset.text import file_name, share
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def templates() -> Environment:
     env = Environment(
         loader=PackageLoader("keepset.web"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    env.filters |= {"link": _safe_link, "file": file_name, "day": _day, "share": share}
+    env.filters |= {"batch": batch_name, "link": _safe_link, "file": file_name, "day": _day, "share": share}
     return env
 
 

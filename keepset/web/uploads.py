@@ -19,7 +19,7 @@ from keepset.predict.remote import is_url, read
 from keepset.reasons import DownloadReason, ImageReason
 from keepset.web.budget import Budget
 
-__all__ = ["MAX_ITEMS", "BadRequest", "Correction", "Given", "Intake"]
+__all__ = ["MAX_ITEMS", "BadRequest", "CorrectionRequest", "Given", "Intake"]
 
 MAX_ITEMS = 50
 MAX_JSON = 200_000
@@ -50,7 +50,7 @@ class Given:
 
 
 @dataclass
-class Correction:
+class CorrectionRequest:
     """A picture once more, and what a person says that it shows."""
 
     picture: Given
@@ -86,12 +86,12 @@ class Intake:
             yield found
 
     @asynccontextmanager
-    async def correction(self, request: Request) -> AsyncIterator[Correction]:
+    async def correction(self, request: Request) -> AsyncIterator[CorrectionRequest]:
         """A multipart form with ``file`` or ``url``, ``label``, ``consent`` and perhaps ``who``. Raises as ``given``."""
         fields: dict[str, str] = {}
         async with self._bounded(request, lambda: self._correction(request, fields)) as found:
             said = {k: fields.get(k, "").strip()[:LONGEST_URL] for k in ("label", "who", "consent")}
-            yield Correction(found[0], said["label"], said["who"], said["consent"] == "yes")
+            yield CorrectionRequest(found[0], said["label"], said["who"], said["consent"] == "yes")
 
     @asynccontextmanager
     async def _bounded(

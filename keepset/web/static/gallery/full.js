@@ -28,10 +28,11 @@ async function show(as = "single") {
   const card = current();
   const sha = card.dataset.sha;
   setWay("single");
+  $("full-peek").textContent = "";
   const img = $("full-picture");
   img.src = card.querySelector(".pic img").src; // at once; the large one replaces it
   const large = new Image();
-  large.onload = () => current() === card && (img.src = large.src);
+  large.onload = () => current() === card && !$("full-peek").textContent && (img.src = large.src);
   large.src = picture(sha);
   img.alt = card.querySelector(".pic img").alt;
   $("full-place").textContent = `Picture ${Number(card.dataset.rank) + 1}`;
@@ -68,6 +69,17 @@ function showMark() {
   const asked = suggestionOf(card);
   $("full-suggest").hidden = !asked.action;
   $("full-suggest-words").textContent = { delete: "delete", keep: "keep" }[asked.action] ?? `relabel to ${asked.label}`;
+}
+
+/** Show another picture in place of this one, such as a similar one; the same link leads back. */
+function peek(link) {
+  const back = link.matches(".on");
+  setWay("single");
+  $("full-body").querySelectorAll(".similar.on").forEach((l) => l.classList.remove("on"));
+  link.classList.toggle("on", !back);
+  const words = link.querySelector("img").alt;
+  $("full-picture").src = picture(back ? current().dataset.sha : link.dataset.sha);
+  $("full-peek").textContent = back ? "" : `${words[0].toUpperCase()}${words.slice(1)}. Click it again to go back.`;
 }
 
 // -- copies
@@ -144,6 +156,11 @@ export function wireFull() {
     if (e.target.closest("#panel a.compare, #full a.compare")) {
       e.preventDefault();
       openFull("pair");
+    }
+    const other = e.target.closest("#full-body .similar");
+    if (other && !e.ctrlKey && !e.metaKey) {
+      e.preventDefault();
+      peek(other);
     }
     const button = e.target.closest("#full-body [data-way]");
     if (button) toggleWay(button.dataset.way);

@@ -2,7 +2,7 @@
 //
 // Modules tell each other by events on document, with detail:
 //   keepset:tiles {added}; keepset:focus {sha256}; keepset:selection {shas}; keepset:marks {version, status, counts, suggested, changed}
-import { $, open, say } from "./page.js";
+import { $, open } from "./page.js";
 import * as tiles from "./cards.js";
 import { arrive, beginAnew, current, go, leave } from "./moving.js";
 import { band, select, selected, selectRange, wasDrag } from "./selection.js";
