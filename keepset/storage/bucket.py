@@ -24,8 +24,7 @@ import obstore
 from obstore import exceptions
 from obstore.store import AzureStore, GCSStore, S3Store
 
-from keepset.errors import WorkspaceError, WorkspaceNotWritable, WorkspaceUnreachable
-from keepset.storage.copies import cache_trouble
+from keepset.errors import WorkspaceError, WorkspaceNotWritable, WorkspaceUnreachable, cache_trouble
 
 if TYPE_CHECKING:
     from obstore import GetResult, ObjectMeta, PutMode, UpdateVersion

@@ -18,14 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote, unquote
 
-from keepset.errors import WorkspaceNotWritable
+from keepset.errors import cache_trouble
 from keepset.settings import settings
 
 if TYPE_CHECKING:
     from keepset.storage.bucket import Bucket
 
 __all__ = [
-    "cache_trouble",
     "copy_of",
     "final_copy",
     "forget",
@@ -109,14 +108,6 @@ def staged(path: Stored) -> Path:
     except OSError as e:
         raise cache_trouble(e) from e
     return copy.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
-
-
-def cache_trouble(e: OSError) -> WorkspaceNotWritable:
-    """Trouble with the local copy of an object, which says nothing about the object."""
-    return WorkspaceNotWritable(
-        f"The local cache of the workspace cannot be used: {e.filename or 'its disk'}: {e.strerror}.",
-        "Free some space, or set KEEPSET_CACHE to another folder; the cache may be deleted at any time.",
-    )
 
 
 @contextlib.contextmanager
