@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from keepset.images.heat import laid_over
 from keepset.images.pixels import decode, model_input
 from keepset.interpret.cam import Seen, grad_cam, spread
 from keepset.interpret.thumbs import data_uri
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["Looks", "where_it_looked"]
 
 SHOWN = 12
-_WARM = ((0.0, (24, 12, 60)), (0.35, (140, 41, 99)), (0.7, (240, 112, 32)), (1.0, (252, 244, 140)))
-"""Dark violet to pale yellow: lightness grows with the heat, so it also reads without colour."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +68,4 @@ def _pictures(pixels: Any, seen: Seen) -> tuple[Image.Image, Image.Image]:
     from PIL import Image
 
     plain = Image.fromarray(pixels)
-    side = plain.width
-    heat = np.asarray(Image.fromarray(seen.heat).resize((side, side), Image.Resampling.BICUBIC)).clip(0, 1)
-    grey = np.asarray(plain.convert("L"), dtype=np.float32)[..., None]
-    weight = 0.25 + 0.5 * heat[..., None]
-    mixed = grey * (1 - weight) + _warm(heat) * weight
-    return plain, Image.fromarray(mixed.clip(0, 255).astype(np.uint8))
-
-
-def _warm(heat: Any) -> Any:
-    at = [place for place, _ in _WARM]
-    return np.stack([np.interp(heat, at, [color[c] for _, color in _WARM]) for c in range(3)], -1)
+    return plain, laid_over(plain, seen.heat, (0, 0, *plain.size))

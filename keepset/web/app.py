@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+from collections.abc import AsyncIterator
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
@@ -18,6 +21,7 @@ from starlette.staticfiles import StaticFiles
 from keepset.errors import KeepsetError, OrchestratorError, StaleBatch
 from keepset.orchestrator.neighbours import neighbours
 from keepset.web import gallery, history, home, onepicture, reports
+from keepset.web.heat import HeatSite
 from keepset.web.predict import PredictionSite
 from keepset.web.prefix import Workspaces
 from keepset.web.refusals import refusal, wants_json
@@ -32,16 +36,33 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 def create_app(workspace: Path, *, token: str = "", hosts: frozenset[str] = _LOOPBACK) -> Starlette:
     """The app of one workspace; ``hosts`` are the host names it answers to (empty: any, which needs a token)."""
     ws = Workspace.open(workspace)
-    site = PredictionSite(ws)
+    site, heat = PredictionSite(ws), HeatSite(ws)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await run_in_threadpool(close)
+
+    def close() -> None:
+        heat.questions.close()
+        site.service.close()
+
     static = Mount("/static", StaticFiles(packages=[("keepset.web", "static")]))
     rooms = (home, gallery, onepicture, history, reports)
-    routes: list[BaseRoute] = [*(r for room in rooms for r in room.routes(ws)), *site.routes(), static]
+    routes: list[BaseRoute] = [
+        *(r for room in rooms for r in room.routes(ws)),
+        *heat.routes(),
+        *site.routes(),
+        static,
+    ]
     handlers: Any = {
         KeepsetError: _refused, ClientDisconnect: _cut_off, HTTPException: _http, Exception: _broken,
     }  # fmt: skip
     guard = Middleware(Guard, token=token, hosts=hosts)
-    app = Starlette(routes=routes, middleware=[guard], exception_handlers=handlers, lifespan=site.lifespan)
-    app.state.site = site
+    app = Starlette(routes=routes, middleware=[guard], exception_handlers=handlers, lifespan=lifespan)
+    app.state.close = close
     return app
 
 
@@ -52,7 +73,7 @@ def create_gallery(workspace: Path, *, token: str = "", hosts: frozenset[str] = 
         make(workspace),
         lambda: neighbours(workspace),
         lambda ws: make(ws.root),
-        lambda app: app.state.site.service.close(),
+        lambda app: app.state.close(),
     )
 
 

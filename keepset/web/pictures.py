@@ -20,15 +20,17 @@ from keepset.workspace import SHA256, Workspace
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    from PIL import Image
 
-__all__ = ["LARGEST", "holds", "known", "picture", "thumb"]
+__all__ = ["FOREVER", "LARGEST", "decoding", "encoded", "holds", "known", "picture", "thumb"]
 
 LARGEST = 2000
 """Longer side of a picture in full view, px; smaller ones come as they are."""
 MIDDLE = 640
 """The same of a picture in a large tile (``?size=640``)."""
-_FOREVER = {"cache-control": "private, max-age=31536000, immutable"}  # a hash names one picture for ever
-_decoders = threading.BoundedSemaphore(2)
+FOREVER = {"cache-control": "private, max-age=31536000, immutable"}  # a hash names one picture for ever
+decoding = threading.BoundedSemaphore(2)
+"""Held while a picture is decoded: memory stays bounded."""
 
 
 def thumb(ws: Workspace, request: Request) -> Response:
@@ -36,7 +38,7 @@ def thumb(ws: Workspace, request: Request) -> Response:
     sha = _known(ws, request)
     if sha is None or not (path := ws.thumb(sha)).exists():
         return _missing()
-    return FileResponse(path, media_type="image/jpeg", headers=_FOREVER)
+    return FileResponse(path, media_type="image/jpeg", headers=FOREVER)
 
 
 def picture(ws: Workspace, request: Request) -> Response:
@@ -48,23 +50,28 @@ def picture(ws: Workspace, request: Request) -> Response:
     if sha is None:
         return _missing()
     try:
-        with _decoders:
-            data = _encoded(
+        with decoding:
+            data = _small(
                 ws.blob(sha), MIDDLE if request.query_params.get("size") == str(MIDDLE) else LARGEST
             )
     except (OSError, ValueError):  # purged, or damaged since it was validated
         return thumb(ws, request)
-    return Response(data, media_type="image/jpeg", headers=_FOREVER)
+    return Response(data, media_type="image/jpeg", headers=FOREVER)
 
 
-def _encoded(path: Path, side: int) -> bytes:
-    import numpy as np
-    import simplejpeg
-
+def _small(path: Path, side: int) -> bytes:
     from keepset.images.pixels import decode
 
     image = decode(path.read_bytes(), shortest=side)
     image.thumbnail((side, side))
+    return encoded(image)
+
+
+def encoded(image: Image.Image) -> bytes:
+    """As JPEG, from pixels alone."""
+    import numpy as np
+    import simplejpeg
+
     return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality=85))
 
 

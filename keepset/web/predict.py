@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import json
-from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -46,7 +43,7 @@ _TROUBLES = (BadRequest, Busy, ModelError)
 
 
 class PredictionSite:
-    """The routes of one workspace. The service starts with its first use and ends with ``lifespan``."""
+    """The routes of one workspace. The service starts with its first use and ends with ``service.close()``."""
 
     def __init__(self, ws: Workspace, options: QueueOptions | None = None) -> None:
         self.ws, self.service = ws, Service(ws, options)
@@ -65,13 +62,6 @@ class PredictionSite:
             Route("/metrics", self._metrics, methods=["GET"]),
             *self.corrections.routes(),
         ]
-
-    @contextlib.asynccontextmanager
-    async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        try:
-            yield
-        finally:
-            await run_in_threadpool(self.service.close)
 
     # -- the API -----------------------------------------------------------------------------------
 

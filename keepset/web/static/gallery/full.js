@@ -10,7 +10,9 @@ const FLICKER_MS = 700;
 const about = new Map(); // what the server has said of a picture, by sha256
 let way = "single"; // or "pair", "flicker"
 let flickering;
+let telling; // what goes on until all of a picture is shown
 
+export const shown = () => telling;
 export const isOpen = () => $("full").open;
 
 /** Open the full view on the tile in focus, at once as "pair" if its copies are asked for. */
@@ -19,7 +21,7 @@ export function openFull(as = "single") {
   select([]);
   if (!isOpen()) $("full").showModal();
   $("full-stage").focus();
-  show(as);
+  telling = show(as);
 }
 
 const picture = (sha) => `${base}/pictures/${sha}.jpg`;
@@ -71,15 +73,21 @@ function showMark() {
   $("full-suggest-words").textContent = { delete: "delete", keep: "keep" }[asked.action] ?? `relabel to ${asked.label}`;
 }
 
+/** The picture alone, with words above it that say what it is if it is not the one in focus. */
+export function large(sha, words = "") {
+  setWay("single");
+  $("full-body").querySelectorAll("a.on").forEach((l) => l.classList.remove("on"));
+  $("full-picture").src = picture(sha);
+  $("full-peek").textContent = words;
+}
+
 /** Show another picture in place of this one, such as a similar one; the same link leads back. */
 function peek(link) {
   const back = link.matches(".on");
-  setWay("single");
-  $("full-body").querySelectorAll(".similar.on").forEach((l) => l.classList.remove("on"));
-  link.classList.toggle("on", !back);
   const words = link.querySelector("img").alt;
-  $("full-picture").src = picture(back ? current().dataset.sha : link.dataset.sha);
-  $("full-peek").textContent = back ? "" : `${words[0].toUpperCase()}${words.slice(1)}. Click it again to go back.`;
+  if (back) return large(current().dataset.sha);
+  large(link.dataset.sha, `${words[0].toUpperCase()}${words.slice(1)}. Click it again to go back.`);
+  link.classList.add("on");
 }
 
 // -- copies
@@ -150,7 +158,7 @@ function marked({ detail }) {
 }
 
 export function wireFull() {
-  document.addEventListener("keepset:focus", () => isOpen() && show());
+  document.addEventListener("keepset:focus", () => isOpen() && (telling = show()));
   document.addEventListener("keepset:marks", marked);
   document.addEventListener("click", (e) => {
     if (e.target.closest("#panel a.compare, #full a.compare")) {

@@ -10,6 +10,7 @@ import { decide, showChosen, showCounts, submit, takeAll, takeSuggestion, turn }
 import { reload } from "./saving.js";
 import { wireRelabel } from "./relabel.js";
 import { openFull, wireFull } from "./full.js";
+import { wireHeat } from "./heat.js";
 import { wirePanel } from "./panel.js";
 import { alike, wireAlike } from "./alike.js";
 import { wireLearning } from "./learning.js";
@@ -70,6 +71,7 @@ document.querySelectorAll(".js").forEach((e) => (e.hidden = false));
 cards.forEach(wireTile);
 wirePanel();
 wireFull();
+wireHeat();
 wireSize();
 wirePiles();
 wireLearning();

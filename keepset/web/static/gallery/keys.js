@@ -8,6 +8,7 @@ import { askLabel } from "./relabel.js";
 import { alike, back, inLike } from "./alike.js";
 import { selectPile } from "./piles.js";
 import { isOpen, openFull, toggleWay } from "./full.js";
+import { toggleHeat } from "./heat.js";
 import { togglePanel } from "./panel.js";
 
 /** An arrow; with Shift the selection grows. In the full view up and down are no places. */
@@ -21,7 +22,7 @@ export const relabel = () => askLabel(chosen(), (label) => decide("relabel", lab
 
 const looking = {
   ArrowRight: move(1), ArrowLeft: move(-1), ArrowDown: move("down"), ArrowUp: move("up"),
-  l: move(1), h: move(-1), j: move("down"), c: () => toggleWay("pair"), f: () => toggleWay("flicker"),
+  l: move(1), h: move(-1), j: move("down"), c: () => toggleWay("pair"), f: () => toggleWay("flicker"), w: toggleHeat,
 };
 const deciding = {
   x: () => decide("delete"), k: () => decide("keep"), Enter: takeSuggestion, Backspace: () => decide(null),
