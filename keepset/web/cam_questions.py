@@ -83,6 +83,13 @@ class CamQuestions:
             self._changed.notify()
         return future
 
+    def look_ahead(self, ahead: Iterable[CamQuestion]) -> None:
+        """Replace what is looked at ahead, if there is a process: none is started for that."""
+        with self._changed:
+            if self._thread is not None:
+                self._ahead = deque(ahead)
+                self._changed.notify()
+
     def close(self) -> None:
         """End the process now; what still waits gets an error."""
         with self._changed:

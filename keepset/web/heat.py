@@ -50,10 +50,13 @@ class HeatSite:
         if label not in record.classes:
             return refusal(request, 404, "no_class", f"The model does not know the class '{label}'.")
         question = CamQuestion(model, sha, label)
+        following = _next(batch, row["rank"])
         rows = await run_in_threadpool(self.questions.known, question)
-        if rows is None:
+        if rows is not None:
+            self.questions.look_ahead(following)
+        else:
             try:
-                asked = await run_in_threadpool(self.questions.ask, question, _next(batch, row["rank"]))
+                asked = await run_in_threadpool(self.questions.ask, question, following)
             except Busy as e:
                 return again(refusal(request, *told(e)), e)
             rows = await asyncio.wrap_future(asked)
