@@ -183,6 +183,17 @@ def test_a_run_that_fails_says_why_and_can_be_tried_again(case: Case, client: ht
     wait_for(lambda: progress_of(case.ws, Work.RUN)["ended"], "the second run")
 
 
+def test_an_edited_config_is_pointed_out_where_a_run_would_not_use_it(
+    case: Case, client: httpx.Client
+) -> None:
+    assert "is not used" not in client.get("/").text
+    config = case.ws.config_beside()
+    config.write_text('name = "edited"\n')
+    page = client.get("/").text
+    assert f"keepset run {config} -w {case.ws.root}" in page
+    config.unlink()
+
+
 def test_a_run_that_could_not_even_write_its_log_is_refused(case: Case, client: httpx.Client) -> None:
     log = case.ws.scratch / "logs" / "run.log"
     kept = log.rename(log.with_suffix(".kept")) if log.exists() else None
