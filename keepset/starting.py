@@ -14,7 +14,7 @@ from keepset.machine.programs import spell
 from keepset.storage.localfiles import path_of, shown
 from keepset.workspace import Workspace
 
-__all__ = ["start"]
+__all__ = ["start", "unread_config"]
 
 
 def start(source: Path, workspace: Path | None, say: Callable[[str], None]) -> Workspace:
@@ -35,6 +35,18 @@ def start(source: Path, workspace: Path | None, say: Callable[[str], None]) -> W
     if is_new:
         say(f"New workspace: {ws.root}")
     return ws
+
+
+def unread_config(ws: Workspace) -> Path | None:
+    """The run config beside the workspace, if it differs from the one in force: somebody has edited it since it was given."""
+    beside = ws.config_beside()
+    if not beside.is_file():
+        return None
+    try:
+        same = load_config(beside).as_dict() == ws.config().as_dict()
+    except ConfigError:  # whoever gives it is told what is wrong with it
+        same = False
+    return None if same else beside
 
 
 def _imported(source: Path, say: Callable[[str], None]) -> Path:

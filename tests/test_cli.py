@@ -105,6 +105,25 @@ def test_the_workspace_has_the_name_of_the_config(
     assert (tmp_path / "elsewhere" / "keepset.json").exists()
 
 
+def test_an_edited_config_that_is_not_given_is_pointed_out(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _folder_of_pictures(tmp_path / "pictures")
+    run(capsys, "import", "pictures", "pets.toml")
+    assert run(capsys, "scrape", "pets.toml")[0] == 0
+    assert "is not used" not in run(capsys, "scrape")[2]
+    config = tmp_path / "pets.toml"
+    config.write_text(config.read_text().replace("seed = 42", "seed = 7"))
+    code, _, err = run(capsys, "scrape")
+    assert (code, "pets.toml differs from the config in force" in err) == (0, True)
+    remedy = shlex.split(err.rpartition("keepset run ")[2].splitlines()[0])
+    assert run(capsys, "scrape", *remedy)[0] == 0
+    assert "is not used" not in run(capsys, "scrape")[2]
+    config.write_text("not TOML")
+    assert "is not used" in run(capsys, "scrape")[2]
+
+
 def test_of_several_workspaces_one_must_be_named(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
