@@ -165,7 +165,7 @@ def test_run_applies_what_was_approved_and_status_names_the_next_step(
     assert f"keepset run -w '{ws.root}'" in (said := _next(ws, capsys))
     assert f"apply {batch.id}" in said
     with ws.lock(Work.FOLLOW_UP):
-        assert "in the background" in _next(ws, capsys)
+        assert "wait, applying and retraining" in _next(ws, capsys)
     first = next(
         results := pipeline.run(ws, ws.config())
     )  # its first stage; the factory's set has no sources to build from

@@ -219,7 +219,7 @@ print(json.dumps(found))
 
 def test_what_messages_point_at_is_installed(core: Path, hostile: Path) -> None:
     keepset = core.with_name("keepset")
-    pages = _run(keepset, "docs", cwd=hostile).stdout.split()
+    pages = [line.split()[0] for line in _run(keepset, "docs", cwd=hostile).stdout.splitlines()]
     assert {p.stem for p in (CHECKOUT / "docs").glob("*.md")} == set(pages)
     assert _run(keepset, "docs", "config", cwd=hostile).stdout.startswith("# The run config")
     source = "\n".join(p.read_text() for layer in ("keepset", "tasks", "flows", "deployments") for p in (CHECKOUT / layer).rglob("*.py"))  # fmt: skip
