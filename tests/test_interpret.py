@@ -351,7 +351,7 @@ def test_the_test_set_leads_the_verdict_if_there_is_one(tmp_path: Path) -> None:
     )
     facts, html = report(ws, cfg)
     assert facts["metrics"]["test"]["n"] == 12
-    assert "of 12 test pictures" in facts["verdict"]
+    assert "12 test pictures" in facts["verdict"]
     assert "which nothing was learned from or chosen by" in html
 
 

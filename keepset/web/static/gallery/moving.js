@@ -1,5 +1,5 @@
 // Which tile has the focus, and the way from page to page.
-import { $, emit, filters, root, url } from "./page.js";
+import { $, emit, filters, open, root, url } from "./page.js";
 import { bySha, cards, columns } from "./cards.js";
 import { settled } from "./saving.js";
 
@@ -66,9 +66,9 @@ export function beginAnew() {
   $("at").disabled = true;
 }
 
-/** Where the page begins: what the address asks for, where this tab was, else the first undecided. */
+/** Where the page begins: what the address asks for, where this tab was, else the first undecided; a closed batch at its top. */
 export function arrive() {
-  const left = sessionStorage.getItem(here);
+  const left = open ? sessionStorage.getItem(here) : "first";
   const card =
     bySha.get(root.dataset.focus) ?? bySha.get(left) ?? { first: cards[0], last: cards.at(-1) }[left] ??
     cards.find((c) => !c.dataset.action) ?? cards[0];
