@@ -86,7 +86,7 @@ def test_an_approval_outlives_the_server_and_a_kill_and_is_carried_out_once(
     with keepset_web(ws) as (url, _):  # it goes on by itself
         wait_for(lambda: httpx.get(f"{url}/followup", trust_env=False).json()["state"] == "done", "the end")
         page = httpx.get(url, trust_env=False).text
-    assert "Cleaned and retrained." in page
+    assert "Done: changed and retrained." in page
     assert ended_right(ws, batch.id)
     assert (ws.revisions(), len(models(ws))) == ([1, 2], 2)
     newest = list_models(ws)[-1]
