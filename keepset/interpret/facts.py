@@ -129,9 +129,9 @@ def _verdict(facts: dict[str, Any]) -> str:
         f" There are no {words} pictures of {unseen}, so mistakes there are not counted." if unseen else ""
     )
     if v["errors"] == 0:
-        return f"No mistakes on {many(v['n'], f'{words} picture')}. The true error could still be up to {100 * v['high']:.0f} %.{missing}"
-    text = f"Right on {v['n'] - v['errors']} of {many(v['n'], f'{words} picture')} ({100 * (1 - v['error_rate']):.1f} %; "
-    text += f"likely {100 * (1 - v['high']):.0f}–{100 * (1 - v['low']):.0f} %).{missing}"
+        return f"No mistakes on {many(v['n'], f'{words} picture')}. The true error could still be up to {100 * v['high']:.0f}\u00a0%.{missing}"
+    text = f"Right on {v['n'] - v['errors']} of {many(v['n'], f'{words} picture')} ({100 * (1 - v['error_rate']):.1f}\u00a0%; "
+    text += f"likely {100 * (1 - v['high']):.0f}–{100 * (1 - v['low']):.0f}\u00a0%).{missing}"
     worst = next((c for c in facts["per_class"] if c["f1"] is not None), None)
     if worst is not None and worst["f1"] < 1:
         text += f" Hardest class: {worst['label']}."

@@ -17,7 +17,7 @@ export function go(card, { block = "nearest" } = {}) {
   now = card;
   card.tabIndex = 0;
   if (!document.querySelector("dialog[open]")) card.focus({ preventScroll: true });
-  card.scrollIntoView({ block });
+  if (block) card.scrollIntoView({ block });
   $("at").value = card.dataset.rank;
   sessionStorage.setItem(here, card.dataset.sha);
   emit("focus", { sha256: card.dataset.sha });
@@ -72,5 +72,6 @@ export function arrive() {
   const card =
     bySha.get(root.dataset.focus) ?? bySha.get(left) ?? { first: cards[0], last: cards.at(-1) }[left] ??
     cards.find((c) => !c.dataset.action) ?? cards[0];
-  go(card, { block: card === cards[0] ? "nearest" : "center" });
+  const top = open || root.dataset.focus ? "nearest" : ""; // above a closed batch is what became of it
+  go(card, { block: card === cards[0] ? top : "center" });
 }
