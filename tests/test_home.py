@@ -173,7 +173,7 @@ def test_a_run_that_fails_says_why_and_can_be_tried_again(case: Case, client: ht
     assert "Running the pipeline failed" in page
     assert "config.json is damaged" in page
     assert next_step(case.ws).startswith(
-        f"keepset run -w {case.ws.root}   (goes on where the last run ended). The last"
+        f"keepset run -w {case.ws.root}   (continues where the last run ended). The last"
     )
     assert '<form method="post" action="/run"><button class="main">Try again</button>' in page
     config.write_text(good)
