@@ -88,9 +88,12 @@ def _demo(options: Options) -> None:
         with EmbeddedStack(ws.root, prefect_port=options.prefect_port, web_port=options.web_port) as stack:
             _say(f"Prefect UI: {stack.ui_url}   Gallery: {stack.web_url}")
             _story(ws, config, options, planted, base, stack)
-    _say(f"Done in {time.monotonic() - begin:.0f} s. Everything is in {options.folder}; look around again: ")
+    _say(
+        f"Done in {time.monotonic() - begin:.0f} s. Everything is in {options.folder}. To look around again:"
+    )
+    command = "keepset" if shutil.which("keepset") else Path(sys.executable).with_name("keepset")
     for words in (("up",), ("status",), ("review", "log")):
-        print(f"  {spell('keepset', *words, '-w', ws.root)}")
+        print(f"  {spell(command, *words, '-w', ws.root)}")
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from keepset.config import load_config
+from keepset.config import RunConfig, load_config
 from keepset.errors import ConfigError
 from keepset.files import write_bytes
 from keepset.finding import is_workspace, workspace_for
@@ -14,7 +14,7 @@ from keepset.machine.programs import spell
 from keepset.storage.localfiles import path_of, shown
 from keepset.workspace import Workspace
 
-__all__ = ["start"]
+__all__ = ["start", "unread_config"]
 
 
 def start(source: Path, workspace: Path | None, say: Callable[[str], None]) -> Workspace:
@@ -31,10 +31,37 @@ def start(source: Path, workspace: Path | None, say: Callable[[str], None]) -> W
     is_new = not (root / "keepset.json").exists()
     ws = Workspace.create(root, config.name)
     ws.check_writable()
+    if not is_new:
+        _check_shares_a_class(ws, config, path)
     ws.save_config(config)
     if is_new:
         say(f"New workspace: {ws.root}")
     return ws
+
+
+def _check_shares_a_class(ws: Workspace, config: RunConfig, path: Path) -> None:
+    """A config of quite other classes was meant for another workspace. Raises ``ConfigError``."""
+    try:
+        known = ws.config().labels
+    except ConfigError:  # none yet, or one that this replaces
+        return
+    if not set(known) & set(config.labels):
+        raise ConfigError(
+            f"The workspace {ws.root} holds {', '.join(known[:5])}; {path} has none of these classes.",
+            f"Give it a workspace of its own: {spell('keepset', 'run', path, '-w', ws.root.with_name(path.stem))}",
+        )
+
+
+def unread_config(ws: Workspace) -> Path | None:
+    """The run config beside the workspace, if it differs from the one in force: somebody has edited it since it was given."""
+    beside = ws.config_beside()
+    if not beside.is_file():
+        return None
+    try:
+        same = load_config(beside).as_dict() == ws.config().as_dict()
+    except ConfigError:  # whoever gives it is told what is wrong with it
+        same = False
+    return None if same else beside
 
 
 def _imported(source: Path, say: Callable[[str], None]) -> Path:

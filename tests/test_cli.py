@@ -105,6 +105,43 @@ def test_the_workspace_has_the_name_of_the_config(
     assert (tmp_path / "elsewhere" / "keepset.json").exists()
 
 
+def test_an_edited_config_that_is_not_given_is_pointed_out(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _folder_of_pictures(tmp_path / "pictures")
+    run(capsys, "import", "pictures", "pets.toml")
+    assert run(capsys, "scrape", "pets.toml")[0] == 0
+    assert "is not used" not in run(capsys, "scrape")[2]
+    config = tmp_path / "pets.toml"
+    config.write_text(config.read_text().replace("seed = 42", "seed = 7"))
+    code, _, err = run(capsys, "scrape")
+    assert (code, "pets.toml differs from the config in force" in err) == (0, True)
+    remedy = shlex.split(err.rpartition("keepset run ")[2].splitlines()[0])
+    assert run(capsys, "scrape", *remedy)[0] == 0
+    assert "is not used" not in run(capsys, "scrape")[2]
+    config.write_text("not TOML")
+    assert "is not used" in run(capsys, "scrape")[2]
+
+
+def test_a_config_of_other_classes_is_not_taken_by_a_workspace(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, classes in (("pets", ("cat", "dog")), ("birds", ("owl", "jay"))):
+        place = _folder_of_pictures(tmp_path / name)
+        for old, new in zip(sorted(p.name for p in place.iterdir()), classes, strict=False):
+            (place / old).rename(place / new)
+        run(capsys, "import", name, f"{name}-run.toml")
+    assert run(capsys, "scrape", "pets-run.toml")[0] == 0
+    before = (tmp_path / "pets-run" / "config.json").read_bytes()
+    code, _, err = run(capsys, "scrape", "birds-run.toml", "-w", "pets-run")
+    assert (code, "has none of these classes" in err) == (2, True), err
+    assert (tmp_path / "pets-run" / "config.json").read_bytes() == before
+    remedy = shlex.split(err.rpartition("keepset run ")[2].splitlines()[0])
+    assert run(capsys, "scrape", *remedy)[0] == 0
+
+
 def test_of_several_workspaces_one_must_be_named(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

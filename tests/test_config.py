@@ -57,6 +57,12 @@ def test_a_class_may_be_just_its_lists(folder: Path) -> None:
     [
         ("seed = 3", "sed = 3", "unknown key 'sed'; did you mean 'seed'?"),
         ("epochs", "epoch", "unknown key 'train.epoch'; did you mean 'epochs'?"),
+        ("epochs = 2", "lr_mult = 2", "'train.lr_mult' is a key of an earlier version; remove the line"),
+        (
+            "[train]",
+            "[validate]\nmax_scans = 3\n[train]",
+            "'validate.max_scans' is a key of an earlier version",
+        ),
         ("epochs = 2", "epochs = -1", "train.epochs"),
         ("epochs = 2", 'epochs = "two"', "train.epochs"),
         ("lists/black.txt", "lists/brown.txt", "brown.txt, which is not a file"),

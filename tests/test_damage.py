@@ -10,14 +10,17 @@ import pytest
 from starlette.testclient import TestClient
 
 from keepset.cli.doctor import Verdict, diagnose
-from keepset.errors import KeepsetError, ModelError
+from keepset.errors import KeepsetError, ModelError, ReviewError
 from keepset.machine.cores import usable_cores
 from keepset.models import damaged_models, list_models, load_record
 from keepset.review import load_batch
+from keepset.review.batch import _candidates
+from keepset.review.opening import review
 from keepset.web.app import create_app
 from keepset.workspace import Workspace
 from tests.factories import add_model, dataset_workspace
 from tests.processes import wait_for
+from tests.review_fixtures import make_case
 from tests.test_cli import run
 
 
@@ -62,6 +65,23 @@ def test_a_damaged_batch_is_named(damaged: Workspace, text: str) -> None:
     (folder / "batch.json").write_text(text)
     with pytest.raises(KeepsetError, match=r"batch\.json is damaged"):
         load_batch(damaged, folder.name)
+
+
+@pytest.mark.parametrize("text", [None, b"junk"])
+def test_a_batch_without_its_candidates_can_be_taken_out(tmp_path: Path, text: bytes | None) -> None:
+    case = make_case(tmp_path)
+    batch = case.open_batch()
+    file = batch.folder / "candidates.parquet"
+    file.unlink()
+    if text:
+        file.write_bytes(text)
+    _candidates.cache_clear()  # type: ignore[attr-defined]  # as in a new process
+    with pytest.raises(ReviewError, match=r"candidates\.parquet") as e:
+        review(case.ws, case.config)
+    assert f"move the folder {batch.folder} out" in e.value.remedy
+    batch.folder.rename(tmp_path / "aside")
+    again = review(case.ws, case.config)
+    assert (again.changed, again.outputs["batch_id"]) == (True, batch.id)
 
 
 def test_a_torn_line_of_the_audit_log_is_passed_over_and_named(damaged: Workspace) -> None:

@@ -86,7 +86,7 @@ def test_an_approval_outlives_the_server_and_a_kill_and_is_carried_out_once(
     with keepset_web(ws) as (url, _):  # it goes on by itself
         wait_for(lambda: httpx.get(f"{url}/followup", trust_env=False).json()["state"] == "done", "the end")
         page = httpx.get(url, trust_env=False).text
-    assert "Cleaned and retrained." in page
+    assert "Done: changed and retrained." in page
     assert ended_right(ws, batch.id)
     assert (ws.revisions(), len(models(ws))) == ([1, 2], 2)
     newest = list_models(ws)[-1]
@@ -165,7 +165,7 @@ def test_run_applies_what_was_approved_and_status_names_the_next_step(
     assert f"keepset run -w '{ws.root}'" in (said := _next(ws, capsys))
     assert f"apply {batch.id}" in said
     with ws.lock(Work.FOLLOW_UP):
-        assert "in the background" in _next(ws, capsys)
+        assert "wait, applying and retraining" in _next(ws, capsys)
     first = next(
         results := pipeline.run(ws, ws.config())
     )  # its first stage; the factory's set has no sources to build from

@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -114,6 +115,34 @@ def test_of_a_mark_only_what_changed_comes_back(client: httpx.Client, large: Bat
     ).json()
     assert set(undone["changed"]) == {rows[0]["sha256"]}
     assert len(client.get(HERE + "/marks").json()["changed"]) > 2500
+
+
+def test_numbers_that_make_no_sense_are_refused_without_a_fault(client: httpx.Client) -> None:
+    for body in ('{"version": 1e400, "marks": []}', '{"version": "9", "marks": 5}'):
+        assert client.post(HERE + "/marks", content=body).status_code == 400
+    assert client.post(HERE + "/more", content='{"kept": [], "count": 1e400}').status_code == 400
+    long = "9" * 5000
+    assert client.get(HERE + "/marks", params={"since": long}).status_code == 200
+    assert client.post(HERE + "/submit", data={"version": long, "decision": "?"}).status_code == 409
+
+
+def test_taking_suggestions_writes_over_no_mark_set_meanwhile(
+    client: httpx.Client, large: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from keepset.web import marking
+
+    found = marking.marks_suggested(large, {}, large.marks())
+    first = found[0]
+    real = marking.marks_suggested
+
+    def slow(*args: Any) -> Any:
+        given = real(*args)
+        mark(large, [Mark(first.sha256, Action.KEEP)], who="bob")
+        return given
+
+    monkeypatch.setattr(marking, "marks_suggested", slow)
+    assert client.post(HERE + "/suggestions").status_code == 409
+    assert {s: (m.action, m.who) for s, m in large.marks().items()}[first.sha256] == (Action.KEEP, "bob")
 
 
 def test_a_form_comes_back_to_its_page_and_never_elsewhere(client: httpx.Client, large: Batch) -> None:

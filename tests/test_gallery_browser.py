@@ -91,6 +91,24 @@ def test_a_batch_by_keyboard(browser: Any, case: Case, monkeypatch: pytest.Monke
     assert troubles == []
 
 
+def test_a_closed_batch_opens_at_its_top(browser: Any, case: Case) -> None:  # noqa: F811
+    """What became of it is above the pictures: the page must not scroll past it to the tile that had the focus."""
+    batch = case.open_batch()
+    with served(case.ws.root) as url:
+        page = browser.new_page(viewport={"width": 320, "height": 300})
+        page.goto(f"{url}/batches/{batch.id}")
+        page.wait_for_load_state("networkidle")
+        for _ in range(len(batch.candidates().rows())):
+            page.keyboard.press("ArrowRight")
+        assert page.evaluate("scrollY") > 0
+        submit(batch, "reject", who="ada")
+        page.goto(f"{url}/batches/{batch.id}?notice=recorded")
+        page.wait_for_load_state("networkidle")
+        assert page.locator(".decision").is_visible()
+        assert page.evaluate("scrollY") == 0
+        page.close()
+
+
 def test_a_stale_tab_overwrites_nothing(browser: Any, case: Case) -> None:  # noqa: F811
     batch = case.open_batch()
     sha = batch.candidates().rows()[0]["sha256"]

@@ -173,7 +173,7 @@ def test_a_run_that_fails_says_why_and_can_be_tried_again(case: Case, client: ht
     assert "Running the pipeline failed" in page
     assert "config.json is damaged" in page
     assert next_step(case.ws).startswith(
-        f"keepset run -w {case.ws.root}   (goes on where the last run ended). The last"
+        f"keepset run -w {case.ws.root}   (continues where the last run ended). The last"
     )
     assert '<form method="post" action="/run"><button class="main">Try again</button>' in page
     config.write_text(good)
@@ -181,6 +181,30 @@ def test_a_run_that_fails_says_why_and_can_be_tried_again(case: Case, client: ht
     assert standing(case.ws).state == State.WORKING
     client.post("/run")  # not beside the one that runs
     wait_for(lambda: progress_of(case.ws, Work.RUN)["ended"], "the second run")
+
+
+def test_an_edited_config_is_pointed_out_where_a_run_would_not_use_it(
+    case: Case, client: httpx.Client
+) -> None:
+    assert "is not used" not in client.get("/").text
+    config = case.ws.config_beside()
+    config.write_text('name = "edited"\n')
+    page = client.get("/").text
+    assert f"keepset run {config} -w {case.ws.root}" in page
+    config.unlink()
+
+
+def test_a_run_that_could_not_even_write_its_log_is_refused(case: Case, client: httpx.Client) -> None:
+    log = case.ws.scratch / "logs" / "run.log"
+    kept = log.rename(log.with_suffix(".kept")) if log.exists() else None
+    log.mkdir(parents=True)  # as on a disk that takes nothing more
+    before = progress_of(case.ws, Work.RUN)
+    answer = client.post("/run", headers={"accept": "application/json"})
+    assert (answer.status_code, answer.json()["error"]) == (400, "WorkspaceNotWritable")
+    assert progress_of(case.ws, Work.RUN) == before
+    log.rmdir()
+    if kept:
+        kept.rename(log)
 
 
 def test_work_is_recorded_once_within_itself_and_unseen_beside_another(case: Case) -> None:

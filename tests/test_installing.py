@@ -221,9 +221,17 @@ print(json.dumps(found))
     }
 
 
+def test_a_folder_of_the_same_name_does_not_hide_the_package(tmp_path: Path) -> None:
+    """A clone named keepset, and a notebook beside it: the folder of the clone is no package and must not be imported."""
+    (tmp_path / "keepset").mkdir()
+    asked = [sys.executable, "-c", "import keepset; print(keepset.open.__name__)"]
+    done = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_what_messages_point_at_is_installed(core: Path, hostile: Path) -> None:
     keepset = core.with_name("keepset")
-    pages = _run(keepset, "docs", cwd=hostile).stdout.split()
+    pages = [line.split()[0] for line in _run(keepset, "docs", cwd=hostile).stdout.splitlines()]
     assert {p.stem for p in (CHECKOUT / "docs").glob("*.md")} == set(pages)
     assert _run(keepset, "docs", "config", cwd=hostile).stdout.startswith("# The run config")
     source = "\n".join(p.read_text() for layer in ("keepset", "tasks", "flows", "deployments") for p in (CHECKOUT / layer).rglob("*.py"))  # fmt: skip

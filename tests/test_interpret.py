@@ -149,7 +149,7 @@ def test_a_class_without_validation_images(tmp_path: Path) -> None:
     last = facts["per_class"][-1]  # what cannot be judged comes after what can
     assert (last["label"], last["n"], last["recall"], last["f1"]) == (gone, 0, None, None)
     assert (
-        f"There are no validation images of '{gone}', so mistakes there are not counted." in facts["verdict"]
+        f"There are no held-out pictures of '{gone}', so mistakes there are not counted." in facts["verdict"]
     )
     assert "nan" not in re.sub(r"base64,[^\"]*", "", html)
 
@@ -159,7 +159,7 @@ def test_no_validation_images(tmp_path: Path) -> None:
     change_rows(predictions(ws), "predictions", lambda r: r | {"split": "train"})
     change_record(ws, lambda r: r["metrics"].update(valid={"n": 0}))
     facts, html = report(ws, cfg)
-    assert "no validation images" in facts["verdict"]
+    assert "no held-out pictures" in facts["verdict"]
     assert facts["top_losses"] == facts["pairs"] == facts["reliability"] == []
     assert facts["verdict"] in html
 
@@ -169,7 +169,7 @@ def test_a_perfect_model(tmp_path: Path) -> None:
     change_rows(predictions(ws), "predictions", lambda r: r | {"predicted": r["label"]})
     change_record(ws, lambda r: r["metrics"]["valid"].update(errors=0, error_rate=0.0))
     facts, _ = report(ws, cfg)
-    assert "No mistake was seen" in facts["verdict"]
+    assert "No mistakes on" in facts["verdict"]
     assert facts["pairs"] == []
     assert [c["f1"] for c in facts["per_class"]] == [1.0] * 3
     assert all(c["recall_interval"][0] < 1 for c in facts["per_class"])  # few images prove little
@@ -351,7 +351,7 @@ def test_the_test_set_leads_the_verdict_if_there_is_one(tmp_path: Path) -> None:
     )
     facts, html = report(ws, cfg)
     assert facts["metrics"]["test"]["n"] == 12
-    assert "of 12 test images are wrong" in facts["verdict"]
+    assert "12 test pictures" in facts["verdict"]
     assert "which nothing was learned from or chosen by" in html
 
 

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -209,8 +210,18 @@ def test_the_command_writes_what_the_file_is_called(
     assert predict("--to", tmp_path / "all.parquet")[0] == 0
     assert pq.read_table(tmp_path / "all.parquet").num_rows == len(shas)
     assert predict()[0] == 2
-    assert predict(picture, "--to", tmp_path / "a.txt", "--model", ws.promoted())[0] == 0
-    assert json.loads((tmp_path / "a.txt").read_text())["status"] == "ok"
+    assert predict(picture, "--to", tmp_path / "a.jsonl", "--model", ws.promoted())[0] == 0
+    assert json.loads((tmp_path / "a.jsonl").read_text())["status"] == "ok"
+    before = picture.read_bytes()  # what is read is never written over
+    (tmp_path / "link.csv").symlink_to(picture)
+    for read, write in ((picture, picture), (picture, tmp_path / "link.csv"), (tmp_path / "list.txt",) * 2):
+        code, err = predict(read, "--to", write)
+        assert (code, "with --to" in err) == (2, True)
+    table = tmp_path / "places.parquet"
+    pq.write_table(pa.table({"path": [str(picture)]}), table)
+    code, err = predict(table, "--to", table)
+    assert (code, "is one of the inputs" in err, pq.read_schema(table).names) == (2, True, ["path"])
+    assert picture.read_bytes() == before
     (tmp_path / "file").write_text("")
     code, err = predict(picture, "--to", tmp_path / "file" / "a.csv")  # a file is in the way
     assert (code, "→ " in err) == (3, True)

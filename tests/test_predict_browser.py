@@ -64,7 +64,7 @@ def test_drop_paste_choose_and_name(
     page.fill("#url", "http://10.0.0.1/a.jpg")
     page.keyboard.press("Enter")
     assert "blocked address" in _done(page, 5)[0]
-    assert page.inner_text("#status") == "5 of 5 answered."
+    assert page.inner_text("#status") == "5 of 5 done."
     shown = page.locator(".answer img").evaluate_all(
         "els => els.map((e) => [e.naturalWidth > 0, e.src.slice(0, 16)])"
     )
@@ -112,7 +112,7 @@ def test_a_screen_reader_hears_labels_and_news(
         assert page.get_by_label(name).count() == 1
     page.get_by_label("Choose pictures").set_input_files(tmp_path / "a.jpg")
     _done(page, 1)
-    assert page.get_by_role("status").inner_text() == "1 of 1 answered."
+    assert page.get_by_role("status").inner_text() == "1 of 1 done."
     assert page.get_by_role("list", name="Answers").get_by_role("heading").count() == 1
     assert page.get_by_role("rowheader").count() == len(template_case.config.labels)
     page.keyboard.press("Tab")

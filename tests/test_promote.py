@@ -93,7 +93,7 @@ def test_a_tie_is_promoted_and_cleaner_data_claimed_only_if_it_changed(
     result = compare_and_promote(ws, cfg, NEW)
     assert ws.promoted() == NEW
     assert result.summary == {"promote": True, "fixed": 3, "broken": 3, "p_value": 1.0}
-    assert ("cleaned data" in result.message) is cleaner
+    assert ("changed data" in result.message) is cleaner
 
 
 @pytest.mark.parametrize("wrong", [range(2), range(9)], ids=["promoted", "refused"])

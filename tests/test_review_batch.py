@@ -151,7 +151,7 @@ def test_a_batch_of_every_image_on_a_clean_set_is_no_poor_batch(tmp_path: Path) 
     assert len(list_batches(clean_case.ws)) == 2
     assert {r["reasons"][0] for r in whole.candidates().rows()} == {"decided_before"}
     assert not stop_rule(clean_case.ws).stop
-    assert stop_rule(clean_case.ws).words == "No batch has been reviewed yet."
+    assert stop_rule(clean_case.ws).words == ""  # nothing was reviewed that was proposed
 
 
 def test_what_was_decided_counts_also_where_it_is_shown_again(case: Case) -> None:
@@ -285,6 +285,19 @@ def test_a_stale_mark_shows_the_difference_and_overwrites_nothing(case: Case) ->
     assert e.value.difference == [{"sha256": one, "mine": "keep", "theirs": "delete", "who": "ann"}]
     assert {s: m.who for s, m in batch.marks().items()} == {one: "ann"}
     assert json.loads(json.dumps(e.value.as_dict()))["difference"]
+
+
+def test_the_difference_names_who_took_a_mark_away_not_who_came_last(case: Case) -> None:
+    batch = case.open_batch()
+    one, two, three, *_ = shas(batch)
+    mark(batch, delete(one, two), who="ann")
+    undo(batch, who="ann")
+    mark(batch, [Mark(three, Action.KEEP)], who="cleo")
+    with pytest.raises(StaleBatch) as e:
+        submit(batch, "approve", who="bob", expected_version=1)
+    assert {d["sha256"]: (d["theirs"], d["who"]) for d in e.value.difference} == {
+        one: (None, "ann"), two: (None, "ann"), three: ("keep", "cleo"),
+    }  # fmt: skip
 
 
 def test_marks_on_other_images_and_the_same_mark_are_no_conflict(case: Case) -> None:

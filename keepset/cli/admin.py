@@ -247,7 +247,9 @@ def docs(
     if as_json:
         output.document({"pages": list(pages())} if not name else {"page": name, "markdown": page(name)})
     elif not name:
-        print("\n".join(pages()))
+        width = max(map(len, pages()), default=0) + 2
+        for stem in pages():
+            print(f"{stem:<{width}}{page(stem).splitlines()[0].removeprefix('# ')}")
     elif not sys.stdout.isatty():
         print(page(name))
     else:

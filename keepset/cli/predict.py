@@ -12,6 +12,7 @@ from keepset.cli import output
 from keepset.cli.options import JsonOption, Panel, WorkspaceOption
 from keepset.errors import ConfigError, KeepsetError
 from keepset.finding import find_workspace
+from keepset.storage.localfiles import shown
 
 if TYPE_CHECKING:
     from keepset.predict import Row
@@ -50,6 +51,8 @@ def predict(
     For very many pictures write Parquet: of one folder, of one table (Parquet, CSV, text) with a column path or url, or
     without either of the data set itself. A killed run then continues, and nothing is predicted twice.
     """
+    if to is not None:
+        _check_target(to, inputs or [])
     if to is not None and to.suffix.lower() == ".parquet":
         _resumable(inputs or [], workspace, model, to, retry_failed, as_json)
         return
@@ -76,6 +79,17 @@ def predict(
         output.fail(nothing, as_json=False)
     if not rows.predicted:
         raise typer.Exit(1)
+
+
+def _check_target(to: Path, inputs: list[str]) -> None:
+    """Nothing that is read may be written over."""
+    if to.suffix.lower() not in (".jsonl", ".csv", ".parquet"):
+        raise ConfigError(
+            f"{shown(to)} does not end in .jsonl, .csv or .parquet.",
+            "Name a file of one of these kinds with --to.",
+        )
+    if to.exists() and any(Path(name).exists() and to.samefile(name) for name in inputs):
+        raise ConfigError(f"{shown(to)} is one of the inputs.", "Name another file with --to.")
 
 
 def _resumable(

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable
 from inspect import Parameter, Signature
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,6 +23,11 @@ from keepset.cli.options import (
 )
 from keepset.machine.programs import spell
 from keepset.pipeline.registry import STAGES, StageOption, StageSpec, find
+from keepset.storage.localfiles import shown
+
+if TYPE_CHECKING:
+    from keepset.config import RunConfig
+    from keepset.workspace import Workspace
 
 __all__ = ["register", "register_stages"]
 
@@ -122,11 +127,24 @@ def run(
     from keepset.pipeline import run as run_all
 
     where = engine_or_default(engine, address)
-    ws, cfg = open_workspace(workspace, config)
+    ws, cfg = _opened(workspace, config)
     with output.progress(as_json=as_json) as progress:
         done = output.results(run_all(ws, cfg, engine=where, progress=progress), as_json=as_json)
     if not as_json:
         output.what_next(ws, done)
+
+
+def _opened(workspace: Path | None, config: Path | None) -> tuple[Workspace, RunConfig]:
+    """As ``open_workspace``; an edited config that was not given is pointed out, since it has no effect."""
+    from keepset.starting import unread_config
+
+    ws, cfg = open_workspace(workspace, config)
+    if config is None and (edited := unread_config(ws)) is not None:
+        output.say(
+            f"{shown(edited)} differs from the config in force, and is not used. To use it: "
+            f"{spell('keepset', 'run', edited, '-w', ws.root)}"
+        )
+    return ws, cfg
 
 
 def _command(spec: StageSpec) -> Callable[..., None]:
@@ -138,7 +156,7 @@ def _command(spec: StageSpec) -> Callable[..., None]:
 
         as_json, asked = given["as_json"], {o.name: given[o.name] for o in spec.options}
         where = engine_or_default(given.get("engine"), given.get("address", ""))
-        ws, cfg = open_workspace(given["workspace"], given["config"])
+        ws, cfg = _opened(given["workspace"], given["config"])
         with output.progress(as_json=as_json) as progress:
             first = run_stage(spec, ws, cfg, where, progress, **asked)
             rest = chain(map(find, spec.then), Here(ws, cfg, where, progress), first.outputs)

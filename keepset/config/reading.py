@@ -146,6 +146,9 @@ def _explain(e: ValidationError, data: dict[str, Any]) -> str:
 def _explain_one(err: dict[str, Any], data: dict[str, Any]) -> str:
     where = ".".join(_as_written(err["loc"], data))
     if err["type"] == "extra_forbidden":
+        section, key = str(err["loc"][0]), str(err["loc"][-1])
+        if key in _RETIRED.get(section, ()):
+            return f"'{where}' is a key of an earlier version; remove the line"
         guess = difflib.get_close_matches(str(err["loc"][-1]), _keys_at(err["loc"][:-1]), n=1)
         hint = f"; did you mean '{guess[0]}'?" if guess else ""
         if err["loc"][0] == "classes" and isinstance(err["input"], dict):

@@ -159,7 +159,7 @@ def config_text(found: LocalPictures, path: Path) -> str:
 
 
 def _lines(found: LocalPictures, base: Path) -> Iterator[str]:
-    yield f"# Made by `keepset import {one_line(shown(found.source.name))}`. `keepset docs config` lists every key."
+    yield f"# Written by Keepset for {one_line(shown(found.source.name))}. `keepset docs config` lists every key."
     yield f"name = {toml_string(_name(found))}"
     yield from ("seed = 42                                 # same seed, same split, same model", "")
     for label in found.classes:

@@ -17,6 +17,7 @@ from keepset.interpret.scored import Predictions, Scored, read_predictions
 from keepset.models import ModelRecord
 from keepset.reasons import Split
 from keepset.stages import Progress
+from keepset.text import many
 from keepset.workspace import Workspace
 
 __all__ = ["Extras", "add_extras", "gather", "learned_features"]
@@ -120,16 +121,18 @@ def _verdict(facts: dict[str, Any]) -> str:
     """On the test images if there are any: nothing was chosen by them."""
     metrics = facts["metrics"]
     part = "test" if metrics.get("test", {}).get("n") else "valid"
-    v, words = metrics[part], {"valid": "validation", "test": "test"}[part]
+    v, words = metrics[part], {"valid": "held-out", "test": "test"}[part]
     if not v.get("n"):
-        return "There are no validation images, so nothing can be said about this model."
-    worst = next((c for c in facts["per_class"] if c["f1"] is not None), None)
-    text = f"{v['errors']} of {v['n']} {words} images are wrong: {v['error_rate']:.1%} "
-    text += f"(95 % interval {v['low']:.1%} to {v['high']:.1%})."
+        return "There are no held-out pictures, so nothing can be said about this model."
     unseen = ", ".join(f"'{c['label']}'" for c in facts["per_class"] if not c["n"])
-    text += f" There are no {words} images of {unseen}, so mistakes there are not counted." if unseen else ""
+    missing = (
+        f" There are no {words} pictures of {unseen}, so mistakes there are not counted." if unseen else ""
+    )
     if v["errors"] == 0:
-        return text + f" No mistake was seen; more {words} images would tell how good it really is."
+        return f"No mistakes on {many(v['n'], f'{words} picture')}. The true error could still be up to {100 * v['high']:.0f}\u00a0%.{missing}"
+    text = f"Right on {v['n'] - v['errors']} of {many(v['n'], f'{words} picture')} ({100 * (1 - v['error_rate']):.1f}\u00a0%; "
+    text += f"likely {100 * (1 - v['high']):.0f}–{100 * (1 - v['low']):.0f}\u00a0%).{missing}"
+    worst = next((c for c in facts["per_class"] if c["f1"] is not None), None)
     if worst is not None and worst["f1"] < 1:
-        text += f" The weakest class is '{worst['label']}' (F1 {worst['f1']:.2f})."
+        text += f" Hardest class: {worst['label']}."
     return text

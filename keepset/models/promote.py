@@ -90,7 +90,7 @@ def compare(ws: Workspace, before: str, after: str) -> dict[str, Any]:
 
 
 def _counts(n: int, errors: list[int], fixed: int, broken: int) -> str:
-    return f"{many(errors[0], 'mistake')} before, {errors[1]} now on the same {n} held-out pictures (fixed {fixed}, broke {broken})."
+    return f"{many(errors[0], 'mistake')} before, {errors[1]} now on the same {n} held-out pictures, under today's labels (fixed {fixed}, broke {broken})."
 
 
 def _verdict(errors: list[int], *, worse: bool, newer: bool) -> str:
@@ -99,7 +99,7 @@ def _verdict(errors: list[int], *, worse: bool, newer: bool) -> str:
         return "That is worse than chance explains: the old model stays in use."
     if errors[1] < errors[0]:
         return "The new model is in use."
-    cleaner = "model trained on the cleaned data" if newer else "new model"
+    cleaner = "model trained on the changed data" if newer else "new model"
     return f"No measurable difference: the {cleaner} is now in use."
 
 

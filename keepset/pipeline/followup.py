@@ -19,6 +19,7 @@ from typing import Any
 
 from keepset import manifests
 from keepset.errors import OrchestratorError
+from keepset.files import append_line
 from keepset.machine.programs import environment, program
 from keepset.manifests import Header
 from keepset.models import list_models
@@ -73,9 +74,12 @@ def is_learnt(ws: Workspace, header: Header) -> bool:
 
 
 def start(ws: Workspace, work: Work = Work.FOLLOW_UP) -> None:
-    """Do it in a process of its own. A second follow-up waits for the first, and then finds nothing to do."""
+    """Do it in a process of its own. A second follow-up waits for the first, and then finds nothing to do.
+
+    Raises ``WorkspaceNotWritable`` where that process could not even write down why it fails.
+    """
     log = ws.scratch / "logs" / f"{work}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    append_line(log, f"-- {datetime.now(UTC).isoformat(timespec='seconds')}")
     with log.open("ab") as out:
         process = subprocess.Popen(
             program("keepset", "follow-up", "-w", str(ws.root), *_OPTIONS[work]), stdin=subprocess.DEVNULL, stdout=out, stderr=out,

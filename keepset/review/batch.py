@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keepset import manifests
-from keepset.errors import ReviewError
+from keepset.errors import ManifestError, ReviewError
 from keepset.files import read_json
 from keepset.machine.remembered import remembered
 from keepset.reasons import ON_REQUEST, Action
@@ -275,8 +275,15 @@ def load_batch(ws: Workspace, batch_id: str, *, clock: Callable[[], datetime] = 
 
 @remembered(8)
 def _candidates(path: Path) -> manifests.Manifest:
-    """Immutable, so a cache cannot go stale; in one piece, so that ``_rows`` needs no copy."""
-    found = manifests.read(path, "candidates")
+    """Immutable, so a cache cannot go stale; in one piece, so that ``_rows`` needs no copy. Raises ``ReviewError``."""
+    try:
+        found = manifests.read(path, "candidates")
+    except ManifestError as e:
+        remedy = (
+            f"Restore it from a backup. Or move the folder {path.parent} out of the workspace; `keepset review` then "
+            "proposes the pictures again."
+        )
+        raise ReviewError(e.message, remedy) from e
     return replace(found, table=found.table.combine_chunks())
 
 

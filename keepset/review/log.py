@@ -17,7 +17,7 @@ from typing import Any
 from keepset.files import append_line, parsed_row, read_lines
 from keepset.reasons import Action
 
-__all__ = ["Mark", "MarkState", "append", "fold", "last_standing", "last_undone", "read"]
+__all__ = ["Mark", "MarkState", "append", "fold", "last_standing", "last_to_touch", "last_undone", "read"]
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,15 @@ def fold(events: Sequence[dict[str, Any]]) -> dict[str, MarkState]:
             else:
                 state[m["sha256"]] = MarkState(Action(m["action"]), m["label"], event["who"], event["at"])
     return state
+
+
+def last_to_touch(events: Sequence[dict[str, Any]], sha: str) -> str:
+    """Who last marked this image, or took back or put back a mark on it; empty if nobody did."""
+    for event in reversed(events):
+        line = events[event["of"]] if event["kind"] in ("undo", "redo") else event
+        if any(m["sha256"] == sha for m in line.get("marks", ())):
+            return str(event["who"])
+    return ""
 
 
 def last_standing(events: Sequence[dict[str, Any]], who: str) -> int | None:

@@ -126,13 +126,12 @@ def difference(
     events: Sequence[dict[str, Any]], changed: dict[str, MarkState | None], mine: dict[str, Mark]
 ) -> list[dict[str, Any]]:
     """Rows ``{"sha256", "mine", "theirs", "who"}`` for people, from what changed."""
-    last = events[-1]["who"] if events else ""
     return [
         {
             "sha256": sha,
             "mine": _words(mine[sha]) if sha in mine else None,
             "theirs": state.words() if state else None,
-            "who": state.who if state else last,
+            "who": state.who if state else log.last_to_touch(events, sha),
         }
         for sha, state in changed.items()
     ]

@@ -51,13 +51,13 @@ class QualityCheck:
 # Of 120 scraped photos: mean luma 0.12 to 0.94, sharpness 92 and up, entropy 2.7 bits and up; blurred by 2 px
 # at thumbnail size their sharpness is 20 at most.
 CHECKS = (
-    QualityCheck(CandidateReason.DARK, "brightness", "very dark (mean {value:.2f} of 1)", low=0.08),
-    QualityCheck(CandidateReason.BRIGHT, "brightness", "very bright (mean {value:.2f} of 1)", high=0.96),
-    QualityCheck(CandidateReason.BLURRY, "sharpness", "blurry (sharpness {value:.0f})", low=40.0),
+    QualityCheck(CandidateReason.DARK, "brightness", "very dark", low=0.08),
+    QualityCheck(CandidateReason.BRIGHT, "brightness", "very bright", high=0.96),
+    QualityCheck(CandidateReason.BLURRY, "sharpness", "blurry", low=40.0),
     QualityCheck(
         CandidateReason.LOW_INFORMATION,
         "entropy",
-        "hardly any content ({value:.1f} bits)",
+        "hardly anything in it: one colour, or nearly",
         low=1.0,
         score=0.9,
         action=Action.DELETE,
@@ -71,9 +71,8 @@ def oddities(evidence: Evidence) -> Iterator[Finding]:
     for check in CHECKS:
         values = evidence.measured(check.column)
         for i in _unless_common(check.fails(values)):
-            words = check.words.format(value=values[i] + 0.0)  # older manifests hold -0.0
             yield from _fresh(
-                evidence, Finding(shas[i], check.reason, check.score, check.action, None, words)
+                evidence, Finding(shas[i], check.reason, check.score, check.action, None, check.words)
             )
     yield from _odd_sizes(evidence, shas)
 

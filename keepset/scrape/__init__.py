@@ -210,7 +210,7 @@ def _next(answers: Iterator[Found], source: str, query: str) -> Found | None:
     except (AttributeError, TypeError, LookupError, ValueError, AssertionError) as e:
         raise SourceError(
             f"{source} '{query}' answered in a form that Keepset does not know ({type(e).__name__}: {e}).",
-            "Run it again later, or take this source out of the config; what is known stays.",
+            "Run it again later, or remove this source from the config. URLs already collected are kept.",
         ) from e
 
 

@@ -87,7 +87,7 @@ class Web:
         raise SourceError(f"{url} does not answer: {problem}.", _NEXT)
 
 
-_NEXT = "Run it again later, or take this source out of the config; what is known stays."
+_NEXT = "Run it again later, or remove this source from the config. URLs already collected are kept."
 
 
 def dig(value: Any, *path: str) -> Any:

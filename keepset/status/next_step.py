@@ -23,13 +23,13 @@ def next_step(ws: Workspace, gallery: str = "") -> str:
         ]
     )
     if state == State.WORKING:
-        doing = "Running the pipeline" if now.work == Work.RUN else "Applying and retraining"
-        return f"{doing} in the background (process {now.progress.get('pid', '?')}): {_at(now.progress)}"
+        doing = "the pipeline is running" if now.work == Work.RUN else "applying and retraining"
+        return f"wait, {doing} (process {now.progress.get('pid', '?')}): {_at(now.progress)}"
     if state == State.PREFECT:
-        return f"Prefect is to {what}; nothing to do here."
+        return f"wait, Prefect will {what}."
     if state in (State.FAILED, State.STOPPED):
         why = f" The last try failed: {trouble['message']}" if trouble else ""
-        goal = f"to {what}" if now.pending else "goes on where the last run ended"
+        goal = f"to {what}" if now.pending else "continues where the last run ended"
         return f"{spell('keepset', 'run', '-w', ws.root)}   ({goal}).{why}"
     waits = [b for b in list_batches(ws) if b.status == BatchStatus.OPEN]
     if waits:
@@ -37,7 +37,7 @@ def next_step(ws: Workspace, gallery: str = "") -> str:
     if not ws.revisions() or not list_models(ws):
         given = () if (ws.root / "config.json").exists() else (ws.config_beside(),)
         return spell("keepset", "run", *given, "-w", ws.root)
-    return f"nothing waits. {spell('keepset', 'review', '-w', ws.root)} looks for more to clean."
+    return f"nothing to do. To look for more to clean: {spell('keepset', 'review', '-w', ws.root)}"
 
 
 def _at(progress: object) -> str:

@@ -42,7 +42,7 @@ def _train(ws: Workspace, config: RunConfig, progress: Progress) -> StageResult:
     weights_file = file_digest(config.train.weights)
     facts = config.part("train", "seed") | {"labels": list(config.labels), "weights_file": weights_file}
     model_id = manifests.fingerprint("train", {"dataset": data.content_hash}, facts, VERSION)
-    if (ws.models / model_id / "model.json").exists():
+    if all((ws.models / model_id / name).exists() for name in ("model.json", "predictions.parquet")):
         message = f"up to date: model {model_id} of revision {data.header.extra['revision']} stands"
         return StageResult(Stage.TRAIN, False, message, {}, {"model_id": model_id})
     rows = _usable(data.rows())

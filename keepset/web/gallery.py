@@ -100,7 +100,7 @@ async def _more(ws: Workspace, request: Request) -> Response:
     try:
         body = await request.json()
         kept, count = [str(s) for s in body["kept"]][:LIKE_PAGE], min(max(0, int(body["count"])), PAGE)
-    except (ValueError, KeyError, TypeError) as e:
+    except (ValueError, KeyError, TypeError, OverflowError) as e:
         return refusal(request, 400, "bad_request", f"Not a question for more pictures: {e}")
 
     def answer() -> Response:

@@ -16,8 +16,10 @@ from keepset.orchestrator.neighbours import neighbours
 from keepset.pipeline.followup import State, standing
 from keepset.review import Batch, BatchStatus, list_batches, stop_rule
 from keepset.review.naming import batch_name
+from keepset.starting import unread_config
 from keepset.status.health import DataHealth, ModelHealth, data_health, error_curve, model_health
 from keepset.status.timeline import timeline
+from keepset.storage.localfiles import shown
 from keepset.text import many
 from keepset.web import followup
 from keepset.web.curve import drawn
@@ -64,8 +66,15 @@ def _home(ws: Workspace, request: Request) -> Response:
         promoted=ws.promoted(), advice=stop_rule(ws), events=events[:LATEST], more=len(events) > LATEST,
         others=_others(ws), most_classes=CLASSES, has_config=(ws.root / "config.json").exists(),
         first_run=spell("keepset", "run", ws.config_beside(), "-w", ws.root),
-        report=any(m.id == ws.promoted() for m in reports), working=standing(ws).state == State.WORKING,
+        edited=_edited(ws), report=any(m.id == ws.promoted() for m in reports), working=standing(ws).state == State.WORKING,
     )  # fmt: skip
+
+
+def _edited(ws: Workspace) -> tuple[str, str] | None:
+    """The run config that was edited and not given since, and the command that takes it up."""
+    if (edited := unread_config(ws)) is None:
+        return None
+    return shown(edited.name), spell("keepset", "run", edited, "-w", ws.root)
 
 
 def _others(ws: Workspace) -> list[tuple[str, Workspace, int]]:

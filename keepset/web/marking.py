@@ -45,7 +45,7 @@ def _state(batch: Batch, request: Request, since: int | None = None) -> dict[str
     suggestions would do to the pictures that fit the filters of the address. The other version is the address's."""
     if since is None:
         given = request.query_params.get("since", "")
-        since = int(given) if given.isdecimal() else 0
+        since = int(given) if given.isdecimal() and len(given) < 10 else 0
     p = batch.progress()
     counts = {
         "total": p.total, "marked": p.marked, "found": p.found, "keep": p.kept, "delete": p.deleted,
@@ -68,7 +68,7 @@ async def save_marks(ws: Workspace, request: Request) -> Response:
         body = await request.json()
         found = [_from_json(m) for m in body["marks"]]
         version = None if body.get("version") is None else int(body["version"])
-    except (ValueError, KeyError, TypeError, AttributeError) as e:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as e:
         words = {"error": "BadRequest", "message": f"Not a list of marks: {e}", "remedy": ""}
         return JSONResponse(words, 400)
 
@@ -102,8 +102,9 @@ def _step(ws: Workspace, request: Request, function: Any) -> Response:
 def take_suggestions(ws: Workspace, request: Request) -> Response:
     """Mark every undecided picture that fits the filters as suggested, except those to keep; one step to undo."""
     batch = load_batch(ws, request.path_params["batch_id"])
+    seen = batch.version  # read first: a mark that somebody sets meanwhile is not written over
     found = marks_suggested(batch, request.query_params, batch.marks())
-    mark(batch, found, who=reviewer(request))
+    mark(batch, found, who=reviewer(request), expected_version=seen)
     return _answer(batch, request)
 
 

@@ -76,6 +76,10 @@ async def decide(ws: Workspace, request: Request) -> Response:
     return await run_in_threadpool(_decide, ws, request, form)
 
 
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < 10 else None
+
+
 def _decide(ws: Workspace, request: Request, form: dict[str, str]) -> Response:
     from keepset.pipeline.followup import hand_over
 
@@ -84,7 +88,7 @@ def _decide(ws: Workspace, request: Request, form: dict[str, str]) -> Response:
         submit(
             batch, form.get("decision", ""), who=form.get("who", ""), note=form.get("note", ""),
             undecided=form.get("undecided", "keep"), confirm=form.get("confirm") == "yes",
-            expected_version=int(form["version"]) if form.get("version", "").isdecimal() else None, via="gallery",
+            expected_version=_number(form.get("version", "")), via="gallery",
         )  # fmt: skip
     except NeedsConfirmation as e:
         return show(ws, request, str(e), 400)

@@ -17,7 +17,7 @@ if (form) {
   document.documentElement.classList.add("scripted");
 
   const tell = () => {
-    status.textContent = asked === answered ? `${answered} of ${asked} answered.` : `Looking: ${answered} of ${asked} answered …`;
+    status.textContent = asked === answered ? `${answered} of ${asked} done.` : `Predicting: ${answered} of ${asked} done …`;
   };
 
   const card = (className, name) => {
@@ -43,7 +43,7 @@ if (form) {
       li.prepend(img);
     }
     const words = document.createElement("p");
-    words.textContent = "Looking …";
+    words.textContent = "Predicting …";
     li.querySelector(".said").append(words);
     return li;
   };
@@ -151,7 +151,7 @@ if (form) {
     if (jobs.length) {
       add(jobs);
       field.value = "";
-    } else {
+    } else if (!asked) {
       status.textContent = "Choose a picture first, or give the address of one.";
     }
   });

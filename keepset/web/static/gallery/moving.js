@@ -1,5 +1,5 @@
 // Which tile has the focus, and the way from page to page.
-import { $, emit, filters, root, url } from "./page.js";
+import { $, emit, filters, open, root, url } from "./page.js";
 import { bySha, cards, columns } from "./cards.js";
 import { settled } from "./saving.js";
 
@@ -17,7 +17,7 @@ export function go(card, { block = "nearest" } = {}) {
   now = card;
   card.tabIndex = 0;
   if (!document.querySelector("dialog[open]")) card.focus({ preventScroll: true });
-  card.scrollIntoView({ block });
+  if (block) card.scrollIntoView({ block });
   $("at").value = card.dataset.rank;
   sessionStorage.setItem(here, card.dataset.sha);
   emit("focus", { sha256: card.dataset.sha });
@@ -66,11 +66,12 @@ export function beginAnew() {
   $("at").disabled = true;
 }
 
-/** Where the page begins: what the address asks for, where this tab was, else the first undecided. */
+/** Where the page begins: what the address asks for, where this tab was, else the first undecided; a closed batch at its top. */
 export function arrive() {
-  const left = sessionStorage.getItem(here);
+  const left = open ? sessionStorage.getItem(here) : "first";
   const card =
     bySha.get(root.dataset.focus) ?? bySha.get(left) ?? { first: cards[0], last: cards.at(-1) }[left] ??
     cards.find((c) => !c.dataset.action) ?? cards[0];
-  go(card, { block: card === cards[0] ? "nearest" : "center" });
+  const top = open || root.dataset.focus ? "nearest" : ""; // above a closed batch is what became of it
+  go(card, { block: card === cards[0] ? top : "center" });
 }
