@@ -62,9 +62,7 @@ def _up(options: argparse.Namespace) -> None:
     asked = _listen()
     with (
         contextlib.suppress(KeyboardInterrupt),
-        EmbeddedStack(
-            root, options.prefect_port, options.web_port, options.cron, options.database, asked
-        ) as stack,
+        EmbeddedStack(root, options.prefect_port, options.web_port, options.cron, options.database, asked) as stack,
     ):
         _announce(stack.ws, stack.login, options.as_json)
         while not asked():
@@ -132,9 +130,7 @@ def _announced(root: Path, pid: int) -> bool:
     with contextlib.suppress(FileNotFoundError, KeyError):
         state = read_json(scratch(root) / "stack.json")
         parts = state["parts"]
-        return (
-            state["pid"] == pid and "web" in state["pids"] and all(p["state"] == "ok" for p in parts.values())
-        )
+        return state["pid"] == pid and "web" in state["pids"] and all(p["state"] == "ok" for p in parts.values())
     return False
 
 
@@ -150,8 +146,7 @@ def _down(options: argparse.Namespace) -> None:
             time.sleep(0.2)
         if is_running(root):
             raise OrchestratorError(
-                f"The stack did not stop within {STOP_S:.0f} s.",
-                f"Its log: {scratch(root) / 'logs' / 'stack.log'}",
+                f"The stack did not stop within {STOP_S:.0f} s.", f"Its log: {scratch(root) / 'logs' / 'stack.log'}"
             )
     path.unlink(missing_ok=True)  # a stack that was killed could not take it away
     words = "Stopped." if running else "No stack was running here."

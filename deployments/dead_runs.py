@@ -27,9 +27,7 @@ CRASHED_S = 3600.0
 """A run that crashed longer ago than this is left to a person."""
 MOST_STARTS = 6
 """A run that was started this often and crashed again is left to a person."""
-_LOOKED_AT = (
-    StateType.RUNNING, StateType.PENDING, StateType.CANCELLING, StateType.CRASHED, StateType.FAILED
-)  # fmt: skip
+_LOOKED_AT = (StateType.RUNNING, StateType.PENDING, StateType.CANCELLING, StateType.CRASHED, StateType.FAILED)
 _SERVER_AWAY = re.compile(r"\b(Connect|Read|Write|Pool|RemoteProtocol)(Error|Timeout)\b")
 """httpx' words for a server that is away. A picture's host is none of these: its trouble is a row, never an exception."""
 
@@ -44,9 +42,7 @@ def take_up(prefect: Orchestrator, spaces: Mapping[str, Workspace], *, at_start:
     return [said for run in dead.values() if (said := _settle(prefect, run))]
 
 
-def _dead(
-    prefect: Orchestrator, spaces: Mapping[str, Workspace], at_start: bool
-) -> dict[str, dict[str, Any]]:
+def _dead(prefect: Orchestrator, spaces: Mapping[str, Workspace], at_start: bool) -> dict[str, dict[str, Any]]:
     found = prefect.runs(_LOOKED_AT, limit=200)
     return {r["id"]: r for r in found if _is_dead(r, spaces, at_start)}
 
@@ -89,7 +85,5 @@ def _settle(prefect: Orchestrator, run: Mapping[str, Any]) -> str:
     if run["state_type"] == StateType.CANCELLING:
         prefect.cancelled(run["id"], "Its process is gone; it was to be cancelled anyway.")
         return f"the run {run['name']} is cancelled"
-    prefect.schedule_again(
-        run["id"], "The process that ran it is gone, or the server was; it is taken up again."
-    )
+    prefect.schedule_again(run["id"], "The process that ran it is gone, or the server was; it is taken up again.")
     return f"took up the run {run['name']} again"

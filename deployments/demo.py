@@ -63,9 +63,7 @@ def _parse(argv: Sequence[str] | None) -> Options:
     parser = argparse.ArgumentParser(prog="python -m deployments.demo", description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path(".demo"), help="where everything goes")
     parser.add_argument("--per-class", type=int, default=50, help="good pictures a class (three classes)")
-    parser.add_argument(
-        "--approve", choices=["ask", "suggested"], default="ask", help="who approves the batch"
-    )
+    parser.add_argument("--approve", choices=["ask", "suggested"], default="ask", help="who approves the batch")
     parser.add_argument("--prefect-port", type=int, default=0, help="0 takes a free port")
     parser.add_argument("--web-port", type=int, default=0, help="0 takes a free port")
     parser.add_argument("--picture-port", type=int, default=PICTURE_PORT, help="port of the demo's own web")
@@ -88,9 +86,7 @@ def _demo(options: Options) -> None:
         with EmbeddedStack(ws.root, prefect_port=options.prefect_port, web_port=options.web_port) as stack:
             _say(f"Prefect UI: {stack.ui_url}   Gallery: {stack.web_url}")
             _story(ws, config, options, planted, base, stack)
-    _say(
-        f"Done in {time.monotonic() - begin:.0f} s. Everything is in {options.folder}. To look around again:"
-    )
+    _say(f"Done in {time.monotonic() - begin:.0f} s. Everything is in {options.folder}. To look around again:")
     command = "keepset" if shutil.which("keepset") else Path(sys.executable).with_name("keepset")
     for words in (("up",), ("status",), ("review", "log")):
         print(f"  {spell(command, *words, '-w', ws.root)}")
@@ -115,20 +111,13 @@ def _write_config(folder: Path, planted: Sequence[Planted], base: str) -> Path:
         (folder / f"urls_{label}.txt").write_text("\n".join(urls) + "\n", encoding="utf-8")
         lines += ["", f"[classes.{label}]", f'lists = ["urls_{label}.txt"]']
     host = base.removeprefix("http://")
-    lines += [
-        "",
-        "[download]",
-        f'allow_private = ["{host}"]   # the demo\'s own server',
-        "per_host_rate = 200.0",
-    ]
+    lines += ["", "[download]", f'allow_private = ["{host}"]   # the demo\'s own server', "per_host_rate = 200.0"]
     path = folder / "demo.toml"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
 
-def _story(
-    ws: Workspace, config: Path, options: Options, planted: Sequence[Planted], base: str, stack: Any
-) -> None:
+def _story(ws: Workspace, config: Path, options: Options, planted: Sequence[Planted], base: str, stack: Any) -> None:
     prefect = Orchestrator(stack.api_url, ws)
     if not list_batches(ws):
         parameters = {"workspace": str(ws.root), "config": str(config.resolve())}
@@ -157,8 +146,7 @@ def _follow(prefect: Orchestrator, run: FlowRun, name: str) -> None:
         time.sleep(POLL_S)
     if state.failed:
         raise OrchestratorError(
-            f"The flow run '{name}' ended as {state.name}: {state.message}",
-            "Look at its logs in the Prefect UI.",
+            f"The flow run '{name}' ended as {state.name}: {state.message}", "Look at its logs in the Prefect UI."
         )
 
 
@@ -168,9 +156,7 @@ def _first_batch(ws: Workspace) -> Batch:
         if found := list_batches(ws):
             return found[0]
         time.sleep(POLL_S)
-    raise OrchestratorError(
-        "No cleaning batch was opened within two minutes.", "Look at the runs in the Prefect UI."
-    )
+    raise OrchestratorError("No cleaning batch was opened within two minutes.", "Look at the runs in the Prefect UI.")
 
 
 def _print_score(ws: Workspace, planted: Sequence[Planted], base: str, batch: Batch) -> None:
@@ -185,17 +171,8 @@ def _print_score(ws: Workspace, planted: Sequence[Planted], base: str, batch: Ba
 def _approve(prefect: Orchestrator, ws: Workspace, batch: Batch, how: str, web_url: str) -> None:
     waiting = len(batch.candidates().rows())
     if how == "suggested":
-        _say(
-            f"APPROVE=suggested: approving what is suggested for the {waiting} candidates, as reviewer 'demo'"
-        )
-        submit(
-            batch,
-            "approve",
-            who="demo",
-            note="make demo APPROVE=suggested",
-            undecided="suggested",
-            confirm=True,
-        )
+        _say(f"APPROVE=suggested: approving what is suggested for the {waiting} candidates, as reviewer 'demo'")
+        submit(batch, "approve", who="demo", note="make demo APPROVE=suggested", undecided="suggested", confirm=True)
         wake(prefect, load_batch(ws, batch.id))
         return
     print(
@@ -222,9 +199,7 @@ def _wait_for_retraining(prefect: Orchestrator, ws: Workspace, batch: Batch) -> 
         for run in _failed(prefect, ws) - before:
             raise OrchestratorError(f"The flow run '{run}' failed.", "Look at its logs in the Prefect UI.")
         time.sleep(POLL_S)
-    raise OrchestratorError(
-        "The retraining did not end within ten minutes.", "Look at the runs in the Prefect UI."
-    )
+    raise OrchestratorError("The retraining did not end within ten minutes.", "Look at the runs in the Prefect UI.")
 
 
 def _failed(prefect: Orchestrator, ws: Workspace) -> set[str]:
@@ -255,9 +230,7 @@ def _before_and_after(ws: Workspace, batch: Batch) -> None:
         valid = m.metrics["valid"]
         share = f"{valid['error_rate']:.1%} ({valid['low']:.1%} to {valid['high']:.1%})"
         used = "in use" if m.id == ws.promoted() else ""
-        rows.append(
-            (m.dataset_revision, m.id[:8], f"{valid['errors']} of {valid['n']}", share, m.winner, used)
-        )
+        rows.append((m.dataset_revision, m.id[:8], f"{valid['errors']} of {valid['n']}", share, m.winner, used))
     columns = ["revision", "model", "validation errors", "error rate (95 %)", "kept", ""]
     output.table("\nBefore and after", columns, rows)
     print(f"{found.get('message', '')}\nReport: {found['report']}\n")

@@ -12,11 +12,7 @@ from keepset.settings import settings
 __all__ = ["check", "check_notify"]
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
-_DRIVERS = {
-    "sqlite": "sqlite+aiosqlite",
-    "postgresql": "postgresql+asyncpg",
-    "postgres": "postgresql+asyncpg",
-}
+_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 
 
 def check(options: argparse.Namespace) -> None:
@@ -25,9 +21,7 @@ def check(options: argparse.Namespace) -> None:
         _check_cron(options.cron)
     for port, option in ((options.prefect_port, "--prefect-port"), (options.web_port, "--web-port")):
         if not 0 <= port <= 65535:
-            raise ConfigError(
-                f"{option} {port} is not a port.", "Give a number from 0 (any free one) to 65535."
-            )
+            raise ConfigError(f"{option} {port} is not a port.", "Give a number from 0 (any free one) to 65535.")
     if options.prefect_port == options.web_port != 0:
         raise ConfigError(
             f"Prefect server and gallery cannot both have port {options.web_port}.",
@@ -66,9 +60,7 @@ def _check_database(url: str) -> None:
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 
-    remedy = (
-        "Give --database (or KEEPSET_DATABASE) a URL like postgresql+asyncpg://user:password@host/prefect."
-    )
+    remedy = "Give --database (or KEEPSET_DATABASE) a URL like postgresql+asyncpg://user:password@host/prefect."
     try:
         found = make_url(url)
     except (ArgumentError, ValueError) as e:
@@ -77,7 +69,5 @@ def _check_database(url: str) -> None:
         return
     wanted = _DRIVERS.get(found.get_backend_name())
     if wanted:
-        remedy = (
-            f"Write {found.set(drivername=wanted).render_as_string(hide_password=True)}, with its password."
-        )
+        remedy = f"Write {found.set(drivername=wanted).render_as_string(hide_password=True)}, with its password."
     raise ConfigError(f"Prefect cannot use a database through {found.drivername!r}.", remedy)

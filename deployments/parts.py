@@ -102,10 +102,7 @@ class Part:
         now, log = time.monotonic(), f"Its log: {self.log}"
         if not self.runs:
             times = f"{self.ended} times" if self.ended > 1 else "once"
-            return (
-                "ended",
-                f"{self.name} ended {times} (exit code {self.exit_code}) and is started again. {log}",
-            )
+            return ("ended", f"{self.name} ended {times} (exit code {self.exit_code}) and is started again. {log}")
         if self.healthy_at and now - self.healthy_at < SILENT_S:
             return "ok", ""
         if self.healthy_at or now - self.since > SILENT_S:

@@ -125,9 +125,7 @@ class EmbeddedStack:
             self._ready.set()
 
     def _start(self) -> Supervision:
-        end_left_overs(
-            self.root
-        )  # of a stack that was killed; they may hold the ports, and are taken up again below
+        end_left_overs(self.root)  # of a stack that was killed; they may hold the ports, and are taken up again below
         self.prefect_port = _port(self.prefect_port, "Prefect server", "--prefect-port")
         self.web_port = _port(self.web_port, "gallery", "--web-port")
         self._make_login()
@@ -203,8 +201,7 @@ class EmbeddedStack:
         ours = {
             MARK: str(self.root),
             "PREFECT_HOME": str(home),
-            "PREFECT_SERVER_DATABASE_CONNECTION_URL": self.database
-            or f"sqlite+aiosqlite:///{home / 'prefect.db'}",
+            "PREFECT_SERVER_DATABASE_CONNECTION_URL": self.database or f"sqlite+aiosqlite:///{home / 'prefect.db'}",
             "PREFECT_API_URL": self.api_url,
             "PREFECT_UI_API_URL": self.api_url,
             "PREFECT_SERVER_API_AUTH_STRING": self.login,
@@ -268,8 +265,7 @@ def _port(wanted: int, what: str, option: str) -> int:
             ) from e
         except OSError as e:
             raise OrchestratorError(
-                f"Port {wanted} for the {what} is taken.",
-                f"Choose another with {option}, or 0 for a free one.",
+                f"Port {wanted} for the {what} is taken.", f"Choose another with {option}, or 0 for a free one."
             ) from e
         return int(s.getsockname()[1])
 

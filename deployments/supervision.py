@@ -78,9 +78,7 @@ class Supervision:
 
     def _upkeep(self) -> dict[str, Any]:
         hangs = bool(self.began) and time.monotonic() - self.began > HANGS_S
-        words = (
-            f"The look for work left lying has hung for {HANGS_S / 60:.0f} min." if hangs else self.trouble
-        )
+        words = f"The look for work left lying has hung for {HANGS_S / 60:.0f} min." if hangs else self.trouble
         return {"pid": None, "state": "silent" if words else "ok", "words": words}
 
     def _look_around(self) -> None:

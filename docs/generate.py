@@ -56,11 +56,7 @@ def _command(path: str, command: Any) -> list[str]:
     arguments = [p for p in command.params if p.param_type_name == "argument"]
     options = [p for p in command.params if p.param_type_name == "option" and "--help" not in p.opts]
     usage = " ".join([path, *(_argument(a) for a in arguments), *(["[OPTIONS]"] if options else [])])
-    lines = [
-        f"## `{path}`",
-        "",
-        *(" ".join(part.split()) + "\n" for part in (command.help or "").split("\n\n")),
-    ]
+    lines = [f"## `{path}`", "", *(" ".join(part.split()) + "\n" for part in (command.help or "").split("\n\n"))]
     lines += ["```", usage, "```", ""]
     rows = [(a.name.upper(), getattr(a, "help", "") or "") for a in arguments]
     rows += [(", ".join([*o.opts, *o.secondary_opts]), getattr(o, "help", "") or "") for o in options]
@@ -95,26 +91,19 @@ def _config() -> str:
         "[classes.teddy]", 'lists = ["urls_teddy.csv"]', "",
         "[train]", "epochs = 2", "```", "",
     ]  # fmt: skip
-    top = {
-        n: f for n, f in RunConfig.model_fields.items() if not _is_section(f.annotation) and n != "classes"
-    }
-    lines += [
-        "## Top level",
-        "",
-        *_fields(top),
-        "## `[classes.NAME]`",
-        "",
-        *_fields(ClassConfig.model_fields),
-    ]
+    top = {n: f for n, f in RunConfig.model_fields.items() if not _is_section(f.annotation) and n != "classes"}
+    lines += ["## Top level", "", *_fields(top), "## `[classes.NAME]`", "", *_fields(ClassConfig.model_fields)]
     for name, field in RunConfig.model_fields.items():
         if _is_section(field.annotation):
             section: type[BaseModel] = field.annotation  # type: ignore[assignment]
             lines += [f"## `[{field.alias or name}]`", "", *_fields(section.model_fields)]
     lines += [
-        "## Machine settings", "",
-        "Where and how fast a run goes is not the run's own fact: these come from environment variables.", "",
+        "## Machine settings",
+        "",
+        "Where and how fast a run goes is not the run's own fact: these come from environment variables.",
+        "",
         *_fields({f"KEEPSET_{n.upper()}": f for n, f in Settings.model_fields.items()}),
-    ]  # fmt: skip
+    ]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -139,9 +128,7 @@ def _default(field: Any) -> str:
     value = field.default
     if value is None:
         return "(none)"
-    return (
-        f"`{list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value!r}`"
-    )
+    return f"`{list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value!r}`"
 
 
 # -- docs/manifests.md -----------------------------------------------------------------------------
@@ -151,11 +138,13 @@ def _manifests() -> str:
     from keepset.manifests.schemas import SCHEMA_VERSION, SCHEMAS
 
     lines = [
-        "# The manifests", _MADE,
+        "# The manifests",
+        _MADE,
         f"Parquet files between the stages; schema version {SCHEMA_VERSION}. The file's metadata holds, under the key",
         "`keepset`, the stage, its fingerprint, the parents' content hashes, the run config and the content hash of",
-        "the stable columns. Columns marked *volatile* (clocks, durations, attempts) do not count towards that hash.", "",
-    ]  # fmt: skip
+        "the stable columns. Columns marked *volatile* (clocks, durations, attempts) do not count towards that hash.",
+        "",
+    ]
     for schema in SCHEMAS.values():
         lines += [f"## {schema.name}", "", schema.doc, "", f"Key: `{', '.join(schema.key)}`", ""]
         lines += ["| column | type | may be empty | meaning |", "|---|---|---|---|"]
@@ -205,9 +194,7 @@ def _formatted(code: str) -> str:
     import sys
 
     ruff = [sys.executable, "-m", "ruff", "format", "--stdin-filename", "rows.py", "-"]
-    return subprocess.run(
-        ruff, input=code, capture_output=True, text=True, check=True, cwd=HERE.parent
-    ).stdout
+    return subprocess.run(ruff, input=code, capture_output=True, text=True, check=True, cwd=HERE.parent).stdout
 
 
 # -- docs/architecture.md and docs/modules.md ------------------------------------------------------
@@ -223,10 +210,7 @@ def _architecture() -> str:
 def _stages() -> str:
     from keepset.pipeline.registry import STAGES
 
-    lines = [
-        "| stage | does | reads | writes | config | gate | runs in | code |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    lines = ["| stage | does | reads | writes | config | gate | runs in | code |", "|---|---|---|---|---|---|---|---|"]
     for s in STAGES:
         cells = [
             f"**{s.name}**", s.help.partition("\n")[0], _codes(s.reads), _codes((*s.writes, *filter(None, [s.leaves]))),
@@ -244,11 +228,7 @@ def _codes(names: Iterable[str]) -> str:
 def _modules() -> str:
     """Every module of the four layers in its package, with the first sentence of its docstring."""
     lines = ["# Where everything is", _MADE, "Every module, by package, with what it is for.", ""]
-    found = [
-        p
-        for layer in ("keepset", "tasks", "flows", "deployments")
-        for p in (HERE.parent / layer).rglob("*.py")
-    ]
+    found = [p for layer in ("keepset", "tasks", "flows", "deployments") for p in (HERE.parent / layer).rglob("*.py")]
     for folder in sorted({p.parent for p in found}, key=lambda f: f.parts):
         rows = [(p.name, _first_sentence(p)) for p in sorted(found) if p.parent == folder]
         lines += [f"## {folder.relative_to(HERE.parent)}/", "", dict(rows).get("__init__.py", ""), ""]

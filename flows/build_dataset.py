@@ -17,17 +17,9 @@ from keepset.pipeline.engine import Engine
 __all__ = ["build_dataset"]
 
 
-@flow(
-    name=FlowName.BUILD_DATASET,
-    flow_run_name=named(FlowName.BUILD_DATASET),
-    persist_result=True,
-    log_prints=False,
-)
+@flow(name=FlowName.BUILD_DATASET, flow_run_name=named(FlowName.BUILD_DATASET), persist_result=True, log_prints=False)
 def build_dataset(
-    workspace: str,
-    config: str | None = None,
-    dataset: DatasetForm | None = None,
-    engine: Engine | None = None,
+    workspace: str, config: str | None = None, dataset: DatasetForm | None = None, engine: Engine | None = None
 ) -> State[dict[str, Any]]:
     """Collect, download, validate and split. Incremental: what is there already is not done again.
 

@@ -47,16 +47,12 @@ class DatasetForm(BaseModel):
 
     name: str = Field(min_length=1, title="Name of the data set")
     classes: list[ClassForm] = Field(min_length=2, description="At least two.")
-    max_per_class: int = Field(
-        1000, ge=1, title="Most pictures a class", description="URLs collected, at most."
-    )
+    max_per_class: int = Field(1000, ge=1, title="Most pictures a class", description="URLs collected, at most.")
     seed: int = Field(42, ge=0, description="Same seed, same split, same model.")
     valid: float = Field(
         0.2, gt=0, lt=1, title="Validation share", description="Of all pictures, set apart for measuring."
     )
-    epochs: int = Field(
-        -1, ge=-1, description="Fine-tuning epochs. -1: only where it is likely to help. 0: never."
-    )
+    epochs: int = Field(-1, ge=-1, description="Fine-tuning epochs. -1: only where it is likely to help. 0: never.")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="Where training runs; auto takes the best there is."
     )
@@ -79,8 +75,7 @@ class Decision(RunInput):
     reviewer: str = Field(min_length=1, description="Your name, for the audit log.")
     note: str = Field("", description="Why.")
     undecided: Literal["keep", "suggested"] = Field(
-        "keep",
-        description="Images nobody marked in the gallery: keep them as they are, or do what is suggested.",
+        "keep", description="Images nobody marked in the gallery: keep them as they are, or do what is suggested."
     )
     keep: list[str] = Field([], description="Images to keep in any case, by their ids above.")
     confirm: bool = Field(False, description="Tick to allow a large deletion.")

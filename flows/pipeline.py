@@ -19,10 +19,7 @@ __all__ = ["pipeline"]
 
 @flow(name=FlowName.PIPELINE, flow_run_name=named(FlowName.PIPELINE), persist_result=True)
 def pipeline(
-    workspace: str,
-    config: str | None = None,
-    dataset: DatasetForm | None = None,
-    engine: Engine | None = None,
+    workspace: str, config: str | None = None, dataset: DatasetForm | None = None, engine: Engine | None = None
 ) -> State[dict[str, Any]]:
     """The full pipeline: collect, download, validate, split, train, report, and a cleaning batch to approve.
 

@@ -18,11 +18,7 @@ from tasks.stage import run_as_task
 __all__ = ["predict_batch"]
 
 
-@flow(
-    name=FlowName.PREDICT_BATCH,
-    flow_run_name=f"{verb_of(FlowName.PREDICT_BATCH)} {{source}}",
-    persist_result=True,
-)
+@flow(name=FlowName.PREDICT_BATCH, flow_run_name=f"{verb_of(FlowName.PREDICT_BATCH)} {{source}}", persist_result=True)
 def predict_batch(
     workspace: str, source: str = "", model: str = "", to: str = "", retry_failed: bool = False
 ) -> dict[str, Any]:
@@ -38,6 +34,4 @@ def predict_batch(
     ws = Workspace.open(Path(workspace))
     be_present(ws)
     with exclusive(ws, "predict"):
-        return run_as_task(
-            find(Stage.PREDICT), workspace, source=source, model=model, to=to, retry_failed=retry_failed
-        )
+        return run_as_task(find(Stage.PREDICT), workspace, source=source, model=model, to=to, retry_failed=retry_failed)

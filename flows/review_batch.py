@@ -37,9 +37,7 @@ _PAST_S = 900
 
 
 @flow(name=FlowName.REVIEW_BATCH, flow_run_name=named(FlowName.REVIEW_BATCH), persist_result=True)
-def review_batch(
-    workspace: str, batch_id: str | None = None, all_images: bool = False
-) -> State[dict[str, Any]]:
+def review_batch(workspace: str, batch_id: str | None = None, all_images: bool = False) -> State[dict[str, Any]]:
     """Open a cleaning batch, wait for a person's decision, apply it, and set off the retraining.
 
     Args:
@@ -67,9 +65,7 @@ def review_batch(
 
 def _open_batch(workspace: str, all_images: bool) -> str | None:
     """A batch for the newest model, or the one that is open. None: nothing is worth a look."""
-    batch_id: str | None = run_as_task(find(Stage.REVIEW), workspace, everything=all_images)["outputs"].get(
-        "batch_id"
-    )
+    batch_id: str | None = run_as_task(find(Stage.REVIEW), workspace, everything=all_images)["outputs"].get("batch_id")
     return batch_id
 
 

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from keepset.predict import load
 
 if sys.platform == "win32":
-    raise ImportError(
-        "Keepset runs on Linux and macOS. On Windows, install it in WSL 2 (run `wsl --install` first)."
-    )
+    raise ImportError("Keepset runs on Linux and macOS. On Windows, install it in WSL 2 (run `wsl --install` first).")
 
 extras.install()
 

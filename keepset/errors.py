@@ -156,9 +156,7 @@ class StaleBatch(ReviewError):
     ``[{"sha256", "mine", "theirs", "who"}]``; nothing was written.
     """
 
-    def __init__(
-        self, message: str, remedy: str = "", difference: list[dict[str, Any]] | None = None
-    ) -> None:
+    def __init__(self, message: str, remedy: str = "", difference: list[dict[str, Any]] | None = None) -> None:
         super().__init__(message, remedy)
         self.difference = difference or []
 

@@ -25,7 +25,9 @@ __all__ = [
     "refusals", "write_bytes", "write_json", "write_secret",
 ]  # fmt: skip
 
-TOO_MANY_FILES = "This process may open no more files: raise its limit (`ulimit -n 4096`), then run the same command again."
+TOO_MANY_FILES = (
+    "This process may open no more files: raise its limit (`ulimit -n 4096`), then run the same command again."
+)
 
 
 @contextlib.contextmanager
@@ -76,11 +78,7 @@ def write_bytes(path: Path, data: bytes, *, exclusive: bool = False) -> None:
 
 
 def write_json(path: Path, document: Any, *, exclusive: bool = False) -> None:
-    write_bytes(
-        path,
-        json.dumps(document, indent=2, sort_keys=True, default=str).encode() + b"\n",
-        exclusive=exclusive,
-    )
+    write_bytes(path, json.dumps(document, indent=2, sort_keys=True, default=str).encode() + b"\n", exclusive=exclusive)
 
 
 def write_secret(path: Path, text: str) -> None:
@@ -186,8 +184,7 @@ def refusals(path: Path) -> Iterator[None]:
         yield
     except OSError as e:
         other = WorkspaceNotWritable(
-            f"{path} cannot be written: {e}.",
-            "Correct that and run the same command again: finished work is kept.",
+            f"{path} cannot be written: {e}.", "Correct that and run the same command again: finished work is kept."
         )
         raise _refused(path, e) or other from e
 

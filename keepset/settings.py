@@ -42,8 +42,7 @@ class Settings(BaseSettings):
     )
     workers: int = Field(default_factory=usable_cores, ge=1, description="Processes that decode images.")
     engine: Literal["local", "dask"] = Field(
-        "local",
-        description="Where shards run: in the run's own process, or on Dask workers (`keepset docs scale`).",
+        "local", description="Where shards run: in the run's own process, or on Dask workers (`keepset docs scale`)."
     )
     dask_address: str = Field(
         "", description="Address of a Dask scheduler, e.g. tcp://scheduler:8786; empty starts workers here."
@@ -63,9 +62,7 @@ class Settings(BaseSettings):
     )
     token: str = Field("", description="Access token of the web app; needed to bind beyond loopback.")
     checkpoint_s: float = Field(
-        60.0,
-        ge=0,
-        description="Seconds between checkpoints of a training, more if writing one is slow; 0: every step.",
+        60.0, ge=0, description="Seconds between checkpoints of a training, more if writing one is slow; 0: every step."
     )
     reconcile_s: float = Field(
         20.0,
@@ -88,9 +85,7 @@ def settings() -> Settings:
     try:
         return Settings()
     except ValidationError as e:
-        wrong = [
-            f"KEEPSET_{'_'.join(map(str, x['loc'])).upper()}={x['input']!r}: {x['msg']}" for x in e.errors()
-        ]
+        wrong = [f"KEEPSET_{'_'.join(map(str, x['loc'])).upper()}={x['input']!r}: {x['msg']}" for x in e.errors()]
         raise ConfigError(
             "Wrong environment variable: " + "; ".join(wrong) + ".",
             "Change it or unset it, then run again. All settings: `keepset docs config`",

@@ -33,13 +33,7 @@ from typing import Any
 
 from keepset import manifests
 from keepset.config import RunConfig, saved_config
-from keepset.errors import (
-    ConfigError,
-    DamagedFile,
-    WorkspaceBusy,
-    WorkspaceError,
-    WorkspaceNotWritable,
-)
+from keepset.errors import ConfigError, DamagedFile, WorkspaceBusy, WorkspaceError, WorkspaceNotWritable
 from keepset.files import append_line, read_json, read_rows, refusals, write_json
 from keepset.machine.programs import spell
 from keepset.manifests.schemas import SCHEMA_VERSION, check_version
@@ -107,9 +101,7 @@ class Workspace:
         except NotADirectoryError as e:
             raise WorkspaceError(f"{root} is a file.", "Choose a folder as --workspace.") from e
         except (KeyError, TypeError) as e:
-            raise WorkspaceError(
-                f"{root / 'keepset.json'} is damaged: {e}.", "Restore it from a backup."
-            ) from e
+            raise WorkspaceError(f"{root / 'keepset.json'} is damaged: {e}.", "Restore it from a backup.") from e
         except PermissionError as e:
             raise WorkspaceNotWritable(f"{root} cannot be read.", "Give this user access to it.") from e
         check_version(f"The workspace {root}", version)
@@ -262,9 +254,7 @@ class Workspace:
     # -- locks -------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def lock(
-        self, name: str, *, wait: bool = True, note: Callable[[str], None] | None = None
-    ) -> Iterator[None]:
+    def lock(self, name: str, *, wait: bool = True, note: Callable[[str], None] | None = None) -> Iterator[None]:
         """Hold the lock ``name`` of this workspace. The kernel frees it when the process dies.
 
         ``note`` is told, once, that another process holds it and is waited for. On a bucket a lease is held too, for
@@ -282,8 +272,7 @@ class Workspace:
                 busy = f"Another run is working on '{name}' in {self.root}"
                 if not wait:
                     raise WorkspaceBusy(
-                        f"{busy}.",
-                        "Wait for it to end (`keepset status` shows it), or use another workspace.",
+                        f"{busy}.", "Wait for it to end (`keepset status` shows it), or use another workspace."
                     ) from e
                 if note is not None:
                     note(f"{busy}; waiting for it to end.")

@@ -17,7 +17,5 @@ def show(publish: Callable[..., Any], *args: Any, **options: Any) -> Any:
     try:
         return publish(*args, **options)
     except (httpx.HTTPError, OSError, PrefectException) as e:
-        get_run_logger().warning(
-            "Not shown in Prefect's UI (%s): %s", type(e).__name__, options.get("key", "")
-        )
+        get_run_logger().warning("Not shown in Prefect's UI (%s): %s", type(e).__name__, options.get("key", ""))
         return None

@@ -51,8 +51,6 @@ def tell_news(event: str, ws: Workspace, thing: str, words: str, path: str) -> N
             "prefect.resource.id": f"keepset.{ws.id}.{thing}",
             "prefect.resource.name": folder,
             "keepset.words": words,
-            "keepset.link": f"{url}{path}"
-            if (url := gallery_of(ws))
-            else spell("keepset", "web", "-w", ws.root),
+            "keepset.link": f"{url}{path}" if (url := gallery_of(ws)) else spell("keepset", "web", "-w", ws.root),
         },
     )

@@ -28,9 +28,6 @@ def gate(workspace: str, name: str) -> dict[str, Any]:
         raise
     lines = "\n".join(f"- ✓ {o.expectation} (found {o.observed})" for o in result.outcomes)
     show(
-        create_markdown_artifact,
-        f"Gate **{name}** passed\n\n{lines}",
-        key=key,
-        description=f"The gate '{name}' passed",
+        create_markdown_artifact, f"Gate **{name}** passed\n\n{lines}", key=key, description=f"The gate '{name}' passed"
     )
     return result.as_dict()

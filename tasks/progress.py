@@ -79,9 +79,7 @@ class PrefectProgress(Progress):
         if total:
             key = artifact_key(self.ws, "progress")
             words = f"{self.what}: 0 of {total}"
-            self.artifact = cast(
-                "UUID | None", show(create_progress_artifact, 0.0, key=key, description=words)
-            )
+            self.artifact = cast("UUID | None", show(create_progress_artifact, 0.0, key=key, description=words))
 
     def advance(self, n: int = 1, **facts: Any) -> None:
         self.done += n

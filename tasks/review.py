@@ -97,17 +97,13 @@ def announce(workspace: str, batch_id: str) -> str:
         description=f"{batch_id}: {pictures} to review",
     )
     tell_news(WAITS, ws, batch_id, f"{pictures} to review.", f"/batches/{batch_id}")
-    return (
-        f"{words}![The first {SHOWN}, with their ids]({picture_of(ws, [r['sha256'] for r in rows[:SHOWN]])})"
-    )
+    return f"{words}![The first {SHOWN}, with their ids]({picture_of(ws, [r['sha256'] for r in rows[:SHOWN]])})"
 
 
 def _suggested(rows: Sequence[Mapping[str, Any]]) -> str:
     """``delete 8, relabel 3, keep 2``"""
     counts = Counter(r["suggestion"] for r in rows)
-    return ", ".join(
-        f"{action} {counts[action]}" for action in ("delete", "relabel", "keep") if counts[action]
-    )
+    return ", ".join(f"{action} {counts[action]}" for action in ("delete", "relabel", "keep") if counts[action])
 
 
 def _first(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -134,10 +130,7 @@ def _address(ws: Workspace, batch_id: str | None) -> str:
 
 
 @task(
-    name="record-decision",
-    timeout_seconds=HOUR_S,
-    task_run_name="record decision on {batch_id}",
-    persist_result=True,
+    name="record-decision", timeout_seconds=HOUR_S, task_run_name="record decision on {batch_id}", persist_result=True
 )
 def record_decision(workspace: str, batch_id: str, form: dict[str, Any]) -> str:
     """Record what the form in Prefect's UI said. Returns why it was refused, or nothing if it stands.

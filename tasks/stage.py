@@ -22,9 +22,7 @@ __all__ = ["run_as_task"]
 HOUR_S = 3600.0
 
 
-def run_as_task(
-    spec: StageSpec, workspace: str, engine: Engine | None = None, **options: Any
-) -> dict[str, Any]:
+def run_as_task(spec: StageSpec, workspace: str, engine: Engine | None = None, **options: Any) -> dict[str, Any]:
     """Run a stage as a task of the current flow; returns its JSON-ready result."""
     where = (engine or Engine()).model_dump(mode="json")
     return _task(spec, options)(workspace, spec.name, where, options)

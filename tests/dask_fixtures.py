@@ -54,17 +54,7 @@ class DaskCluster:
 @contextlib.contextmanager
 def dask_cluster(folder: Path, workers: int) -> Iterator[DaskCluster]:
     ready = folder / "scheduler.json"
-    command = [
-        sys.executable,
-        "-m",
-        "dask",
-        "scheduler",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        "0",
-        "--no-dashboard",
-    ]
+    command = [sys.executable, "-m", "dask", "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
     scheduler = _quietly([*command, "--scheduler-file", str(ready)])
     cluster = DaskCluster("")
     try:
@@ -82,4 +72,4 @@ def dask_cluster(folder: Path, workers: int) -> Iterator[DaskCluster]:
 def _quietly(command: list[str], **environment: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", env=os.environ | environment
-    )  # fmt: skip
+    )

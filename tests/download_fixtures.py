@@ -48,9 +48,7 @@ class Web(Silent):
 
     def on_flaky(self) -> None:
         first = self.asked[self.path] == 1
-        self.answer(
-            b"busy" if first else PICTURE, 503 if first else 200, **({"Retry_After": "0"} if first else {})
-        )
+        self.answer(b"busy" if first else PICTURE, 503 if first else 200, **({"Retry_After": "0"} if first else {}))
 
     def on_cut(self) -> None:
         self.answer(PICTURE[:500], length=len(PICTURE))

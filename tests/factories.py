@@ -63,9 +63,7 @@ def dataset_workspace(
     for i in range(per_class * len(labels)):
         true = labels[i % len(labels)]
         label = labels[(i + 1) % len(labels)] if i < flips else true
-        picture = draw(
-            true if true in CLASSES else CLASSES[labels.index(true) % 3], i, width=size[0], height=size[1]
-        )
+        picture = draw(true if true in CLASSES else CLASSES[labels.index(true) % 3], i, width=size[0], height=size[1])
         data = jpeg(picture)
         sha = hashlib.sha256(data).hexdigest()
         write_bytes(ws.blob(sha), data)
@@ -101,9 +99,7 @@ def dataset_row(sha: str, label: str, i: int, n_labels: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def add_model(
-    ws: Workspace, cfg: RunConfig, truth: dict[str, str], *, model_id: str = "0" * 16, seed: int = 0
-) -> str:
+def add_model(ws: Workspace, cfg: RunConfig, truth: dict[str, str], *, model_id: str = "0" * 16, seed: int = 0) -> str:
     """A believable finished model without training: model.json, predictions and features; promoted.
 
     The out-of-sample scores mostly know the truth, so wrongly labelled images get a high loss.

@@ -81,10 +81,7 @@ def _purge(ws: Workspace) -> None:
     purge(ws, who="ann", dry_run=False)
 
 
-STEPS = {
-    "review": _review, "mark": _mark, "submit": _submit, "clean": _clean, "restore": _restore,
-    "purge": _purge,
-}  # fmt: skip
+STEPS = {"review": _review, "mark": _mark, "submit": _submit, "clean": _clean, "restore": _restore, "purge": _purge}
 
 
 def look(ws: Workspace) -> dict[str, Any]:

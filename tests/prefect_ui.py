@@ -40,9 +40,7 @@ class PrefectUi:
         """
         deadline = time.monotonic() + PATIENCE_S
         while True:
-            with self.page.expect_response(
-                lambda r: r.request.method == "POST" and r.url.endswith(path)
-            ) as asked:
+            with self.page.expect_response(lambda r: r.request.method == "POST" and r.url.endswith(path)) as asked:
                 button.click()
             if asked.value.status != 503:
                 assert asked.value.ok, f"{path} answered {asked.value.status}: {asked.value.text()}"

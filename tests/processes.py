@@ -18,9 +18,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 PATIENCE_S = 120.0
 
 
-def wait_for(
-    true: Callable[[], Any], what: str, patience_s: float = PATIENCE_S, every_s: float = 0.1
-) -> None:
+def wait_for(true: Callable[[], Any], what: str, patience_s: float = PATIENCE_S, every_s: float = 0.1) -> None:
     """Return as soon as ``true`` holds; an assertion names ``what`` after ``patience_s``."""
     deadline = time.monotonic() + patience_s
     while not true():

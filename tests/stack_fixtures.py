@@ -76,9 +76,7 @@ class Running:
 
     def log(self, run: FlowRun) -> str:
         """What the run and its subflows wrote into Prefect's log."""
-        children = self.post(
-            "/flow_runs/filter", {"flow_runs": {"parent_flow_run_id": {"any_": [run.id]}}}
-        ).json()
+        children = self.post("/flow_runs/filter", {"flow_runs": {"parent_flow_run_id": {"any_": [run.id]}}}).json()
         ids = [run.id, *(r["id"] for r in children)]
         rows = self.post("/logs/filter", {"logs": {"flow_run_id": {"any_": ids}}, "limit": 200}).json()
         return "\n".join(r["message"] for r in rows)
@@ -122,9 +120,8 @@ def start(
     command = [*program, "up", "--workspace", str(ws.root), "--json"]
     command += ["--prefect-port", "0", "--web-port", "0", *(["--cron", cron] if cron else [])]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=cwd,
-        env=os.environ | more,
-    )  # fmt: skip
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=cwd, env=os.environ | more
+    )
     assert process.stdout is not None
     line = process.stdout.readline()
     if not line:
@@ -137,9 +134,7 @@ _FORKED = {"PYTHONPATH": str(CHECKOUT / "bench" / "chaos" / "hooks"), "KEEPSET_B
 
 
 def _deaths(folder: Path) -> dict[str, str]:
-    path = os.pathsep.join(
-        filter(None, [str(CHECKOUT / "tests" / "kill_hook"), os.environ.get("PYTHONPATH")])
-    )
+    path = os.pathsep.join(filter(None, [str(CHECKOUT / "tests" / "kill_hook"), os.environ.get("PYTHONPATH")]))
     return {"KEEPSET_TEST_KILLS": str(folder), "PYTHONPATH": path}
 
 

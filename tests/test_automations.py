@@ -72,22 +72,13 @@ def test_pictures_to_review_and_the_model_that_follows_are_told_of_with_a_link(
     assert f"{web}/batches/{batch.id}" in said
     assert f"{batch.candidates().header.rows} pictures to review." in said
     _refuse_nameless(notifying, run, batch)
-    submit(
-        batch, "approve", who="ada", undecided="suggested", confirm=True
-    )  # a look for work left lying finds it
+    submit(batch, "approve", who="ada", undecided="suggested", confirm=True)  # a look for work left lying finds it
     said = heard(told, "a new model is in use", folder, "held-out pictures")
     assert f"{web}/reports/{ws.promoted()}" in said
 
 
 def _refuse_nameless(stack: Running, run: FlowRun, batch: Batch) -> None:
-    form = {
-        "decision": "approve",
-        "reviewer": "",
-        "note": "",
-        "undecided": "keep",
-        "keep": [],
-        "confirm": True,
-    }
+    form = {"decision": "approve", "reviewer": "", "note": "", "undecided": "keep", "keep": [], "confirm": True}
     answer = stack.post(f"/flow_runs/{run.id}/resume", {"run_input": form})
     assert answer.json()["status"] == "REJECT"
     assert stack.prefect.state(run).waits
@@ -109,9 +100,7 @@ def test_a_killed_run_and_then_a_failed_one_are_told_of_once_each(
                 os.kill(pid, signal.SIGKILL)
         name = f"pipeline {ws.root.parent.name}/{ws.root.name}"
         assert "is Crashed" in heard(told, "a run failed", name)
-    wait_for(
-        lambda: notifying.prefect.state(run).type == "FAILED", "the run to be taken up again and to fail"
-    )
+    wait_for(lambda: notifying.prefect.state(run).type == "FAILED", "the run to be taken up again and to fail")
     assert "min_images_per_class" in notifying.prefect.state(run).message
     said = heard(told, "a run failed", name, "is Failed")
     assert f"{notifying.state['ui_url']}/" in said

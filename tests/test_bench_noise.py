@@ -111,11 +111,7 @@ def test_nothing_is_two_things(made: Planted) -> None:
 
 
 def test_swaps_and_foreign_pictures_are_what_they_say(base: Base, made: Planted) -> None:
-    of = {
-        hashlib.sha256(p.read_bytes()).hexdigest(): label
-        for label, files in base.files.items()
-        for p in files
-    }
+    of = {hashlib.sha256(p.read_bytes()).hexdigest(): label for label, files in base.files.items() for p in files}
     for r in rows(made.truth):
         if r["verdict"] == "wrong_label":
             mine = hashlib.sha256((made.folder / r["file"]).read_bytes()).hexdigest()
@@ -150,8 +146,9 @@ def test_a_base_leaves_out_what_is_bad_and_one_of_each_pair(tmp_path: Path) -> N
     pairs.write_text("file_a,file_b,sure,kind\nboat/0.jpg,boat/3.jpg,no,burst\n")
     found = clean_base(tmp_path / "set", truth, pairs)
     assert {c: [p.name for p in f] for c, f in found.files.items()} == {
-        "apple": ["0.jpg", "2.jpg", "3.jpg"], "boat": ["0.jpg", "1.jpg", "2.jpg"],
-    }  # fmt: skip
+        "apple": ["0.jpg", "2.jpg", "3.jpg"],
+        "boat": ["0.jpg", "1.jpg", "2.jpg"],
+    }
 
 
 @pytest.mark.slow
@@ -196,10 +193,12 @@ def test_innocents_and_sorts_are_counted(tmp_path: Path) -> None:
     table = by_note([(e, found), (e, found)])
     # 20 images count, so the first tenth is two of them: a/1 and a/3
     for line in (
-        "| drawing: comic | 2 | 2 | 2 | 2 | 0 |", "| swap | 2 | 0 | 0 | 0 | 0 |",
-        "| innocent: night | 2 | 2 | 2 | 2 | 0 |", "| innocent: grey | 2 | 0 | 0 | 0 | 0 |",
+        "| drawing: comic | 2 | 2 | 2 | 2 | 0 |",
+        "| swap | 2 | 0 | 0 | 0 | 0 |",
+        "| innocent: night | 2 | 2 | 2 | 2 | 0 |",
+        "| innocent: grey | 2 | 0 | 0 | 0 | 0 |",
         "| other: blank | 2 | 0 | 0 | 0 | 0 |",
-    ):  # fmt: skip
+    ):
         assert line in table
 
 

@@ -74,9 +74,7 @@ def test_kinds(verdict: str, kind: str, note: str, label: str, wanted: str) -> N
 
 def test_the_truth_is_read_with_its_quotes(tmp_path: Path) -> None:
     truth, pairs = tmp_path / "t.csv", tmp_path / "p.csv"
-    truth.write_text(
-        '\ufefffile,verdict,sure,kind,note\n"a/one, two.jpg",junk,yes,drawing,"said ""no"", twice"\n'
-    )
+    truth.write_text('\ufefffile,verdict,sure,kind,note\n"a/one, two.jpg",junk,yes,drawing,"said ""no"", twice"\n')
     pairs.write_text("file_a,file_b,sure,kind\na/1.jpg,b/2.jpg,no,burst\n")
     found = read_truth(truth, pairs, ["a", "b"])
     assert found.verdicts == [Verdict("a/one, two.jpg", True, "drawing", 'said "no", twice')]
@@ -126,8 +124,9 @@ def test_one_file_in_two_folders_is_wrong_only_under_the_label_that_was_wrong() 
 
 def test_linked_joins_chains() -> None:
     assert sorted(map(sorted, linked([("a", "b"), ("c", "d"), ("e", "e"), ("b", "c"), ("x", "y")]))) == [
-        ["a", "b", "c", "d"], ["x", "y"],
-    ]  # fmt: skip
+        ["a", "b", "c", "d"],
+        ["x", "y"],
+    ]
 
 
 def row(group: str, dup_of: str | None = None, kind: str | None = None) -> dict[str, str | None]:
@@ -143,10 +142,12 @@ def test_copies_by_duplicate_group() -> None:
     truth = Truth(
         [],
         [
-            Pair("a/0.jpg", "a/1.jpg", True, "copy"), Pair("a/3.jpg", "a/4.jpg", True, "copy"),
-            Pair("b/2.jpg", "b/3.jpg", False, "burst"), Pair("a/0.jpg", "a/9.jpg", True, "copy"),
+            Pair("a/0.jpg", "a/1.jpg", True, "copy"),
+            Pair("a/3.jpg", "a/4.jpg", True, "copy"),
+            Pair("b/2.jpg", "b/3.jpg", False, "burst"),
+            Pair("a/0.jpg", "a/9.jpg", True, "copy"),
         ],
-    )  # fmt: skip
+    )
     c = copies(truth, FILES, active, {sha: file for file, sha in FILES.items()})
     assert (c.sure, c.grouped, c.missed) == (2, 1, [("a/3.jpg", "a/4.jpg")])
     assert (c.bursts, c.bursts_grouped, c.bursts_as_copies) == (1, 1, [("b/2.jpg", "b/3.jpg")])
@@ -179,7 +180,9 @@ def a_set(precision: float, bad: int, in_batch: int) -> Evaluated:
     found = Found(40, bad, precision, (1, 1, 2) if bad else (0, 0, 0), 2 if bad else 0, kinds)
     c = Copies(3, 2, [("a/1", "a/2")], 4, 1, [("a/3", "a/4")], [("a/5", "a/6", "near")])
     cards = [Card("a/9", "swap", True, 0.9, [], "delete", "")] * in_batch
-    return Evaluated("s", 50, {"keepset": found}, 7, in_batch, {"swap": in_batch}, 1, ["a/7"], 2, [], c, [], [], {}, cards)  # fmt: skip
+    return Evaluated(
+        "s", 50, {"keepset": found}, 7, in_batch, {"swap": in_batch}, 1, ["a/7"], 2, [], c, [], [], {}, cards
+    )
 
 
 def test_sums_over_sets_and_the_mean_of_sets_in_which_something_is_bad() -> None:

@@ -18,9 +18,7 @@ def test_the_best_run_has_most_bad_pictures_beyond_right_ones() -> None:
 
 
 def test_a_picture_costs_fastai_a_menu_and_each_list_two_menus_and_a_cell() -> None:
-    cards = [
-        {"sha256": s, "label": label, "split": "train"} for s, label in (("a", "x"), ("b", "x"), ("c", "y"))
-    ]
+    cards = [{"sha256": s, "label": label, "split": "train"} for s, label in (("a", "x"), ("b", "x"), ("c", "y"))]
     assert controls.fastai_mixed(cards, {"a": "delete"}) == 2 + 5
     assert controls.fastai_mixed(cards, {"a": "delete", "c": "relabel x"}) == 4 + 10
 

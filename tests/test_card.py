@@ -45,18 +45,17 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     with serve(planted) as web:
         lines = ["url,title,creator,license,license_url,landing_page"]
         lines += [f'{web}/0.jpg,"one, two",Ada <b>|x,cc-by-4.0,{BY},http://p.example/0']
-        lines += [
-            f'{web}/1.jpg,"{EVIL.replace(chr(34), chr(34) * 2)}",Ada <b>|x,cc-by-4.0,{BY},javascript:alert(1)'
-        ]
+        lines += [f'{web}/1.jpg,"{EVIL.replace(chr(34), chr(34) * 2)}",Ada <b>|x,cc-by-4.0,{BY},javascript:alert(1)']
         lines += [f"{web}{paths[i]},,Bo,cc0,,," for i in (2, 3)]
         lines += [f"{web}/{i}.jpg,,,,," for i in range(4, 8)]
         lines += [f"{web}/copy.jpg,,,,,", f"{web}/gone.jpg,,,,,", "null,,,,,"]
         (base / "apples.csv").write_text("\n".join(lines))
         raw: dict[str, Any] = {
-            "name": "fruit & ships", "seed": 3,
+            "name": "fruit & ships",
+            "seed": 3,
             "classes": {"apple": {"lists": ["apples.csv"]}, "boat": {"folders": ["boats"]}},
             "download": {"allow_private": [web.removeprefix("http://")], "per_host_rate": 1000.0, "retries": 0},
-        }  # fmt: skip
+        }
         config = parse_config(raw, base=base)
         ws = Workspace.create(base / "ws", config.name)
         ws.save_config(config)
@@ -76,21 +75,9 @@ def test_facts_say_where_everything_came_from_and_what_was_left_out(collected: W
     assert [(c["label"], c["images"]) for c in f["classes"]] == [("apple", 8), ("boat", 8)]
     assert sum(f["splits"].values()) == 16
     apples, boats = of(f["sources"], label="apple"), of(f["sources"], label="boat")
-    assert (apples["source"], apples["query"], apples["lines"], apples["accepted"]) == (
-        "list",
-        "apples.csv",
-        11,
-        10,
-    )
+    assert (apples["source"], apples["query"], apples["lines"], apples["accepted"]) == ("list", "apples.csv", 11, 10)
     assert apples["images"] == 8
-    assert boats == {
-        "label": "boat",
-        "source": "folder",
-        "query": "boats",
-        "lines": 8,
-        "accepted": 8,
-        "images": 8,
-    }
+    assert boats == {"label": "boat", "source": "folder", "query": "boats", "lines": 8, "accepted": 8, "images": 8}
     by_cc = of(f["licenses"], license="cc-by-4.0")
     assert by_cc == {"license": "cc-by-4.0", "url": BY, "images": 2, "creators": 1, "names": ["Ada <b>|x"]}
     assert of(f["licenses"], license="unknown")["images"] == 12
@@ -108,9 +95,7 @@ def test_a_revision_has_its_own_card_and_decisions_have_names(collected: Workspa
 
     changes = {gone: Change("boat", active=False, changed_by="b0001-00000000")}
     counts = {"batch": "b0001-00000000", "deleted": 1, "relabelled": 0, "skipped": 0}
-    write_revision(
-        collected, lambda _: (changes, counts), cause="batch:b0001-00000000", who="Ada", why="no boat"
-    )
+    write_revision(collected, lambda _: (changes, counts), cause="batch:b0001-00000000", who="Ada", why="no boat")
     now = facts(collected)
     assert now["images"] == {"active": 15, "deleted": 1, "set_aside": 0, "waiting": 0, "relabelled": 0}
     assert of(now["sources"], label="boat")["images"] == 7
@@ -122,9 +107,7 @@ def test_a_revision_has_its_own_card_and_decisions_have_names(collected: Workspa
     assert len(facts(collected, 1)["revisions"]) == 1
 
 
-def test_the_table_credits_every_active_image_and_no_cell_is_a_formula(
-    collected: Workspace, tmp_path: Path
-) -> None:
+def test_the_table_credits_every_active_image_and_no_cell_is_a_formula(collected: Workspace, tmp_path: Path) -> None:
     done = write_card(collected, tmp_path)
     with done.attribution.open(encoding="utf-8", newline="") as f:
         rows = list(csv.DictReader(f))
@@ -140,9 +123,7 @@ def test_the_table_credits_every_active_image_and_no_cell_is_a_formula(
     assert not any(v.startswith(("=", "+", "-", "@")) for r in rows for v in r.values())
 
 
-def test_the_page_has_front_matter_and_takes_nobodys_text_for_markup(
-    collected: Workspace, tmp_path: Path
-) -> None:
+def test_the_page_has_front_matter_and_takes_nobodys_text_for_markup(collected: Workspace, tmp_path: Path) -> None:
     import yaml
 
     text = write_card(collected, tmp_path).page.read_text(encoding="utf-8")
@@ -197,10 +178,4 @@ def test_of_local_places_only_the_name_is_shown() -> None:
 
 
 def test_cells() -> None:
-    assert [plain_cell(x) for x in ("a\n b", "\t=1", "-1", "＝1", "x=1")] == [
-        "a b",
-        "'=1",
-        "'-1",
-        "'＝1",
-        "x=1",
-    ]
+    assert [plain_cell(x) for x in ("a\n b", "\t=1", "-1", "＝1", "x=1")] == ["a b", "'=1", "'-1", "'＝1", "x=1"]

@@ -131,8 +131,7 @@ def test_a_data_set_of_several_row_groups_is_edited_in_place(case: Case) -> None
     }
     assert write_revision(case.ws, lambda _: (changes, {}), cause="batch:x", who="ann", why="") == 3
     wanted = [
-        r | vars(changes[r["sha256"]]) | {"changed_in": 3} if r["sha256"] in changes else r
-        for r in [one, *many, *rest]
+        r | vars(changes[r["sha256"]]) | {"changed_in": 3} if r["sha256"] in changes else r for r in [one, *many, *rest]
     ]
     now = case.ws.current_dataset()
     assert now.rows() == wanted
@@ -163,9 +162,7 @@ def test_a_batch_is_undone_after_retraining(case: Case) -> None:
     batch = approved(case)
     clean(case.ws, case.config)
     case.train_again("1" * 16)
-    before = [
-        (r["sha256"], r["label"], r["active"]) for r in manifests.read(case.ws.dataset(1), "dataset").rows()
-    ]
+    before = [(r["sha256"], r["label"], r["active"]) for r in manifests.read(case.ws.dataset(1), "dataset").rows()]
     done = restore(case.ws, batch.id, who="bob", why="second thoughts")
     assert (done.changed, dict(done.summary), done.outputs["revision"]) == (True, {"restored": 4}, "3")
     assert [(r["sha256"], r["label"], r["active"]) for r in case.ws.current_dataset().rows()] == before

@@ -73,15 +73,8 @@ def test_a_folder_of_pictures_is_imported_and_its_workspace_is_beside_the_config
     assert (ws / "keepset.json").exists()
     _folder_of_pictures(tmp_path / "more")
     (tmp_path / "more" / "cat").rename(pets / "fox")
-    code, out, err = run(
-        capsys, "scrape", "My Pets"
-    )  # again: the config that is there, with a word on what it lacks
-    assert (code, "up to date" in out, "lacks classes that are in" in err, "fox" in err) == (
-        0,
-        True,
-        True,
-        True,
-    )
+    code, out, err = run(capsys, "scrape", "My Pets")  # again: the config that is there, with a word on what it lacks
+    assert (code, "up to date" in out, "lacks classes that are in" in err, "fox" in err) == (0, True, True, True)
     assert run(capsys, "status")[0] == 0  # found: the only workspace here
     assert run(capsys, "scrape", ws.name)[0] == 0  # a workspace may be named as well
     (tmp_path / "other").mkdir()
@@ -186,9 +179,7 @@ def test_the_stage_before_is_named(capsys: pytest.CaptureFixture[str], tmp_path:
 
 
 @pytest.mark.parametrize("place", ["/sys/keepset", "/proc/keepset", "/dev/null/keepset"])
-def test_a_workspace_that_is_not_writable(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, place: str
-) -> None:
+def test_a_workspace_that_is_not_writable(capsys: pytest.CaptureFixture[str], tmp_path: Path, place: str) -> None:
     """Places where not even root may write."""
     if not Path(place).parent.exists():
         pytest.skip(f"no {Path(place).parent} on this system")
@@ -220,9 +211,7 @@ def test_status_as_table_and_json(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert "none yet" in out
 
 
-def test_doctor_tells_and_a_broken_check_is_a_failed_check(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_doctor_tells_and_a_broken_check_is_a_failed_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checks = {c.name: c for c in diagnose(tmp_path / "ws")}
     assert checks["torch"].verdict == Verdict.OK
     assert checks["weights"].verdict == Verdict.OK
@@ -249,9 +238,7 @@ def test_new_writes_no_config_that_run_would_refuse(
     assert not (tmp_path / "a.toml").exists()
 
 
-def test_new_quotes_what_toml_would_read_otherwise(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_new_quotes_what_toml_would_read_otherwise(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert run(capsys, "new", tmp_path / 'my "bears"', 'say "hi"', "grüße: 日本")[0] == 0
     assert load_config(tmp_path / 'my "bears".toml').labels == ("grüße: 日本", 'say "hi"')
 
@@ -308,9 +295,7 @@ def test_ctrl_c_says_what_is_kept(
     assert "What was finished is kept" in err
 
 
-def test_a_damaged_run_config_is_mended_by_giving_it_again(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_a_damaged_run_config_is_mended_by_giving_it_again(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     ws, config, _ = dataset_workspace(tmp_path, per_class=2)
     (ws.root / "config.json").write_text("{")
     code, _, err = run(capsys, "scrape", "-w", ws.root)
@@ -399,9 +384,7 @@ def test_no_table_breaks_a_word(
         said = set(out.replace(":", " ").split())
         for whole in ("tf_efficientnet_lite0", "linear_head") if words == ("status",) else ():
             assert whole in said, out
-    output.table(
-        "", ["picture", "class", "probabilities"], [["p/" + "x" * 70, "bear", "black 97%, grizzly 2%"]]
-    )
+    output.table("", ["picture", "class", "probabilities"], [["p/" + "x" * 70, "bear", "black 97%, grizzly 2%"]])
     assert "x" * 70 in capsys.readouterr().out
 
 
@@ -427,5 +410,7 @@ def test_a_table_wraps_between_words_and_becomes_blocks_where_they_do_not_fit(
     monkeypatch.setenv("COLUMNS", "30")
     output.table("T", ["id", "what to do"], [["0123456789abcdef", "unfamiliar, file_missing_in_workspace"]])
     assert capsys.readouterr().out.splitlines() == [
-        "T", "0123456789abcdef", "    what to do: unfamiliar, file_missing_in_workspace",
-    ]  # fmt: skip
+        "T",
+        "0123456789abcdef",
+        "    what to do: unfamiliar, file_missing_in_workspace",
+    ]

@@ -58,11 +58,7 @@ def test_a_class_may_be_just_its_lists(folder: Path) -> None:
         ("seed = 3", "sed = 3", "unknown key 'sed'; did you mean 'seed'?"),
         ("epochs", "epoch", "unknown key 'train.epoch'; did you mean 'epochs'?"),
         ("epochs = 2", "lr_mult = 2", "'train.lr_mult' is a key of an earlier version; remove the line"),
-        (
-            "[train]",
-            "[validate]\nmax_scans = 3\n[train]",
-            "'validate.max_scans' is a key of an earlier version",
-        ),
+        ("[train]", "[validate]\nmax_scans = 3\n[train]", "'validate.max_scans' is a key of an earlier version"),
         ("epochs = 2", "epochs = -1", "train.epochs"),
         ("epochs = 2", 'epochs = "two"', "train.epochs"),
         ("lists/black.txt", "lists/brown.txt", "brown.txt, which is not a file"),
@@ -70,11 +66,7 @@ def test_a_class_may_be_just_its_lists(folder: Path) -> None:
         ("[classes.teddy]", "[classes.Black]", "two names for one class"),
         ("lists/teddy.txt", "lists/black.txt", "two names for one class"),
         ('[classes.teddy]\nlists = ["lists/teddy.txt"]', "", "at least two classes"),
-        (
-            'lists = ["lists/teddy.txt"]',
-            'list = ["lists/teddy.txt"]',
-            "unknown key 'classes.teddy.list'; did",
-        ),
+        ('lists = ["lists/teddy.txt"]', 'list = ["lists/teddy.txt"]', "unknown key 'classes.teddy.list'; did"),
         ("seed = 3", "seed = = 3", "not valid TOML"),
         ("[train]", "[split]\nvalid = 0.6\ntest = 0.4\n[train]", "leaves nothing to train on"),
         ("[classes.black]", '[classes."\\u200b"]', "at least one visible character"),
@@ -102,9 +94,7 @@ def test_a_wrong_config_names_the_thing(folder: Path, old: str, new: str, says: 
         ('lists = ["lists/teddy.txt"]', 'pages = ["bears.html"]', "is not a web address", 'pages = ["http://x.example/bears.html"]'),
     ],
 )  # fmt: skip
-def test_what_people_stumble_over_has_its_remedy(
-    folder: Path, old: str, new: str, says: str, mended: str
-) -> None:
+def test_what_people_stumble_over_has_its_remedy(folder: Path, old: str, new: str, says: str, mended: str) -> None:
     with pytest.raises(ConfigError) as e:
         load(folder, GOOD.replace(old, new, 1))
     assert says in str(e.value)
@@ -120,9 +110,7 @@ def test_a_search_names_its_source_and_takes_several_texts(folder: Path) -> None
     remedy = tomllib.loads(e.value.message.rpartition("to search: ")[2])
     config = parse_config(classes(**remedy), base=folder)
     assert config.classes[0].searches == [("openverse", "grizzly bear")]
-    assert config.as_dict()["classes"][0]["search"] == {
-        "openverse": "grizzly bear"
-    }  # as older versions wrote it
+    assert config.as_dict()["classes"][0]["search"] == {"openverse": "grizzly bear"}  # as older versions wrote it
     config = parse_config(classes(search={"openverse": ["x", "y"]}), base=folder)
     assert saved_config(config.as_dict(), where="") == config
 
@@ -133,10 +121,7 @@ def test_class_names_are_what_a_person_sees(folder: Path) -> None:
 
 
 def test_a_contact_may_have_accents(folder: Path) -> None:
-    assert (
-        load(folder, GOOD + '[scrape]\ncontact = "Jürgen <j@x.example>"').scrape.contact
-        == "Jürgen <j@x.example>"
-    )
+    assert load(folder, GOOD + '[scrape]\ncontact = "Jürgen <j@x.example>"').scrape.contact == "Jürgen <j@x.example>"
 
 
 def test_links_in_paths_stay_and_home_is_expanded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

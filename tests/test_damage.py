@@ -37,9 +37,7 @@ def damaged(tmp_path: Path) -> Workspace:
     return ws
 
 
-def test_a_damaged_model_hides_no_other_and_is_named(
-    damaged: Workspace, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_damaged_model_hides_no_other_and_is_named(damaged: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     assert [m.id for m in list_models(damaged)] == ["0" * 16]
     assert len(damaged_models(damaged)) == 3
     with pytest.raises(ModelError, match="damaged"):
@@ -108,12 +106,8 @@ def test_what_the_environment_says_of_the_way_out_is_shown_or_refused(
     assert (network.verdict, "SOCKS" in network.remedy) == (Verdict.FAIL, True)
 
 
-@pytest.mark.parametrize(
-    ("text", "cores"), [("max 100000", 9), ("150000 100000", 2), ("1000 100000", 1), ("", 9)]
-)
-def test_the_cores_that_may_be_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, cores: int
-) -> None:
+@pytest.mark.parametrize(("text", "cores"), [("max 100000", 9), ("150000 100000", 2), ("1000 100000", 1), ("", 9)])
+def test_the_cores_that_may_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, cores: int) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(9)), raising=False)
     (tmp_path / "cpu.max").write_text(text)
     assert usable_cores(tmp_path / "cpu.max") == cores

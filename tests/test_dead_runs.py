@@ -112,10 +112,7 @@ def test_a_run_whose_process_lives_is_left_alone(tmp_path: Path, state: str) -> 
     assert prefect.done == []
 
 
-def test_a_dead_run_on_a_bucket_is_taken_up_and_one_that_lives_is_not(
-    s3: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_dead_run_on_a_bucket_is_taken_up_and_one_that_lives_is_not(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deployments.dead_runs.SECOND_LOOK_S", 0)
     ws = Workspace.create(locate(f"{s3}/bears"), "bears")
     for name in (f"{s3}/bears", f"{s3}/bears/"):

@@ -35,9 +35,7 @@ def test_what_is_planted_is_what_it_says() -> None:
     bodies = Counter(p.body for p in planted)
     assert bodies[by_kind[Plant.EXACT_COPY].body] == 2
     with Image.open(io.BytesIO(by_kind[Plant.SAME_PIXELS].body)) as png:
-        same = [
-            p for p in planted if p.kind == Plant.NOTHING and _pixels(p.body) == png.convert("RGB").tobytes()
-        ]
+        same = [p for p in planted if p.kind == Plant.NOTHING and _pixels(p.body) == png.convert("RGB").tobytes()]
     assert len(same) == 1
     with pytest.raises(OSError, match="truncated"):
         _pixels(by_kind[Plant.BROKEN].body)

@@ -22,8 +22,7 @@ def _pages() -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["architecture.md", "cli.md", "config.md", "manifests.md", "modules.md", "../keepset/manifests/rows.py"],
+    "name", ["architecture.md", "cli.md", "config.md", "manifests.md", "modules.md", "../keepset/manifests/rows.py"]
 )
 def test_generated_pages_are_current(name: str) -> None:
     assert (ROOT / "docs" / name).read_text(encoding="utf-8") == _pages()[name], "run `make docs`"
@@ -65,8 +64,6 @@ def test_commands_named_in_the_docs_exist() -> None:
     known = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
     named: dict[str, str] = {}
     for page in [ROOT / "README.md", *ROOT.glob("docs/*.md")]:
-        for word in re.findall(
-            r"`keepset ([a-z]+)|^keepset ([a-z]+)", page.read_text(encoding="utf-8"), re.M
-        ):
+        for word in re.findall(r"`keepset ([a-z]+)|^keepset ([a-z]+)", page.read_text(encoding="utf-8"), re.M):
             named.setdefault(word[0] or word[1], page.name)
     assert {k: v for k, v in named.items() if k not in known} == {}

@@ -25,16 +25,14 @@ from tests.download_fixtures import PICTURE, hostile_web
 from tests.processes import kill_when
 
 
-def workspace(
-    tmp_path: Path, urls: list[str], allow: str = "", **download_config: Any
-) -> tuple[Workspace, RunConfig]:
+def workspace(tmp_path: Path, urls: list[str], allow: str = "", **download_config: Any) -> tuple[Workspace, RunConfig]:
     (tmp_path / "a.txt").write_text("\n".join(urls) + "\n")
     (tmp_path / "b.txt").write_text("http://b.invalid/never.jpg\n")
     raw = {
         "classes": {"a": {"lists": ["a.txt"]}, "b": {"lists": ["b.txt"]}},
         "download": {"allow_private": [allow.removeprefix("http://")], "per_host_rate": 1000.0, "retries": 1}
         | download_config,
-    }  # fmt: skip
+    }
     config = parse_config(raw, base=tmp_path)
     ws = Workspace.create(tmp_path / "ws", "x")
     ws.save_config(config)
@@ -83,9 +81,7 @@ def test_a_hostile_list_ends_soon_with_each_items_reason(tmp_path: Path) -> None
         )
         took = time.monotonic() - begin
         assert outcomes(ws, base) == wanted | private
-        assert (
-            took < 30
-        )  # the dripping one is given up after 10 s, and for good; the endless one would take for ever
+        assert took < 30  # the dripping one is given up after 10 s, and for good; the endless one would take for ever
         assert int(done.stdout) < 250_000, "kB at most"
         assert asked["/nowhere"] == asked["/html"] == asked["/forbidden"] == 1  # what is final is asked once
         assert asked["/drip"] == 1
@@ -101,8 +97,10 @@ def test_robots_txt_is_obeyed_unless_switched_off(tmp_path: Path) -> None:
         ws, config = workspace(tmp_path, urls, base)
         download(ws, config)
         assert outcomes(ws, base) == {
-            "/good/1": "ok", "/private/x.jpg": "robots_disallowed", "/private/x.png": "not_found"
-        }  # fmt: skip
+            "/good/1": "ok",
+            "/private/x.jpg": "robots_disallowed",
+            "/private/x.png": "not_found",
+        }
         assert "/private/x.jpg" not in asked  # forbidden means: not even asked
         off = tmp_path / "off"
         off.mkdir()
@@ -154,18 +152,14 @@ def test_a_folder_is_copied_in_and_its_links_but_nothing_outside_of_it(tmp_path:
     (folder / "link.jpg").symlink_to(cache / "8a3f")
     (tmp_path / "secret.jpg").write_bytes(PICTURE + b"?")
     (tmp_path / "b.txt").write_text(f"{(tmp_path / 'secret.jpg').as_uri()}\n")
-    config = parse_config(
-        {"classes": {"a": {"folders": ["bears"]}, "b": {"lists": ["b.txt"]}}}, base=tmp_path
-    )
+    config = parse_config({"classes": {"a": {"folders": ["bears"]}, "b": {"lists": ["b.txt"]}}}, base=tmp_path)
     ws = Workspace.create(tmp_path / "ws", "x")
     urls = scrape(ws, config)
     assert urls.summary["scheme_not_allowed"] == 1  # a list never reads a local file
     download(ws, config)
     reasons = {"one.jpg": "ok", "notes.txt": "not_an_image", "link.jpg": "ok", "empty.jpg": "empty_body"}
     assert local_rows(ws) == reasons
-    elsewhere = parse_config(
-        {"classes": {"a": {"folders": ["cache"]}, "b": {"lists": ["b.txt"]}}}, base=tmp_path
-    )
+    elsewhere = parse_config({"classes": {"a": {"folders": ["cache"]}, "b": {"lists": ["b.txt"]}}}, base=tmp_path)
     (folder / "one.jpg").write_bytes(PICTURE + b"another")  # its folder is not the class's any more
     download(ws, elsewhere)
     rows = manifests.read(ws.downloads, "downloads").rows()
@@ -235,9 +229,7 @@ def test_a_file_of_a_folder_that_changed_in_place_is_taken_again(tmp_path: Path)
     for name in ("one.jpg", "two.jpg"):
         (folder / name).write_bytes(PICTURE + name.encode())
     (tmp_path / "b.txt").write_text("null\n")
-    config = parse_config(
-        {"classes": {"a": {"folders": ["bears"]}, "b": {"lists": ["b.txt"]}}}, base=tmp_path
-    )
+    config = parse_config({"classes": {"a": {"folders": ["bears"]}, "b": {"lists": ["b.txt"]}}}, base=tmp_path)
     ws = Workspace.create(tmp_path / "ws", "x")
     scrape(ws, config)
     assert download(ws, config).changed
@@ -260,9 +252,7 @@ def test_a_file_of_a_folder_that_changed_in_place_is_taken_again(tmp_path: Path)
     assert taken()["two.jpg"][0] == after["two.jpg"][0]
     assert "not_an_image" in str(taken()["two.jpg"][1])
     (folder / "one.jpg").unlink()
-    assert not download(ws, config).changed, (
-        "what is said is said once, and a file that is gone changes nothing"
-    )
+    assert not download(ws, config).changed, "what is said is said once, and a file that is gone changes nothing"
 
 
 def age(ws: Workspace, days: float) -> None:
@@ -321,9 +311,7 @@ def test_a_host_that_asks_to_wait_is_left_alone_and_holds_up_nobody(tmp_path: Pa
         assert rows[f"{slow}/later"]["reason"] == "http_server_error"  # a day is too long to wait here
         assert asked["/later"] == 1
         last_quick = max(r["finished_at"] for u, r in rows.items() if u.startswith(quick))
-        assert last_quick < min(
-            r["finished_at"] for u, r in rows.items() if "/good/" in u and u.startswith(slow)
-        )
+        assert last_quick < min(r["finished_at"] for u, r in rows.items() if "/good/" in u and u.startswith(slow))
 
 
 def test_the_robots_txt_of_a_redirects_other_host_is_obeyed(tmp_path: Path) -> None:
@@ -361,9 +349,7 @@ def test_a_full_disk_stops_the_run_with_a_word_and_loses_nothing(tmp_path: Path)
             "try: download(ws, config)\n"
             "except WorkspaceNotWritable as e: print(e.message, e.remedy)"
         )
-        done = subprocess.run(
-            [sys.executable, "-c", code, str(ws.root)], capture_output=True, text=True, check=False
-        )
+        done = subprocess.run([sys.executable, "-c", code, str(ws.root)], capture_output=True, text=True, check=False)
         assert "cannot be written" in done.stdout, done.stderr
         download(ws, config)
         assert set(outcomes(ws, base).values()) == {"ok"}

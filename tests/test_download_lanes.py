@@ -47,9 +47,7 @@ def test_shards_in_lanes_leave_what_one_process_leaves(tmp_path: Path) -> None:
         for shard in reversed(shards):
             run_shard(ws, config, shard)
         assert len(list(ws.journal.glob("download.*.part.sqlite"))) == len({s.lane for s in shards})
-        assert (
-            plan(ws, config, lanes=lanes) == plan(ws, config) == []
-        )  # nothing left, and the parts are settled
+        assert plan(ws, config, lanes=lanes) == plan(ws, config) == []  # nothing left, and the parts are settled
         download(ws, config)
         assert not list(ws.journal.glob("*.part*.sqlite*"))
         assert set(asked.values()) == {1}

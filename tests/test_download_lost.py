@@ -27,8 +27,10 @@ def delete(ws: Workspace, url: str) -> str:
     rows = manifests.read(ws.downloads, "downloads").rows()
     sha = next(str(r["sha256"]) for r in rows if r["url"] == url)
     before = ws.revisions()[-1]
-    changed = [r | ({"active": False, "changed_in": before + 1, "changed_by": "b0001"} if r["sha256"] == sha else {})
-               for r in ws.current_dataset().rows()]  # fmt: skip
+    changed = [
+        r | ({"active": False, "changed_in": before + 1, "changed_by": "b0001"} if r["sha256"] == sha else {})
+        for r in ws.current_dataset().rows()
+    ]
     extra = {"revision": before + 1, "before": before, "cause": "batch:b0001"}
     manifests.write(ws.dataset(before + 1), changed, Header("dataset", "clean", "test", extra=extra))
     return sha
@@ -64,9 +66,7 @@ def test_a_purged_picture_never_comes_back_by_any_url_or_file(tmp_path: Path) ->
         ways = tmp_path / "mine"
         ways.mkdir()
         (ways / "copy.jpg").write_bytes(data)
-        (tmp_path / "a.txt").write_text(
-            "\n".join([*urls, f"{base}/elsewhere?/good/0", f"{base}/good/9"]) + "\n"
-        )
+        (tmp_path / "a.txt").write_text("\n".join([*urls, f"{base}/elsewhere?/good/0", f"{base}/good/9"]) + "\n")
         more = {"a": {"lists": ["a.txt"], "folders": ["mine"]}, "b": {"lists": ["b.txt"]}}
         config = parse_config({"classes": more, "download": config.download.model_dump()}, base=tmp_path)
         built(ws, config)

@@ -8,12 +8,7 @@ from keepset.download.turns import Turns
 
 
 def serve(
-    items: list[tuple[str, int]],
-    *,
-    per_host: int,
-    rate: float,
-    fail_once: bool = False,
-    busy_s: float = 0.001,
+    items: list[tuple[str, int]], *, per_host: int, rate: float, fail_once: bool = False, busy_s: float = 0.001
 ) -> tuple[list[tuple[str, int, float]], Counter[str]]:
     """Take everything; each item keeps its host busy for a moment. Returns what was taken when, and the most in flight."""
     taken: list[tuple[str, int, float]] = []

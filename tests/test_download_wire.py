@@ -116,9 +116,7 @@ def test_a_redirect_is_followed_to_the_very_bytes_it_names(tmp_path: Path) -> No
         return answer()
 
     with server(reply) as (port, heads):
-        reason, facts = fetched(
-            f"http://127.0.0.1:{port}/first", tmp_path, allow_private=(f"127.0.0.1:{port}",)
-        )
+        reason, facts = fetched(f"http://127.0.0.1:{port}/first", tmp_path, allow_private=(f"127.0.0.1:{port}",))
     assert reason == "ok"
     assert heads[1].startswith(b"GET /b%E4r%2C1%202.jpg?s=%2B HTTP/1.1\r\n")
     assert facts.final_url == f"http://127.0.0.1:{port}/b%E4r%2C1%202.jpg?s=%2B"
@@ -189,15 +187,11 @@ def test_a_list_of_very_many_hosts_leaves_no_connection_open_to_each(tmp_path: P
         hosts = [f"127.1.{i // 100}.{i % 100 + 1}:{port}" for i in range(300)]
         urls = [f"http://{host}/good/{i}" for i, host in enumerate(hosts)]
         ws, _ = workspace(tmp_path, urls, allow_private=hosts, connections=16)
-        done = subprocess.run(
-            [sys.executable, "-c", code, ws.root], capture_output=True, text=True, check=False
-        )
+        done = subprocess.run([sys.executable, "-c", code, ws.root], capture_output=True, text=True, check=False)
         few = code.replace("128", "24")
         (ws.journal / "download.sqlite").unlink()
         ws.downloads.unlink()
-        refused = subprocess.run(
-            [sys.executable, "-c", few, ws.root], capture_output=True, text=True, check=False
-        )
+        refused = subprocess.run([sys.executable, "-c", few, ws.root], capture_output=True, text=True, check=False)
     assert "300 images, 1 failed" in done.stdout, done.stderr
     assert "ulimit -n" in refused.stderr  # said of the machine, and of no picture
     assert set(asked) == {f"/good/{i}" for i in range(300)}
@@ -232,10 +226,7 @@ def test_packed_bodies_are_unpacked_or_refused(tmp_path: Path, coding: str, body
 
 
 def test_headers_that_are_no_utf_8_are_kept_readable(tmp_path: Path) -> None:
-    with server(lambda _: answer(PICTURE, "200 OK", 'ETag: "\xe4"', "Content-Type: image/jp\xe9g")) as (
-        port,
-        _,
-    ):
+    with server(lambda _: answer(PICTURE, "200 OK", 'ETag: "\xe4"', "Content-Type: image/jp\xe9g")) as (port, _):
         here = f"127.0.0.1:{port}"
         _, facts = fetched(f"http://{here}/x.jpg", tmp_path, allow_private=(here,))
     assert facts.headers["content-type"] == "image/jp\ufffdg"
@@ -307,28 +298,20 @@ def test_a_proxy_is_asked_by_name_with_its_login_and_only_for_what_may_be_asked(
         for private in ("10.0.0.1", "169.254.169.254", "0x7f.1.1.1", "[fd00::1]", "127.0.0.2"):
             assert fetched(f"http://{private}/x.jpg", tmp_path)[0] == "blocked_address"
         assert fetched("http://x.internal.example/1.jpg", tmp_path)[0] == "dns_failure"
-        assert (
-            fetched(f"http://127.0.0.1:{own}/x.jpg", tmp_path, allow_private=(f"127.0.0.1:{own}",))[0] == "ok"
-        )
+        assert fetched(f"http://127.0.0.1:{own}/x.jpg", tmp_path, allow_private=(f"127.0.0.1:{own}",))[0] == "ok"
     assert len(heads) == len(direct) == 1
-    assert heads[0].startswith(
-        b"GET http://pictures.invalid/a%2Cb.jpg?x=%2B HTTP/1.1\r\nHost: pictures.invalid\r\n"
-    )
+    assert heads[0].startswith(b"GET http://pictures.invalid/a%2Cb.jpg?x=%2B HTTP/1.1\r\nHost: pictures.invalid\r\n")
     assert b"Proxy-Authorization: Basic " + base64.b64encode(b"me:p@ss") in heads[0]
 
 
 @pytest.mark.parametrize("refusal", ["407 Proxy Authentication Required", "403 Forbidden", ""])
-def test_a_proxy_that_refuses_is_named_as_such(
-    tmp_path: Path, no_proxies: pytest.MonkeyPatch, refusal: str
-) -> None:
+def test_a_proxy_that_refuses_is_named_as_such(tmp_path: Path, no_proxies: pytest.MonkeyPatch, refusal: str) -> None:
     with server(lambda _: answer(b"", refusal)) as (port, _):
         no_proxies.setenv("https_proxy", f"127.0.0.1:{port if refusal else 9}")
         assert fetched("https://pictures.invalid/x.jpg", tmp_path)[0] == "proxy_failure"
 
 
-@pytest.mark.parametrize(
-    "proxy", ["socks5://127.0.0.1:1080", "http://127.0.0.1:port", "http://", "ftp://u:secret@h:1"]
-)
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1080", "http://127.0.0.1:port", "http://", "ftp://u:secret@h:1"])
 def test_a_proxy_that_cannot_be_used_stops_the_run_with_its_variable(
     no_proxies: pytest.MonkeyPatch, proxy: str
 ) -> None:
@@ -343,8 +326,7 @@ def test_networks_of_no_proxy_are_asked_directly(no_proxies: pytest.MonkeyPatch)
     no_proxies.setenv("HTTP_PROXY", "http://proxy.example:3128")
     no_proxies.setenv("NO_PROXY", "10.0.0.0/8, plain.example")
     found = {
-        h: Proxies().of(Target.parse(f"http://{h}/"))
-        for h in ("10.1.2.3", "11.1.2.3", "plain.example", "localhost")
+        h: Proxies().of(Target.parse(f"http://{h}/")) for h in ("10.1.2.3", "11.1.2.3", "plain.example", "localhost")
     }
     assert {h for h, p in found.items() if p} == {"11.1.2.3"}
 
@@ -429,9 +411,7 @@ def test_the_certificates_of_a_company_are_trusted_where_ssl_cert_file_names_the
         (answer(b"User-agent: *\nDisallow: /x%2Ejpg"), "robots_disallowed"), (answer(b"User-agent: *\nDisallow: /b\xc3\xa4"), "ok"),
     ],
 )  # fmt: skip
-def test_without_an_answer_on_robots_txt_nothing_is_fetched(
-    tmp_path: Path, robots: bytes, reason: str
-) -> None:
+def test_without_an_answer_on_robots_txt_nothing_is_fetched(tmp_path: Path, robots: bytes, reason: str) -> None:
     def reply(head: bytes) -> bytes:
         return robots if b"/robots.txt" in head else answer()
 

@@ -103,9 +103,7 @@ def grouped(folder: Path, *files: bytes, every_pair: bool = True) -> tuple[list[
     def judging(pairs: Sequence[tuple[int, int]]) -> dict[tuple[int, int], PairVerdict]:
         return {(i, j): v for i, j in pairs if (v := judge(looks[i], looks[j]))}
 
-    plain, pairs = look_alikes(
-        shas, pictures.phash, lambda s: folder / f"{s}.jpg", ValidateConfig().near_bits
-    )
+    plain, pairs = look_alikes(shas, pictures.phash, lambda s: folder / f"{s}.jpg", ValidateConfig().near_bits)
     if every_pair:
         pairs = list(itertools.combinations(range(len(shas)), 2))
     found = group(pictures, plain, pairs, judging, digests)
@@ -135,9 +133,7 @@ def test_a_jpeg_and_its_png_are_one_group(tmp_path: Path) -> None:
 
 def test_a_smaller_recompressed_copy_is_near_and_names_the_better_one(tmp_path: Path) -> None:
     photo = draw(CLASSES[0], 4, width=400, height=300)
-    (big, small), facts = grouped(
-        tmp_path, encoded(photo, quality=92), encoded(photo.resize((300, 225)), quality=60)
-    )
+    (big, small), facts = grouped(tmp_path, encoded(photo, quality=92), encoded(photo.resize((300, 225)), quality=60))
     assert facts[big]["dup_of"] is None
     assert facts[small]["dup_of"] == big
     assert facts[small]["dup_kind"] == "near"
@@ -195,9 +191,7 @@ def moved(image: Image.Image) -> Image.Image:
     y, x = np.mgrid[0:h, 0:w].astype(np.float32)
     lean = 0.07 * h * np.exp(-((x - w / 2) ** 2 + (y - h / 2) ** 2) / (2 * (0.3 * h) ** 2))
     return Image.fromarray(
-        cv2.remap(
-            pixels, 1.02 * x + lean - 4, 1.02 * y - lean, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
-        )
+        cv2.remap(pixels, 1.02 * x + lean - 4, 1.02 * y - lean, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
     )
 
 
@@ -213,7 +207,7 @@ DONE: dict[str, tuple[Callable[[Image.Image], Image.Image], str]] = {
     "recoloured": (lambda i: ImageOps.grayscale(i).convert("RGB"), "other colours"),
     "squeezed": (lambda i: i.resize((round(i.width * 0.85), i.height)), ""),
     "small and coarse": (lambda i: i.resize((i.width // 3, i.height // 3)), ""),
-}  # fmt: skip
+}
 
 
 def looked_at(folder: Path, image: Image.Image, quality: int = 80) -> Look:
@@ -276,9 +270,7 @@ def test_another_frame_of_a_scene_shares_the_group_but_is_no_copy(tmp_path: Path
     assert len({facts[s]["group_id"] for s in shas}) == 3
 
 
-def test_real_copies_are_found_and_bursts_and_lookalikes_are_not_called_copies(
-    tmp_path: Path, photos: Path
-) -> None:
+def test_real_copies_are_found_and_bursts_and_lookalikes_are_not_called_copies(tmp_path: Path, photos: Path) -> None:
     with (photos / "truth" / "bears_pairs.csv").open() as f:
         pairs = [(r["file_a"], r["file_b"], r["sure"] == "yes") for r in csv.DictReader(f)]
     alike = ("65", "155"), ("31", "2"), ("51", "49"), ("12", "65"), ("100", "42")  # the nearest hashes

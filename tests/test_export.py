@@ -114,9 +114,7 @@ print(json.dumps(found))
 """
 
 
-def test_webdataset_loads_with_webdataset(
-    mixed: Mixed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_webdataset_loads_with_webdataset(mixed: Mixed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("keepset.export.webdataset.SHARD_BYTES", 20_000)
     export(mixed, Format.WEBDATASET, tmp_path / "out")
     classes = json.loads((tmp_path / "out" / "classes.json").read_text())
@@ -141,16 +139,10 @@ print(json.dumps({name: {
 """
 
 
-def test_huggingface_loads_with_datasets(
-    mixed: Mixed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_huggingface_loads_with_datasets(mixed: Mixed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("keepset.export.huggingface.SHARD_BYTES", 20_000)
     export(mixed, Format.HUGGINGFACE, tmp_path / "out")
-    offline = {
-        "HF_HUB_OFFLINE": "1",
-        "HF_HOME": str(tmp_path / "hf"),
-        "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
-    }
+    offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf"), "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
     found = _by(_DATASETS, tmp_path / "out", tmp_path / "cache", **offline)
     assert found.keys() == {"train", "validation", "test"}
     assert len(list((tmp_path / "out" / "data").glob("train-*-of-*.parquet"))) > 1
@@ -168,9 +160,7 @@ def test_huggingface_loads_with_datasets(
 
 
 @pytest.mark.parametrize("form", Format)
-def test_again_does_nothing_and_a_new_revision_is_exported(
-    form: Format, mixed: Mixed, tmp_path: Path
-) -> None:
+def test_again_does_nothing_and_a_new_revision_is_exported(form: Format, mixed: Mixed, tmp_path: Path) -> None:
     assert export(mixed, form, tmp_path / "out").changed
     before = _tree(tmp_path / "out")
     again = export(mixed, form, tmp_path / "out")
@@ -224,9 +214,7 @@ def test_what_is_not_its_own_is_left_alone(mixed: Mixed, tmp_path: Path) -> None
     assert not (tmp_path / "out" / "labels.csv").exists()
 
 
-def test_damaged_and_missing_files_are_named_and_nothing_half_done_stays(
-    mixed: Mixed, tmp_path: Path
-) -> None:
+def test_damaged_and_missing_files_are_named_and_nothing_half_done_stays(mixed: Mixed, tmp_path: Path) -> None:
     one = min(mixed.active)
     mixed.ws.blob(one).write_bytes(mixed.files[one] + b"!")
     with pytest.raises(StageError, match=f"{one} is damaged"):
@@ -255,8 +243,7 @@ def test_a_kill_leaves_nothing_that_looks_finished(mixed: Mixed, tmp_path: Path)
     )
     (temp := tmp_path / "temp").mkdir()
     process = subprocess.Popen(
-        [sys.executable, "-c", code, str(mixed.ws.root), str(tmp_path / "out")],
-        env=os.environ | {"TMPDIR": str(temp)},
+        [sys.executable, "-c", code, str(mixed.ws.root), str(tmp_path / "out")], env=os.environ | {"TMPDIR": str(temp)}
     )
     part = tmp_path / ".out.keepset-part" / "images"
     wait_for(lambda: part.is_dir() and any(part.iterdir()), "the first pictures", every_s=0.02)
@@ -348,9 +335,7 @@ def test_from_the_command_line(mixed: Mixed, tmp_path: Path, capsys: pytest.Capt
     code, out, _ = run(capsys, "export", "imagefolder", *where, "--split", "train", "--split", "valid")
     assert code == 0
     assert "left out: 1 deleted, 1 exact copies" in out
-    code, out, _ = run(
-        capsys, "export", "imagefolder", *where, "--split", "train", "--split", "valid", "--json"
-    )
+    code, out, _ = run(capsys, "export", "imagefolder", *where, "--split", "train", "--split", "valid", "--json")
     (done,) = json.loads(out)["results"]
     assert (done["changed"], set(done["summary"]["images"])) == (False, {"train", "valid"})
     code, _, err = run(capsys, "export", "csv", *where, "--revision", 7)

@@ -43,12 +43,7 @@ def config(folder: Path, web: Web) -> Path:
 
 def shell(script: str, *around: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*around, "bash", "-c", script],
-        capture_output=True,
-        text=True,
-        cwd=CHECKOUT,
-        check=False,
-        timeout=200,
+        [*around, "bash", "-c", script], capture_output=True, text=True, cwd=CHECKOUT, check=False, timeout=200
     )
 
 
@@ -90,9 +85,7 @@ def test_a_read_only_workspace_is_refused_before_anything_is_asked_for(
     toml, root = config(tmp_path / "config", web), tmp_path / "ws"
     assert shell(f"{KEEPSET} scrape {toml} -w {root}").returncode == 0
     verbs = [f"run {toml}", "download", "up"]
-    tries = "; ".join(
-        f"{KEEPSET} {verb} -w {root} --json >{tmp_path}/{n}.json" for n, verb in enumerate(verbs)
-    )
+    tries = "; ".join(f"{KEEPSET} {verb} -w {root} --json >{tmp_path}/{n}.json" for n, verb in enumerate(verbs))
     done = shell(f"mount --bind {root} {root}; mount -o remount,ro,bind {root}; {tries}", *mounts)
     refusals = [json.loads((tmp_path / f"{n}.json").read_text()) for n in range(len(verbs))]
     assert [r["error"] for r in refusals] == ["WorkspaceNotWritable"] * 3, done.stderr
@@ -122,9 +115,7 @@ def test_two_runs_at_once_on_one_workspace_and_on_two(tmp_path: Path, web: Web) 
         assert shell(f"{KEEPSET} scrape {toml} -w {tmp_path}/{name}").returncode == 0
     where = [tmp_path / "one", tmp_path / "one", tmp_path / "other"]
     running = [
-        subprocess.Popen(
-            [*KEEPSET.split(), "download", "-w", str(w)], cwd=CHECKOUT, stdout=subprocess.DEVNULL
-        )
+        subprocess.Popen([*KEEPSET.split(), "download", "-w", str(w)], cwd=CHECKOUT, stdout=subprocess.DEVNULL)
         for w in where
     ]
     assert [p.wait(120) for p in running] == [0, 0, 0]

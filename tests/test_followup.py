@@ -47,11 +47,7 @@ def keepset_web(ws: Workspace, kills: Path | None = None) -> Iterator[tuple[str,
     hook = {"KEEPSET_TEST_KILLS": str(kills), "PYTHONPATH": path, **mark} if kills else {}
     command = [sys.executable, "-m", "keepset", "web", "-w", str(ws.root), "--port", "0"]
     process = subprocess.Popen(
-        command,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=CHECKOUT,
-        env=os.environ | {"OMP_NUM_THREADS": "1"} | hook,
+        command, stderr=subprocess.PIPE, text=True, cwd=CHECKOUT, env=os.environ | {"OMP_NUM_THREADS": "1"} | hook
     )
     assert process.stderr is not None
     found = re.search(r"http://[\d.:]+", line := process.stderr.readline())
@@ -68,9 +64,7 @@ def approve(url: str, batch: Batch) -> httpx.Response:
     return httpx.post(page, data=YES, trust_env=False, timeout=60, follow_redirects=True)
 
 
-def test_an_approval_outlives_the_server_and_a_kill_and_is_carried_out_once(
-    tmp_path: Path,
-) -> None:
+def test_an_approval_outlives_the_server_and_a_kill_and_is_carried_out_once(tmp_path: Path) -> None:
     ws, batch = waiting(tmp_path / "data")
     kills = plan_kills(tmp_path / "kills", "self@comparison.json")
     with keepset_web(ws, kills) as (url, process):

@@ -34,10 +34,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Batch:
 
 @pytest.fixture(scope="module")
 def client(large: Batch) -> Iterator[httpx.Client]:
-    with (
-        served(large.ws.root) as url,
-        httpx.Client(base_url=url, trust_env=False) as c,
-    ):
+    with served(large.ws.root) as url, httpx.Client(base_url=url, trust_env=False) as c:
         yield c
 
 
@@ -68,13 +65,7 @@ def test_filters_keep_the_position(client: httpx.Client) -> None:
 
 
 def test_orders_and_likeness_that_make_no_sense_give_the_usual_page(client: httpx.Client) -> None:
-    for odd in (
-        "?sort=loudness",
-        "?like=" + "0" * 64,
-        "?like=,,",
-        "?like=x&sort=alike",
-        "?sort=source&page=3",
-    ):
+    for odd in ("?sort=loudness", "?like=" + "0" * 64, "?like=,,", "?like=x&sort=alike", "?sort=source&page=3"):
         assert client.get(HERE + odd).status_code == 200
     assert shown(client.get(HERE + "?sort=loudness").text) == list(range(PAGE))
 
@@ -148,10 +139,7 @@ def test_taking_suggestions_writes_over_no_mark_set_meanwhile(
 def test_a_form_comes_back_to_its_page_and_never_elsewhere(client: httpx.Client, large: Batch) -> None:
     sha = large.candidates().rows()[-1]["sha256"]
     form = {"version": str(large.version), f"m:{sha}": "keep", "back": "split=valid&page=3"}
-    assert (
-        client.post(HERE + "/form", data=form).headers["location"]
-        == f"/batches/{large.id}?split=valid&page=3"
-    )
+    assert client.post(HERE + "/form", data=form).headers["location"] == f"/batches/{large.id}?split=valid&page=3"
     evil = form | {"back": "https://evil.example/\r\nx: y"}
     location = client.post(HERE + "/form", data=evil).headers["location"]
     assert location.startswith(f"/batches/{large.id}")
@@ -179,10 +167,7 @@ def test_copies_stand_side_by_side_with_what_differs(tmp_path: Path) -> None:
     batch = large_batch(case, 4)
     one, two = (r["sha256"] for r in batch.candidates().rows()[1:3])
     edit_images(case, {one: {"format": "PNG", "bytes": 4321}, two: {"format": "JPEG", "bytes": 1234}})
-    with (
-        served(case.ws.root) as url,
-        httpx.Client(base_url=url, trust_env=False) as c,
-    ):
+    with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False) as c:
         page = c.get(f"{HERE}/pictures/{two}").text
         assert re.search(r'class="differs"><th scope="row">format ≠</th><td>\w+</td><td>\w+</td>', page)
         assert "4,321" in page
@@ -218,9 +203,7 @@ def test_a_picture_comes_with_what_the_model_says_and_what_it_looks_like(tmp_pat
         assert len(near) == 4
         assert row["sha256"] not in near
         assert {case.row(s)["label"] for s in near} == {label}
-    assert {case.truth[s] for s in near} == {
-        row["suggested_label"]
-    }  # of one kind, though some labels are wrong
+    assert {case.truth[s] for s in near} == {row["suggested_label"]}  # of one kind, though some labels are wrong
 
 
 def test_a_picture_without_a_model_is_shown_without_it(tmp_path: Path) -> None:
@@ -255,10 +238,7 @@ def test_the_submit_page_shows_what_goes(tmp_path: Path) -> None:
     first, second, *rest = batch.candidates().rows()
     mark(
         batch,
-        [
-            Mark(first["sha256"], Action.DELETE),
-            Mark(second["sha256"], Action.RELABEL, second["suggested_label"]),
-        ],
+        [Mark(first["sha256"], Action.DELETE), Mark(second["sha256"], Action.RELABEL, second["suggested_label"])],
         who="ann",
     )
     with served(case.ws.root) as url:

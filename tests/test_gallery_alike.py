@@ -112,9 +112,7 @@ def test_arrows_open_a_stack_and_g_selects_it(page: Any, scene: Scene, url: str)
     assert page.inner_text("#chosen") == f"{len(stack.ranks)} selected"
 
 
-def test_marks_bring_likely_trouble_below_the_screen_and_move_nothing_on_it(
-    page: Any, scene: Scene, url: str
-) -> None:
+def test_marks_bring_likely_trouble_below_the_screen_and_move_nothing_on_it(page: Any, scene: Scene, url: str) -> None:
     page.goto(url)
     page.wait_for_load_state("networkidle")
     before = page.evaluate(SEEN)
@@ -130,11 +128,7 @@ def test_marks_bring_likely_trouble_below_the_screen_and_move_nothing_on_it(
     after = page.evaluate(SEEN)
     assert after[:visible] == before[:visible]
     assert len(set(after)) == 120
-    learnt = [
-        r
-        for r in ordered(scene.batch, scene.batch.marks(), Sort.LEARNED).tolist()
-        if r not in after[:visible]
-    ]
+    learnt = [r for r in ordered(scene.batch, scene.batch.marks(), Sort.LEARNED).tolist() if r not in after[:visible]]
     assert after[visible:] == learnt[: 120 - visible]
     assert scene.junk[after[visible:]].mean() > 2 * scene.junk[before[visible:]].mean()
     _press(page, "u")
@@ -162,9 +156,7 @@ def test_without_javascript_like_and_sort_are_plain_pages(browser: Any, scene: S
     context = browser.new_context(java_script_enabled=False, viewport={"width": 390, "height": 800})
     page = context.new_page()
     page.goto(f"{url}?sort=alike")
-    assert page.evaluate(SEEN)[: len(stacks_of(scene.batch)[0].ranks)] == list(
-        stacks_of(scene.batch)[0].ranks
-    )
+    assert page.evaluate(SEEN)[: len(stacks_of(scene.batch)[0].ranks)] == list(stacks_of(scene.batch)[0].ranks)
     page.goto(url)
     page.locator(f"#c-{scene.shas[2]} a.alike").click()
     page.wait_for_url("**like=*")
@@ -181,9 +173,7 @@ def test_without_javascript_like_and_sort_are_plain_pages(browser: Any, scene: S
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1400, 320])
 def test_axe_finds_nothing(browser: Any, scene: Scene, url: str, scheme: str, width: int) -> None:  # noqa: F811
-    context = browser.new_context(
-        color_scheme=scheme, viewport={"width": width, "height": 844}, bypass_csp=True
-    )
+    context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 844}, bypass_csp=True)
     page = context.new_page()
     for query in ("?sort=alike", "?sort=source", f"?like={scene.shas[2]},{scene.shas[7]}&show=undecided"):
         page.goto(url + query)

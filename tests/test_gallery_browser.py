@@ -294,9 +294,7 @@ def test_several_are_selected_with_the_mouse_and_decided_as_one(browser: Any, tm
         assert page.inner_text("#chosen") == "3 selected"
         assert page.locator("#full").is_hidden()
         _press(page, "x")
-        assert {s for s, m in batch.marks().items() if m.action == Action.DELETE} == {
-            shas[i] for i in (3, 4, 6)
-        }
+        assert {s for s, m in batch.marks().items() if m.action == Action.DELETE} == {shas[i] for i in (3, 4, 6)}
         assert page.inner_text("#chosen") == "Picture 8"
         _press(page, "u")  # one step
         assert batch.marks() == {}
@@ -423,26 +421,16 @@ def _troubles(page: Any) -> list[str]:
 @pytest.mark.parametrize("width", [1400, 320])
 def test_every_page_is_accessible_and_fits(browser: Any, tmp_path: Path, scheme: str, width: int) -> None:
     """With a long name of the data set, and class names that are long, right-to-left and an emoji."""
-    labels = (
-        "apple_of_the_northern_orchards_of_2026_abc",
-        "\u05d3\u05d1 \u05e9\u05d7\u05d5\u05e8",
-        "\U0001f9f8 boat",
-    )
+    labels = ("apple_of_the_northern_orchards_of_2026_abc", "\u05d3\u05d1 \u05e9\u05d7\u05d5\u05e8", "\U0001f9f8 boat")
     drawn = make_case(tmp_path, labels=labels)
     (card := drawn.ws.root / "keepset.json").write_text(
         json.dumps(json.loads(card.read_text()) | {"name": "bears_hillside_of_the_northern_valley_2026"})
     )
     batch = large_batch(drawn, 8)
     shas = [r["sha256"] for r in batch.candidates().rows()]
-    marks = [
-        Mark(shas[0], Action.DELETE),
-        Mark(shas[1], Action.KEEP),
-        Mark(shas[3], Action.RELABEL, labels[1]),
-    ]
+    marks = [Mark(shas[0], Action.DELETE), Mark(shas[1], Action.KEEP), Mark(shas[3], Action.RELABEL, labels[1])]
     mark(batch, marks, who="ann")
-    context = browser.new_context(
-        color_scheme=scheme, viewport={"width": width, "height": 844}, bypass_csp=True
-    )
+    context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 844}, bypass_csp=True)
     with served(batch.ws.root) as url:
         page = context.new_page()
         for path in (

@@ -41,9 +41,7 @@ SECTION = {"arch": "lite0+lite1", "epochs": 0, "threads": 1, "size": 64}
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with a model of two networks side by side, and an open batch."""
-    ws, cfg, _ = dataset_workspace(
-        tmp_path_factory.mktemp("heat"), per_class=8, flips=3, size=(96, 72), train=SECTION
-    )
+    ws, cfg, _ = dataset_workspace(tmp_path_factory.mktemp("heat"), per_class=8, flips=3, size=(96, 72), train=SECTION)
     train(ws, cfg)
     review(ws, cfg)
     return ws.root
@@ -108,9 +106,7 @@ def test_two_requests_start_one_process_and_the_next_pictures_are_ready(batch: B
         for known in list(folder.glob("*.json")):
             if not known.name.startswith(row["sha256"]):
                 known.unlink()
-        assert (
-            c.get(_address(batch)).content == answers[0].content
-        )  # known, and the next ones are asked for again
+        assert c.get(_address(batch)).content == answers[0].content  # known, and the next ones are asked for again
         wait_for(lambda: len(list(folder.glob("*.json"))) == batch.proposed, "them to be looked at once more")
         if row["label"] != row["predicted"]:
             assert c.get(_address(batch, 0, "?for=given")).content != answers[0].content
@@ -179,9 +175,7 @@ def test_weights_that_are_gone_are_named(batch: Batch) -> None:
     with served(batch.ws.root) as url, httpx.Client(base_url=url, trust_env=False, timeout=120) as c:
         answer = c.get(_address(batch), headers={"accept": "image/jpeg, application/json"})
         assert answer.status_code == 400
-        assert (
-            answer.json()["message"] == f"The weights of model {batch.record.model_id} are gone or damaged."
-        )
+        assert answer.json()["message"] == f"The weights of model {batch.record.model_id} are gone or damaged."
         page = c.get(_address(batch), headers={"accept": "text/html"})
         assert "are gone or damaged" in page.text
 
@@ -200,9 +194,7 @@ def test_without_the_extra_no_process_starts_and_what_is_known_is_shown(
         assert "[train]" in answer.json()["remedy"]
 
 
-def test_questions_are_bounded(
-    batch: Batch, questions: CamQuestions, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_questions_are_bounded(batch: Batch, questions: CamQuestions, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cam_questions, "_WAITING", 1)
     future = questions.ask(_question(batch))
     assert questions.ask(_question(batch)) is future
@@ -267,6 +259,4 @@ def test_the_full_view_shows_it(batch: Batch, chromium: str) -> None:
 
 
 def _until_drawn(page: Any) -> None:
-    wait_for(
-        lambda: page.evaluate("document.querySelector('#full-picture').naturalWidth") == 96, "the picture"
-    )
+    wait_for(lambda: page.evaluate("document.querySelector('#full-picture').naturalWidth") == 96, "the picture")

@@ -36,13 +36,7 @@ def good(gate: str) -> Frame:
     if gate == "dataset":
         split = ["valid" if i // 3 % 5 == 0 else "train" for i in range(N)]
         fold = [i // 3 % 5 for i in range(N)]
-        columns: dict[str, Any] = {
-            "sha256": sha,
-            "label": label,
-            "split": split,
-            "fold": fold,
-            "group_id": sha,
-        }
+        columns: dict[str, Any] = {"sha256": sha, "label": label, "split": split, "fold": fold, "group_id": sha}
         return Frame(columns | {"active": True})
     if gate == "images":
         columns = {"sha256": sha, "label": label, "status": "ok", "dup_of": None, "width": 160, "height": 120}

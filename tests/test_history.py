@@ -66,9 +66,7 @@ def cleaned(case: Case) -> Batch:
     """Ann deletes the first candidate and takes the other suggestions; a model follows."""
     batch = case.open_batch()
     mark(batch, [Mark(batch.candidates().rows()[0]["sha256"], Action.DELETE)], who="ann")
-    submit(
-        batch, "approve", who="Ann", note="<b>boats</b>", undecided="suggested", confirm=True, via="gallery"
-    )
+    submit(batch, "approve", who="Ann", note="<b>boats</b>", undecided="suggested", confirm=True, via="gallery")
     clean(case.ws, case.config)
     case.train_again("1" * 16, seed=3)
     write_json(case.ws.models / "promoted.json", {"model_id": "0" * 16, "why": "", "before": None})
@@ -83,9 +81,7 @@ def client(case: Case, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client
         yield c
 
 
-def test_a_decision_and_what_came_of_it_are_one_event_with_its_pictures(
-    case: Case, client: httpx.Client
-) -> None:
+def test_a_decision_and_what_came_of_it_are_one_event_with_its_pictures(case: Case, client: httpx.Client) -> None:
     batch = cleaned(case)
     found = timeline(case.ws)
     (event,) = [e for e in found if e.batch == batch.id and not e.quiet]
@@ -104,14 +100,10 @@ def test_a_decision_and_what_came_of_it_are_one_event_with_its_pictures(
         if decision["label"]:
             assert f'<span>{rows[sha]["label"]} → </span><b class="rel">{decision["label"]}</b>' in page
     assert "&lt;b&gt;boats&lt;/b&gt;" in page
-    assert not re.search(
-        r"[0-9a-f]{8}(?![0-9a-f]*\.jpg)", re.sub(r"<[^>]*>|b0\d+-\w+", "", page)
-    )  # no hashes
+    assert not re.search(r"[0-9a-f]{8}(?![0-9a-f]*\.jpg)", re.sub(r"<[^>]*>|b0\d+-\w+", "", page))  # no hashes
 
 
-def test_single_pictures_and_then_the_rest_are_restored_from_the_page(
-    case: Case, client: httpx.Client
-) -> None:
+def test_single_pictures_and_then_the_rest_are_restored_from_the_page(case: Case, client: httpx.Client) -> None:
     before = {r["sha256"]: (r["label"], r["active"]) for r in case.ws.current_dataset().rows()}
     batch = cleaned(case)
     changed = list(batch.approval().changes())  # type: ignore[union-attr]

@@ -99,9 +99,7 @@ def test_the_curve_measures_every_model_on_the_same_pictures_and_todays_labels(c
 
     def wrong(model: str) -> int:
         rows = manifests.each(case.ws.models / model / "predictions.parquet", "predictions")
-        return sum(
-            r["split"] == "valid" and truth.get(r["sha256"], r["predicted"]) != r["predicted"] for r in rows
-        )
+        return sum(r["split"] == "valid" and truth.get(r["sha256"], r["predicted"]) != r["predicted"] for r in rows)
 
     assert (first.revision, second.revision, first.n) == (1, 2, second.n)
     assert (first.wrong, second.wrong) == (wrong("0" * 16), wrong("1" * 16))
@@ -139,9 +137,11 @@ def test_a_new_data_set_is_run_from_the_page_to_its_first_batch(
         page.goto(url)
         assert f"keepset run {ws.config_beside()} -w {ws.root}" in page.inner_text("main")
         raw = {
-            "name": "drawn", "seed": 7, "classes": folders(tmp_path / "pictures"),
+            "name": "drawn",
+            "seed": 7,
+            "classes": folders(tmp_path / "pictures"),
             "train": {"arch": "lite0", "size": 224, "epochs": 0},
-        }  # fmt: skip
+        }
         ws.save_config(parse_config(raw, base=tmp_path))
         page.reload()
         page.click("text=Run the pipeline")
@@ -157,9 +157,7 @@ def test_a_new_data_set_is_run_from_the_page_to_its_first_batch(
     assert troubles == []
     assert len(list_models(ws)) == 1
     stages = [r["stage"] for r in progress_of(ws, Work.RUN)["results"]]
-    assert stages == [
-        "scrape", "download", "validate", "split", "train", "review", "export", "promote", "interpret",
-    ]  # fmt: skip
+    assert stages == ["scrape", "download", "validate", "split", "train", "review", "export", "promote", "interpret"]
     assert len(list_batches(ws)) <= 1
 
 
@@ -183,9 +181,7 @@ def test_a_run_that_fails_says_why_and_can_be_tried_again(case: Case, client: ht
     wait_for(lambda: progress_of(case.ws, Work.RUN)["ended"], "the second run")
 
 
-def test_an_edited_config_is_pointed_out_where_a_run_would_not_use_it(
-    case: Case, client: httpx.Client
-) -> None:
+def test_an_edited_config_is_pointed_out_where_a_run_would_not_use_it(case: Case, client: httpx.Client) -> None:
     assert "is not used" not in client.get("/").text
     config = case.ws.config_beside()
     config.write_text('name = "edited"\n')
@@ -297,13 +293,7 @@ def test_a_picture_says_what_it_is_and_where_it_is_decided(case: Case, client: h
 
 
 def test_errors_are_pages_for_people_json_and_text_for_programs(case: Case, client: httpx.Client) -> None:
-    for path in (
-        "/nope",
-        "/batches/b0009-00000000",
-        "/reports/x",
-        f"/pictures/{'f' * 64}",
-        f"/w/{'0' * 16}/",
-    ):
+    for path in ("/nope", "/batches/b0009-00000000", "/reports/x", f"/pictures/{'f' * 64}", f"/w/{'0' * 16}/"):
         found = client.get(path, headers=PAGE)
         assert found.status_code == 404, path
         assert 'href="/">To the home page</a>' in found.text, path

@@ -27,9 +27,7 @@ from keepset.workspace import Workspace
 from tests.factories import EPOCH, config
 
 RNG = np.random.default_rng(0)
-PHOTO = Image.fromarray(RNG.integers(0, 255, (12, 16, 3), np.uint8)).resize(
-    (160, 120), Image.Resampling.BICUBIC
-)
+PHOTO = Image.fromarray(RNG.integers(0, 255, (12, 16, 3), np.uint8)).resize((160, 120), Image.Resampling.BICUBIC)
 
 
 def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
@@ -93,12 +91,7 @@ def workspace(tmp_path: Path, files: dict[str, bytes]) -> tuple[Workspace, Any, 
         sha = hashlib.sha256(data).hexdigest()
         names[sha] = name
         write_bytes(ws.blob(sha), data)
-        common = {
-            "url_id": f"{i:016x}",
-            "url": f"http://127.0.0.1/{name}.jpg",
-            "label": "apple",
-            "status": "ok",
-        }
+        common = {"url_id": f"{i:016x}", "url": f"http://127.0.0.1/{name}.jpg", "label": "apple", "status": "ok"}
         urls.append({**common, "source": "list", "rank": i, "discovered_at": EPOCH})
         downloads.append({**common, "sha256": sha, "bytes": len(data), "attempts": 1})
     manifests.write(ws.urls, urls, Header("urls", "scrape", "f"))
@@ -138,9 +131,7 @@ def test_good_files_of_all_kinds_and_bad_ones_with_their_reason(tmp_path: Path) 
 
 def ftyp(*brands: bytes) -> bytes:
     """The head of an ISO media file of those brands, the major one first."""
-    return (
-        struct.pack(">I", 16 + 4 * len(brands[1:])) + b"ftyp" + brands[0] + b"\0\0\0\0" + b"".join(brands[1:])
-    )
+    return struct.pack(">I", 16 + 4 * len(brands[1:])) + b"ftyp" + brands[0] + b"\0\0\0\0" + b"".join(brands[1:])
 
 
 FOREIGN = {

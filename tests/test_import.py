@@ -182,8 +182,10 @@ def test_linked_sub_folders_are_read_and_loops_are_rows(tmp_path: Path) -> None:
     (tmp_path / "set" / CLASSES[0] / "loop").symlink_to(tmp_path / "set")
     rows = urls(tmp_path / "set", tmp_path)
     assert Counter((r["label"], r["reason"]) for r in rows) == {
-        (CLASSES[0], None): 7, (CLASSES[0], "unreadable"): 1, (CLASSES[1], None): 2,
-    }  # fmt: skip
+        (CLASSES[0], None): 7,
+        (CLASSES[0], "unreadable"): 1,
+        (CLASSES[1], None): 2,
+    }
 
 
 def test_every_file_is_a_picture_or_has_a_reason(tmp_path: Path) -> None:
@@ -204,9 +206,7 @@ def test_every_file_is_a_picture_or_has_a_reason(tmp_path: Path) -> None:
     os.mkfifo(odd / "pipe.jpg")
     counted = sum(of.total() for of in find_pictures(tree).counts.values())
     ws, _, _ = bring_in(tree, tmp_path)
-    urls_, downloads = (
-        manifests.read(p, n).rows() for p, n in ((ws.urls, "urls"), (ws.downloads, "downloads"))
-    )
+    urls_, downloads = (manifests.read(p, n).rows() for p, n in ((ws.urls, "urls"), (ws.downloads, "downloads")))
     images = manifests.read(ws.images, "images").rows()
     assert counted == 12 + 8 + 3 == len(urls_)
     assert sum(r["status"] == "ok" for r in urls_) == len(downloads)
@@ -217,12 +217,7 @@ def test_every_file_is_a_picture_or_has_a_reason(tmp_path: Path) -> None:
 
 
 def test_hidden_folders_are_in_no_class(tmp_path: Path) -> None:
-    for folder in (
-        *CLASSES[:2],
-        f"{CLASSES[0]}/.ipynb_checkpoints",
-        f"{CLASSES[0]}/@eaDir/0.jpg",
-        "__MACOSX/x",
-    ):
+    for folder in (*CLASSES[:2], f"{CLASSES[0]}/.ipynb_checkpoints", f"{CLASSES[0]}/@eaDir/0.jpg", "__MACOSX/x"):
         picture(tmp_path / "set" / folder, CLASSES[0], 0)
     assert len(urls(tmp_path / "set", tmp_path)) == 2
 
@@ -230,13 +225,9 @@ def test_hidden_folders_are_in_no_class(tmp_path: Path) -> None:
 def test_a_test_set_without_a_validation_set(tmp_path: Path) -> None:
     """C2: Kaggle's layout. test stays test, and valid is drawn from train by seed."""
     for i in range(60):
-        picture(
-            tmp_path / "set" / ("test_set" if i < 12 else "training_set") / CLASSES[i % 2], CLASSES[i % 2], i
-        )
+        picture(tmp_path / "set" / ("test_set" if i < 12 else "training_set") / CLASSES[i % 2], CLASSES[i % 2], i)
     _, rows, done = bring_in(tmp_path / "set", tmp_path)
-    assert sides(rows) == {
-        (c, s): n for c in CLASSES[:2] for s, n in (("test", 6), ("train", 19), ("valid", 5))
-    }
+    assert sides(rows) == {(c, s): n for c in CLASSES[:2] for s, n in (("test", 6), ("train", 19), ("valid", 5))}
     assert all(r["split"] == "test" for name, r in rows.items() if int(name[:-4]) < 12)
     assert "WARNING" not in done.message
 
@@ -246,10 +237,7 @@ def test_rows_without_a_class_are_reported(tmp_path: Path) -> None:
         picture(tmp_path, CLASSES[i % 2], i)
     lines = [f"{i}.jpg,{('a', 'b', '')[i % 3]}" for i in range(12)]
     (tmp_path / "t.csv").write_text("\n".join(["name,label", *lines]))
-    assert (
-        "4 rows cannot be taken (no_label: line 4 gives no class"
-        in find_pictures(tmp_path / "t.csv").notes[0]
-    )
+    assert "4 rows cannot be taken (no_label: line 4 gives no class" in find_pictures(tmp_path / "t.csv").notes[0]
     rows = urls(tmp_path / "t.csv", tmp_path)
     assert Counter(r["reason"] for r in rows) == {None: 8, "no_label": 4}
 
@@ -313,8 +301,9 @@ def test_classes_that_run_would_refuse_are_refused_before_a_config_is_written(
 def test_a_table_of_addresses_becomes_a_config(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("url,label\nhttp://x.example/1.jpg,a\nhttp://x.example/2.jpg,b\n")
     assert [(r["url"], r["label"], r["source"]) for r in urls(tmp_path / "t.csv", tmp_path)] == [
-        ("http://x.example/1.jpg", "a", "list"), ("http://x.example/2.jpg", "b", "list"),
-    ]  # fmt: skip
+        ("http://x.example/1.jpg", "a", "list"),
+        ("http://x.example/2.jpg", "b", "list"),
+    ]
 
 
 def test_what_is_no_data_set_is_said_in_words(tmp_path: Path) -> None:

@@ -89,12 +89,7 @@ def test_kept_once_with_what_the_model_said(site: httpx.Client, model_case: Serv
         found = send(site, data, label, who="  Ann\nB ")
         assert found.status_code == 201
         done = conforms(found, site)
-        assert done == {
-            "sha256": hashlib.sha256(data).hexdigest(),
-            "known": False,
-            "predicted": said,
-            "label": label,
-        }
+        assert done == {"sha256": hashlib.sha256(data).hexdigest(), "known": False, "predicted": said, "label": label}
     (row,) = lines(model_case)
     assert {k: row[k] for k in ("sha256", "predicted", "label", "who")} == {
         "sha256": done["sha256"], "predicted": said, "label": label, "who": "Ann B"
@@ -107,9 +102,7 @@ def test_kept_once_with_what_the_model_said(site: httpx.Client, model_case: Serv
     assert len([p for p in (model_case.ws.root / "inbox").rglob("*") if p.is_file()]) == 1
 
 
-def test_what_is_no_correction_is_refused_in_words(
-    site: httpx.Client, model_case: Served, tmp_path: Path
-) -> None:
+def test_what_is_no_correction_is_refused_in_words(site: httpx.Client, model_case: Served, tmp_path: Path) -> None:
     switch_on(model_case, tmp_path)
     data = stranger()
     said, label = other(model_case, data)
@@ -128,9 +121,7 @@ def test_what_is_no_correction_is_refused_in_words(
         conforms(answer, site)
     two = [("file", ("a.jpg", data, "image/jpeg"))] * 2
     assert site.post("/api/corrections", files=two, data={"label": label}).json()["error"] == "too_many"
-    blocked = site.post(
-        "/api/corrections", files={"url": (None, "http://10.0.0.1/a.jpg"), "label": (None, label)}
-    )
+    blocked = site.post("/api/corrections", files={"url": (None, "http://10.0.0.1/a.jpg"), "label": (None, label)})
     assert (blocked.status_code, blocked.json()["error"]) == (422, "blocked_address")
     assert lines(model_case) == []
     assert not (model_case.ws.root / "inbox").exists()
@@ -154,9 +145,7 @@ def test_a_flood_is_bounded(site: httpx.Client, model_case: Served, tmp_path: Pa
         late = send(c, b"x", "apple")
         assert statuses == [422, 422, 429, 429]
         assert 1 <= int(late.headers["retry-after"]) <= 31
-        assert (
-            c.post("/api/predict", files={"file": ("a.jpg", again)}).status_code == 200
-        )  # predicting goes on
+        assert c.post("/api/predict", files={"file": ("a.jpg", again)}).status_code == 200  # predicting goes on
 
 
 def test_from_the_page_to_the_data_set_through_one_approval(
@@ -166,21 +155,15 @@ def test_from_the_page_to_the_data_set_through_one_approval(
     data, also, third = stranger(), stranger(901), model_case.pictures[1]
     labels = [other(model_case, d)[1] for d in (data, also, third)]
     taken = {other(model_case, third)[0], model_case.truth[hashlib.sha256(third).hexdigest()]}
-    labels[2] = next(
-        c for c in config.labels if c not in taken
-    )  # neither the model's word nor the data set's
-    shas = [
-        send(site, d, label).json()["sha256"] for d, label in zip((data, also, third), labels, strict=True)
-    ]
+    labels[2] = next(c for c in config.labels if c not in taken)  # neither the model's word nor the data set's
+    shas = [send(site, d, label).json()["sha256"] for d, label in zip((data, also, third), labels, strict=True)]
     for stage in (scrape, download, validate):
         stage(ws, config)
     done = split(ws, config)
     assert "2 of the inbox wait for a reviewer" in done.message
     rows = {r["sha256"]: r for r in ws.current_dataset().rows()}
     assert [rows[s]["active"] for s in shas] == [False, False, True]
-    assert not {r["sha256"] for r in _usable(list(rows.values()))} & set(
-        shas[:2]
-    )  # nothing is trained on them yet
+    assert not {r["sha256"] for r in _usable(list(rows.values()))} & set(shas[:2])  # nothing is trained on them yet
     assert "nothing to purge" in purge(ws, who="Bob").message
     batch = load_batch(ws, review(ws, config).outputs["batch_id"])
     found = {r["sha256"]: r for r in batch.candidates().rows()}

@@ -83,11 +83,7 @@ def _closure(required: list[Requirement], extra: str = "") -> set[str]:
         if one.name not in found:
             found.add(one.name)
             more = map(Requirement, metadata.requires(one.name) or ())
-            todo += [
-                r
-                for r in more
-                if not r.marker or any(r.marker.evaluate({"extra": e}) for e in ("", *one.extras))
-            ]
+            todo += [r for r in more if not r.marker or any(r.marker.evaluate({"extra": e}) for e in ("", *one.extras))]
     return found
 
 
@@ -102,7 +98,9 @@ def _borrow(name: str, packages: Path) -> None:
 
 def _run(python: Path, *words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("KEEPSET_", "PYTHON"))}
-    return subprocess.run([python, *words], capture_output=True, text=True, cwd=cwd, check=False, env=clean, timeout=120)  # fmt: skip
+    return subprocess.run(
+        [python, *words], capture_output=True, text=True, cwd=cwd, check=False, env=clean, timeout=120
+    )
 
 
 @pytest.fixture
@@ -114,9 +112,7 @@ def hostile(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_core_predicts_and_is_small(
-    core: Path, wheel: Path, template_case: Served, hostile: Path
-) -> None:
+def test_the_core_predicts_and_is_small(core: Path, wheel: Path, template_case: Served, hostile: Path) -> None:
     assert len(_closure(_required(wheel))) < 30
     (hostile / "one.jpg").write_bytes(template_case.pictures[0])
     model = template_case.ws.models / ("0" * 16) / "model.onnx"
@@ -124,11 +120,7 @@ def test_the_core_predicts_and_is_small(
     assert done.returncode == 0, done.stderr
     (row,) = json.loads(done.stdout)["predictions"]
     code = f"import keepset; print(keepset.load({str(model)!r}).predict('one.jpg').label)"
-    assert (
-        _run(core, "-P", "-c", code, cwd=hostile).stdout.strip()
-        == row["label"]
-        in template_case.config.labels
-    )
+    assert _run(core, "-P", "-c", code, cwd=hostile).stdout.strip() == row["label"] in template_case.config.labels
 
 
 @pytest.mark.parametrize(
@@ -143,9 +135,7 @@ def test_a_missing_extra_is_one_line_with_the_command(
     core: Path, wheel: Path, template_case: Served, tmp_path: Path, words: str, extra: str
 ) -> None:
     model = template_case.ws.models / ("0" * 16) / "model.onnx"
-    (tmp_path / "x.toml").write_text(
-        '[classes.a]\nurls = ["http://a/1"]\n[classes.b]\nurls = ["http://a/2"]\n'
-    )
+    (tmp_path / "x.toml").write_text('[classes.a]\nurls = ["http://a/1"]\n[classes.b]\nurls = ["http://a/2"]\n')
     done = _run(core.with_name("keepset"), *words.format(model=model).split(), cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     what, remedy = done.stderr.strip().splitlines()
@@ -181,9 +171,7 @@ with httpx.Client(base_url="http://127.0.0.1:%d" % server.servers[0].sockets[0].
 """
 
 
-def test_the_pages_need_the_extra_web_alone(
-    wheel: Path, template_case: Served, case: Case, tmp_path: Path
-) -> None:
+def test_the_pages_need_the_extra_web_alone(wheel: Path, template_case: Served, case: Case, tmp_path: Path) -> None:
     python = _with_extra(wheel, "web", tmp_path / "web")
     model = Path("models") / ("0" * 16) / "model.onnx"
     shutil.copy(template_case.ws.root / model, case.ws.root / model)
@@ -216,9 +204,7 @@ print(json.dumps(found))
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["keepset.predict"] == found["keepset.predict.writers"] == ""
-    assert {"train", "web", "prefect"} <= {
-        m[1] for r in found.values() if (m := re.search(r"keepset\[(\w+)\]", r))
-    }
+    assert {"train", "web", "prefect"} <= {m[1] for r in found.values() if (m := re.search(r"keepset\[(\w+)\]", r))}
 
 
 def test_a_folder_of_the_same_name_does_not_hide_the_package(tmp_path: Path) -> None:
@@ -242,11 +228,7 @@ def test_what_messages_point_at_is_installed(core: Path, hostile: Path) -> None:
 def test_doctor_of_the_core_finds_no_fault(core: Path, tmp_path: Path) -> None:
     done = _run(core.with_name("keepset"), "doctor", "-w", "ws", "--json", cwd=tmp_path)
     checks = {c["name"]: c for c in json.loads(done.stdout)["checks"]}
-    assert (done.returncode, checks["torch"]["verdict"], checks["onnxruntime"]["verdict"]) == (
-        0,
-        "note",
-        "ok",
-    )
+    assert (done.returncode, checks["torch"]["verdict"], checks["onnxruntime"]["verdict"]) == (0, "note", "ok")
     assert checks["extras"]["found"] == "not installed: web, train, prefect, dask, cloud, search"
 
 
@@ -275,24 +257,13 @@ def test_what_keepset_imports_is_required() -> None:
     """Each foreign module that the four layers import belongs to the core or to an extra."""
     known = {m for listed in extras.EXTRAS.values() for m in listed} | set(sys.stdlib_module_names)
     known |= {"numpy", "onnxruntime", "PIL", "pydantic", "pydantic_settings", "rich", "simplejpeg", "typer"}
-    known |= {
-        "keepset",
-        "tasks",
-        "flows",
-        "deployments",
-        "yarl",
-        "markupsafe",
-    }  # the last two: aiohttp's, jinja2's
+    known |= {"keepset", "tasks", "flows", "deployments", "yarl", "markupsafe"}  # the last two: aiohttp's, jinja2's
     strange: dict[str, str] = {}
     for layer in ("keepset", "tasks", "flows", "deployments"):
         for path in (CHECKOUT / layer).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
-                names += (
-                    [node.module]
-                    if isinstance(node, ast.ImportFrom) and node.module and not node.level
-                    else []
-                )
+                names += [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
                 strange |= {n: path.name for n in names if n.partition(".")[0] not in known}
     assert strange == {}
 

@@ -67,9 +67,7 @@ def test_a_report_is_one_small_file_without_script(tmp_path: Path) -> None:
     facts, html = report(ws, cfg)
     assert 20_000 < len(html.encode()) < 3_000_000
     assert "<script" not in html.lower()
-    assert not re.search(
-        r"""(?:src|href)=["'](?!data:image/webp|#)""", html
-    )  # nothing is loaded from elsewhere
+    assert not re.search(r"""(?:src|href)=["'](?!data:image/webp|#)""", html)  # nothing is loaded from elsewhere
     for anchor in re.findall(r'href="#([^"]+)"', html):
         assert f'id="{anchor}"' in html
     assert facts["metrics"]["valid"]["n"] == sum(map(sum, facts["confusion"])) == 36
@@ -148,9 +146,7 @@ def test_a_class_without_validation_images(tmp_path: Path) -> None:
     facts, html = report(ws, cfg)
     last = facts["per_class"][-1]  # what cannot be judged comes after what can
     assert (last["label"], last["n"], last["recall"], last["f1"]) == (gone, 0, None, None)
-    assert (
-        f"There are no held-out pictures of '{gone}', so mistakes there are not counted." in facts["verdict"]
-    )
+    assert f"There are no held-out pictures of '{gone}', so mistakes there are not counted." in facts["verdict"]
     assert "nan" not in re.sub(r"base64,[^\"]*", "", html)
 
 
@@ -192,9 +188,7 @@ def test_before_and_after_names_its_pictures(tmp_path: Path, known: bool) -> Non
         (ws.models / before).mkdir()
         rows = manifests.read(predictions(ws), "predictions").rows()
         old = [r | {"predicted": "boat"} for r in rows]
-        manifests.write(
-            ws.models / before / "predictions.parquet", old, Header("predictions", "train", before)
-        )
+        manifests.write(ws.models / before / "predictions.parquet", old, Header("predictions", "train", before))
     valid = [r for r in manifests.read(predictions(ws), "predictions").rows() if r["split"] == "valid"]
     found = {
         "before": before, "message": "1 fixed, 1 broken", "n": 9, "errors_before": 3, "errors_after": 3,
@@ -264,9 +258,7 @@ def test_classes_changed_since_the_training_are_said(tmp_path: Path) -> None:
 
 def test_an_unreadable_thumbnail_is_an_honest_gap(tmp_path: Path) -> None:
     ws, cfg = finished(tmp_path)
-    shas = [
-        r["sha256"] for r in manifests.read(predictions(ws), "predictions").rows() if r["split"] == "valid"
-    ]
+    shas = [r["sha256"] for r in manifests.read(predictions(ws), "predictions").rows() if r["split"] == "valid"]
     ws.thumb(shas[0]).write_bytes(b"no picture")
     ws.thumb(shas[1]).unlink()
     ws.thumb(shas[2]).write_bytes(ws.thumb(shas[2]).read_bytes()[:400])
@@ -328,12 +320,7 @@ def test_fields_of_a_later_training_are_passed_on(tmp_path: Path) -> None:
     ws, cfg = finished(tmp_path)
 
     def add(record: dict[str, Any]) -> None:
-        record["metrics"]["ema"] = {
-            "n": 7,
-            "errors": 1,
-            "error_rate": 1 / 7,
-            "from": "an average of the weights",
-        }
+        record["metrics"]["ema"] = {"n": 7, "errors": 1, "error_rate": 1 / 7, "from": "an average of the weights"}
         record["history"][0]["gpu_share"] = 0.5
         record["candidates"]["ensemble"] = {"nll": 0.2}
 
@@ -346,9 +333,7 @@ def test_fields_of_a_later_training_are_passed_on(tmp_path: Path) -> None:
 def test_the_test_set_leads_the_verdict_if_there_is_one(tmp_path: Path) -> None:
     ws, cfg = finished(tmp_path, per_class=20)
     fold = {r["sha256"]: r["fold"] for r in ws.current_dataset().rows()}
-    change_rows(
-        predictions(ws), "predictions", lambda r: r | ({"split": "test"} if fold[r["sha256"]] == 1 else {})
-    )
+    change_rows(predictions(ws), "predictions", lambda r: r | ({"split": "test"} if fold[r["sha256"]] == 1 else {}))
     facts, html = report(ws, cfg)
     assert facts["metrics"]["test"]["n"] == 12
     assert "12 test pictures" in facts["verdict"]

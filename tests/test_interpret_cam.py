@@ -24,9 +24,7 @@ def pixels(side: int = 64) -> Any:
     return np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
 
 
-@pytest.mark.parametrize(
-    "name", ["tf_efficientnet_lite0", "convnext_atto", "test_vit", "test_vit2", "test_mambaout"]
-)
+@pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "convnext_atto", "test_vit", "test_vit2", "test_mambaout"])
 def test_timm_bodies_of_every_kind(name: str) -> None:
     import timm
     import torch
@@ -94,9 +92,7 @@ def test_networks_side_by_side_are_looked_at_together() -> None:
     assert first.shape == together.shape
     assert not np.allclose(first, together, atol=1e-3)
     alone = build("torchvision.resnet18", 3).eval()
-    state = {
-        k.removeprefix("bodies.0."): v for k, v in both.state_dict().items() if k.startswith("bodies.0.")
-    }
+    state = {k.removeprefix("bodies.0."): v for k, v in both.state_dict().items() if k.startswith("bodies.0.")}
     alone.load_state_dict(state, strict=False)
     with torch.no_grad():
         alone.get_submodule("fc").weight.copy_(head.weight[:, : width(alone)])  # type: ignore[operator, union-attr]

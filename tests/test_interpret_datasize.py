@@ -23,9 +23,7 @@ def test_the_fit_finds_a_curve_that_it_was_drawn_from() -> None:
     floor, scale, exponent = fit_power_law(n, 0.05 + 0.9 * n**-0.6)
     assert (floor, scale, exponent) == pytest.approx((0.05, 0.9, 0.6), abs=1e-6)
     assert fit_power_law(n, np.full(5, 0.2))[:2] == pytest.approx((0.2, 0.0))
-    floor, scale, _ = fit_power_law(
-        n, np.array([0.1, 0.12, 0.1, 0.13, 0.12])
-    )  # it never rises with more images
+    floor, scale, _ = fit_power_law(n, np.array([0.1, 0.12, 0.1, 0.13, 0.12]))  # it never rises with more images
     assert floor >= 0
     assert scale == 0
 
@@ -39,9 +37,7 @@ def test_close_clouds_want_more_data() -> None:
     assert found["twice"]["error_rate"] < rates[-1]
     assert all(p["low"] <= p["error_rate"] <= p["high"] for p in found["points"])
     assert found["twice"]["size"] == 2 * found["points"][-1]["size"]
-    again = blobs(
-        900, 1.6, seed=5, width=48
-    )  # the promise, kept: with six times the images the error is lower
+    again = blobs(900, 1.6, seed=5, width=48)  # the promise, kept: with six times the images the error is lower
     assert data_size_curve(again)["points"][-1]["error_rate"] < rates[-1]
 
 

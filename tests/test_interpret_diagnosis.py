@@ -41,13 +41,12 @@ NAN = float("nan")
         ),
         pytest.param([0.2, 0.1], [0.2, 0.15], [0.0, 0.0], 1, ["healthy"], id="one class"),
     ],
-)  # fmt: skip
+)
 def test_rules_on_a_history_without_the_plain_loss(
     train: list[float], valid: list[float], errors: list[float], classes: int, kinds: list[str]
 ) -> None:
     history = [
-        {"train_loss": t, "valid_loss": v, "error_rate": e}
-        for t, v, e in zip(train, valid, errors, strict=True)
+        {"train_loss": t, "valid_loss": v, "error_rate": e} for t, v, e in zip(train, valid, errors, strict=True)
     ]
     facts = {"history": history, "classes": ["c"] * classes, "metrics": {"valid": {"n": 100}}}
     assert [d["kind"] for d in diagnose(facts)] == kinds
@@ -58,25 +57,12 @@ def course(
 ) -> dict[str, Any]:
     """Augmented training losses stand well above the plain ones, and must decide nothing."""
     history = [
-        {
-            "train_loss": p + 0.6,
-            "train_plain_loss": p,
-            "valid_loss": v,
-            "error_rate": e,
-            "lr": rate,
-            "rates": [rate],
-        }
+        {"train_loss": p + 0.6, "train_plain_loss": p, "valid_loss": v, "error_rate": e, "lr": rate, "rates": [rate]}
         for p, v, e in zip(plain, valid, errors, strict=True)
     ]
     finder = {"chosen": 1e-3, "valley": 2e-3}
     valid_facts = {"valid": {"n": 100}}
-    return {
-        "history": history,
-        "classes": ["a", "b", "c"],
-        "metrics": valid_facts,
-        "lr_find": finder,
-        "model": model,
-    }
+    return {"history": history, "classes": ["a", "b", "c"], "metrics": valid_facts, "lr_find": finder, "model": model}
 
 
 @pytest.mark.parametrize(
@@ -139,7 +125,7 @@ UNTAUGHT = {"arch": "test_resnet", "weights": "none", "head_epochs": 0, "batch_s
         pytest.param({"lr": 2e-3, "epochs": 12}, 0.4, "overfitting", "has got worse since", id="too many"),
         pytest.param(UNTAUGHT | {"lr": 5e-3, "epochs": 3}, 0.0, "too_few_epochs", "Raise [train] epochs", id="too few"),
     ],
-)  # fmt: skip
+)
 def test_real_trainings_made_to_go_wrong(
     tmp_path: Path, section: dict[str, Any], wrong_labels: float, kind: str, says: str
 ) -> None:

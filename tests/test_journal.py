@@ -27,9 +27,11 @@ sys.stdin.read()
 def writer(path: Path, part: str, rows: int) -> subprocess.Popen[str]:
     """A process that has put rows into a part and still holds it."""
     process = subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(path), part, str(rows)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        [sys.executable, "-c", WRITER, str(path), part, str(rows)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         text=True,
-    )  # fmt: skip
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     return process

@@ -26,10 +26,7 @@ def tree(root: Path, *folders: str, n: int = 2) -> Path:
 
 def counts(found: LocalPictures) -> dict[str, str]:
     """``{"cats": "train 2, valid 2"}``"""
-    return {
-        c: ", ".join(f"{s or '?'} {n}" for s, n in sorted(of.items()))
-        for c, of in sorted(found.counts.items())
-    }
+    return {c: ", ".join(f"{s or '?'} {n}" for s, n in sorted(of.items())) for c, of in sorted(found.counts.items())}
 
 
 def both(*sides: str) -> list[str]:
@@ -64,10 +61,7 @@ def test_layouts(tmp_path: Path, folders: list[str], each: str) -> None:
         (["images/train", "images/val"], "train, val hold pictures without class folders"),
         ([*both("train"), "valid"], "valid hold pictures without class folders"),
         (both("raw", "small"), "it is not clear which of them are the classes"),
-        (
-            ["train/n1/images", "train/n2/images", "val/images"],
-            "val holds the classes images, of which the training",
-        ),
+        (["train/n1/images", "train/n2/images", "val/images"], "val holds the classes images, of which the training"),
         (["valid/cats", "test/cats"], "no folder train"),
         (["cats/train", "cats/val", "dogs"], "cats are divided into train and valid or test, dogs not"),
         (["one/bear"], "only the class 'bear'"),
@@ -87,15 +81,9 @@ def test_what_is_not_clear_is_refused(tmp_path: Path, folders: list[str], says: 
     [
         ([*both("train"), "test"], "test (2 files) holds pictures without class folders"),
         ([*both("train"), "extra"], "extra (2 files) is none of train, valid and test; it is left out."),
-        (
-            [*both("train"), "valid/cats", "valid/dogs", "valid/owls"],
-            "valid/owls (2 files) is a class that has no",
-        ),
+        ([*both("train"), "valid/cats", "valid/dogs", "valid/owls"], "valid/owls (2 files) is a class that has no"),
         (["cats", "dogs", "train"], "The folder train is taken as a class"),
-        (
-            ["cats/indoor", "cats/outdoor", "dogs/small"],
-            "All pictures in the folders of cats (indoor, outdoor)",
-        ),
+        (["cats/indoor", "cats/outdoor", "dogs/small"], "All pictures in the folders of cats (indoor, outdoor)"),
         (["archive/cats", "archive/dogs"], "The classes are looked for in archive."),
         (["cats", "dogs", "."], "2 pictures directly in"),
         ([*both("train"), "train"], "2 pictures directly in train, in no class folder: left out."),
@@ -115,9 +103,10 @@ def test_folders_without_pictures(tmp_path: Path) -> None:
     ws = Workspace.create(root / "ws", "x")
     write_bytes(ws.blob("0" * 64), b"\xff\xd8\xff a picture that came from here")
     assert find_pictures(root).notes == [
-        "annotations holds no picture and is left out.", "none is empty and is left out.",
+        "annotations holds no picture and is left out.",
+        "none is empty and is left out.",
         "ws (this is a Keepset workspace) is left out.",
-    ]  # fmt: skip
+    ]
 
 
 def test_following_the_remedies_works(tmp_path: Path) -> None:
@@ -137,15 +126,14 @@ def test_following_the_remedies_works(tmp_path: Path) -> None:
 def test_a_tree_beside_a_table_of_classes(tmp_path: Path) -> None:
     root = tree(tmp_path / "set", "cats", "dogs")
     (root / "metadata.jsonl").write_text('{"file_name": "cats/0.jpg", "label": "cat"}\n')
-    assert find_pictures(root).notes == [
-        "Classes are also in metadata.jsonl: to use them, import that file instead."
-    ]
+    assert find_pictures(root).notes == ["Classes are also in metadata.jsonl: to use them, import that file instead."]
 
 
 FOLDER = st.lists(
     st.sampled_from(["train", "valid", "test", "cats", "dogs", "images", ".hidden", "Train", "a b", "@eaDir"]),
-    min_size=1, max_size=3,
-).map("/".join)  # fmt: skip
+    min_size=1,
+    max_size=3,
+).map("/".join)
 
 
 @settings(max_examples=120, deadline=None)

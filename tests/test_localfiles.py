@@ -40,22 +40,14 @@ def test_loops_and_second_ways_are_entries_with_a_problem(tmp_path: Path) -> Non
     os.mkfifo(tmp_path / "set/a/pipe.jpg")
     found = {e.path.name: e.problem for e in walk(tmp_path / "set/a")}
     good = {name for name, problem in found.items() if problem is None}
-    assert good == {
-        "1.jpg",
-        "2.jpg",
-        "4.jpg",
-        "gone.jpg",
-        "self",
-    }  # their download says that they lead nowhere
+    assert good == {"1.jpg", "2.jpg", "4.jpg", "gone.jpg", "self"}  # their download says that they lead nowhere
     assert "contains it" in str(found["up"])
     assert "reached before" in str(found["zwei"])
     assert "pipe" in str(found["pipe.jpg"])
 
 
 def test_a_folder_that_cannot_be_read_is_an_entry(tmp_path: Path) -> None:
-    assert [e.problem for e in walk(tmp_path / "none")] == [
-        "this folder cannot be read: No such file or directory"
-    ]
+    assert [e.problem for e in walk(tmp_path / "none")] == ["this folder cannot be read: No such file or directory"]
 
 
 def test_what_systems_put_beside_pictures_is_hidden(tmp_path: Path) -> None:
@@ -80,11 +72,7 @@ def test_names_of_any_bytes_survive_config_and_url(tmp_path: Path) -> None:
 
 
 @settings(max_examples=60)
-@given(
-    st.binary(min_size=1, max_size=30).filter(
-        lambda b: b"/" not in b and b"\0" not in b and b not in (b".", b"..")
-    )
-)
+@given(st.binary(min_size=1, max_size=30).filter(lambda b: b"/" not in b and b"\0" not in b and b not in (b".", b"..")))
 def test_every_name_has_one_identity(name: bytes) -> None:
     path = Path("/data") / os.fsdecode(name)
     assert path_of(file_url(path)) == path
@@ -93,15 +81,7 @@ def test_every_name_has_one_identity(name: bytes) -> None:
 
 
 def test_files_are_found_as_tables_spell_them(tmp_path: Path) -> None:
-    make(
-        tmp_path,
-        "img/a.jpg",
-        "img/caf\u00e9.jpg",
-        "img/Sub Dir/B.JPG",
-        r"img/back\slash.jpg",
-        "x/1.jpg",
-        "x/1.JPG",
-    )
+    make(tmp_path, "img/a.jpg", "img/caf\u00e9.jpg", "img/Sub Dir/B.JPG", r"img/back\slash.jpg", "x/1.jpg", "x/1.JPG")
     make(tmp_path, "img/" + os.fsdecode(b"b\xe4r.jpg"))
     for written, there in (
         ("img/a.jpg", "img/a.jpg"), (r"img\a.jpg", "img/a.jpg"), (r".\img\a.jpg", "img/a.jpg"),

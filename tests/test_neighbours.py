@@ -79,10 +79,7 @@ def test_its_links_stay_below_its_prefix_and_its_guard_is_the_same(own: Workspac
         sha = batch.candidates().rows()[0]["sha256"]
         assert c.get(f"{below}/thumbs/{sha}.jpg").status_code == 200
         assert c.get(f"/thumbs/{sha}.jpg").status_code == 404
-        assert (
-            c.post(f"{below}/batches/{batch.id}/undo", headers={"origin": "http://evil.example"}).status_code
-            == 403
-        )
+        assert c.post(f"{below}/batches/{batch.id}/undo", headers={"origin": "http://evil.example"}).status_code == 403
         assert c.get(f"/w/{'0' * 16}/").status_code == 404
         assert c.get(f"/w/{own.id}/").status_code == 404
 
@@ -90,10 +87,7 @@ def test_its_links_stay_below_its_prefix_and_its_guard_is_the_same(own: Workspac
 def test_a_short_name_tells_data_sets_of_one_stack_apart(
     own: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = {
-        n: Workspace.create(tmp_path / str(i), n)
-        for i, n in enumerate(("Größe: Bären!", "熊", "own", "x" * 90))
-    }
+    names = {n: Workspace.create(tmp_path / str(i), n) for i, n in enumerate(("Größe: Bären!", "熊", "own", "x" * 90))}
     for ws in names.values():
         note_neighbour(ws)
     assert handle(names["Größe: Bären!"]) == "grosse-baren"
@@ -103,9 +97,7 @@ def test_a_short_name_tells_data_sets_of_one_stack_apart(
     assert handle(names["x" * 90]) == "x" * 40
     handle.cache_clear()
     monkeypatch.delenv(MARK)
-    assert (
-        handle(names["熊"]) == f"data-set-{names['熊'].id[:4]}"
-    )  # who knows what else is on a team's server
+    assert handle(names["熊"]) == f"data-set-{names['熊'].id[:4]}"  # who knows what else is on a team's server
 
 
 def test_links_lead_to_the_gallery_that_runs(own: Workspace, tmp_path: Path) -> None:

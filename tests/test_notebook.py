@@ -81,9 +81,7 @@ def test_similar_pictures_by_path_by_sha_and_by_file(case: Case, tmp_path: Path)
     found = ds.similar(path, 5).df
     assert len(found) == 5
     assert sha not in found.index
-    assert {case.truth[s] for s in found.index} == {
-        case.truth[sha]
-    }  # the factory's features say what is on them
+    assert {case.truth[s] for s in found.index} == {case.truth[sha]}  # the factory's features say what is on them
     copy = tmp_path / "copy.jpg"
     copy.write_bytes(Path(path).read_bytes())
     assert list(ds.similar(copy, 5).df.index) == list(ds.similar(sha, 5).df.index) == list(found.index)
@@ -177,15 +175,11 @@ def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     for stage in ("scrape", "download", "validate", "split", "train", "interpret"):
         assert f"✓ {stage}" in printed
     assert "house" in shown['ds.model.predict(draw("house", 999))'][-1].data["text/html"]
-    assert all(
-        "text/html" in outputs[-1].data for source, outputs in shown.items() if source.startswith("ds.")
-    )
+    assert all("text/html" in outputs[-1].data for source, outputs in shown.items() if source.startswith("ds."))
 
 
 @pytest.mark.timeout(60)
-def test_a_run_can_be_interrupted_and_its_errors_are_the_stages(
-    case: Case, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_can_be_interrupted_and_its_errors_are_the_stages(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, ended = threading.Event(), threading.Event()
 
     def steps(ws: Workspace, config: RunConfig, *, progress: Progress) -> Iterator[StageResult]:

@@ -43,9 +43,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("ignore:Invalid APNG:UserWarning")  # Pillow says so, and takes the picture
-def test_each_has_an_outcome_and_what_is_good_has_a_thumbnail(
-    tmp_path: Path, pictures: dict[str, bytes]
-) -> None:
+def test_each_has_an_outcome_and_what_is_good_has_a_thumbnail(tmp_path: Path, pictures: dict[str, bytes]) -> None:
     by_content = {data: name for name, data in pictures.items()}
     ws, cfg, names = workspace(tmp_path, {name: data for data, name in by_content.items()})
     validate(ws, cfg)

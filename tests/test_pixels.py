@@ -75,9 +75,7 @@ def test_cmyk_and_adobe_inverted_cmyk_are_the_picture() -> None:
     assert np.abs(pixels(cmyk)[4:20, 4:28] - (200, 30, 30)).max() <= 6
     at = cmyk.index(b"Adobe") - 4
     plain = cmyk[:at] + cmyk[at + 2 + int.from_bytes(cmyk[at + 2 : at + 4], "big") :]
-    assert (
-        np.abs(pixels(plain)[4:20, 4:28] - (200, 30, 30)).max() <= 6
-    )  # inverted is meant without the marker too
+    assert np.abs(pixels(plain)[4:20, 4:28] - (200, 30, 30)).max() <= 6  # inverted is meant without the marker too
 
 
 def test_an_animation_gives_its_first_frame() -> None:
@@ -113,17 +111,13 @@ def with_exif(jpeg: bytes, *entries: tuple[int, int, int, bytes]) -> bytes:
     return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + jpeg[2:]
 
 
-@pytest.mark.filterwarnings(
-    "ignore::UserWarning:PIL.TiffImagePlugin"
-)  # Pillow looks for the resolution there
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL.TiffImagePlugin")  # Pillow looks for the resolution there
 @pytest.mark.parametrize("field", [0x8769, 0x8825, 0xA005, None])
 def test_whatever_else_exif_says_the_picture_is_turned_and_nothing_is_raised(field: int | None) -> None:
     """Every tag with a value of every type. Pillow's own ``exif_transpose`` writes EXIF, and raises on a third."""
     tiny = saved(PICTURE.resize((16, 8)), "JPEG")
     turned = (0x0112, 3, 1, b"\6\0")
-    more = (
-        [(field, 4, 1, struct.pack("<I", 8))] if field else []
-    )  # a sub-directory that is this directory again
+    more = [(field, 4, 1, struct.pack("<I", 8))] if field else []  # a sub-directory that is this directory again
     for tag in sorted({*ExifTags.TAGS, *ExifTags.GPSTAGS, 0xFFFF} - {0x0112, field}):
         for kind in range(14):
             for value in (b"72\0", b"\xff\xff\xff\xff"):
@@ -137,9 +131,7 @@ def test_whatever_else_exif_says_the_picture_is_turned_and_nothing_is_raised(fie
     [(0x0112, 3, 1, b"\x09\0"), (0x0112, 2, 2, b"6\0"), (0x0112, 5, 1, b"\xff\xff\xff\xff"), (0x0112, 3, 3, b"\6\0\6\0"),
      (0x0112, 7, 4, b"\6\0\0\0"), (0x0112, 12, 1, b"\0\0\0\0"), (0x0112, 3, 0, b""), (0x0112, 99, 1, b"\6\0")],
 )  # fmt: skip
-def test_an_orientation_that_is_none_turns_nothing_and_raises_nothing(
-    entry: tuple[int, int, int, bytes],
-) -> None:
+def test_an_orientation_that_is_none_turns_nothing_and_raises_nothing(entry: tuple[int, int, int, bytes]) -> None:
     assert decode(with_exif(saved(PICTURE, "JPEG"), entry)).size == (64, 48)
 
 

@@ -100,9 +100,7 @@ def test_a_path_that_is_not_there_is_told_and_the_module_shows_what_it_has(
     assert "annotations" not in dir(keepset)
 
 
-def test_a_folder_gives_a_row_for_every_file(
-    served: tuple[Workspace, Predictor, list[str]], tmp_path: Path
-) -> None:
+def test_a_folder_gives_a_row_for_every_file(served: tuple[Workspace, Predictor, list[str]], tmp_path: Path) -> None:
     ws, predictor, shas = served
     (tmp_path / "a.jpg").write_bytes(ws.blob(shas[0]).read_bytes())
     (tmp_path / "b.jpg").write_bytes(ws.blob(shas[1]).read_bytes()[:500])
@@ -114,9 +112,11 @@ def test_a_folder_gives_a_row_for_every_file(
 
 
 def test_names_that_are_no_utf_8_are_predicted_and_written(
-    served: tuple[Workspace, Predictor, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    served: tuple[Workspace, Predictor, list[str]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setenv("COLUMNS", "300")  # the table shows long paths whole
     ws, predictor, shas = served
     folder = tmp_path / "in" / os.fsdecode(b"b\xe4r")
@@ -138,9 +138,7 @@ def test_too_many_pixels_are_refused_before_decoding(served: tuple[Workspace, Pr
         predictor.prepare(ws.blob(shas[0]), Limits(max_pixels=100))
 
 
-def test_what_a_data_set_takes_by_default_is_predicted_too(
-    served: tuple[Workspace, Predictor, list[str]],
-) -> None:
+def test_what_a_data_set_takes_by_default_is_predicted_too(served: tuple[Workspace, Predictor, list[str]]) -> None:
     config, ours = RunConfig.model_fields, Limits()
     assert ours.max_bytes == config["download"].default.max_bytes
     validate = config["validate_"].default
@@ -162,10 +160,7 @@ def test_prediction_needs_no_torch_and_reports_to_nobody(
     served: tuple[Workspace, Predictor, list[str]], tmp_path: Path
 ) -> None:
     ws, _, shas = served
-    code = (
-        "import sys; from keepset import load; load(sys.argv[1]).predict(sys.argv[2]); "
-        "print('torch' in sys.modules)"
-    )
+    code = "import sys; from keepset import load; load(sys.argv[1]).predict(sys.argv[2]); print('torch' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code, str(ws.root), str(ws.blob(shas[0]))],
         capture_output=True,
@@ -276,9 +271,7 @@ def test_an_export_of_an_older_version_is_made_again(tmp_path: Path) -> None:
     assert load(export_model(case.ws, "0" * 16)).classes == case.config.labels
 
 
-def test_an_export_that_differs_from_torch_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_export_that_differs_from_torch_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from keepset.export import onnx as exporting
     from tests.predict_fixtures import make_served
 
@@ -350,11 +343,7 @@ def test_batch_norm_is_folded_for_the_export_only_where_that_is_right() -> None:
     class Ordered(torch.nn.Module):
         def __init__(self, norm_first: bool) -> None:
             super().__init__()
-            self.conv, self.norm, self.norm_first = (
-                torch.nn.Conv2d(3, 3, 3),
-                torch.nn.BatchNorm2d(3),
-                norm_first,
-            )
+            self.conv, self.norm, self.norm_first = (torch.nn.Conv2d(3, 3, 3), torch.nn.BatchNorm2d(3), norm_first)
             self.norm.running_mean = torch.tensor([1.0, -2.0, 0.5])
             self.norm.running_var = torch.tensor([4.0, 0.3, 1.5])
 

@@ -132,11 +132,7 @@ def test_a_table_of_paths_and_one_of_urls(model_case: Served, tmp_path: Path) ->
             update={"download": model_case.config.download.model_copy(update={"allow_private": (address,)})}
         )
         model_case.ws.save_config(config)
-        urls = [f"http://{address}/{i:02}.jpg" for i in range(6)] + [
-            "http://10.0.0.1/a.jpg",
-            "http://[",
-            None,
-        ]
+        urls = [f"http://{address}/{i:02}.jpg" for i in range(6)] + ["http://10.0.0.1/a.jpg", "http://[", None]
         table = tmp_path / "urls.parquet"
         pq.write_table(pa.table({"url": urls, "id": list(range(len(urls)))}), table)
         done = predict_batch(model_case.ws, Job(str(table), to=str(tmp_path / "out.parquet")))

@@ -39,9 +39,7 @@ def _done(page: Any, n: int) -> list[str]:
     return [str(t) for t in page.locator(".answer:not(.waiting)").all_inner_texts()]
 
 
-def test_drop_paste_choose_and_name(
-    browser: Any, address: str, template_case: Served, tmp_path: Path
-) -> None:
+def test_drop_paste_choose_and_name(browser: Any, address: str, template_case: Served, tmp_path: Path) -> None:
     picture = base64.b64encode(template_case.pictures[0]).decode()
     labels = template_case.config.labels
     (tmp_path / "fine.jpg").write_bytes(template_case.pictures[1])
@@ -65,9 +63,7 @@ def test_drop_paste_choose_and_name(
     page.keyboard.press("Enter")
     assert "blocked address" in _done(page, 5)[0]
     assert page.inner_text("#status") == "5 of 5 done."
-    shown = page.locator(".answer img").evaluate_all(
-        "els => els.map((e) => [e.naturalWidth > 0, e.src.slice(0, 16)])"
-    )
+    shown = page.locator(".answer img").evaluate_all("els => els.map((e) => [e.naturalWidth > 0, e.src.slice(0, 16)])")
     assert shown == [[True, "data:image/webp;"]] * 3
     best = page.locator(".answer:not(.failed) tr").first
     share = float(best.locator(".share").inner_text().split()[0]) / 100
@@ -77,9 +73,7 @@ def test_drop_paste_choose_and_name(
     assert troubles == []
 
 
-def test_without_javascript_on_a_phone(
-    browser: Any, address: str, template_case: Served, tmp_path: Path
-) -> None:
+def test_without_javascript_on_a_phone(browser: Any, address: str, template_case: Served, tmp_path: Path) -> None:
     names = []
     for i in range(2):
         names.append(tmp_path / f"{i}.jpg")
@@ -120,9 +114,7 @@ def test_a_screen_reader_hears_labels_and_news(
     page.close()
 
 
-def test_a_busy_server_is_asked_again(
-    browser: Any, address: str, template_case: Served, tmp_path: Path
-) -> None:
+def test_a_busy_server_is_asked_again(browser: Any, address: str, template_case: Served, tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(template_case.pictures[0])
     page = browser.new_page()
     page.goto(address)

@@ -36,9 +36,7 @@ def listed(ws: Workspace, source: Path) -> list[str]:
 def test_tables_as_people_write_them(ws: Workspace, tmp_path: Path, head: str) -> None:
     (tmp_path / "img").mkdir()
     (tmp_path / "img" / "bär.jpg").write_bytes(b"x")
-    (tmp_path / "t.csv").write_bytes(
-        f"{head}\nimg\\bär.jpg\nIMG/Bär.jpg\n'http://x.example/1.jpg'\n".encode("cp1252")
-    )
+    (tmp_path / "t.csv").write_bytes(f"{head}\nimg\\bär.jpg\nIMG/Bär.jpg\n'http://x.example/1.jpg'\n".encode("cp1252"))
     assert listed(ws, tmp_path / "t.csv") == ["img\\bär.jpg", "IMG/Bär.jpg", "http://x.example/1.jpg"]
 
 

@@ -132,7 +132,5 @@ def test_what_is_sent_back_there_is_opened_again_and_rejected_there_which_change
     stack.until(again, lambda s: s.over)
     assert load_batch(ws, batch.id).status == BatchStatus.REJECTED
     assert (ws.revisions(), ws.current_dataset().content_hash, len(models(ws))) == ([1], before, 1)
-    said = [
-        (r["who"], r["what"]["decision"], r["what"]["via"]) for r in ws.audit_log() if r["action"] == "review"
-    ]
+    said = [(r["who"], r["what"]["decision"], r["what"]["via"]) for r in ws.audit_log() if r["action"] == "review"]
     assert said == [("Ada", "send_back", "prefect"), ("Ada", "reject", "prefect")]

@@ -113,9 +113,7 @@ def test_twice_is_once(space: Space, wrong: range) -> None:
     assert (ws.models / NEW / "comparison.json").read_bytes() == found
 
 
-def test_a_kill_between_comparison_and_promotion_is_healed(
-    space: Space, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_kill_between_comparison_and_promotion_is_healed(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
     ws, cfg, _ = space
     model(space, OLD, range(4))
     compare_and_promote(ws, cfg, OLD)
@@ -164,9 +162,7 @@ def test_a_model_of_an_earlier_config_is_compared_with_the_one_in_use_now(space:
     compare_and_promote(ws, config, OLD)
     model(space, NEW, range(3, 5))
     assert compare_and_promote(ws, config, NEW).changed
-    back = compare_and_promote(
-        ws, config, OLD
-    )  # the run config went back, so this model is the config's again
+    back = compare_and_promote(ws, config, OLD)  # the run config went back, so this model is the config's again
     assert (back.changed, ws.promoted()) == (True, OLD)
     assert "first model" not in back.message
     assert "2 mistakes before, 3 now" in back.message

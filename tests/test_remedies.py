@@ -76,9 +76,7 @@ def test_what_is_wrong_with_a_file_of_a_folder_is_over_once_the_file_is_right(tm
     (tmp_path / "more" / "one.jpg").write_bytes(PICTURE)
 
     def run(*folders: str) -> dict[str, str]:
-        config = parse_config(
-            {"classes": {"a": {"folders": folders}, "b": {"urls": ["null"]}}}, base=tmp_path
-        )
+        config = parse_config({"classes": {"a": {"folders": folders}, "b": {"urls": ["null"]}}}, base=tmp_path)
         scrape(ws, config)
         if gone.exists() and not done:
             gone.unlink()  # between listing and copying
@@ -89,8 +87,10 @@ def test_what_is_wrong_with_a_file_of_a_folder_is_over_once_the_file_is_right(tm
 
     ws, done = Workspace.create(tmp_path / "ws", "x"), list[str]()
     assert run("bears") == {
-        "empty.jpg": DownloadReason.EMPTY, "gone.jpg": DownloadReason.NOT_FOUND, "page.jpg": DownloadReason.NOT_AN_IMAGE,
-    }  # fmt: skip
+        "empty.jpg": DownloadReason.EMPTY,
+        "gone.jpg": DownloadReason.NOT_FOUND,
+        "page.jpg": DownloadReason.NOT_AN_IMAGE,
+    }
     for file in (empty, gone, page):
         file.write_bytes(PICTURE + file.name.encode())
     assert run("bears") == {}
@@ -99,9 +99,7 @@ def test_what_is_wrong_with_a_file_of_a_folder_is_over_once_the_file_is_right(tm
     scrape(ws, config)  # listed, and then the folder is taken out of the config
     assert set(run("bears").values()) == {DownloadReason.OUTSIDE}
     assert "folders" in REMEDIES["downloads"][DownloadReason.OUTSIDE]
-    config = parse_config(
-        {"classes": {"a": {"folders": ["bears", "more"]}, "b": {"urls": ["null"]}}}, base=tmp_path
-    )
+    config = parse_config({"classes": {"a": {"folders": ["bears", "more"]}, "b": {"urls": ["null"]}}}, base=tmp_path)
     scrape(ws, config)
     download(ws, config, retry_failed=True)
     assert {r["reason"] for r in manifests.read(ws.downloads, "downloads").rows()} == {None}

@@ -113,9 +113,7 @@ def test_a_batch_of_every_image_begins_with_what_is_proposed(case: Case) -> None
     rest = rows[n:]
     assert [r["rank"] for r in rows] == list(range(36))
     assert [r["score"] for r in rows] == sorted((r["score"] for r in rows), reverse=True)
-    assert {(*r["reasons"], r["suggestion"], r["suggested_label"]) for r in rest} == {
-        ("not_suspected", "keep", None)
-    }
+    assert {(*r["reasons"], r["suggestion"], r["suggested_label"]) for r in rest} == {("not_suspected", "keep", None)}
     assert all(r["explanation"].endswith("shown because all images were asked for.") for r in rest)
     again = review(case.ws, case.config, everything=True)
     assert (again.changed, again.outputs["batch_id"]) == (False, whole.id)
@@ -296,8 +294,10 @@ def test_the_difference_names_who_took_a_mark_away_not_who_came_last(case: Case)
     with pytest.raises(StaleBatch) as e:
         submit(batch, "approve", who="bob", expected_version=1)
     assert {d["sha256"]: (d["theirs"], d["who"]) for d in e.value.difference} == {
-        one: (None, "ann"), two: (None, "ann"), three: ("keep", "cleo"),
-    }  # fmt: skip
+        one: (None, "ann"),
+        two: (None, "ann"),
+        three: ("keep", "cleo"),
+    }
 
 
 def test_marks_on_other_images_and_the_same_mark_are_no_conflict(case: Case) -> None:
@@ -523,9 +523,7 @@ def test_marks_of_several_processes_are_all_kept(case: Case) -> None:
     assert race(MARK, [[case.ws.root, batch.id, w] for w in ("ann", "bob", "eve")]) == ["done"] * 3
     events = batch.events()
     assert batch.version == 75
-    assert {w: sum(e["who"] == w for e in events) for w in ("ann", "bob", "eve")} == {
-        "ann": 25, "bob": 25, "eve": 25,
-    }  # fmt: skip
+    assert {w: sum(e["who"] == w for e in events) for w in ("ann", "bob", "eve")} == {"ann": 25, "bob": 25, "eve": 25}
 
 
 def test_marking_stays_quick_at_five_thousand_candidates(case: Case) -> None:

@@ -127,8 +127,7 @@ def test_a_picture_found_under_two_classes_is_shown(case: Case) -> None:
     right, wrong = case.clean_ones(1)[0], sorted(case.wrong)[0]
     data = case.ws.current_dataset()
     changed = [
-        r | {"other_labels": ["boat", "house", "apple"] if r["sha256"] in (right, wrong) else []}
-        for r in data.rows()
+        r | {"other_labels": ["boat", "house", "apple"] if r["sha256"] in (right, wrong) else []} for r in data.rows()
     ]
     manifests.write(case.ws.dataset(1), changed, data.header)
     found = by_sha(case)
@@ -171,12 +170,7 @@ def everything(case: Case) -> dict[str, dict[str, Any]]:
 def test_an_empty_picture_is_proposed_and_other_low_quality_is_only_told(case: Case) -> None:
     dark, flat, tiny = case.clean_ones(3)
     edit_images(
-        case,
-        {
-            dark: {"brightness": 0.01},
-            flat: {"entropy": 0.3, "sharpness": 2.0},
-            tiny: {"width": 8, "height": 8},
-        },
+        case, {dark: {"brightness": 0.01}, flat: {"entropy": 0.3, "sharpness": 2.0}, tiny: {"width": 8, "height": 8}}
     )
     found = by_sha(case)
     assert not {dark, tiny} & set(found)  # night and small pictures are innocent
@@ -352,9 +346,7 @@ def copies_with_two_labels(case: Case) -> tuple[str, str]:
 def test_copies_of_one_picture_are_never_relabelled_to_opposite_classes(case: Case) -> None:
     """The model takes each for the other's class: together it takes them for boats."""
     a, b = copies_with_two_labels(case)
-    edit_predictions(
-        case, {a: probs(case, apple=0.1, boat=0.9), b: probs(case, apple=0.6, boat=0.3, house=0.1)}
-    )
+    edit_predictions(case, {a: probs(case, apple=0.1, boat=0.9), b: probs(case, apple=0.6, boat=0.3, house=0.1)})
     found = by_sha(case)
     assert (found[a]["suggestion"], found[a]["suggested_label"]) == ("relabel", "boat")
     assert found[b]["suggested_label"] is None
@@ -374,6 +366,4 @@ def test_frames_of_one_scene_are_not_proposed_for_deletion(case: Case) -> None:
     scene = {"group_id": min(a, b), "dup_kind": "scene"}
     edit_images(case, {a: scene, b: scene})
     found = by_sha(case)
-    assert not {"near_duplicate", "exact_duplicate"} & {
-        r for s in (a, b) for r in found.get(s, {}).get("reasons", [])
-    }
+    assert not {"near_duplicate", "exact_duplicate"} & {r for s in (a, b) for r in found.get(s, {}).get("reasons", [])}

@@ -12,11 +12,7 @@ from keepset.review import log
 IMAGES, PEOPLE = ("a", "b", "c"), ("ann", "bob")
 marks = st.lists(
     st.fixed_dictionaries(
-        {
-            "sha256": st.sampled_from(IMAGES),
-            "action": st.sampled_from(["keep", "delete", None]),
-            "label": st.none(),
-        }
+        {"sha256": st.sampled_from(IMAGES), "action": st.sampled_from(["keep", "delete", None]), "label": st.none()}
     ),
     min_size=1,
     max_size=3,

@@ -38,8 +38,7 @@ class Scene:
 
     def marks(self, ranks: Iterable[int]) -> dict[str, MarkState]:
         return {
-            self.shas[r]: MarkState(Action.DELETE if self.junk[r] else Action.KEEP, None, "ann", "now")
-            for r in ranks
+            self.shas[r]: MarkState(Action.DELETE if self.junk[r] else Action.KEEP, None, "ann", "now") for r in ranks
         }
 
 
@@ -137,10 +136,7 @@ def test_marks_bring_forward_what_is_like_them(scene: Scene) -> None:
 def test_the_order_depends_on_the_marks_alone(scene: Scene) -> None:
     marks = scene.marks(range(30))
     other = {s: MarkState(m.action, m.label, "bob", "later") for s, m in reversed(marks.items())}
-    assert (
-        ordered(scene.batch, marks, Sort.LEARNED).tolist()
-        == ordered(scene.batch, other, Sort.LEARNED).tolist()
-    )
+    assert ordered(scene.batch, marks, Sort.LEARNED).tolist() == ordered(scene.batch, other, Sort.LEARNED).tolist()
 
 
 def test_undo_undoes_what_was_learnt(scene: Scene) -> None:
@@ -167,9 +163,7 @@ def test_what_goes_as_a_copy_teaches_nothing(case: Case) -> None:  # noqa: F811
     rows = batch.candidates().rows()
     rows[0]["reasons"] = [CandidateReason.NEAR_DUPLICATE]
     _rewrite(batch, rows)
-    as_marked = {
-        a: {rows[0]["sha256"]: MarkState(a, None, "ann", "now")} for a in (Action.DELETE, Action.KEEP)
-    }
+    as_marked = {a: {rows[0]["sha256"]: MarkState(a, None, "ann", "now")} for a in (Action.DELETE, Action.KEEP)}
     assert learnt_odds(batch, as_marked[Action.DELETE]) is None
     assert learnt_odds(batch, as_marked[Action.KEEP]) is not None
 

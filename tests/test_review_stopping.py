@@ -63,16 +63,10 @@ def test_batches_nobody_looked_at_do_not_count() -> None:
     ("yields", "words"),
     [
         ([], ""),
-        (
-            [(1, 1, 22)],
-            "Only 1 of the last 22 proposed pictures was decided: too few to tell whether to go on.",
-        ),
+        ([(1, 1, 22)], "Only 1 of the last 22 proposed pictures was decided: too few to tell whether to go on."),
         ([(1, 1, 1)], "Of the last 1 picture reviewed, 1 was wrong. Another batch is likely to find more."),
         ([(4, 4, 4)], "Of the last 4 pictures reviewed, 4 were wrong. Another batch is likely to find more."),
-        (
-            [(0, 7, 9)],
-            "Of the last 7 pictures reviewed, none was wrong. Another batch is likely to find more.",
-        ),
+        ([(0, 7, 9)], "Of the last 7 pictures reviewed, none was wrong. Another batch is likely to find more."),
         ([(0, 9, 9), (0, 5, 5)], "Of the last 14 pictures reviewed, none was wrong: stopping is reasonable."),
         (
             [(15, 40, 40)],
@@ -80,9 +74,7 @@ def test_batches_nobody_looked_at_do_not_count() -> None:
         ),
     ],
 )
-def test_the_advice_says_nothing_silly_on_few_decisions(
-    yields: list[tuple[int, int, int]], words: str
-) -> None:
+def test_the_advice_says_nothing_silly_on_few_decisions(yields: list[tuple[int, int, int]], words: str) -> None:
     assert advise([batch_yield(*y) for y in yields]).words == words
 
 

@@ -215,9 +215,7 @@ def test_drawings_among_photos_are_proposed(photos: Path, tmp_path: Path) -> Non
         (tmp_path / "set" / label).mkdir(parents=True)
         files = sorted((photos / "bears" / label).glob("*.jpg"))
         for file in (
-            files[20:56]
-            if label == "grizzly"
-            else [*files[38:70], *(photos / "bears" / label / n for n in junk)]
+            files[20:56] if label == "grizzly" else [*files[38:70], *(photos / "bears" / label / n for n in junk)]
         ):
             shutil.copy(file, tmp_path / "set" / label)
     found = _batch(_trained(tmp_path / "set", tmp_path / "ws"))
@@ -236,6 +234,4 @@ def test_in_a_set_of_drawings_none_is_suspected_for_being_one(tmp_path: Path, gr
         with Image.open(ws.blob(row["sha256"])) as image:
             image.convert("L" if grey else "RGB").save(folder / f"{row['sha256'][:8]}.png")
     found = _batch(_trained(tmp_path / "set", tmp_path / "ws"))
-    assert not [
-        name for name, r in found.items() if "graphic" in r["reasons"] and r["suggestion"] == "delete"
-    ]
+    assert not [name for name, r in found.items() if "graphic" in r["reasons"] and r["suggestion"] == "delete"]

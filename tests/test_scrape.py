@@ -13,9 +13,7 @@ from keepset.scrape import scrape
 from keepset.workspace import Workspace
 
 
-def config(
-    tmp_path: Path, a: str | bytes, b: str = "http://b.example/1.jpg\n", name: str = "a.txt"
-) -> RunConfig:
+def config(tmp_path: Path, a: str | bytes, b: str = "http://b.example/1.jpg\n", name: str = "a.txt") -> RunConfig:
     (tmp_path / name).write_bytes(a if isinstance(a, bytes) else a.encode())
     (tmp_path / "b.txt").write_text(b)
     return parse_config({"classes": {"a": {"lists": [name]}, "b": {"lists": ["b.txt"]}}}, base=tmp_path)
@@ -64,13 +62,8 @@ def test_csv_and_parquet_carry_provenance(ws: Workspace, tmp_path: Path) -> None
 
 
 def test_one_url_in_two_classes_belongs_to_the_first(ws: Workspace, tmp_path: Path) -> None:
-    scrape(
-        ws, config(tmp_path, "http://x.example/1.jpg\n", "http://x.example/1.jpg\nhttp://x.example/2.jpg\n")
-    )
-    assert rows(ws, "b") == [
-        ("http://x.example/1.jpg", "url_in_another_class"),
-        ("http://x.example/2.jpg", "ok"),
-    ]
+    scrape(ws, config(tmp_path, "http://x.example/1.jpg\n", "http://x.example/1.jpg\nhttp://x.example/2.jpg\n"))
+    assert rows(ws, "b") == [("http://x.example/1.jpg", "url_in_another_class"), ("http://x.example/2.jpg", "ok")]
 
 
 def test_again_is_nothing_and_more_is_only_the_new(ws: Workspace, tmp_path: Path) -> None:
@@ -108,9 +101,7 @@ def test_the_cap_holds_over_several_runs(ws: Workspace, tmp_path: Path) -> None:
 def test_lines_that_are_gone_or_moved_leave_nothing_double(ws: Workspace, tmp_path: Path) -> None:
     scrape(ws, config(tmp_path, "http://x.example/1.jpg\nnull\nhttp://x.example/2.jpg\n"))
     assert [r for _, r in rows(ws)] == ["ok", "not_a_url", "ok"]
-    scrape(
-        ws, config(tmp_path, "http://x.example/1.jpg\n", "http://x.example/2.jpg\n")
-    )  # the user moved a line
+    scrape(ws, config(tmp_path, "http://x.example/1.jpg\n", "http://x.example/2.jpg\n"))  # the user moved a line
     assert rows(ws) == [("http://x.example/1.jpg", "ok")]
     assert rows(ws, "b") == [("http://b.example/1.jpg", "ok"), ("http://x.example/2.jpg", "ok")]
     (tmp_path / "a.txt").rename(tmp_path / "new.txt")

@@ -138,12 +138,11 @@ ODD: list[Any] = ["cut \ud83d", "640", ["a", "b"], 7, None, True, {"x": 1}, 1e30
 def answer_of(source: str, url: Any, value: Any) -> dict[str, Any]:
     """One item in the source's own shape, whose every fact is ``value``."""
     if source == "openverse":
-        item = dict.fromkeys(("title", "creator", "license", "license_version", "license_url", "foreign_landing_url",
-                              "width", "height"), value)  # fmt: skip
-        return {
-            "page_count": 1,
-            "results": [item | {"url": url}, value, {"url": "https://g.example/good.jpg"}],
-        }
+        item = dict.fromkeys(
+            ("title", "creator", "license", "license_version", "license_url", "foreign_landing_url", "width", "height"),
+            value,
+        )
+        return {"page_count": 1, "results": [item | {"url": url}, value, {"url": "https://g.example/good.jpg"}]}
     if source == "wikimedia":
         info = {"url": url, "width": value, "height": value, "sha1": value, "descriptionurl": value,
                 "extmetadata": {"Artist": {"value": value}, "LicenseShortName": value}}  # fmt: skip
@@ -153,11 +152,7 @@ def answer_of(source: str, url: Any, value: Any) -> dict[str, Any]:
         photo = {"url": url, "license_code": value, "original_dimensions": value}
         good = {"id": 2, "photos": [{"url": "https://g.example/good.jpg"}]}
         return {
-            "results": [
-                {"id": 1, "taxon": value, "user": value, "uri": value, "photos": [photo, value]},
-                value,
-                good,
-            ]
+            "results": [{"id": 1, "taxon": value, "user": value, "uri": value, "photos": [photo, value]}, value, good]
         }
     media = {
         "type": "StillImage",
@@ -189,11 +184,7 @@ def test_an_odd_address_of_an_api_is_a_row_with_a_reason(source: str) -> None:
             state["answers"][PATHS[source]] = (json.dumps(answer_of(source, url, "x")).encode(),)
             rows = collect(base, {"search": {source: "bear"}})
             assert [r["url"] for r in rows if r["status"] == "ok"] == ["https://g.example/good.jpg"]
-            assert {r["reason"] for r in rows} - {None} <= {
-                "not_a_url",
-                "scheme_not_allowed",
-                "duplicate_url",
-            }
+            assert {r["reason"] for r in rows} - {None} <= {"not_a_url", "scheme_not_allowed", "duplicate_url"}
 
 
 JSON = st.recursive(
@@ -227,6 +218,4 @@ def test_what_becomes_of_single_values() -> None:
     assert words("cut \ud83d") == "cut \ufffd"
     assert words({"a": 1}) is words(True) is words("\x07") is None
     assert address(Found("http://x.example/" + "a" * 9000, "page", None, 0))[1] == UrlReason.NOT_A_URL
-    assert (
-        address(Found("http://x.example/a\u200bb.jpg", "page", None, 0))[2] == "it holds the character U+200B"
-    )
+    assert address(Found("http://x.example/a\u200bb.jpg", "page", None, 0))[2] == "it holds the character U+200B"

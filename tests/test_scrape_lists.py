@@ -137,9 +137,7 @@ def test_an_address_stays_as_it_is(url: str) -> None:
 
 
 def test_markup_in_an_address_is_undone() -> None:
-    assert urls(read("http://x.example/i?a=1&amp;b=2&#038;c=3\n", "a.txt")[0]) == [
-        "http://x.example/i?a=1&b=2&c=3"
-    ]
+    assert urls(read("http://x.example/i?a=1&amp;b=2&#038;c=3\n", "a.txt")[0]) == ["http://x.example/i?a=1&b=2&c=3"]
 
 
 @pytest.mark.parametrize(
@@ -161,9 +159,7 @@ def test_markup_in_an_address_is_undone() -> None:
         (b'{"a": {"b": 1}}', "JSON, but not a table", "list of objects"),
     ],
 )  # fmt: skip
-def test_a_file_of_another_kind_is_one_sentence_about_the_file(
-    content: bytes, says: str, remedy: str
-) -> None:
+def test_a_file_of_another_kind_is_one_sentence_about_the_file(content: bytes, says: str, remedy: str) -> None:
     with pytest.raises(SourceError) as e:
         read(content)
     assert "a.csv" in e.value.message
@@ -199,12 +195,7 @@ def test_rows_of_other_classes_are_not_taken() -> None:
 def test_odd_cells_end_nothing() -> None:
     huge = "data:image/png;base64," + "A" * 200_000
     rows, _ = read(f'url,width,title\n"{huge}",1,x\n{A},²,x\n{B},640.0,"5 inch\n{C},640,"two\nlines"\n')
-    assert [(r["reason"], r["width"]) for r in rows] == [
-        ("data_uri", 1),
-        (None, None),
-        (None, 640),
-        (None, 640),
-    ]
+    assert [(r["reason"], r["width"]) for r in rows] == [("data_uri", 1), (None, None), (None, 640), (None, 640)]
     assert len(rows[0]["url"]) == 200
     assert rows[3]["title"] == "two lines"
 
@@ -230,9 +221,7 @@ CELL = st.text(st.characters(exclude_categories=["Cs", "Cc"], include_characters
 @settings(max_examples=40, deadline=None)
 @given(rows=st.lists(st.tuples(st.integers(0, 99), CELL), min_size=1, max_size=8, unique_by=lambda r: r[0]),
        sep=st.sampled_from(",;\t|"), header=st.booleans(), end=st.sampled_from(["\n", "\r\n"]))  # fmt: skip
-def test_a_written_table_loses_no_address(
-    rows: list[tuple[int, str]], sep: str, header: bool, end: str
-) -> None:
+def test_a_written_table_loses_no_address(rows: list[tuple[int, str]], sep: str, header: bool, end: str) -> None:
     out = io.StringIO(newline="")
     table = csv.writer(out, delimiter=sep, lineterminator=end, quoting=csv.QUOTE_ALL)
     table.writerows([("url", "note")] * header + [(f"http://x.example/{n}.jpg", cell) for n, cell in rows])

@@ -123,9 +123,7 @@ def test_what_is_transient_is_asked_again_and_a_long_wait_is_told(ws: Workspace,
 
 
 @pytest.mark.parametrize(("code_", "wait"), [(403, None), (429, "3600")])
-def test_a_source_that_never_answered_is_an_error(
-    ws: Workspace, tmp_path: Path, code_: int, wait: str
-) -> None:
+def test_a_source_that_never_answered_is_an_error(ws: Workspace, tmp_path: Path, code_: int, wait: str) -> None:
     with apis() as (base, state):
         state["trouble"] += [(code_, wait)]
         with pytest.raises(SourceError):
@@ -152,17 +150,16 @@ def test_spellings_of_licences() -> None:
     assert taken(None, [])
 
 
-def test_duckduckgo_through_its_package(
-    ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_duckduckgo_through_its_package(ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The real package and its real client; only the host's name is another one."""
     client = pytest.importorskip("ddgs.http_client", reason="the extra `search` is not installed").HttpClient
     ask = client.request
     with apis() as (base, _):
         monkeypatch.setattr(
-            client, "request",
+            client,
+            "request",
             lambda self, method, url, **more: ask(self, method, url.replace("https://duckduckgo.com", base), **more),
-        )  # fmt: skip
+        )
         scrape(ws, config(tmp_path, base, {"search": {"duckduckgo": "bear"}}))
     row = found(ws)[0]
     assert (row["url"], row["title"]) == ("https://d.example/bear.jpg", "A bear")

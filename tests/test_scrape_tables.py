@@ -62,9 +62,7 @@ def test_a_column_that_is_not_the_split_after_all_is_mentioned(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("column", "value"), [("split", "foo"), ("is_valid", "maybe"), ("is_test", "2")])
-def test_a_side_that_is_not_understood_is_an_error_that_names_it(
-    tmp_path: Path, column: str, value: str
-) -> None:
+def test_a_side_that_is_not_understood_is_an_error_that_names_it(tmp_path: Path, column: str, value: str) -> None:
     with pytest.raises(SourceError) as e:
         with_sides(tmp_path, column, "", value)
     assert f"'{column}'" in e.value.message
@@ -74,15 +72,7 @@ def test_a_side_that_is_not_understood_is_an_error_that_names_it(
 
 
 @pytest.mark.parametrize(
-    "head",
-    [
-        "Name,Label",
-        "file_name,class",
-        " name, label",
-        "filepaths,labels",
-        "File Name,Category",
-        "image,target",
-    ],
+    "head", ["Name,Label", "file_name,class", " name, label", "filepaths,labels", "File Name,Category", "image,target"]
 )
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_columns_as_people_name_them(tmp_path: Path, head: str, separator: str) -> None:
@@ -101,9 +91,7 @@ def test_a_table_without_its_columns_is_an_error_whose_remedy_works(tmp_path: Pa
 
 
 def test_labels_are_compared_as_the_config_writes_them(tmp_path: Path) -> None:
-    found, _ = rows_of(
-        tmp_path / "t.csv", "name,label\n1.jpg,cafe\u0301\n2.jpg, polar\u00a0bear\n3.jpg,x\\y/z\n"
-    )
+    found, _ = rows_of(tmp_path / "t.csv", "name,label\n1.jpg,cafe\u0301\n2.jpg, polar\u00a0bear\n3.jpg,x\\y/z\n")
     assert [r.label for r in found] == ["café", "polar bear", "x\\y/z"]
 
 
@@ -122,26 +110,19 @@ def test_rows_that_cannot_be_taken_have_their_reason(tmp_path: Path) -> None:
         ("cat", "unreadable", "line 3 names no file"),
         ("", "unreadable", "line 4 has 3 cells, the header has 2"),
     ]
-    assert [r.found.url for r in found[3:]] == [
-        "../out.jpg",
-        "/etc/passwd",
-    ]  # the border refuses what is outside
+    assert [r.found.url for r in found[3:]] == ["../out.jpg", "/etc/passwd"]  # the border refuses what is outside
 
 
 def test_names_from_windows(tmp_path: Path) -> None:
     (tmp_path / "img").mkdir()
     (tmp_path / "img" / "a00.jpg").touch()
-    found, _ = rows_of(
-        tmp_path / "t.csv", "name,label\nimg\\a00.jpg,a\n.\\IMG\\A00.JPG,a\nC:\\img\\a00.jpg,a\n"
-    )
+    found, _ = rows_of(tmp_path / "t.csv", "name,label\nimg\\a00.jpg,a\n.\\IMG\\A00.JPG,a\nC:\\img\\a00.jpg,a\n")
     there = (tmp_path / "img" / "a00.jpg").as_uri()
     assert [r.found.url == there for r in found] == [True, True, False]
 
 
 def test_formats_and_addresses(tmp_path: Path) -> None:
-    frame = pd.DataFrame(
-        {"file_name": ["1.jpg", "http://x.example/2.jpg"], "label": ["a", 7], "is_valid": [1.0, None]}
-    )
+    frame = pd.DataFrame({"file_name": ["1.jpg", "http://x.example/2.jpg"], "label": ["a", 7], "is_valid": [1.0, None]})
     frame["label"] = frame["label"].astype(str)
     frame.to_parquet(tmp_path / "t.parquet")
     frame.to_excel(tmp_path / "t.xlsx", index=False)
@@ -175,9 +156,7 @@ def test_a_table_is_read_once_for_all_its_classes_and_counts_add_up(tmp_path: Pa
     assert "5 no_label" in done.message
     assert "5 rows are of classes not in the config: other 5" in notes
     assert not scrape(ws, config(tmp_path, "a", "b")).changed
-    (tmp_path / "t.csv").write_text(
-        "name,label\n2.jpg,a\n1.jpg,b\n"
-    )  # the remedy of no_label, followed for one row
+    (tmp_path / "t.csv").write_text("name,label\n2.jpg,a\n1.jpg,b\n")  # the remedy of no_label, followed for one row
     scrape(ws, config(tmp_path, "a", "b"))
     assert not [r for r in manifests.read(ws.urls, "urls").rows() if r["reason"]]
 

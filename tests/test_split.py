@@ -221,18 +221,14 @@ def test_a_validation_set_is_drawn_where_only_a_test_set_is_given(
     assert {s: places(after)[s] for s in before} == places(before)
 
 
-def test_nothing_is_drawn_where_a_validation_set_is_given(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_drawn_where_a_validation_set_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = some(60, 1)
     sides_given({0: Split.VALID, 1: Split.VALID}, rows, monkeypatch)
     after = run(Workspace.create(tmp_path / "ws", "drawn"), rows, 7)
     assert [s for s, r in after.items() if r["split"] == "valid"] == [r["sha256"] for r in rows[:2]]
 
 
-def test_what_validate_writes_meanwhile_is_the_parent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_validate_writes_meanwhile_is_the_parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """D11: the images are read under the lock, header and rows alike."""
     ws = Workspace.create(tmp_path / "ws", "drawn")
     cfg, lock = factories.config(ws.root, LABELS, seed=7), Workspace.lock

@@ -127,9 +127,7 @@ def test_two_workers_ask_a_host_no_more_than_one_would(tmp_path: Path, cluster: 
     assert [status for status, _ in ok] == ["ok"] * (30 * len(found))
 
 
-def test_a_killed_worker_loses_nothing_and_repeats_nothing_that_was_done(
-    tmp_path: Path, cluster: DaskCluster
-) -> None:
+def test_a_killed_worker_loses_nothing_and_repeats_nothing_that_was_done(tmp_path: Path, cluster: DaskCluster) -> None:
     with hosts() as found:
         ws = listed(tmp_path, found, per_host=40)
         done: list[Any] = []
@@ -147,9 +145,7 @@ def test_a_killed_worker_loses_nothing_and_repeats_nothing_that_was_done(
     cluster.start_worker()
 
 
-def test_a_killed_run_leaves_no_worker_at_it_and_the_next_goes_on(
-    tmp_path: Path, cluster: DaskCluster
-) -> None:
+def test_a_killed_run_leaves_no_worker_at_it_and_the_next_goes_on(tmp_path: Path, cluster: DaskCluster) -> None:
     with hosts() as found:
         ws = listed(tmp_path, found, per_host=60, per_host_rate=8.0)
         command = [sys.executable, "-m", "keepset", "download", "-w", str(ws.root)]
@@ -171,12 +167,7 @@ def _fast(config: RunConfig) -> Any:
 
 def test_validation_on_workers_finds_what_it_finds_here(tmp_path: Path, cluster: DaskCluster) -> None:
     pictures = {f"good {i}": saved(PHOTO.rotate(i), "PNG") for i in range(4)}
-    pictures |= {
-        "cut": JPEG[: len(JPEG) // 2],
-        "text": b"no picture",
-        "copy": saved(PHOTO, "BMP"),
-        "jpeg": JPEG,
-    }
+    pictures |= {"cut": JPEG[: len(JPEG) // 2], "text": b"no picture", "copy": saved(PHOTO, "BMP"), "jpeg": JPEG}
     ws, _, names = image_workspace(tmp_path, pictures)
     config = drawn_config(tmp_path, validate={"shard_size": 4})
     ws.save_config(config)
@@ -194,9 +185,7 @@ def test_validation_on_workers_finds_what_it_finds_here(tmp_path: Path, cluster:
     assert len(thumbs) == len(good) == 6
 
 
-def test_a_worker_with_other_code_or_without_any_is_refused_by_name(
-    tmp_path: Path, cluster: DaskCluster
-) -> None:
+def test_a_worker_with_other_code_or_without_any_is_refused_by_name(tmp_path: Path, cluster: DaskCluster) -> None:
     ws = Workspace.create(tmp_path / "ws", "x")
     ws.save_config(drawn_config(tmp_path))
     older = tmp_path / "older"

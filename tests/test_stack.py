@@ -39,10 +39,7 @@ def test_a_taken_port_is_named_with_the_option_that_changes_it(tmp_path: Path) -
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with (
-            pytest.raises(OrchestratorError, match=f"Port {port} .*taken") as caught,
-            EmbeddedStack(ws.root, port, 0),
-        ):
+        with pytest.raises(OrchestratorError, match=f"Port {port} .*taken") as caught, EmbeddedStack(ws.root, port, 0):
             pass
     assert "--prefect-port" in str(caught.value)
     assert not (ws.root / "stack.json").exists()
@@ -52,11 +49,7 @@ def test_a_taken_port_is_named_with_the_option_that_changes_it(tmp_path: Path) -
 
 def test_two_stacks_on_one_workspace_exclude_each_other(tmp_path: Path) -> None:
     ws = Workspace.create(tmp_path / "ws", "empty")
-    with (
-        ws.lock("stack"),
-        pytest.raises(WorkspaceBusy, match=r"runs for .* already"),
-        EmbeddedStack(ws.root, 0, 0),
-    ):
+    with ws.lock("stack"), pytest.raises(WorkspaceBusy, match=r"runs for .* already"), EmbeddedStack(ws.root, 0, 0):
         pass
 
 
@@ -180,9 +173,7 @@ def test_a_part_that_keeps_dying_is_reported_and_the_watch_outlives_what_fails(
     assert "Starting missing again failed: FileNotFoundError" in capsys.readouterr().err
 
 
-def test_a_look_that_hangs_delays_no_restart_and_is_reported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_look_that_hangs_delays_no_restart_and_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deployments.supervision.HANGS_S", 0.2)
     hangs, told = threading.Event(), []
     watch = Supervision([], dict, lambda: [str(hangs.wait(60))], lambda h: told.append(dict(h)))

@@ -21,29 +21,14 @@ from keepset.orchestrator.waiting import notify_decision, run_id_of, wake
 from keepset.orchestrator.waiting import wait_for as wait_for_decision
 from keepset.review import Batch, BatchStatus, load_batch, reopen, submit
 from keepset.workspace import Workspace
-from tests.stack_fixtures import (
-    Running,
-    ended_right,
-    models,
-    plan_kills,
-    start,
-    wait_for,
-    waiting_workspace,
-)
+from tests.stack_fixtures import Running, ended_right, models, plan_kills, start, wait_for, waiting_workspace
 
 pytestmark = [
     pytest.mark.prefect,
     pytest.mark.skipif(sys.platform != "linux", reason="finds the stack's processes in /proc"),
 ]
 
-YES = {
-    "decision": "approve",
-    "reviewer": "ada",
-    "note": "",
-    "undecided": "suggested",
-    "keep": [],
-    "confirm": True,
-}
+YES = {"decision": "approve", "reviewer": "ada", "note": "", "undecided": "suggested", "keep": [], "confirm": True}
 
 
 def test_the_api_keeps_strangers_out(stack: Running) -> None:
@@ -78,14 +63,7 @@ def test_of_four_simultaneous_approvals_one_is_applied(stack: Running, tmp_path:
 
     def in_gallery(who: str) -> str:
         try:
-            submit(
-                load_batch(ws, batch.id),
-                "approve",
-                who=who,
-                undecided="suggested",
-                confirm=True,
-                via="gallery",
-            )
+            submit(load_batch(ws, batch.id), "approve", who=who, undecided="suggested", confirm=True, via="gallery")
         except ReviewError:
             return ""
         wake(stack.prefect, load_batch(ws, batch.id))
@@ -113,12 +91,13 @@ def test_approving_on_the_command_line_retrains_once_though_the_event_comes_twic
     assert notify_decision(stack.ws, batch)  # told twice is no trouble
     data = stack.ws.current_dataset()
     again = {
-        "occurred": "2026-01-01T00:00:00Z", "event": "keepset.dataset.cleaned",
+        "occurred": "2026-01-01T00:00:00Z",
+        "event": "keepset.dataset.cleaned",
         "resource": {"prefect.resource.id": f"keepset.dataset.{stack.ws.id}", "keepset.workspace": str(stack.ws.root)},
         "related": [],
         "payload": {"revision": 2, "content_hash": data.content_hash},
         "id": "00000000-0000-4000-8000-000000000001",
-    }  # fmt: skip
+    }
     again["occurred"] = _now()
     assert stack.post("/events", [again]).is_success
     mine = {"workspace": str(stack.ws.root)}
@@ -126,9 +105,7 @@ def test_approving_on_the_command_line_retrains_once_though_the_event_comes_twic
     assert stack.ws.revisions() == [1, 2]
     assert len(models(stack.ws)) == 2  # the first one, and one retrained
 
-    restore(
-        stack.ws, batch.id, who="bob"
-    )  # undone after its retraining: what stands then is trained on by itself
+    restore(stack.ws, batch.id, who="bob")  # undone after its retraining: what stands then is trained on by itself
     _age(stack.ws.dataset(3))
     wait_for(lambda: len(models(stack.ws)) == 3, "the retraining on what was restored")
     assert {m.dataset_revision for m in list_models(stack.ws)} == {1, 2, 3}
@@ -205,9 +182,7 @@ def test_a_reopened_batch_has_a_run_that_waits_for_it(stack: Running, tmp_path: 
     assert load_batch(ws, batch.id).status == BatchStatus.APPLIED
     assert ws.revisions() == [1, 2]
     runs = [r for r in stack.prefect.recent_runs(100) if r["parameters"].get("workspace") == str(ws.root)]
-    assert (
-        len([r for r in runs if r["name"].startswith("review ")]) == 3
-    )  # asked again and again, one an opening
+    assert len([r for r in runs if r["name"].startswith("review ")]) == 3  # asked again and again, one an opening
 
 
 def _age(path: Path) -> None:

@@ -78,9 +78,7 @@ def test_runs_on_one_data_set_wait_and_those_on_another_do_not(
 ) -> None:
     other = shutil.copytree(built.root, tmp_path / "other")
     with built.lock("flow-build"):  # as a run of long duration holds it
-        waiting = stack.prefect.start_deployment(
-            "build_dataset/build_dataset", {"workspace": str(built.root)}
-        )
+        waiting = stack.prefect.start_deployment("build_dataset/build_dataset", {"workspace": str(built.root)})
         passing = stack.prefect.start_deployment("build_dataset/build_dataset", {"workspace": str(other)})
         assert stack.until(passing, lambda s: s.over).type == "COMPLETED"
         wait_for(lambda: "waiting for it to end" in stack.log(waiting), "the run to say that it waits")
@@ -165,9 +163,7 @@ def test_status_tells_of_the_last_runs(stack: Running, built: Workspace) -> None
 
 def status(root: Path, **environment: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "keepset", "status", "-w", str(root), "--json"]
-    done = subprocess.run(
-        command, capture_output=True, check=True, cwd=CHECKOUT, env=os.environ | environment
-    )
+    done = subprocess.run(command, capture_output=True, check=True, cwd=CHECKOUT, env=os.environ | environment)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
@@ -196,9 +192,7 @@ def test_a_run_started_in_the_gallery_is_followed_there_and_ends_with_a_link_to_
     words = f"Batch {batch.id} waits: {web}/batches/{batch.id}"
     assert words in stack.prefect.state(run).message
     wait_for(lambda: words in stack.log(run), "its log to say so")
-    found = stack.post(
-        "/artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run.id]}}, "limit": 50}
-    ).json()
+    found = stack.post("/artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run.id]}}, "limit": 50}).json()
     keys = {a["key"]: a["data"] for a in found if a["key"]}
     (said,) = [data for key, data in keys.items() if re.fullmatch(r"fruit(-[0-9a-f]{4})?-next", key)]
     assert said == words

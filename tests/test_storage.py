@@ -9,16 +9,7 @@ import httpx
 import pytest
 
 from keepset.errors import WorkspaceError
-from keepset.files import (
-    append_line,
-    atomic_path,
-    local,
-    move_in,
-    read_json,
-    read_lines,
-    write_bytes,
-    write_json,
-)
+from keepset.files import append_line, atomic_path, local, move_in, read_json, read_lines, write_bytes, write_json
 from keepset.storage import StoredPath, locate
 from keepset.storage.copies import never_changes
 from tests.storage_fixtures import another_machine, s3, s3_server
@@ -47,9 +38,7 @@ def test_a_stored_path_stays_one() -> None:
     assert path.with_suffix(".html").key == "a/b/c.html"
 
 
-def test_no_method_of_a_stored_path_reaches_the_local_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_method_of_a_stored_path_reaches_the_local_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What ``pathlib`` offers and Keepset does not use, in whatever Python version, is not there."""
     monkeypatch.chdir(tmp_path)
     path = locate("s3://bucket/a")
@@ -65,12 +54,7 @@ def test_what_never_changes_is_known_by_its_place() -> None:
     root = locate("s3://datasets/blobs")  # a bucket and a prefix of misleading names
     assert isinstance(root, StoredPath)
     sha = "ab" * 32
-    for key in (
-        f"blobs/ab/{sha}",
-        f"thumbs/ab/{sha}.jpg",
-        "datasets/000001.parquet",
-        "audit.jsonl/0000000001",
-    ):
+    for key in (f"blobs/ab/{sha}", f"thumbs/ab/{sha}.jpg", "datasets/000001.parquet", "audit.jsonl/0000000001"):
         assert never_changes(root / key), key
     for key in (
         "keepset.json",

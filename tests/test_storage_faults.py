@@ -30,9 +30,7 @@ def test_through_a_flaky_store_everything_ends_right(
         monkeypatch.setenv("AWS_MAX_ATTEMPTS", "9")
 
         def first(n: int) -> None:
-            write_json(
-                root / f"{n}.json", {"n": n}, exclusive=True
-            )  # nobody else writes it: it must not be refused
+            write_json(root / f"{n}.json", {"n": n}, exclusive=True)  # nobody else writes it: it must not be refused
 
         def second(n: int) -> str:
             with pytest.raises(FileExistsError):
@@ -51,9 +49,7 @@ def test_through_a_flaky_store_everything_ends_right(
         another_machine(monkeypatch, tmp_path / "other")
         assert (root / "large.bin").read_bytes() == large
         with ThreadPoolExecutor(16) as pool:
-            assert list(pool.map(read_json, (root / f"{n}.json" for n in range(24)))) == [
-                {"n": n} for n in range(24)
-            ]
+            assert list(pool.map(read_json, (root / f"{n}.json" for n in range(24)))) == [{"n": n} for n in range(24)]
         lines = read_lines(log)
     assert sorted(lines) == sorted(f"line {n}" for n in range(16))  # none lost, none doubled
     assert min(seen[fault] for fault in ("busy", "cut", "lost", "half")) >= 3, seen
@@ -74,9 +70,7 @@ def test_a_lost_answer_does_not_make_the_winner_think_that_it_lost(
     assert seen["PUT"] == 2  # the second was refused by the first
 
 
-def test_a_lost_answer_of_the_last_part_neither(
-    s3: str, s3_server: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lost_answer_of_the_last_part_neither(s3: str, s3_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     turns = itertools.count()
 
     def lose_the_completion(method: str, path: str) -> str:
@@ -137,9 +131,7 @@ def test_no_right_to_write_is_said(s3: str, s3_server: str, monkeypatch: pytest.
             assert "s3:PutObject" in _refusal(work, WorkspaceNotWritable)
 
 
-def test_a_store_that_ignores_conditions_is_refused(
-    s3: str, s3_server: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_store_that_ignores_conditions_is_refused(s3: str, s3_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ws = Workspace.create(locate(s3), "x")
     ws.check_writable()
     with flaky(s3_server, lambda method, _: "deaf" if method == "PUT" else "") as (address, _):
@@ -147,9 +139,7 @@ def test_a_store_that_ignores_conditions_is_refused(
         assert "ignores conditional writes" in _refusal(ws.check_writable, WorkspaceError)
 
 
-def test_a_full_cache_is_no_fault_of_the_store(
-    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_cache_is_no_fault_of_the_store(s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = locate(s3) / "x.bin"
     write_bytes(path, b"x" * 5000)
     store = bucket("s3", s3.removeprefix("s3://"))

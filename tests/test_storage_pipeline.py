@@ -58,9 +58,7 @@ def _hashes(ws: Workspace) -> dict[str, str]:
     return {str(p.relative_to(ws.root)): manifests.read_header(p).content_hash for p in paths}
 
 
-def test_the_whole_way_equals_the_one_on_disk(
-    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_whole_way_equals_the_one_on_disk(s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     planted = plant(seed=5, per_class=12)
     with serve(planted) as base:
         config = _config(tmp_path, planted, base)
@@ -90,11 +88,7 @@ def _same_files(store: Workspace, disk: Workspace) -> None:
     prefix = f"{store.root.key}/"  # type: ignore[attr-defined]
     there = {key.removeprefix(prefix): size for key, size in store.root.bucket.sizes(prefix)}  # type: ignore[attr-defined]
     for folder in ("blobs", "thumbs"):
-        mine = {
-            str(p.relative_to(disk.root)): p.stat().st_size
-            for p in (disk.root / folder).rglob("*")
-            if p.is_file()
-        }
+        mine = {str(p.relative_to(disk.root)): p.stat().st_size for p in (disk.root / folder).rglob("*") if p.is_file()}
         assert mine
         assert {k: v for k, v in there.items() if k.startswith(f"{folder}/")} == mine
     assert not [k for k in there if k.startswith(("cache/", "logs/", "scratch/")) or k.endswith(".sqlite")]

@@ -70,9 +70,11 @@ with Workspace.open(locate(sys.argv[1])).lock("train"):
 
 def _holder(root: str, cache: Path) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-c", _HOLD, root], stdout=subprocess.PIPE, text=True,
+        [sys.executable, "-c", _HOLD, root],
+        stdout=subprocess.PIPE,
+        text=True,
         env=os.environ | {"KEEPSET_CACHE": str(cache)},
-    )  # fmt: skip
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
     return process
@@ -112,9 +114,7 @@ def test_a_dead_process_of_this_machine_holds_nothing(s3: str, monkeypatch: pyte
         pass
 
 
-def test_a_lease_is_renewed_and_its_loss_is_seen(
-    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lease_is_renewed_and_its_loss_is_seen(s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "RENEW_S", 0.1)
     ws = Workspace.create(locate(s3), "x")
     path = ws.root / "locks" / "train.lock"
@@ -138,9 +138,7 @@ def test_a_lease_is_renewed_and_its_loss_is_seen(
 # -- journals --------------------------------------------------------------------------------------
 
 
-def test_a_journal_goes_on_on_another_machine(
-    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_journal_goes_on_on_another_machine(s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ws = Workspace.create(locate(s3), "x")
     with open_journal(ws, "download") as journal:
         for n in range(5):
@@ -158,9 +156,7 @@ def test_a_journal_goes_on_on_another_machine(
         assert len(journal) == 5
 
 
-def test_rows_are_sent_while_the_work_goes_on(
-    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_are_sent_while_the_work_goes_on(s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ws = Workspace.create(locate(s3), "x")
     monkeypatch.setattr("keepset.storage.journals.SEND_AFTER_ROWS", 10)
     code = (
@@ -171,9 +167,7 @@ def test_rows_are_sent_while_the_work_goes_on(
         "    os.kill(os.getpid(), 9)\n"
     )
     cache = tmp_path / "killed"
-    subprocess.run(
-        [sys.executable, "-c", code, s3], env=os.environ | {"KEEPSET_CACHE": str(cache)}, check=False
-    )
+    subprocess.run([sys.executable, "-c", code, s3], env=os.environ | {"KEEPSET_CACHE": str(cache)}, check=False)
     with open_journal(ws, "download") as journal:
         assert len(journal) == 20
     another_machine(monkeypatch, cache)  # the killed machine itself has lost nothing

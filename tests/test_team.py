@@ -121,9 +121,7 @@ def folders(root: Path, per_class: int = 12) -> list[dict[str, Any]]:
 @pytest.mark.prefect
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_worker_on_postgresql_runs_the_whole_pipeline(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_on_postgresql_runs_the_whole_pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if programs() is None:
         pytest.skip("there is no PostgreSQL on this machine; apt-get install postgresql")
     url = f"http://127.0.0.1:{(port := free_port())}/api"
@@ -157,16 +155,7 @@ def test_a_worker_on_postgresql_runs_the_whole_pipeline(
         assert batch.status == BatchStatus.OPEN
         wait_for(lambda: _is_waited_for(prefect, batch), "its run to be suspended")
         alone = here | {"PREFECT_API_URL": f"http://127.0.0.1:{free_port()}/api"}  # it cannot tell Prefect
-        web = (
-            "keepset",
-            "web",
-            "-w",
-            str(root),
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(web_port := free_port()),
-        )
+        web = ("keepset", "web", "-w", str(root), "--host", "127.0.0.1", "--port", str(web_port := free_port()))
         with program(tmp_path / "web.log", alone | {"KEEPSET_TOKEN": TOKEN}, *web):
             _approve_on_the_web(f"http://127.0.0.1:{web_port}", batch)
         prefect.start_deployment("reconcile/reconcile", {})  # so the look must find the decision

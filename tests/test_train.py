@@ -29,9 +29,7 @@ def relabel(ws: Workspace, change: Any) -> None:
     rows = data.rows()
     for r in rows:
         change(r)
-    header = manifests.Header(
-        "dataset", "clean", "f", {}, extra={"revision": 2, "before": 1, "cause": "batch:x"}
-    )
+    header = manifests.Header("dataset", "clean", "f", {}, extra={"revision": 2, "before": 1, "cause": "batch:x"})
     manifests.write(ws.dataset(2), rows, header, exclusive=True)
 
 
@@ -61,9 +59,7 @@ def test_a_model_is_trained_once_and_knows_how_good_it_is(tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_fine_tuning_learns_and_the_better_contender_is_kept(tmp_path: Path) -> None:
-    ws, cfg, _ = dataset_workspace(
-        tmp_path, per_class=10, train={**QUICK, "epochs": 1, "size": 128, "batch_size": 8}
-    )
+    ws, cfg, _ = dataset_workspace(tmp_path, per_class=10, train={**QUICK, "epochs": 1, "size": 128, "batch_size": 8})
     record = load_record(ws, train(ws, cfg).outputs["model_id"])
     assert [(h["phase"], h["epoch"]) for h in record.history] == [("head", 0), ("fine_tune", 0)]
     assert all(np.isfinite(h["train_loss"]) and h["train_loss"] < 3 for h in record.history)
@@ -73,9 +69,7 @@ def test_fine_tuning_learns_and_the_better_contender_is_kept(tmp_path: Path) -> 
     assert record.winner == min(held_out, key=lambda k: held_out[k])
     curve = [np.array(record.lr_find[k]) for k in ("lrs", "losses")]
     assert record.lr_find == advice(*curve)  # what the record says was read off this curve
-    assert (
-        0.3 < max(record.history[-1]["rates"]) / record.lr_find["chosen"] <= 0.5
-    )  # three steps, half the rate
+    assert 0.3 < max(record.history[-1]["rates"]) / record.lr_find["chosen"] <= 0.5  # three steps, half the rate
     assert len(record.lr_find["lrs"]) == len(record.lr_find["losses"]) > 5
 
 
@@ -130,10 +124,7 @@ def test_exact_copies_count_once(tmp_path: Path) -> None:
         (lambda r: r.update(active=r["label"] != "boat"), "'boat' has 0 training images"),
         (lambda r: r.update(active=r["label"] != "boat" or r["fold"] == 1), "'boat' has 1 training images"),
         (lambda r: r.update(split="train"), "no validation image"),
-        (
-            lambda r: r.update(label="car" if r["label"] == "boat" else r["label"]),
-            "'car', which is not a class",
-        ),
+        (lambda r: r.update(label="car" if r["label"] == "boat" else r["label"]), "'car', which is not a class"),
     ],
 )
 def test_data_that_cannot_be_trained_on_is_named(tmp_path: Path, change: Any, says: str) -> None:
@@ -150,10 +141,7 @@ def test_data_that_cannot_be_trained_on_is_named(tmp_path: Path, change: Any, sa
         ({"arch": "resnet9000"}, "No classifier is called"),
         ({"arch": "resnet18"}, "No weights are packaged"),
         ({"arch": "torchvision.resnet9000"}, "Did you mean"),
-        (
-            {"arch": "torchvision.squeezenet1_0", "weights": "none", "size": 64},
-            "does not end in one linear layer",
-        ),
+        ({"arch": "torchvision.squeezenet1_0", "weights": "none", "size": 64}, "does not end in one linear layer"),
         ({"arch": "vit_tiny_patch16_224", "weights": "none", "size": 64}, "cannot look at 64 px"),
         ({"weights": "/nowhere/w.safetensors"}, "no weights file"),
         ({"device": "mps"}, "no mps device"),
@@ -178,11 +166,7 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "arch",
-    [
-        "resnet10t",
-        "torchvision.shufflenet_v2_x0_5",
-        "dla46_c",
-    ],  # timm, torchvision, a head that is a convolution
+    ["resnet10t", "torchvision.shufflenet_v2_x0_5", "dla46_c"],  # timm, torchvision, a head that is a convolution
 )
 def test_networks_of_other_families_train_and_serve_too(tmp_path: Path, arch: str) -> None:
     from keepset.export.onnx import export_model
@@ -195,9 +179,7 @@ def test_networks_of_other_families_train_and_serve_too(tmp_path: Path, arch: st
 
 
 @pytest.mark.parametrize("arch", ["resnet18", "mobilenet_v3_small"])
-def test_networks_of_torchvision_fine_tune_from_a_file_and_show_where_they_looked(
-    tmp_path: Path, arch: str
-) -> None:
+def test_networks_of_torchvision_fine_tune_from_a_file_and_show_where_they_looked(tmp_path: Path, arch: str) -> None:
     """The file is as torchvision saves one: a thousand classes, under its own names."""
     import torch
     import torchvision
@@ -343,9 +325,5 @@ def test_a_tiny_validation_set_makes_nothing_quite_certain() -> None:
     labels = np.arange(2000) % 3
     logits = rng.normal(0, 1, (2000, 3)) + 2.0 * np.eye(3)[labels]
     right = np.flatnonzero(logits.argmax(1) == labels)[:16]
-    assert (
-        0.7 < calibrate(logits[right], labels[right]) < 1
-    )  # 0 errors of 16; without a prior 0.25, everything sure
-    assert calibrate(logits * 3, labels) == pytest.approx(
-        3 * calibrate(logits, labels), rel=0.1
-    )  # many images decide
+    assert 0.7 < calibrate(logits[right], labels[right]) < 1  # 0 errors of 16; without a prior 0.25, everything sure
+    assert calibrate(logits * 3, labels) == pytest.approx(3 * calibrate(logits, labels), rel=0.1)  # many images decide

@@ -77,9 +77,7 @@ def test_any_network_learns_behind_its_front(arch: str, side: int) -> None:
     assert any(float(p.grad.abs().sum()) > 0 for p in network.parameters() if p.grad is not None)
 
 
-def test_what_is_kept_of_the_frozen_front_changes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_kept_of_the_frozen_front_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Images as they are go through the frozen front once; computed again for every look, they give the same model."""
     from safetensors.torch import load_file, save_file
 

@@ -15,14 +15,7 @@ from keepset.train.contenders import EPOCHS, WORTH, epochs_worth
 from keepset.train.head import choose_strength, fit_head, nll, softmax
 from tests.factories import dataset_workspace
 
-TINY = {
-    "arch": "test_resnet+test_vit",
-    "weights": "none",
-    "size": 160,
-    "threads": 1,
-    "batch_size": 8,
-    "lr": 1e-3,
-}
+TINY = {"arch": "test_resnet+test_vit", "weights": "none", "size": 160, "threads": 1, "batch_size": 8, "lr": 1e-3}
 
 
 def test_fine_tuning_is_tried_where_the_head_is_often_wrong_or_when_asked_for() -> None:
@@ -50,9 +43,7 @@ def test_by_default_the_head_decides_and_the_record_says_why(
 
 
 @pytest.mark.parametrize("arch", [TINY["arch"], "test_resnet"])
-def test_the_mean_of_both_is_served_as_one_network(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arch: str
-) -> None:
+def test_the_mean_of_both_is_served_as_one_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arch: str) -> None:
     """Its logits are the mean of the head's and the fine-tuned network's, and ONNX gives the same."""
     from keepset.export.onnx import export_model
     from keepset.predict import load
@@ -65,15 +56,11 @@ def test_the_mean_of_both_is_served_as_one_network(
         made[name] = (logits, self.shas)
         found = kept(self, name, arch, logits, state)
         return (
-            found
-            if name == "mean_of_both"
-            else type(found)(name, arch, logits, {**found.held_out, "nll": 99.0}, state)
+            found if name == "mean_of_both" else type(found)(name, arch, logits, {**found.held_out, "nll": 99.0}, state)
         )
 
     monkeypatch.setattr(recipe.Recipe, "_contender", favoured)
-    ws, cfg, _ = dataset_workspace(
-        tmp_path, per_class=6, train=TINY | {"arch": arch, "epochs": 1, "head_epochs": 0}
-    )
+    ws, cfg, _ = dataset_workspace(tmp_path, per_class=6, train=TINY | {"arch": arch, "epochs": 1, "head_epochs": 0})
     record = load_record(ws, train(ws, cfg).outputs["model_id"])
     assert (record.winner, record.arch) == ("mean_of_both", f"{arch}+test_resnet")
     mean = (made["linear_head"][0] + made["fine_tuned"][0]) / 2
@@ -83,9 +70,7 @@ def test_the_mean_of_both_is_served_as_one_network(
     assert np.allclose(predictor._session.run(["logits"], {"pixels": pixels})[0], mean, atol=2e-3)
     rows = manifests.read(ws.models / record.id / "predictions.parquet", "predictions").rows()
     probs = softmax(mean / record.temperature)
-    assert np.allclose(
-        [r["model_probs"] for r in rows], probs[[shas.index(r["sha256"]) for r in rows]], atol=1e-3
-    )
+    assert np.allclose([r["model_probs"] for r in rows], probs[[shas.index(r["sha256"]) for r in rows]], atol=1e-3)
 
 
 def test_a_feature_that_slept_in_training_does_not_decide_alone() -> None:

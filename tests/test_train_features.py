@@ -150,9 +150,7 @@ def test_names_are_split_and_wrong_ones_named() -> None:
             build(arch, 3)
 
 
-@pytest.mark.parametrize(
-    "odd", ["torchvision.squeezenet1_0", "deit_tiny_distilled_patch16_224", "levit_128s"]
-)
+@pytest.mark.parametrize("odd", ["torchvision.squeezenet1_0", "deit_tiny_distilled_patch16_224", "levit_128s"])
 def test_a_network_without_one_linear_head_is_refused_beside_others_too(tmp_path: Path, odd: str) -> None:
     section = {**SMALL, "arch": f"resnet10t+{odd}", "weights": "none", "size": 224}
     ws, cfg, _ = dataset_workspace(tmp_path, per_class=4, train=section)

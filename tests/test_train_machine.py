@@ -121,9 +121,7 @@ def test_layers_learn_slower_the_deeper_they_lie() -> None:
     assert 0.5 < found[0][1] < found[1][1] < found[2][1] == 1.0
 
 
-def test_precision_is_what_was_asked_for_and_what_pays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_precision_is_what_was_asked_for_and_what_pays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     depthwise, plain = build("tf_efficientnet_lite0", 2), build("test_resnet", 2)
 
     def picked(network: torch.nn.Module, **section: Any) -> tuple[bool, bool]:

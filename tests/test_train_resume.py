@@ -19,14 +19,7 @@ from keepset.workspace import Workspace
 from tests.factories import config as drawn_config
 from tests.factories import dataset_workspace
 
-TUNED = {
-    "arch": "test_resnet",
-    "size": 64,
-    "epochs": 2,
-    "batch_size": 8,
-    "threads": 1,
-    "lr": 2e-3,
-}
+TUNED = {"arch": "test_resnet", "size": 64, "epochs": 2, "batch_size": 8, "threads": 1, "lr": 2e-3}
 DYING = """
 import os, signal, sys
 from pathlib import Path
@@ -126,7 +119,7 @@ def test_a_killed_training_ends_as_an_undisturbed_one(
         (("apple", "boat", "car"), {}, "the classes changed (they were apple, boat, house; they are apple, boat, car)"),
         (None, {"lr": 3e-3}, "[train] lr was 0.002 and is 0.003"),
     ],
-)  # fmt: skip
+)
 def test_a_checkpoint_of_another_training_is_never_used(
     cut_off: tuple[Workspace, RunConfig], tuned: dict[str, Any], tmp_path: Path, labels: Any, section: dict[str, Any],
     says: str,
@@ -145,9 +138,7 @@ def test_a_checkpoint_of_another_training_is_never_used(
     assert len(record.history) == 2
 
 
-def test_a_damaged_checkpoint_is_told_and_not_used(
-    cut_off: tuple[Workspace, RunConfig], tmp_path: Path
-) -> None:
+def test_a_damaged_checkpoint_is_told_and_not_used(cut_off: tuple[Workspace, RunConfig], tmp_path: Path) -> None:
     ws = copied(cut_off, tmp_path)
     path = ws.cache / "checkpoint.safetensors"
     path.write_bytes(path.read_bytes()[:1000])

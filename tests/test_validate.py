@@ -152,9 +152,7 @@ class Told:
         return [n for w, n in self.begun if w == what]
 
 
-def test_copies_that_no_hash_sees_are_found_by_features_and_only_new_pictures_are_compared(
-    tmp_path: Path,
-) -> None:
+def test_copies_that_no_hash_sees_are_found_by_features_and_only_new_pictures_are_compared(tmp_path: Path) -> None:
     """Drawings: four, a mirrored crop of the first, and later a captioned copy of the second."""
     drawn = [draw(label, 7 + i, width=640, height=480) for i, label in enumerate((*CLASSES, "house"))]
     files = {f"drawn{i}": saved(d, "JPEG", quality=90) for i, d in enumerate(drawn)}
@@ -176,19 +174,11 @@ def test_copies_that_no_hash_sees_are_found_by_features_and_only_new_pictures_ar
     pen.text((10, 425), "Seen in spring", "black", font=ImageFont.load_default(40))
     write_bytes(ws.blob(new := hashlib.sha256(data := saved(late, "JPEG")).hexdigest()), data)
     old = manifests.read(ws.downloads, "downloads").rows()
-    more = old[0] | {
-        "url_id": "f" * 16,
-        "url": "http://127.0.0.1/late.jpg",
-        "sha256": new,
-        "bytes": len(data),
-    }
+    more = old[0] | {"url_id": "f" * 16, "url": "http://127.0.0.1/late.jpg", "sha256": new, "bytes": len(data)}
     manifests.write(ws.downloads, [*old, more], Header("downloads", "download", "later"))
     manifests.write(
         ws.urls,
-        [
-            *manifests.read(ws.urls, "urls").rows(),
-            manifests.read(ws.urls, "urls").rows()[0] | {"url_id": "f" * 16},
-        ],
+        [*manifests.read(ws.urls, "urls").rows(), manifests.read(ws.urls, "urls").rows()[0] | {"url_id": "f" * 16}],
         Header("urls", "scrape", "later"),
     )
     validate.validate(ws, cfg, progress=(second := Told()))

@@ -79,16 +79,9 @@ def test_a_form_raw_bytes_and_python_agree(site: httpx.Client, template_case: Se
     for item, one in zip(found["items"], wanted, strict=True):
         assert item["label"] == one.label
         assert item["unsure"] == (one.outcome == "unsure")
-        assert (item["unfamiliar"], item["distance"]) == (
-            one.unfamiliar,
-            pytest.approx(one.distance, abs=1e-4),
-        )
-        assert {t["label"]: t["probability"] for t in item["top"]} == pytest.approx(
-            one.probabilities, abs=1e-4
-        )
-    raw = site.post(
-        "/api/predict?top=1", content=template_case.pictures[0], headers={"content-type": "image/jpeg"}
-    )
+        assert (item["unfamiliar"], item["distance"]) == (one.unfamiliar, pytest.approx(one.distance, abs=1e-4))
+        assert {t["label"]: t["probability"] for t in item["top"]} == pytest.approx(one.probabilities, abs=1e-4)
+    raw = site.post("/api/predict?top=1", content=template_case.pictures[0], headers={"content-type": "image/jpeg"})
     item = conforms(raw, site)["items"][0]
     assert item["label"] == wanted[0].label
     assert len(item["top"]) == 1
@@ -216,11 +209,7 @@ def test_large_bodies_files_and_numbers_are_refused(site: httpx.Client) -> None:
 
 def test_wrong_methods_and_paths_are_json_for_the_api(site: httpx.Client) -> None:
     answer = site.get("/api/predict")
-    assert (answer.status_code, answer.json()["error"], answer.headers["allow"]) == (
-        405,
-        "method_not_allowed",
-        "POST",
-    )
+    assert (answer.status_code, answer.json()["error"], answer.headers["allow"]) == (405, "method_not_allowed", "POST")
     assert site.get("/api/nothing").json()["error"] == "not_found"
 
 
@@ -318,9 +307,7 @@ def test_bodies_wait_their_turn_within_bounds() -> None:
             order.append(name)
 
         await ask("first", 60)
-        tasks = [
-            asyncio.create_task(ask(name, n)) for name, n in (("big", 500), ("small", 10), ("third", 10))
-        ]
+        tasks = [asyncio.create_task(ask(name, n)) for name, n in (("big", 500), ("small", 10), ("third", 10))]
         await settled()
         assert order == ["first"]  # small fits, but big was there before it
         with pytest.raises(Busy):
@@ -514,10 +501,7 @@ def test_a_token_guards_prediction_by_header_or_cookie(template_case: Served) ->
             assert c.get(path).status_code == 401
         refused = c.post("/api/predict", files=files(JPEG))
         assert (refused.status_code, refused.json()["error"]) == (401, "token_needed")
-        assert (
-            c.post("/api/predict", files=files(JPEG), headers={"authorization": "Bearer no"}).status_code
-            == 401
-        )
+        assert c.post("/api/predict", files=files(JPEG), headers={"authorization": "Bearer no"}).status_code == 401
         head = {"authorization": "Bearer geheim"}
         assert c.post("/api/predict", files=files(JPEG), headers=head).status_code == 200
         assert c.get("/predict", headers={"cookie": f"{COOKIE}=geheim"}).status_code == 200
@@ -534,24 +518,22 @@ def test_other_sites_and_host_names_are_refused(site: httpx.Client) -> None:
 
 def test_the_page_shows_strangers_text_as_text_and_nothing_inline(site: httpx.Client) -> None:
     evil = "<img src=x onerror=alert(1)>.jpg"
-    page = site.post(
-        "/predict", files=[("file", (evil, JPEG, "image/jpeg")), ("file", (evil, b"no", "image/jpeg"))]
-    )
+    page = site.post("/predict", files=[("file", (evil, JPEG, "image/jpeg")), ("file", (evil, b"no", "image/jpeg"))])
     assert page.status_code == 200
     assert "<img src=x" not in page.text
     assert "&lt;img src=x" in page.text
     assert page.headers["content-security-policy"].startswith("default-src 'none'")
     for word in ("<script>", "style=", "onclick", "javascript:"):
         assert word not in page.text
-    assert (
-        b"alert(1)" not in site.post("/predict", files=files(GOOD["comment"])).content
-    )  # pixels alone come back
+    assert b"alert(1)" not in site.post("/predict", files=files(GOOD["comment"])).content  # pixels alone come back
 
 
 def test_a_half_sent_body_holds_nothing_up(site: httpx.Client) -> None:
     host, port = site.base_url.host, site.base_url.port
     assert port
-    head = f"POST /api/predict HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: image/jpeg\r\nContent-Length: 9999\r\n\r\n"
+    head = (
+        f"POST /api/predict HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: image/jpeg\r\nContent-Length: 9999\r\n\r\n"
+    )
     with socket.create_connection((host, port)) as s:
         s.sendall(head.encode() + b"x" * 10)
         assert site.post("/api/predict", files=files(JPEG)).status_code == 200

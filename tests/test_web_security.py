@@ -125,9 +125,7 @@ def test_a_foreign_host_name_is_refused(client: httpx.Client) -> None:
     [{"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}, {"origin": "http://evil.example"},
      {"origin": "null"}],
 )  # fmt: skip
-def test_a_write_from_another_site_is_refused(
-    client: httpx.Client, batch: Batch, headers: dict[str, str]
-) -> None:
+def test_a_write_from_another_site_is_refused(client: httpx.Client, batch: Batch, headers: dict[str, str]) -> None:
     sha = batch.candidates().rows()[0]["sha256"]
     body = {"marks": [{"sha256": sha, "action": "delete"}]}
     before = batch.version
@@ -176,20 +174,9 @@ def test_every_answer_has_a_policy_without_inline_script(client: httpx.Client, b
 
 def test_every_answer_is_hardened_refusals_too(client: httpx.Client, case: Case, batch: Batch) -> None:
     sha = batch.candidates().rows()[0]["sha256"]
-    paths = [
-        "/",
-        "/static/gallery/gallery.js",
-        f"/thumbs/{sha}.jpg",
-        f"/pictures/{sha}.jpg",
-        "/thumbs/x.jpg",
-        "/api/x",
-    ]
+    paths = ["/", "/static/gallery/gallery.js", f"/thumbs/{sha}.jpg", f"/pictures/{sha}.jpg", "/thumbs/x.jpg", "/api/x"]
     answers = [client.get(p) for p in paths]
-    answers += [
-        client.get("/", headers={"host": "evil.example"}),
-        client.put("/"),
-        client.post("/x", content=b"y"),
-    ]
+    answers += [client.get("/", headers={"host": "evil.example"}), client.put("/"), client.post("/x", content=b"y")]
     answers += [client.post("/", headers={"sec-fetch-site": "cross-site"}, content=b"x" * 5_000_000)]
     assert {a.status_code for a in answers} >= {200, 403, 404, 405, 421}
     for answer in answers:
@@ -242,9 +229,7 @@ def test_hostile_reviewer_names_and_notes_are_escaped(tmp_path: Path) -> None:
             assert "&lt;img src=x" in page
 
 
-@pytest.mark.parametrize(
-    "body", [b"{", b"[]", b'{"marks": 3}', b'{"marks": [{"sha256": "x", "action": "eat"}]}']
-)
+@pytest.mark.parametrize("body", [b"{", b"[]", b'{"marks": 3}', b'{"marks": [{"sha256": "x", "action": "eat"}]}'])
 def test_nonsense_is_refused_in_words(client: httpx.Client, batch: Batch, body: bytes) -> None:
     assert client.post(f"/batches/{batch.id}/marks", content=body).status_code == 400
 
@@ -258,12 +243,7 @@ def test_hostile_class_names_creators_and_licences_are_text_everywhere(tmp_path:
     case = make_case(tmp_path, labels=labels, per_class=2, flips=2)
     batch = large_batch(case, 3)
     one, two = (r["sha256"] for r in batch.candidates().rows()[1:3])
-    strange = {
-        "url": f"https://e.example/{EVIL}",
-        "creator": EVIL,
-        "license": EVIL,
-        "landing_page": "javascript:x()",
-    }
+    strange = {"url": f"https://e.example/{EVIL}", "creator": EVIL, "license": EVIL, "landing_page": "javascript:x()"}
     edit_images(case, {one: strange, two: strange | {"creator": "<script>alert(2)</script>"}})
     with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False) as c:
         form = {"version": "0", f"m:{one}": f"relabel:{EVIL}"}
@@ -271,10 +251,7 @@ def test_hostile_class_names_creators_and_licences_are_text_everywhere(tmp_path:
         pages = [
             "/",
             "/log",
-            *(
-                f"/batches/{batch.id}{p}"
-                for p in ("", "/submit", f"/pictures/{two}", f"?label={quote(EVIL)}")
-            ),
+            *(f"/batches/{batch.id}{p}" for p in ("", "/submit", f"/pictures/{two}", f"?label={quote(EVIL)}")),
             f"/pictures/{two}",
         ]
         for path in pages:

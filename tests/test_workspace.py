@@ -34,11 +34,7 @@ def test_a_foreign_folder_or_file_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("version", "words", "remedy"),
-    [
-        (0, "another Keepset", "keepset export"),
-        (99, "a newer Keepset", "Upgrade"),
-        ("1", "another", "export"),
-    ],
+    [(0, "another Keepset", "keepset export"), (99, "a newer Keepset", "Upgrade"), ("1", "another", "export")],
 )
 def test_another_schema_version_is_refused_and_nothing_is_touched(
     tmp_path: Path, version: object, words: str, remedy: str

@@ -55,15 +55,9 @@ def large_batch(case: Case, n: int) -> Batch:
         dataset.append(standing[0] | more)
     manifests.write(case.ws.images, images, Header("images", "validate", "large"))
     extra = {"revision": 2, "before": 1, "cause": "split"}
-    manifests.write(
-        case.ws.dataset(2), dataset, Header("dataset", "split", "large", extra=extra), exclusive=True
-    )
+    manifests.write(case.ws.dataset(2), dataset, Header("dataset", "split", "large", extra=extra), exclusive=True)
     folder = case.ws.batches / "b0002-00000000"
     manifests.write(folder / "candidates.parquet", candidates, Header("candidates", "review", "large"))
-    record = json.loads((small.folder / "batch.json").read_text()) | {
-        "id": folder.name,
-        "number": 2,
-        "revision": 2,
-    }
+    record = json.loads((small.folder / "batch.json").read_text()) | {"id": folder.name, "number": 2, "revision": 2}
     write_bytes(folder / "batch.json", json.dumps(record).encode())
     return load_batch(case.ws, folder.name)

@@ -42,12 +42,7 @@ def tell(folder: Path, faults: list[tuple[str, Fault]], stack: StackProgram, plo
         if time.monotonic() - begin > PATIENCE_S:
             break
         time.sleep(0.5)
-    return {
-        "came": came,
-        "seconds": round(time.monotonic() - begin),
-        "faults": story.faults(),
-        "left": len(faults),
-    }
+    return {"came": came, "seconds": round(time.monotonic() - begin), "faults": story.faults(), "left": len(faults)}
 
 
 def server_away(stack: StackProgram, seconds: float) -> None:

@@ -47,16 +47,7 @@ class Postgres:
             time.sleep(0.2)
 
     def _ready(self) -> bool:
-        command = [
-            str(self.bin / "pg_isready"),
-            "-q",
-            "-h",
-            "127.0.0.1",
-            "-p",
-            str(self.port),
-            "-U",
-            "keepset",
-        ]
+        command = [str(self.bin / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port), "-U", "keepset"]
         return subprocess.run(command, check=False).returncode == 0
 
     def stop(self) -> None:

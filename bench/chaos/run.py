@@ -34,10 +34,7 @@ def chaos(options: argparse.Namespace, out: Path) -> None:
     """Waves until the runs are complete or the time is up; each wave's results are kept at once."""
     stop, window, commit = time.monotonic() + options.seconds, options.window, _commit()
     with _web(options) as web, _database(options) as url:
-        plots = [
-            Plot(i, options.folder / f"plots-{options.database}" / str(i), web)
-            for i in range(options.at_once)
-        ]
+        plots = [Plot(i, options.folder / f"plots-{options.database}" / str(i), web) for i in range(options.at_once)]
         with StackProgram(options.folder / f"stack-{options.database}", url, forked=options.forked) as stack:
             while time.monotonic() < stop and counted(found := results(out)) < options.runs:
                 wave = _wave(options, stack, plots, len(found), window)
@@ -49,9 +46,7 @@ def chaos(options: argparse.Namespace, out: Path) -> None:
                         shutil.rmtree(story.root)
 
 
-def _wave(
-    options: argparse.Namespace, stack: StackProgram, plots: list[Plot], first: int, window: float
-) -> Wave:
+def _wave(options: argparse.Namespace, stack: StackProgram, plots: list[Plot], first: int, window: float) -> Wave:
     folder = options.folder / "runs"
     stories = [Story(n, folder / f"{options.database}-{n}", p) for n, p in enumerate(plots, first)]
     for story in stories:
@@ -129,12 +124,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after the wave at hand")
     parser.add_argument("--at-once", type=int, default=8)
     parser.add_argument("--kills", type=int, default=8, help="drawn for each wave")
-    parser.add_argument(
-        "--window", type=float, default=150, help="the first wave's kills come within so many seconds"
-    )
-    parser.add_argument(
-        "--forked", action="store_true", help="fork flow runs from a process that has all imports"
-    )
+    parser.add_argument("--window", type=float, default=150, help="the first wave's kills come within so many seconds")
+    parser.add_argument("--forked", action="store_true", help="fork flow runs from a process that has all imports")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -41,12 +41,7 @@ class StackProgram:
     """
 
     def __init__(
-        self,
-        root: Path,
-        database: str = "",
-        *,
-        forked: bool = False,
-        environment: Mapping[str, str] | None = None,
+        self, root: Path, database: str = "", *, forked: bool = False, environment: Mapping[str, str] | None = None
     ) -> None:
         self.ws = Workspace.create(root, root.name)
         self.forked, self.starts = forked, 0
@@ -65,15 +60,7 @@ class StackProgram:
 
     def start(self) -> None:
         """Start it, on the ports it had before."""
-        command = [
-            sys.executable,
-            "-m",
-            "deployments.command",
-            "up",
-            "--workspace",
-            str(self.ws.root),
-            "--json",
-        ]
+        command = [sys.executable, "-m", "deployments.command", "up", "--workspace", str(self.ws.root), "--json"]
         command += ["--prefect-port", str(self.ports[0]), "--web-port", str(self.ports[1])]
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=CHECKOUT,
@@ -85,9 +72,7 @@ class StackProgram:
             said = line + self.process.communicate()[0]
             raise RuntimeError(f"the stack did not start: {said}; look into {self.ws.root / 'logs'}")
         state = json.loads(line)
-        self.ports = tuple(
-            int(state[k].rsplit(":", 1)[1].removesuffix("/api")) for k in ("ui_url", "web_url")
-        )
+        self.ports = tuple(int(state[k].rsplit(":", 1)[1].removesuffix("/api")) for k in ("ui_url", "web_url"))
         self.starts += 1
 
     def _hooks(self) -> dict[str, str]:

@@ -122,9 +122,7 @@ class Story:
         if not self._downloaded:
             self._downloaded = ws.downloads.exists()  # asked first: then the journal holds all
             journalled = [url.removeprefix(self.web.base) for url in _journalled(ws)]
-            asked = self.web.counts(
-                self.plot.prefix
-            )  # counted after the journal was read: each of it is in there
+            asked = self.web.counts(self.plot.prefix)  # counted after the journal was read: each of it is in there
             for path in journalled:
                 self.finished.setdefault(path, asked[path])
         for record in ws.models.glob("*/model.json"):
@@ -140,12 +138,7 @@ class Story:
         ws = self.ws
         if ws is None:
             return "queue"
-        steps = [
-            ("scrape", ws.urls),
-            ("download", ws.downloads),
-            ("validate", ws.images),
-            ("split", ws.dataset(1)),
-        ]
+        steps = [("scrape", ws.urls), ("download", ws.downloads), ("validate", ws.images), ("split", ws.dataset(1))]
         for stage, manifest in steps:
             if not manifest.exists():
                 return stage
@@ -178,15 +171,11 @@ class Story:
         if ws is None:
             return ["there is no workspace"]
         found = look(ws)
-        wrong = [
-            f"{k} differs: {found[k]} instead of {v}" for k, v in self.plot.wanted.items() if found[k] != v
-        ]
+        wrong = [f"{k} differs: {found[k]} instead of {v}" for k, v in self.plot.wanted.items() if found[k] != v]
         asked = self.web.counts(self.plot.prefix)
         again = {p for p, n in self.finished.items() if asked[p] > n}
         wrong += [f"{len(again)} finished downloads were fetched again: {sorted(again)[:3]}"] if again else []
-        trained = [
-            m for m, t in self.models.items() if (ws.models / m / "model.json").stat().st_mtime_ns != t
-        ]
+        trained = [m for m, t in self.models.items() if (ws.models / m / "model.json").stat().st_mtime_ns != t]
         return wrong + [f"trained again: {m}" for m in trained]
 
 
@@ -196,10 +185,7 @@ def look(ws: Workspace) -> dict[str, Any]:
     return {
         "manifests": {n: read_header(p).content_hash for n, p in ws.stage_manifests.items() if p.exists()},
         "datasets": [read_header(ws.dataset(n)).content_hash for n in ws.revisions()],
-        "models": {
-            p.parent.name: read_header(p).content_hash
-            for p in sorted(ws.models.glob("*/predictions.parquet"))
-        },
+        "models": {p.parent.name: read_header(p).content_hash for p in sorted(ws.models.glob("*/predictions.parquet"))},
         "finished models": sorted(p.parent.name for p in ws.models.glob("*/model.json")),
         "comparisons": sorted(p.parent.name for p in ws.models.glob("*/comparison.json")),
         "exports": sorted(p.parent.name for p in ws.models.glob("*/model.onnx")),

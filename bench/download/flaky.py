@@ -35,13 +35,12 @@ def main(count: int) -> None:
             print(
                 f"| {name} | {len(kept & can_be_had)} of {len(can_be_had)} | {len(kept - can_be_had)} | "
                 f"{sum(missing) / len(missing):.2f} | {silent.read_text() if silent.exists() else lost} of {lost} | "
-                f"{cost.wall_s:.0f} |", flush=True,
-            )  # fmt: skip
+                f"{cost.wall_s:.0f} |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=2000)
     main(**vars(parser.parse_args()))

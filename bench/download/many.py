@@ -26,14 +26,13 @@ def main(counts: list[int], stages: str) -> None:
             first = first or cost.peak_mb
             print(
                 f"| {count} | {cost.cpu_s:.1f} | {cost.cpu_s / count * 1000:.2f} | {cost.peak_mb:.0f} | "
-                f"{cost.peak_mb - first:.0f} | {', '.join(f'{mb:.0f}' for mb in cost.tenths())} |", flush=True,
-            )  # fmt: skip
+                f"{cost.peak_mb - first:.0f} | {', '.join(f'{mb:.0f}' for mb in cost.tenths())} |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--counts", type=int, nargs="+", default=[10_000, 25_000, 50_000, 100_000])
     parser.add_argument("--stages", default="scrape,download")
     main(**vars(parser.parse_args()))

@@ -55,9 +55,8 @@ def run(command: list[str], **environment: str) -> Cost:
     """Raises ``CalledProcessError`` with the program's own words."""
     begin = time.monotonic()
     child = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=CHECKOUT,
-        env=os.environ | environment,
-    )  # fmt: skip
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=CHECKOUT, env=os.environ | environment
+    )
     watch = _Watch(child.pid)
     output, _ = child.communicate()
     wall = time.monotonic() - begin

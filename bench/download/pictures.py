@@ -21,9 +21,7 @@ def photo(number: int) -> bytes:
     light = np.zeros((height, width, 3), np.float32)
     for cells, weight in ((3, 70), (9, 40), (27, 26), (81, 18), (200, 11)):
         field = rng.normal(0, weight, (cells, cells, 3)).astype(np.float32)
-        layers = [
-            Image.fromarray(field[..., c]).resize((width, height), Image.Resampling.BICUBIC) for c in range(3)
-        ]
+        layers = [Image.fromarray(field[..., c]).resize((width, height), Image.Resampling.BICUBIC) for c in range(3)]
         light += np.stack([np.asarray(layer) for layer in layers], -1)
     light += 128 + rng.normal(0, 2.0, (height, width, 1)).astype(np.float32)
     out = io.BytesIO()

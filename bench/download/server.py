@@ -82,16 +82,10 @@ class Web:
 
 
 def send(
-    writer: asyncio.StreamWriter,
-    status: int,
-    body: bytes,
-    kind: str = "image/jpeg",
-    length: int | None = None,
+    writer: asyncio.StreamWriter, status: int, body: bytes, kind: str = "image/jpeg", length: int | None = None
 ) -> None:
     size = len(body) if length is None else length
-    writer.write(
-        f"HTTP/1.1 {status} x\r\nContent-Type: {kind}\r\nContent-Length: {size}\r\n\r\n".encode() + body
-    )
+    writer.write(f"HTTP/1.1 {status} x\r\nContent-Type: {kind}\r\nContent-Length: {size}\r\n\r\n".encode() + body)
 
 
 def _small() -> bytes:

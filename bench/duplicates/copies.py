@@ -48,9 +48,7 @@ def main(paths: list[Path]) -> None:
     print(f"copies: {said.grouped} of {said.sure} in one group")
     for a, b in said.missed:
         print(f"  missed: {a} + {b}")
-    print(
-        f"bursts: {said.bursts_grouped} of {said.bursts} in one group; called copies: {said.bursts_as_copies}"
-    )
+    print(f"bursts: {said.bursts_grouped} of {said.bursts} in one group; called copies: {said.bursts_as_copies}")
     print(f"grouped wrongly: {said.wrong}")
     print("said of copies:", Counter(r["dup_how"] for r in rows.values() if r["dup_of"]).most_common())
 

@@ -62,9 +62,7 @@ def main(sizes: list[int]) -> None:
             planted = min(PLANTED, min(PIECE, n) // 2)
             found = set(map(tuple, pairs[pairs[:, 1] - pairs[:, 0] == 1].tolist()))
             share = sum((2 * i, 2 * i + 1) in found for i in range(planted)) / planted
-            print(
-                f"| {n:,} | {len(pairs):,} | {share:.1%} | {cpu:.1f} | {wall:.1f} | {more:.0f} |", flush=True
-            )
+            print(f"| {n:,} | {len(pairs):,} | {share:.1%} | {cpu:.1f} | {wall:.1f} | {more:.0f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -41,13 +41,11 @@ def main() -> None:
     web, phone = _web(given.photos), _phone()
     found: dict[str, Any] = {
         "machine": f"{_cpu()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-        "web_kb": statistics.mean(map(len, web)) / 1000, "phone_kb": len(phone[0]) / 1000,
+        "web_kb": statistics.mean(map(len, web)) / 1000,
+        "phone_kb": len(phone[0]) / 1000,
         "in_process": {n: _in_process(given.workspace, pics) for n, pics in (("web", web), ("phone", phone))},
-    }  # fmt: skip
-    servers = {
-        "keepset": [sys.executable, "-c", KEEPSET],
-        "plain": [sys.executable, str(HERE / "plain_app.py")],
     }
+    servers = {"keepset": [sys.executable, "-c", KEEPSET], "plain": [sys.executable, str(HERE / "plain_app.py")]}
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in servers}
     for _ in range(given.repeats):
         for name, command in servers.items():
@@ -124,9 +122,7 @@ def _quantiles(took: list[float]) -> dict[str, float]:
 # -- servers ---------------------------------------------------------------------------------------
 
 
-def _server(
-    command: list[str], workspace: Path, sets: dict[str, list[bytes]], seconds: float
-) -> dict[str, Any]:
+def _server(command: list[str], workspace: Path, sets: dict[str, list[bytes]], seconds: float) -> dict[str, Any]:
     starts = [_start(command, workspace, sets["web"][0]) for _ in range(3)]
     for process, _, _ in starts[:-1]:
         _end(process)
@@ -152,9 +148,11 @@ def _loaded(pid: int, port: int, payloads: list[bytes], clients: int, seconds: f
     result = drive(port, payloads, clients, seconds)
     cpu = _cpu_s(pid) - before
     return {
-        **_quantiles(result.seconds), "per_s": result.answered / result.wall,
-        "cpu_ms": cpu / max(1, result.answered) * 1e3, "statuses": {str(k): n for k, n in result.statuses.items()},
-    }  # fmt: skip
+        **_quantiles(result.seconds),
+        "per_s": result.answered / result.wall,
+        "cpu_ms": cpu / max(1, result.answered) * 1e3,
+        "statuses": {str(k): n for k, n in result.statuses.items()},
+    }
 
 
 def _start(command: list[str], workspace: Path, picture: bytes) -> tuple[subprocess.Popen[bytes], int, float]:
@@ -210,17 +208,11 @@ def _cpu() -> str:
 
 
 def _print(found: dict[str, Any]) -> None:
-    print(
-        f"{found['machine']}; web pictures {found['web_kb']:.0f} kB, phone pictures {found['phone_kb']:.0f} kB\n"
-    )
-    print(
-        "| one process | pictures | p50 ms | p99 ms | images/s | CPU ms an image |\n|---|---|---|---|---|---|"
-    )
+    print(f"{found['machine']}; web pictures {found['web_kb']:.0f} kB, phone pictures {found['phone_kb']:.0f} kB\n")
+    print("| one process | pictures | p50 ms | p99 ms | images/s | CPU ms an image |\n|---|---|---|---|---|---|")
     for kind, rows in found["in_process"].items():
         for name, r in rows.items():
-            print(
-                f"| {name} | {kind} | {r['p50_ms']:.1f} | {r['p99_ms']:.1f} | {r['per_s']:.0f} | {r['cpu_ms']:.1f} |"
-            )
+            print(f"| {name} | {kind} | {r['p50_ms']:.1f} | {r['p99_ms']:.1f} | {r['per_s']:.0f} | {r['cpu_ms']:.1f} |")
     for server in ("keepset", "plain"):
         print(f"\n{server}, median (lowest to highest) of {len(found[server])} runs")
         print(
@@ -237,9 +229,7 @@ def _print(found: dict[str, Any]) -> None:
         print(f"| {name} | {statistics.median(ratios):.2f} | {min(ratios):.2f} to {max(ratios):.2f} |")
     for server in ("keepset", "plain"):
         for key in ("start_s", *(k for k in found[server][0] if k.startswith("memory"))):
-            print(
-                f"{server}: {key} {_spread([run[key] for run in found[server]], 2 if key == 'start_s' else 0)}"
-            )
+            print(f"{server}: {key} {_spread([run[key] for run in found[server]], 2 if key == 'start_s' else 0)}")
 
 
 def _spread(values: list[float], digits: int = 1) -> str:

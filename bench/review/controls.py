@@ -48,17 +48,13 @@ def fastai_deletes(rows: Sequence[Mapping[str, str]], bad: set[str], wanted: int
                 found += len(mine)
                 shas[:] = [s for s in shas if s not in mine]
         actions += RUN
-        if (
-            found == before
-        ):  # what is shown now is right and stays on top: the reviewer goes on in pages of code
+        if found == before:  # what is shown now is right and stays on top: the reviewer goes on in pages of code
             for shas in lists.values():
                 del shas[:SHOWN]
     return actions
 
 
-def fiftyone_deletes(
-    order: Sequence[str], like: Callable[[str], Sequence[str]], bad: set[str], wanted: int
-) -> int:
+def fiftyone_deletes(order: Sequence[str], like: Callable[[str], Sequence[str]], bad: set[str], wanted: int) -> int:
     """``order``: all images as they are sorted first; ``like``: all images by likeness to one. Runs are tagged until ``wanted``
     of ``bad`` are."""
     left, found, actions = set(bad), 0, SORT + PYTHON

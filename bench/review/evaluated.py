@@ -88,9 +88,7 @@ def evaluated(name: str, run: Reviewed, truth_file: Path, pairs_file: Path | Non
         orders = {"keepset": [r["sha256"] for r in run.everything], **peers(run.ws, run.model_id)}
     shown = {r["sha256"] for r in run.batch}
     asked = {a: [r["sha256"] for r in run.batch if r["suggestion"] == a] for a in ("delete", "relabel")}
-    good = {
-        a: [names[s] for s in of if s not in said.bad and s not in said.ignored] for a, of in asked.items()
-    }
+    good = {a: [names[s] for s in of if s not in said.bad and s not in said.ignored] for a, of in asked.items()}
     return Evaluated(
         name, len(active), {k: measured(o, said.bad, said.ignored) for k, o in orders.items()},
         len(shown), len(shown & set(said.bad)), dict(Counter(said.bad[s] for s in shown & set(said.bad))),
@@ -120,16 +118,11 @@ def _names(hashes: Mapping[str, str], labels: Mapping[str, str]) -> dict[str, st
 def _card(row: Mapping[str, Any], names: Mapping[str, str], said: Standing, shown: set[str]) -> Card:
     sha = row["sha256"]
     truth = said.bad.get(sha, "ignored" if sha in said.ignored else "")
-    return Card(
-        names[sha], truth, sha in shown, row["score"], row["reasons"], row["suggestion"], row["explanation"]
-    )
+    return Card(names[sha], truth, sha in shown, row["score"], row["reasons"], row["suggestion"], row["explanation"])
 
 
 def copies(
-    truth: Truth,
-    hashes: Mapping[str, str],
-    active: Mapping[str, Mapping[str, Any]],
-    names: Mapping[str, str],
+    truth: Truth, hashes: Mapping[str, str], active: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]
 ) -> Copies:
     """Pairs of images in use, by duplicate group. Pairs that hang together through pairs of the truth are known, sure
     or not, and so are files with the same pixels."""
@@ -150,9 +143,11 @@ def copies(
         groups.setdefault(row["group_id"], []).append(sha)
     wrong = [
         (names[a], names[b], "near" if as_copy(a, b) else "group")
-        for members in groups.values() for i, a in enumerate(members) for b in members[:i]
+        for members in groups.values()
+        for i, a in enumerate(members)
+        for b in members[:i]
         if not any({a, b} <= s for s in known) and not _same_pixels(active[a], active[b])
-    ]  # fmt: skip
+    ]
     return Copies(
         len(sure), sum(map(together, sure)), [(p.a, p.b) for p in sure if not together(p)],
         len(bursts), sum(map(together, bursts)),

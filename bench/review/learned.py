@@ -33,9 +33,7 @@ def decisions(name: str, batch: Batch, said: Standing, *, at_once: int = 1) -> D
     """``at_once``: pictures that are decided before the order is asked again, as those on a screen are."""
     shas = batch.rows().table["sha256"].to_pylist()
     wanted = [math.ceil(share * len(said.bad)) for share in SHARES]
-    orders = (
-        _found(batch, shas, said, sort, max(wanted), at_once) for sort in (Sort.SUSPICION, Sort.LEARNED)
-    )
+    orders = (_found(batch, shas, said, sort, max(wanted), at_once) for sort in (Sort.SUSPICION, Sort.LEARNED))
     plain, learning = (tuple(at[n - 1] for n in wanted) for at in orders)
     return Decisions(name, len(shas) - len(said.ignored), len(said.bad), plain, learning)
 

@@ -32,7 +32,7 @@ def _one(e: Evaluated) -> Iterator[str]:
         yield f"surely bad and rejected by validation ({len(e.bad_rejected)}): {', '.join(e.bad_rejected)}"
     yield from ("", *_orders([e]), "", *_kinds([e]), "")
     yield f"batch: {e.batch_bad} of {ours.bad} bad in {e.batch} cards"
-    for what, bad, right in (("delete", e.delete_bad, e.delete_good), ("relabel", e.relabel_bad, e.relabel_good)):  # fmt: skip
+    for what, bad, right in (("delete", e.delete_bad, e.delete_good), ("relabel", e.relabel_bad, e.relabel_good)):
         yield f"suggested to {what}: {bad} bad, {len(right)} right{_named(right)}"
     c = e.copies
     yield f"copies grouped: {c.grouped} of {c.sure}; not grouped: {len(c.missed)}{_named([f'{a} + {b}' for a, b in c.missed])}"

@@ -45,9 +45,7 @@ class Reviewer:
         learns = self.page.evaluate("document.querySelector('[data-batch]').dataset.learns")
         with contextlib.suppress(PlaywrightTimeout):
             wanted = "/more" if learns else "/marks"
-            with self.page.expect_response(
-                lambda r: r.request.method == "POST" and wanted in r.url, timeout=4000
-            ):
+            with self.page.expect_response(lambda r: r.request.method == "POST" and wanted in r.url, timeout=4000):
                 act()
         self.page.wait_for_timeout(100)
         deleted = sum(str(m.action) == "delete" for m in self.batch.marks().values())

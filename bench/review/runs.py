@@ -88,9 +88,7 @@ def _rows(ws: Workspace, open_batch: Callable[[], StageResult]) -> Rows:
 
 def file_hashes(found: LocalPictures) -> dict[str, str]:
     """sha256 of each file's bytes, by its path below the source, with ``/``."""
-    files = [
-        p for folders in found.folders.values() for d in folders for p in sorted(d.rglob("*")) if p.is_file()
-    ]
+    files = [p for folders in found.folders.values() for d in folders for p in sorted(d.rglob("*")) if p.is_file()]
     return {p.relative_to(found.source).as_posix(): _sha256(p) for p in files}
 
 

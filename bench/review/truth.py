@@ -24,7 +24,7 @@ _JUNK = (
     ("drawing", ("drawing", "cartoon", "clip", "render", "illustration", "painting")),
     ("text/graphic", ("text", "graphic", "banner", "poster", "slide", "cover", "logo", "map", "chart", "screenshot")),
     ("subject absent", ("absent", "no subject", "without")),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,7 @@ def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict[str,
     with path.open(newline="", encoding="utf-8-sig") as f:
         reader = csv.DictReader(f)
         if missing := [c for c in columns if c not in (reader.fieldnames or ())]:
-            raise ConfigError(
-                f"{path} has no column {', '.join(missing)}.", f"Columns: {', '.join(columns)}."
-            )
+            raise ConfigError(f"{path} has no column {', '.join(missing)}.", f"Columns: {', '.join(columns)}.")
         for row in reader:
             yield f"{path}, line {reader.line_num}", {k: (v or "").strip() for k, v in row.items() if k}
 
@@ -137,9 +135,7 @@ def standing(truth: Truth, shas: Mapping[str, str], labels: Mapping[str, str], o
     ignored: set[str] = set()
     for v in truth.verdicts:
         sha = shas.get(v.file, "")
-        if sha not in labels or (
-            v.kind in ("swap", "foreign class") and labels[sha] != v.file.split("/")[-2]
-        ):
+        if sha not in labels or (v.kind in ("swap", "foreign class") and labels[sha] != v.file.split("/")[-2]):
             continue
         if v.sure:
             bad[sha] = v.kind

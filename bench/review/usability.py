@@ -54,9 +54,7 @@ class Known:
 
     def verdicts(self) -> dict[str, tuple[str, str | None]]:
         """What the reviewer does with each bad picture."""
-        return {
-            s: ("relabel", self.labels[s]) if s in self.labels else ("delete", None) for s in self.said.bad
-        }
+        return {s: ("relabel", self.labels[s]) if s in self.labels else ("delete", None) for s in self.said.bad}
 
 
 def main() -> None:
@@ -68,9 +66,7 @@ def main() -> None:
     (work / "cache").mkdir(parents=True, exist_ok=True)
     print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     for part in args.only.split(","):
-        {"mixed": _mixed, "junk": _junk, "learning": _learning, "opening": _opening, "hundred": _hundred}[
-            part
-        ](work)
+        {"mixed": _mixed, "junk": _junk, "learning": _learning, "opening": _opening, "hundred": _hundred}[part](work)
 
 
 def _noise(work: Path, seed: int) -> Known:
@@ -143,9 +139,7 @@ def _junk(work: Path) -> None:
     by_loss = [batch.rows()[s] for s in loss]
     peers = {
         "fastai": controls.fastai_deletes(by_loss, bad, found),
-        "FiftyOne": controls.fiftyone_deletes(
-            knn, lambda s: [shas[r] for r in like(batch, [s])[0]], bad, found
-        ),
+        "FiftyOne": controls.fiftyone_deletes(knn, lambda s: [shas[r] for r in like(batch, [s])[0]], bad, found),
     }
     for name, count in peers.items():
         print(f"{name}: {count} actions for as many, {count / actions:.1f} times as many")
@@ -176,18 +170,13 @@ def _learning(work: Path) -> None:
     if (photos / "bears").is_dir():
         sets.append(_bears(work, photos))
     print("\n## Decisions to find " + ", ".join(f"{s:.0%}" for s in SHARES) + " of what is bad")
-    print(
-        "| set | images | bad | decided at once | as proposed | learning | ratio |\n|---|---|---|---|---|---|---|"
-    )
+    print("| set | images | bad | decided at once | as proposed | learning | ratio |\n|---|---|---|---|---|---|---|")
     for known in sets:
         for at_once in (1, 20, 50):
             d = decisions(known.name, known.whole, known.said, at_once=at_once)
             ratio = ", ".join(f"{a / b:.2f}" for a, b in zip(d.plain, d.learning, strict=True))
             numbers = [", ".join(map(str, n)) for n in (d.plain, d.learning)]
-            print(
-                f"| {d.name} | {d.images} | {d.bad} | {at_once} | {' | '.join(numbers)} | {ratio} |",
-                flush=True,
-            )
+            print(f"| {d.name} | {d.images} | {d.bad} | {at_once} | {' | '.join(numbers)} | {ratio} |", flush=True)
 
 
 def _bears(work: Path, photos: Path) -> Known:

@@ -49,9 +49,7 @@ def main() -> int:
     args = parser.parse_args()
     sets = [_labelled(*s, args.work) for s in sets_of(args.paths)]
     slope, bias = fitted([*sets[:1] * (FIRST - 1), *sets])
-    print(
-        "WEIGHTS:", ", ".join(f"{n}={w:.2f}" for n, w in zip(NAMES, slope, strict=True)), f"bias={bias:.2f}"
-    )
+    print("WEIGHTS:", ", ".join(f"{n}={w:.2f}" for n, w in zip(NAMES, slope, strict=True)), f"bias={bias:.2f}")
     for s in sets:
         others = [o for o in [*sets[:1] * (FIRST - 1), *sets] if o.base != s.base] or sets
         apart, here = fitted(others), s.scores @ slope + bias
@@ -91,9 +89,7 @@ def fitted(sets: list[Labelled]) -> tuple[np.ndarray, float]:
     weight = np.concatenate([np.full(len(s.bad), 1 / len(s.bad)) for s in sets])
     model = LogisticRegression(C=1.0, max_iter=1000)
     model.fit(
-        np.vstack([s.scores for s in sets]),
-        np.concatenate([s.bad for s in sets]),
-        sample_weight=weight / weight.mean(),
+        np.vstack([s.scores for s in sets]), np.concatenate([s.bad for s in sets]), sample_weight=weight / weight.mean()
     )
     return model.coef_[0], float(model.intercept_[0])
 

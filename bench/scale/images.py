@@ -78,11 +78,7 @@ def spread(ws: Workspace, folder: Path, workers: int) -> tuple[float, Cost]:
     script.write_text(_SPREAD)
     for path in [*ws.journal.glob("validate-*"), *ws.root.glob("thumbs/*/*.jpg")]:
         path.unlink()
-    threads = {
-        "OMP_NUM_THREADS": "1",
-        "KEEPSET_WORKERS": str(workers),
-        "PYTHONPATH": os.pathsep.join(sys.path),
-    }
+    threads = {"OMP_NUM_THREADS": "1", "KEEPSET_WORKERS": str(workers), "PYTHONPATH": os.pathsep.join(sys.path)}
     cost = run([sys.executable, str(script), str(ws.root), str(workers)], **threads)
     return float(cost.output.split("shards took")[1]), cost
 
@@ -101,10 +97,7 @@ def main(count: int, *, workers: bool) -> None:
             )
         requests = sum(asked().values())
         print(f"\nrequests an image: {requests / count:.3f} (robots.txt besides, once a host)")
-        print(
-            "bytes an image: " + ", ".join(f"{k} {v / count:.0f}" for k, v in bytes_of(ws).items()),
-            flush=True,
-        )
+        print("bytes an image: " + ", ".join(f"{k} {v / count:.0f}" for k, v in bytes_of(ws).items()), flush=True)
         if workers:
             two_against_one(ws, folder, count)
 
@@ -121,9 +114,7 @@ def two_against_one(ws: Workspace, folder: Path, count: int) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--workers", action="store_true")
     options = parser.parse_args()

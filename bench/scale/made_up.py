@@ -35,9 +35,7 @@ def config(root: Path) -> RunConfig:
             "name": "made up",
             "classes": classes,
             "scrape": {"max_per_class": 10**9},
-            "train": {
-                "weights": "none"
-            },  # there are no pictures in which copies could be looked for by features
+            "train": {"weights": "none"},  # there are no pictures in which copies could be looked for by features
         },
         base=root,
     )

@@ -117,11 +117,7 @@ def measure(root: Path, step: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "bench.scale.rows", "--do", step, "--root", str(root)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        return {
-            "cpu_s": float("nan"),
-            "peak_mb": float("nan"),
-            "error": done.stderr.strip().splitlines()[-1][:120],
-        }
+        return {"cpu_s": float("nan"), "peak_mb": float("nan"), "error": done.stderr.strip().splitlines()[-1][:120]}
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -157,9 +153,7 @@ def one_size(folder: Path, n: int, only: set[str]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--counts", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--only", default=",".join(STEPS), help="steps, separated by commas")
     parser.add_argument("--do", help=argparse.SUPPRESS)

@@ -60,9 +60,11 @@ def store(folder: Path) -> Iterator[Store]:
         while not _answers(port):
             time.sleep(0.05)
         os.environ |= {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_ACCESS_KEY_ID": "bench",
-            "AWS_SECRET_ACCESS_KEY": "bench", "AWS_DEFAULT_REGION": "us-east-1",
-        }  # fmt: skip
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "AWS_ACCESS_KEY_ID": "bench",
+            "AWS_SECRET_ACCESS_KEY": "bench",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
         httpx.put(f"http://127.0.0.1:{port}/bench").raise_for_status()
         yield Store(log)
     finally:
@@ -157,9 +159,7 @@ def _config(folder: Path, base: str, paths: dict[str, list[str]]) -> RunConfig:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--blobs", type=int, default=2000)
     parser.add_argument("--kilobytes", type=int, default=40)
     parser.add_argument("--pictures", type=int, default=120, help="a class")

@@ -103,9 +103,7 @@ def _polygon(corners: int, rng: np.random.Generator) -> Image.Image:
         pen.ellipse((x - r, y - r, x + r, y + r), _color(rng))
     x, y, radius, turn = *rng.uniform(130, 190, 2), rng.uniform(80, 120), rng.uniform(0, 2 * math.pi)
     angles = [turn + 2 * math.pi * k / corners + rng.uniform(-0.08, 0.08) for k in range(corners)]
-    pen.polygon(
-        [(x + radius * math.cos(a), y + radius * math.sin(a)) for a in angles], _color(rng), _color(rng), 4
-    )
+    pen.polygon([(x + radius * math.cos(a), y + radius * math.sin(a)) for a in angles], _color(rng), _color(rng), 4)
     return image.resize((160, 160), Image.Resampling.LANCZOS)
 
 

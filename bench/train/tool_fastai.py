@@ -47,9 +47,7 @@ def main(rows: Path, weights: Path, px: int, seed: int, out: Path) -> None:
         batch_tfms=[*aug_transforms(), Normalize.from_stats([0.5] * 3, [0.5] * 3)],
     )
     dls = block.dataloaders([Path(r["path"]) for r in seen], bs=32, num_workers=0)
-    learn = vision_learner(
-        dls, "tf_efficientnet_lite0", pretrained=False, normalize=False, metrics=error_rate
-    )
+    learn = vision_learner(dls, "tf_efficientnet_lite0", pretrained=False, normalize=False, metrics=error_rate)
     state = torch.load(weights, weights_only=True)
     missing, _ = learn.model[0].model.load_state_dict(state, strict=False)
     assert not missing, missing

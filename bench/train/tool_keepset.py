@@ -79,13 +79,9 @@ def make_workspace(
             "split": r["part"], "fold": i % 5, "group_id": sha, "active": True, "added_in": 1,
         }  # fmt: skip
     extra = {"revision": 1, "before": 0, "cause": "bench"}
-    manifests.write(
-        ws.dataset(1), list(found.values()), Header("dataset", "bench", "f", extra=extra), exclusive=True
-    )
+    manifests.write(ws.dataset(1), list(found.values()), Header("dataset", "bench", "f", extra=extra), exclusive=True)
     return ws, config
 
 
 if __name__ == "__main__":
-    main(
-        Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), Path(sys.argv[5]), Path(sys.argv[6])
-    )  # fmt: skip
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), Path(sys.argv[5]), Path(sys.argv[6]))

@@ -24,15 +24,11 @@ COUNT = 200
 
 def corpus(source: Path, folder: Path) -> list[Path]:
     made = []
-    for n, path in enumerate(
-        sorted(p for p in source.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg"))[:COUNT]
-    ):
+    for n, path in enumerate(sorted(p for p in source.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg"))[:COUNT]):
         with Image.open(path) as opened:
             image = opened.convert("RGB")
         scale = (530_000 / (image.width * image.height)) ** 0.5
-        image = image.resize(
-            (round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC
-        )
+        image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
         made.append(folder / f"{n}.jpg")
         image.save(made[-1], quality=88)
     return made
@@ -53,15 +49,11 @@ def main(source: Path) -> None:
         ours, theirs = [], []
         for turn in range(3):
             ours.append(
-                spent(
-                    lambda: [look(ImageJob(p.stem, p, folder / "t" / f"{p.stem}.jpg", limits)) for p in files]
-                )
+                spent(lambda: [look(ImageJob(p.stem, p, folder / "t" / f"{p.stem}.jpg", limits)) for p in files])
             )
             theirs.append(spent(lambda t=turn: fastai(files, folder / f"f{t}")))
     for what, best in (("keepset look", min(ours)), ("fastai verify + resize", min(theirs))):
-        print(
-            f"{what}: {1000 * best / len(files):.2f} ms CPU an image, {len(files) / best:.0f} images/s a core"
-        )
+        print(f"{what}: {1000 * best / len(files):.2f} ms CPU an image, {len(files) / best:.0f} images/s a core")
     print(f"fastai / keepset: {min(theirs) / min(ours):.2f}")
 
 

@@ -45,10 +45,7 @@ def make(root: Path, count: int) -> Workspace:
     ws.save_config(config)
     rng = np.random.default_rng(7)
     now = datetime.now(UTC)
-    with (
-        manifests.writing(ws.urls, "urls") as urls,
-        manifests.writing(ws.downloads, "downloads") as downloads,
-    ):
+    with manifests.writing(ws.urls, "urls") as urls, manifests.writing(ws.downloads, "downloads") as downloads:
         for start in range(0, count, 4096):
             made = [_picture(rng) for _ in range(min(4096, count - start))]
             known = [_keep(ws, data) | {"url_id": f"{start + i:016x}"} for i, data in enumerate(made)]
@@ -79,19 +76,11 @@ def _keep(ws: Workspace, data: bytes) -> dict[str, object]:
 
 def _url(known: dict[str, object]) -> dict[str, object]:
     url_id = known["url_id"]
-    return {
-        "url_id": url_id,
-        "url": f"http://127.0.0.1:9/{url_id}.jpg",
-        "label": "a",
-        "status": "ok",
-        "source": "list",
-    }
+    return {"url_id": url_id, "url": f"http://127.0.0.1:9/{url_id}.jpg", "label": "a", "status": "ok", "source": "list"}
 
 
 def main(counts: list[int]) -> None:
-    print(
-        "| images | CPU s | CPU ms an image | peak MB | main process: MB at a tenth of its time, two tenths ... |"
-    )
+    print("| images | CPU s | CPU ms an image | peak MB | main process: MB at a tenth of its time, two tenths ... |")
     print("|---|---|---|---|---|")
     for count in counts:
         with tempfile.TemporaryDirectory() as folder:
@@ -99,13 +88,12 @@ def main(counts: list[int]) -> None:
             cost = run([sys.executable, "-c", _CHILD, str(ws.root)])
             print(
                 f"| {count} | {cost.cpu_s:.0f} | {cost.cpu_s / count * 1000:.2f} | {cost.peak_mb:.0f} | "
-                f"{', '.join(f'{mb:.0f}' for mb in cost.tenths())} | {cost.output.strip()}", flush=True,
-            )  # fmt: skip
+                f"{', '.join(f'{mb:.0f}' for mb in cost.tenths())} | {cost.output.strip()}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--counts", type=int, nargs="+", default=[5_000, 100_000])
     main(**vars(parser.parse_args()))

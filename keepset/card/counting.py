@@ -66,9 +66,7 @@ def revision_of(ws: Workspace, revision: int | None) -> Manifest:
     return ws.current_dataset() if revision is None else manifests.read(ws.dataset(revision), "dataset")
 
 
-def active_rows(
-    ws: Workspace, name: str, columns: Sequence[str], shas: pa.ChunkedArray
-) -> Iterator[pa.Table]:
+def active_rows(ws: Workspace, name: str, columns: Sequence[str], shas: pa.ChunkedArray) -> Iterator[pa.Table]:
     """The rows of a manifest, in its order and in pieces, whose sha256 is among ``shas``; none if it is missing."""
     path = ws.stage_manifests[name]
     if not path.exists():
@@ -185,11 +183,7 @@ def _found(ws: Workspace) -> dict[str, str | None]:
     if "urls" in _present(ws):
         for batch in manifests.batches(ws.urls, "urls", ("discovered_at",), size=_PIECE):
             ends += pc.min_max(batch["discovered_at"]).as_py().values() if batch.num_rows else ()
-    return (
-        {"first": min(ends).isoformat(), "last": max(ends).isoformat()}
-        if ends
-        else {"first": None, "last": None}
-    )
+    return {"first": min(ends).isoformat(), "last": max(ends).isoformat()} if ends else {"first": None, "last": None}
 
 
 def _provenance(ws: Workspace, shas: pa.ChunkedArray) -> dict[str, Any]:
@@ -224,9 +218,11 @@ def _creators(credit: Iterable[Counter[str]]) -> dict[str, Any]:
     everybody: Counter[str] = sum(credit, Counter())
     named = _named(everybody)
     return {
-        "distinct": len(named), "images_with": named.total(), "images_without": everybody[""],
+        "distinct": len(named),
+        "images_with": named.total(),
+        "images_without": everybody[""],
         "most": [{"creator": c, "images": n} for c, n in _most(named)],
-    }  # fmt: skip
+    }
 
 
 def _named(by_creator: Counter[str]) -> Counter[str]:

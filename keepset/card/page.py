@@ -17,13 +17,7 @@ _HUB_LICENSES = re.compile(
     r"cc0-1\.0|cc-by-(2\.0|2\.5|3\.0|4\.0)|cc-by-sa-(3\.0|4\.0)|cc-by-nc-(2\.0|3\.0|4\.0)|cc-by-nd-4\.0"
     r"|cc-by-nc-nd-(3\.0|4\.0)|cc-by-nc-sa-(2\.0|3\.0|4\.0)"
 )
-_SIZES = (
-    (10**3, "n<1K"),
-    (10**4, "1K<n<10K"),
-    (10**5, "10K<n<100K"),
-    (10**6, "100K<n<1M"),
-    (10**7, "1M<n<10M"),
-)
+_SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$])")
 
 
@@ -47,15 +41,7 @@ def front_matter(f: Facts, more: Mapping[str, Any] | None = None) -> str:
 
 def page(f: Facts, *, attribution: str = "attribution.csv", more: Mapping[str, Any] | None = None) -> str:
     """The whole card. ``attribution`` is the name of the table that lies beside it; ``more``: see ``front_matter``."""
-    parts = [
-        _head(f),
-        _classes(f),
-        _sources(f),
-        _licenses(f, attribution),
-        _left_out(f),
-        _quality(f),
-        _history(f),
-    ]
+    parts = [_head(f), _classes(f), _sources(f), _licenses(f, attribution), _left_out(f), _quality(f), _history(f)]
     return front_matter(f, more) + "\n" + "\n\n".join("\n".join(p) for p in parts) + "\n"
 
 
@@ -77,11 +63,7 @@ def _head(f: Facts) -> Iterator[str]:
     yield (
         f"Labels are what the sources said{_corrected(i)}. {_n(i['deleted'], 'image')} "
         f"{_was(i['deleted'])} taken out by a person's decision"
-        + (
-            f", {i['set_aside']} set aside because they tie both sides of the split together"
-            if i["set_aside"]
-            else ""
-        )
+        + (f", {i['set_aside']} set aside because they tie both sides of the split together" if i["set_aside"] else "")
         + (f", {i['waiting']} wait for a review" if i["waiting"] else "")
         + "."
     )
@@ -116,12 +98,8 @@ def _sources(f: Facts) -> Iterator[str]:
     if not f["sources"]:
         yield "Not recorded."
         return
-    rows = [
-        (s["label"], s["source"], s["query"], s["lines"], s["accepted"], s["images"]) for s in f["sources"]
-    ]
-    yield from _table(
-        ("class", "source", "list, page, folder or search", "lines", "URLs", "images here"), rows
-    )
+    rows = [(s["label"], s["source"], s["query"], s["lines"], s["accepted"], s["images"]) for s in f["sources"]]
+    yield from _table(("class", "source", "list, page, folder or search", "lines", "URLs", "images here"), rows)
     yield ""
     yield "An image that several lines led to counts for each source."
 
@@ -130,10 +108,7 @@ def _licenses(f: Facts, attribution: str) -> Iterator[str]:
     yield "## Licences and authors\n"
     yield "The pictures belong to their authors; this card gives no rights. As the sources told:"
     yield ""
-    rows = [
-        (_license_cell(x), x["images"], x["creators"], _some(x["names"], x["creators"]))
-        for x in f["licenses"]
-    ]
+    rows = [(_license_cell(x), x["images"], x["creators"], _some(x["names"], x["creators"])) for x in f["licenses"]]
     yield from _table(("licence", "images", "authors named", "most often"), rows, raw=(0,))
     unknown = sum(x["images"] for x in f["licenses"] if x["license"] == "unknown")
     yield ""

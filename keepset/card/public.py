@@ -34,9 +34,7 @@ def shown_url(url: str | None) -> str:
     if parts.scheme == "file":
         return unquote(parts.path).rpartition("/")[2]
     signed = any(_SECRET.search(pair.partition("=")[0]) for pair in parts.query.split("&"))
-    return urlunsplit(
-        (parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "" if signed else parts.query, "")
-    )
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "" if signed else parts.query, ""))
 
 
 def shown_place(source: str, query: str) -> str:

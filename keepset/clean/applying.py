@@ -26,9 +26,7 @@ from keepset.workspace import Workspace
 __all__ = ["clean"]
 
 
-def clean(
-    ws: Workspace, config: RunConfig, *, progress: Progress = SILENT, batch_id: str | None = None
-) -> StageResult:
+def clean(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT, batch_id: str | None = None) -> StageResult:
     """Apply approved batches that are not applied yet (only ``batch_id`` if given). Twice is once.
 
     Each batch becomes one revision, or none if it changes nothing. ``outputs["revision"]`` is the last

@@ -47,9 +47,7 @@ def purge(ws: Workspace, *, who: str, dry_run: bool = True) -> StageResult:
 def _deleted(data: Path) -> list[str]:
     """Images that are out of use by decision, of a data set of any length; not those of the inbox, which wait."""
     pieces = manifests.batches(data, "dataset", ["sha256", "active", "changed_by"])
-    return [
-        r["sha256"] for p in pieces for r in p.to_pylist() if not r["active"] and r["changed_by"] != WAITING
-    ]
+    return [r["sha256"] for p in pieces for r in p.to_pylist() if not r["active"] and r["changed_by"] != WAITING]
 
 
 def _files(ws: Workspace, sha: str) -> list[Path]:

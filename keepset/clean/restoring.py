@@ -7,14 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from keepset import manifests
-from keepset.clean.revising import (
-    COLUMNS,
-    Change,
-    current_number,
-    settle_revisions,
-    state,
-    write_revision,
-)
+from keepset.clean.revising import COLUMNS, Change, current_number, settle_revisions, state, write_revision
 from keepset.errors import ReviewError
 from keepset.manifests.rows import DatasetRow
 from keepset.review.batch import Batch, load_batch
@@ -41,9 +34,7 @@ def restore(ws: Workspace, what: str | Sequence[str], *, who: str, why: str = ""
             images = [what] if isinstance(what, str) else list(what)
             wanted, cause = _before_last_change(ws, images), "restore:images"
         _must_have_blobs(ws, wanted)
-        revision = write_revision(
-            ws, lambda data: _set_back(data, wanted), cause=cause, who=who.strip(), why=why
-        )
+        revision = write_revision(ws, lambda data: _set_back(data, wanted), cause=cause, who=who.strip(), why=why)
     if revision is None:
         now = {"revision": str(current_number(ws))}
         return StageResult(Stage.CLEAN, False, "up to date: nothing to restore", {"restored": 0}, now)
@@ -96,9 +87,7 @@ def _rows(data: Path, wanted: Iterable[str]) -> dict[str, DatasetRow]:
     return {r["sha256"]: r for r in manifests.picked(data, DatasetRow, COLUMNS, wanted)}
 
 
-def _set_back(
-    data: Path, wanted: Mapping[str, DatasetRow]
-) -> tuple[dict[str, Change], dict[str, Any]] | None:
+def _set_back(data: Path, wanted: Mapping[str, DatasetRow]) -> tuple[dict[str, Change], dict[str, Any]] | None:
     changes = {}
     for sha, row in _rows(data, wanted).items():
         old = wanted[sha]

@@ -96,9 +96,7 @@ def audit_revision(ws: Workspace, revision: int) -> None:
         return
     facts = {k: v for k, v in header.extra.items() if k not in ("who", "why")}
     action = "restore" if str(facts["cause"]).startswith("restore") else "clean"
-    audit_once(
-        ws, action, {"revision": revision}, who=header.extra["who"], what=facts, why=header.extra["why"]
-    )
+    audit_once(ws, action, {"revision": revision}, who=header.extra["who"], what=facts, why=header.extra["why"])
 
 
 def settle_revisions(ws: Workspace) -> None:

@@ -41,8 +41,7 @@ app = typer.Typer(
 def _root(
     context: typer.Context,
     version: Annotated[
-        bool,
-        typer.Option("--version", is_eager=True, callback=lambda v: _version(v), help="Print the version."),
+        bool, typer.Option("--version", is_eager=True, callback=lambda v: _version(v), help="Print the version.")
     ] = False,
 ) -> None:
     if context.invoked_subcommand is None:

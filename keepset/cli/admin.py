@@ -39,9 +39,7 @@ def register(app: typer.Typer) -> None:
 def up(
     workspace: WorkspaceOption = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Run in the background.")] = False,
-    prefect_port: Annotated[
-        int | None, typer.Option(help="Port of the Prefect server; 0 takes a free one.")
-    ] = None,
+    prefect_port: Annotated[int | None, typer.Option(help="Port of the Prefect server; 0 takes a free one.")] = None,
     web_port: Annotated[int | None, typer.Option(help="Port of the gallery; 0 takes a free one.")] = None,
     engine: EngineOption = None,
     address: AddressOption = "",
@@ -49,8 +47,7 @@ def up(
         str | None, typer.Option(help="Build the data set on this schedule (UTC), e.g. '0 3 * * *'.")
     ] = None,
     database: Annotated[
-        str | None,
-        typer.Option(help="Database of Prefect's own state, e.g. postgresql+asyncpg://user@host/prefect."),
+        str | None, typer.Option(help="Database of Prefect's own state, e.g. postgresql+asyncpg://user@host/prefect.")
     ] = None,
     notify: Annotated[
         str | None,
@@ -77,9 +74,7 @@ def up(
     options += ["--cron", cron] if cron is not None else []
     options += ["--database", database] if database else []
     where = engine_or_default(engine, address).environment()
-    where |= (
-        {} if notify is None else {"KEEPSET_NOTIFY": notify}
-    )  # not an argument: others would see it in `ps`
+    where |= {} if notify is None else {"KEEPSET_NOTIFY": notify}  # not an argument: others would see it in `ps`
     _stack("up", workspace, options, as_json, where)
 
 
@@ -106,9 +101,7 @@ def failures(
     stage: Annotated[
         Stage | None, typer.Option(help="Of one stage only: scrape, download or validate.", metavar="STAGE")
     ] = None,
-    each: Annotated[
-        bool, typer.Option("--each", help="Every single one, a line each, not the sums.")
-    ] = False,
+    each: Annotated[bool, typer.Option("--each", help="Every single one, a line each, not the sums.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """What was not taken and why: by reason and host, with what to do about it.
@@ -143,9 +136,10 @@ def status(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> No
         if rows:
             columns = list(dict.fromkeys(k for r in rows for k in r))
             output.table(
-                f"\n{_TITLES[title]}", [c.replace("_", " ") for c in columns],
+                f"\n{_TITLES[title]}",
+                [c.replace("_", " ") for c in columns],
                 [[_cell(r.get(c)) for c in columns] for r in rows],
-            )  # fmt: skip
+            )
     print(f"\nModel in use: {found['promoted'] or 'none yet'}")
     print(f"Next: {found['next']}")
     stack = found["stack"]
@@ -199,9 +193,7 @@ def where_and_what_next() -> None:
 
 def web(
     workspace: WorkspaceOption = None,
-    host: Annotated[
-        str | None, typer.Option(help="Address to bind; beyond loopback a token is needed.")
-    ] = None,
+    host: Annotated[str | None, typer.Option(help="Address to bind; beyond loopback a token is needed.")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.")] = None,
 ) -> None:
     """Serve the review gallery and the prediction page alone, without Prefect."""
@@ -230,9 +222,7 @@ def doctor(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> No
     else:
         marks = {Verdict.OK: "✓", Verdict.NOTE: "·", Verdict.FAIL: "✗"}
         output.table(
-            "",
-            ["", "check", "found", "what to do"],
-            [(marks[c.verdict], c.name, c.found, c.remedy) for c in checks],
+            "", ["", "check", "found", "what to do"], [(marks[c.verdict], c.name, c.found, c.remedy) for c in checks]
         )
     raise typer.Exit(3 if failed else 0)
 

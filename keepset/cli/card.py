@@ -21,13 +21,10 @@ def register(app: typer.Typer) -> None:
 def card(
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out", "-o", help="Folder to write into. Default: card/ in the workspace.", show_default=False
-        ),
+        typer.Option("--out", "-o", help="Folder to write into. Default: card/ in the workspace.", show_default=False),
     ] = None,
     revision: Annotated[
-        int | None,
-        typer.Option("--revision", min=1, help="Revision of the data set. Default: the current one."),
+        int | None, typer.Option("--revision", min=1, help="Revision of the data set. Default: the current one.")
     ] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,

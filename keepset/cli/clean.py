@@ -83,8 +83,9 @@ def restore(
 def purge(
     workspace: WorkspaceOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Really delete; without it this is a dry run.")] = False,
-    who: WhoOption = "", as_json: JsonOption = False,
-) -> None:  # fmt: skip
+    who: WhoOption = "",
+    as_json: JsonOption = False,
+) -> None:
     """Delete the files of images that approved batches took out. The only command that deletes pictures.
 
     Without --yes it only counts them. Their rows stay, with their sources; the pictures cannot be restored afterwards.

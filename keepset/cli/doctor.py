@@ -77,10 +77,7 @@ def _settings(_: Path) -> Check:
     near = [m for n in strange for m in get_close_matches(n, known, 1)]
     meant = f"Did you mean {', '.join(near)}? " if near else ""
     return Check(
-        "settings",
-        Verdict.NOTE,
-        f"without effect: {', '.join(strange)}",
-        f"{meant}All settings: `keepset docs config`",
+        "settings", Verdict.NOTE, f"without effect: {', '.join(strange)}", f"{meant}All settings: `keepset docs config`"
     )
 
 
@@ -111,14 +108,10 @@ def _device(_: Path) -> Check:
     if torch.cuda.is_available():
         free, total = torch.cuda.mem_get_info()
         name = torch.cuda.get_device_name()
-        return Check(
-            "device", Verdict.OK, f"cuda: {name}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free"
-        )
+        return Check("device", Verdict.OK, f"cuda: {name}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free")
     if torch.backends.mps.is_available():
         return Check("device", Verdict.OK, "mps")
-    return Check(
-        "device", Verdict.NOTE, "cpu", "Fine for some thousand images; a GPU is used when there is one."
-    )
+    return Check("device", Verdict.NOTE, "cpu", "Fine for some thousand images; a GPU is used when there is one.")
 
 
 def _weights(_: Path) -> Check:
@@ -139,9 +132,11 @@ def _prefect(_: Path) -> Check:
     minor = tuple(int(p) for p in fastapi.split(".")[:2])
     if minor >= (0, 151):
         return Check(
-            "prefect", Verdict.FAIL, f"prefect {prefect} with fastapi {fastapi}: its server dies at import",
+            "prefect",
+            Verdict.FAIL,
+            f"prefect {prefect} with fastapi {fastapi}: its server dies at import",
             "pip install 'fastapi>=0.139,<0.151'",
-        )  # fmt: skip
+        )
     return Check("prefect", Verdict.OK, f"prefect {prefect}, fastapi {fastapi}")
 
 
@@ -165,20 +160,14 @@ def _server(workspace: Path) -> Check:
 
     stack = scratch(workspace) / "stack.json"
     if not stack.exists() or not is_running(workspace):
-        return Check(
-            "stack", Verdict.NOTE, "not running here", "`keepset up` starts Prefect, runner and gallery."
-        )
+        return Check("stack", Verdict.NOTE, "not running here", "`keepset up` starts Prefect, runner and gallery.")
     url = read_json(stack)["api_url"]
     try:
         answer = httpx.get(f"{url}/health", timeout=3, trust_env=False)
     except httpx.HTTPError as e:
-        return Check(
-            "stack", Verdict.NOTE, f"{url} does not answer ({type(e).__name__})", "Start it: `keepset up`."
-        )
+        return Check("stack", Verdict.NOTE, f"{url} does not answer ({type(e).__name__})", "Start it: `keepset up`.")
     if troubles := stack_troubles(Workspace.open(workspace)):
-        return Check(
-            "stack", Verdict.FAIL, " ".join(troubles), "Read that log; `keepset down` and `up` restart all."
-        )
+        return Check("stack", Verdict.FAIL, " ".join(troubles), "Read that log; `keepset down` and `up` restart all.")
     verdict = Verdict.OK if answer.is_success else Verdict.FAIL
     return Check("stack", verdict, f"Prefect server at {url} answers {answer.status_code}")
 
@@ -190,17 +179,17 @@ def _workspace(workspace: Path) -> Check:
         parent = next(p for p in [workspace, *workspace.resolve().parents] if p.exists())
         if not os.access(parent, os.W_OK):
             return Check(
-                "workspace", Verdict.FAIL, f"{workspace} cannot be made: {parent} is not writable",
+                "workspace",
+                Verdict.FAIL,
+                f"{workspace} cannot be made: {parent} is not writable",
                 "Give this user write access, or choose another --workspace.",
-            )  # fmt: skip
+            )
         return Check("workspace", Verdict.NOTE, f"{workspace} is not there yet", "`keepset run` makes it.")
     if isinstance(workspace, StoredPath) and not (workspace / "keepset.json").exists():
         return Check("workspace", Verdict.NOTE, f"{workspace} is not there yet", "`keepset run` makes it.")
     ws = Workspace.open(workspace)
     ws.check_writable()
-    return Check(
-        "workspace", Verdict.OK, f"{ws.root} ('{ws.name}', {len(ws.revisions())} revisions), writable"
-    )
+    return Check("workspace", Verdict.OK, f"{ws.root} ('{ws.name}', {len(ws.revisions())} revisions), writable")
 
 
 def _logs(workspace: Path) -> Check:
@@ -214,9 +203,11 @@ def _logs(workspace: Path) -> Check:
     ]
     if damaged:
         return Check(
-            "logs", Verdict.NOTE, f"damaged and skipped: {', '.join(damaged[:9])}",
+            "logs",
+            Verdict.NOTE,
+            f"damaged and skipped: {', '.join(damaged[:9])}",
             "Nothing to do: these lines were cut off, probably by a power failure. A backup may have them whole.",
-        )  # fmt: skip
+        )
     return Check("logs", Verdict.OK, "every line can be read")
 
 
@@ -237,9 +228,7 @@ def _disk(workspace: Path) -> Check:
     place = next(p for p in [folder, *folder.resolve().parents] if p.exists())
     free = shutil.disk_usage(place).free / 2**30
     if free < 2:
-        return Check(
-            "disk", Verdict.FAIL, f"{free:.1f} GiB free at {place}", "Free some space: 2 GiB at least."
-        )
+        return Check("disk", Verdict.FAIL, f"{free:.1f} GiB free at {place}", "Free some space: 2 GiB at least.")
     return Check("disk", Verdict.OK, f"{free:.0f} GiB free")
 
 

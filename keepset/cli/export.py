@@ -33,9 +33,7 @@ def export(
     what: Annotated[What, typer.Argument(help="Format of the data set; or the model.")],
     to: Annotated[
         Path,
-        typer.Option(
-            "--to", help="Folder: new, empty, or an older export, which is replaced. For the model a file."
-        ),
+        typer.Option("--to", help="Folder: new, empty, or an older export, which is replaced. For the model a file."),
     ],
     workspace: WorkspaceOption = None,
     revision: Annotated[

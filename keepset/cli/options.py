@@ -80,8 +80,7 @@ AddressOption = Annotated[
 ]
 NoteOption = Annotated[str, typer.Option("--note", help="Why; goes into the audit log.")]
 WhoOption = Annotated[
-    str,
-    typer.Option("--who", help="Your name for the audit log. Default: KEEPSET_REVIEWER, or the login name."),
+    str, typer.Option("--who", help="Your name for the audit log. Default: KEEPSET_REVIEWER, or the login name.")
 ]
 
 

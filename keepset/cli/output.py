@@ -49,9 +49,7 @@ def results(found: Iterable[StageResult], *, as_json: bool, command: str = "") -
         if not as_json:
             print(_line(result, command or result.stage), flush=True)
     if as_json:
-        document(
-            {"ok": True, "changed": any(r.changed for r in done), "results": [r.as_dict() for r in done]}
-        )
+        document({"ok": True, "changed": any(r.changed for r in done), "results": [r.as_dict() for r in done]})
     return done
 
 
@@ -75,16 +73,9 @@ def failures(ws: Workspace, stage: str | None = None) -> bool:
     """Print what was not taken, by reason and host, with the remedy. Whether there was anything."""
     from keepset.pipeline.failures import failures as found
 
-    rows = [
-        (f.reason, f.count, ", ".join(f"{host} {n}" for host, n in f.hosts), f.remedy)
-        for f in found(ws, stage)
-    ]
+    rows = [(f.reason, f.count, ", ".join(f"{host} {n}" for host, n in f.hosts), f.remedy) for f in found(ws, stage)]
     if rows:
-        table(
-            f"Not taken ({stage})" if stage else "Not taken",
-            ("reason", "", "hosts with most", "what to do"),
-            rows,
-        )
+        table(f"Not taken ({stage})" if stage else "Not taken", ("reason", "", "hosts with most", "what to do"), rows)
     return bool(rows)
 
 

@@ -57,9 +57,7 @@ def predict(
         _resumable(inputs or [], workspace, model, to, retry_failed, as_json)
         return
     if not inputs:
-        raise ConfigError(
-            "No picture was given.", "Give pictures or folders; or --to FILE.parquet for the data set."
-        )
+        raise ConfigError("No picture was given.", "Give pictures or folders; or --to FILE.parquet for the data set.")
     where = Path(model) if Path(model).is_file() else find_workspace(workspace)
     if model and where != Path(model):
         inside = where / "models" / model
@@ -73,9 +71,7 @@ def predict(
         else:
             _write(rows, to)
     if not rows.seen and not as_json:
-        nothing = KeepsetError(
-            f"There is no file in {', '.join(inputs)}.", "Give pictures, or folders of pictures."
-        )
+        nothing = KeepsetError(f"There is no file in {', '.join(inputs)}.", "Give pictures, or folders of pictures.")
         output.fail(nothing, as_json=False)
     if not rows.predicted:
         raise typer.Exit(1)
@@ -85,8 +81,7 @@ def _check_target(to: Path, inputs: list[str]) -> None:
     """Nothing that is read may be written over."""
     if to.suffix.lower() not in (".jsonl", ".csv", ".parquet"):
         raise ConfigError(
-            f"{shown(to)} does not end in .jsonl, .csv or .parquet.",
-            "Name a file of one of these kinds with --to.",
+            f"{shown(to)} does not end in .jsonl, .csv or .parquet.", "Name a file of one of these kinds with --to."
         )
     if to.exists() and any(Path(name).exists() and to.samefile(name) for name in inputs):
         raise ConfigError(f"{shown(to)} is one of the inputs.", "Name another file with --to.")

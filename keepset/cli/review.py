@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 BatchArgument = Annotated[
-    str | None,
-    typer.Argument(help="Batch id. Left out: the newest batch that is open.", show_default=False),
+    str | None, typer.Argument(help="Batch id. Left out: the newest batch that is open.", show_default=False)
 ]
 
 group = typer.Typer(
@@ -137,11 +136,7 @@ def show(
          _suggestion(*done[r["sha256"]]) if r["sha256"] in done else "", r["explanation"])
         for r in rows[:limit]
     ]  # fmt: skip
-    held = (
-        f"{len(rows)} images, {found.proposed} proposed"
-        if found.record.on_request
-        else f"{len(rows)} candidates"
-    )
+    held = f"{len(rows)} images, {found.proposed} proposed" if found.record.on_request else f"{len(rows)} candidates"
     output.table(
         f"{found.id}: {found.status}, {held}, {len(marks)} marked",
         ["#", "image", "given → predicted", "suggested", "decided" if decided else "marked", "why"],
@@ -162,20 +157,14 @@ def approve(
     workspace: WorkspaceOption = None,
     suggested: Annotated[
         bool,
-        typer.Option(
-            "--suggested", help="Take the suggestion for every image that nobody marked; else they stay."
-        ),
+        typer.Option("--suggested", help="Take the suggestion for every image that nobody marked; else they stay."),
     ] = False,
     keep: Annotated[
         list[str] | None,
-        typer.Option(
-            "--keep", help="Image to keep in any case: 8 digits of its sha256, or more. Repeatable."
-        ),
+        typer.Option("--keep", help="Image to keep in any case: 8 digits of its sha256, or more. Repeatable."),
     ] = None,
     confirm: Annotated[bool, typer.Option("--confirm", help="Tick the guards on large deletions.")] = False,
-    retrain: Annotated[
-        bool, typer.Option(help="Apply and retrain here and now, unless Prefect does it.")
-    ] = True,
+    retrain: Annotated[bool, typer.Option(help="Apply and retrain here and now, unless Prefect does it.")] = True,
     who: WhoOption = "",
     note: NoteOption = "",
     as_json: JsonOption = False,
@@ -223,8 +212,10 @@ def send_back(
 
 def reopen(
     batch: Annotated[str, typer.Argument(help="Batch id.")],
-    workspace: WorkspaceOption = None, who: WhoOption = "", as_json: JsonOption = False,
-) -> None:  # fmt: skip
+    workspace: WorkspaceOption = None,
+    who: WhoOption = "",
+    as_json: JsonOption = False,
+) -> None:
     """Open a batch again that was sent back or has expired, with its marks and a new deadline."""
     from keepset.orchestrator.waiting import notify_reopened
     from keepset.review import load_batch
@@ -244,10 +235,7 @@ def reopen(
 
 
 def undo(
-    batch: BatchArgument = None,
-    workspace: WorkspaceOption = None,
-    who: WhoOption = "",
-    as_json: JsonOption = False,
+    batch: BatchArgument = None, workspace: WorkspaceOption = None, who: WhoOption = "", as_json: JsonOption = False
 ) -> None:
     """Take back the last mark in an open batch. An applied batch is undone with `keepset restore --batch`."""
     from keepset.review import undo as take_back
@@ -286,9 +274,7 @@ def _batch(ws: Workspace, batch_id: str | None) -> Batch:
         return load_batch(ws, batch_id)
     open_ones = [b for b in list_batches(ws) if b.status == BatchStatus.OPEN]
     if not open_ones:
-        raise ReviewError(
-            "No batch is open.", "`keepset review` proposes one; `keepset review list` shows all."
-        )
+        raise ReviewError("No batch is open.", "`keepset review` proposes one; `keepset review list` shows all.")
     return open_ones[-1]
 
 
@@ -311,9 +297,7 @@ def _report(batch: Batch, taken_up: bool, as_json: bool) -> None:
     from keepset.review import BatchStatus
 
     if as_json:
-        output.document(
-            {"ok": True, "batch": batch.id, "status": str(batch.status), "flow_run_resumed": taken_up}
-        )
+        output.document({"ok": True, "batch": batch.id, "status": str(batch.status), "flow_run_resumed": taken_up})
         return
     next_step = {
         BatchStatus.APPROVED: f"Next: {spell('keepset', 'run', '-w', batch.ws.root)}   (applies it and retrains)",

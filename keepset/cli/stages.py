@@ -166,10 +166,7 @@ def _command(spec: StageSpec) -> Callable[..., None]:
             if "report" in first.outputs:
                 output.what_next(ws, done)
 
-    parameters: list[tuple[str, Any, Any]] = [
-        ("config", ConfigArgument, None),
-        ("workspace", WorkspaceOption, None),
-    ]
+    parameters: list[tuple[str, Any, Any]] = [("config", ConfigArgument, None), ("workspace", WorkspaceOption, None)]
     parameters += [(o.name, _option(o), o.default) for o in spec.options]
     if spec.shards is not None:
         parameters += [("engine", EngineOption, None), ("address", AddressOption, "")]

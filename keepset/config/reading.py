@@ -33,8 +33,7 @@ def load_config(path: Path) -> RunConfig:
         text = path.read_text(encoding="utf-8-sig")
     except IsADirectoryError as e:
         raise ConfigError(
-            f"{path} is a folder, not a run config.",
-            f"Run the pictures in it: {spell('keepset', 'run', path)}",
+            f"{path} is a folder, not a run config.", f"Run the pictures in it: {spell('keepset', 'run', path)}"
         ) from e
     except FileNotFoundError as e:
         raise ConfigError(
@@ -187,9 +186,7 @@ def _sources_exist(config: RunConfig, where: str) -> None:
     """All that is missing at once: whoever wrote the file mends it in one go. Raises ``ConfigError``."""
     given = (*config.split.valid_folders, *config.split.test_folders)
     missing = [
-        f"[split] names the folder {_written(p)}, which is not a folder"
-        for p in given
-        if not path_of(p).is_dir()
+        f"[split] names the folder {_written(p)}, which is not a folder" for p in given if not path_of(p).is_dir()
     ]
     for c in config.classes:
         for paths, kind, what, as_what in (
@@ -198,14 +195,10 @@ def _sources_exist(config: RunConfig, where: str) -> None:
             (c.folders, Path.is_dir, "folder", "a folder"),
         ):
             wrong = [p for p in paths if not kind(path_of(p))]
-            missing += [
-                f"class '{c.name}' names the {what} {_written(p)}, which is not {as_what}" for p in wrong
-            ]
+            missing += [f"class '{c.name}' names the {what} {_written(p)}, which is not {as_what}" for p in wrong]
     if missing:
         said = f" {missing[0]}." if len(missing) == 1 else "".join(f"\n  - {m}" for m in missing)
-        raise ConfigError(
-            f"{where}:{said}", "Give the right path (relative to the config file), or take it out."
-        )
+        raise ConfigError(f"{where}:{said}", "Give the right path (relative to the config file), or take it out.")
 
 
 def _written(path: str) -> str:

@@ -44,9 +44,7 @@ class ClassConfig(_Section):
     )
     urls: tuple[str, ...] = Field((), description="URLs of pictures, here instead of in a file.")
     pages: tuple[str, ...] = Field((), description="Web pages whose pictures are taken.")
-    folders: tuple[str, ...] = Field(
-        (), description="Local folders of pictures, relative to the config file."
-    )
+    folders: tuple[str, ...] = Field((), description="Local folders of pictures, relative to the config file.")
     tables: tuple[str, ...] = Field(
         (),
         description="Tables (CSV, TSV, JSON, Excel or Parquet) with the columns name or url, and label (fast.ai's "
@@ -93,17 +91,13 @@ class ClassConfig(_Section):
     @model_validator(mode="after")
     def _has_source(self) -> ClassConfig:
         if not (self.lists or self.urls or self.pages or self.folders or self.tables or self.searches):
-            raise ValueError(
-                f"class '{self.name}' is empty: give it lists, urls, pages, folders, tables or search"
-            )
+            raise ValueError(f"class '{self.name}' is empty: give it lists, urls, pages, folders, tables or search")
         return self
 
 
 class ScrapeConfig(_Section):
     max_per_class: int = Field(1000, ge=1, description="Most URLs a class.")
-    licenses: tuple[str, ...] = Field(
-        (), description="Licence codes to take; empty takes all, unknown included."
-    )
+    licenses: tuple[str, ...] = Field((), description="Licence codes to take; empty takes all, unknown included.")
     api_urls: dict[str, str] = Field(
         default_factory=dict, description="Base URL by source, for a mirror or a test server."
     )
@@ -127,9 +121,7 @@ class DownloadConfig(_Section):
     per_host: int = Field(6, ge=1, le=64, description="Requests in flight to one host.")
     per_host_rate: float = Field(20.0, gt=0, description="Requests a second to one host.")
     deadline_s: float = Field(
-        60.0,
-        gt=0,
-        description="Total time for one URL, seconds: redirects and further tries included, waits not.",
+        60.0, gt=0, description="Total time for one URL, seconds: redirects and further tries included, waits not."
     )
     min_bytes_per_s: int = Field(1000, ge=0, description="Slower than this for 10 s is given up, bytes/s.")
     max_bytes: int = Field(50_000_000, ge=1, description="Largest body, bytes, on the wire and unpacked.")
@@ -162,9 +154,7 @@ class ValidateConfig(_Section):
     max_frames: int = Field(1000, ge=1, description="Frames of an animation, at most; the first is used.")
     timeout_s: float = Field(15.0, gt=0, description="Decoding time an image, seconds.")
     memory_mb: int = Field(2048, ge=256, description="Address space a decoder process may add, MB.")
-    near_bits: int = Field(
-        4, ge=0, le=8, description="Perceptual-hash bits two near-duplicates may differ in."
-    )
+    near_bits: int = Field(4, ge=0, le=8, description="Perceptual-hash bits two near-duplicates may differ in.")
     shard_size: int = Field(2000, ge=1, description="Images per shard: what one Dask worker does at a time.")
 
 
@@ -217,16 +207,12 @@ class TrainConfig(_Section):
         'weights = "none".',
     )
     batch_size: int | None = Field(
-        None,
-        ge=1,
-        description="Images a step; none: 8 to 64, by the number of images. In pieces if memory is short.",
+        None, ge=1, description="Images a step; none: 8 to 64, by the number of images. In pieces if memory is short."
     )
     lr: float | None = Field(None, gt=0, description="Base learning rate; none takes the LR finder's advice.")
     augment: bool = Field(True, description="Fine-tune on flipped, turned, zoomed and relit copies.")
     oversample: bool = Field(False, description="Draw rare classes more often.")
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
-        "auto", description="auto: CUDA, else MPS, else the CPU."
-    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: CUDA, else MPS, else the CPU.")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="Number format of training; auto: bfloat16 where it was measured to pay."
     )
@@ -234,9 +220,7 @@ class TrainConfig(_Section):
 
 
 class InterpretConfig(_Section):
-    grad_cam: bool = Field(
-        False, description="Show in the report where the network looked, for the top losses."
-    )
+    grad_cam: bool = Field(False, description="Show in the report where the network looked, for the top losses.")
     data_size: bool = Field(
         False, description="Answer in the report whether more data would help (half a minute for 500 images)."
     )

@@ -47,15 +47,11 @@ def draw_junk(seed: int, *, width: int = 320, height: int = 240) -> Image.Image:
     if kind == 0:
         for i in range(3):
             top = height * (0.25 + 0.18 * i)
-            pen.rectangle(
-                (width * 0.15, top, width * rng.uniform(0.5, 0.85), top + height * 0.08), _vivid(rng)
-            )
+            pen.rectangle((width * 0.15, top, width * rng.uniform(0.5, 0.85), top + height * 0.08), _vivid(rng))
     elif kind == 1:
         for i in range(7):
             left = width * (0.1 + 0.115 * i)
-            pen.rectangle(
-                (left, height * rng.uniform(0.2, 0.8), left + width * 0.08, height * 0.88), _vivid(rng)
-            )
+            pen.rectangle((left, height * rng.uniform(0.2, 0.8), left + width * 0.08, height * 0.88), _vivid(rng))
     else:
         for i in range(0, width + height, 24):
             pen.line((i, 0, i - height, height), _vivid(rng), 9)
@@ -120,8 +116,7 @@ def _apple(pen: ImageDraw.ImageDraw, rng: random.Random, x: float, y: float, siz
     for k in range(14):
         s = r * (0.62 - 0.042 * k)
         pen.ellipse(
-            (x - r * 0.3 - s, y - r * 0.22 - s, x - r * 0.3 + s, y - r * 0.22 + s),
-            _shade(color, 1 + 0.028 * k),
+            (x - r * 0.3 - s, y - r * 0.22 - s, x - r * 0.3 + s, y - r * 0.22 + s), _shade(color, 1 + 0.028 * k)
         )
     lean = rng.uniform(-0.18, 0.18) * r
     pen.line((x, y - r * 0.76, x + lean, y - r * 1.26), (86, 58, 34), max(4, int(r * 0.09)))
@@ -195,18 +190,14 @@ def _house(pen: ImageDraw.ImageDraw, rng: random.Random, x: float, y: float, siz
     for side in (-1, 1):
         cx = x + side * w * 0.58
         pen.rectangle(
-            (cx - w * 0.2, base - h * 0.88, cx + w * 0.2, base - h * 0.42),
-            (126, 170, 204),
-            (245, 245, 240),
-            5,
+            (cx - w * 0.2, base - h * 0.88, cx + w * 0.2, base - h * 0.42), (126, 170, 204), (245, 245, 240), 5
         )
         pen.line((cx, base - h * 0.88, cx, base - h * 0.42), (245, 245, 240), 4)
     if rng.random() < 0.6:
         tx = x + rng.choice((-1, 1)) * w * 1.55
         pen.rectangle((tx - w * 0.06, base - h * 0.7, tx + w * 0.06, base), (98, 70, 46))
         pen.ellipse(
-            (tx - w * 0.36, base - h * 1.7, tx + w * 0.36, base - h * 0.5),
-            _shade((66, 126, 58), rng.uniform(0.8, 1.2)),
+            (tx - w * 0.36, base - h * 1.7, tx + w * 0.36, base - h * 0.5), _shade((66, 126, 58), rng.uniform(0.8, 1.2))
         )
 
 
@@ -223,8 +214,6 @@ def _grain(image: Image.Image, rng: random.Random) -> Image.Image:
 
     if rng.random() < 0.4:
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.0)))
-    noise = np.random.default_rng(rng.getrandbits(63)).normal(
-        0, rng.uniform(2, 7), (image.height, image.width, 1)
-    )
+    noise = np.random.default_rng(rng.getrandbits(63)).normal(0, rng.uniform(2, 7), (image.height, image.width, 1))
     pixels = np.clip(np.asarray(image, dtype=np.float32) + noise, 0, 255).astype(np.uint8)
     return Image.fromarray(pixels)

@@ -56,9 +56,7 @@ def plant(seed: int, per_class: int = 50) -> list[Planted]:
 
 def _good(label: str, seed: int, n: int) -> Iterator[Planted]:
     for i in range(n):
-        yield Planted(
-            f"/{label}/{i:03d}.jpg", label, Plant.NOTHING, label, _jpeg(draw(label, seed * 10_000 + i))
-        )
+        yield Planted(f"/{label}/{i:03d}.jpg", label, Plant.NOTHING, label, _jpeg(draw(label, seed * 10_000 + i)))
 
 
 def _trouble(label: str, seed: int, so_far: list[Planted]) -> Iterator[Planted]:
@@ -73,9 +71,7 @@ def _trouble(label: str, seed: int, so_far: list[Planted]) -> Iterator[Planted]:
         yield Planted(f"/{label}/banner-{i}.jpg", label, Plant.JUNK, None, body)
     for i in range(2):
         yield Planted(f"/mirror/{label}-{i}.jpg", label, Plant.EXACT_COPY, label, mine[i].body)
-    yield Planted(
-        f"/{label}/lossless.png", label, Plant.SAME_PIXELS, label, _as_png(mine[5].body), "image/png"
-    )
+    yield Planted(f"/{label}/lossless.png", label, Plant.SAME_PIXELS, label, _as_png(mine[5].body), "image/png")
     for i in range(2):
         yield Planted(f"/{label}/small-{i}.jpg", label, Plant.NEAR_COPY, label, _smaller(mine[7 + i].body))
     if label == CLASSES[-1]:

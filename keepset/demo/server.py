@@ -44,9 +44,7 @@ class PlantedHandler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def handle(self) -> None:
-        with contextlib.suppress(
-            ConnectionResetError, BrokenPipeError
-        ):  # a client that goes away is no trouble
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):  # a client that goes away is no trouble
             super().handle()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name http.server uses

@@ -43,9 +43,7 @@ def download(
     """
     with ws.lock("download", note=progress.note):
         if not retry_failed and (header := _standing(ws, config)) is not None:
-            return StageResult(
-                Stage.DOWNLOAD, False, f"up to date: {header.rows} URLs were asked for already"
-            )
+            return StageResult(Stage.DOWNLOAD, False, f"up to date: {header.rows} URLs were asked for already")
         with _journal(ws) as journal:
             journal.settle()
         count = manifests.read_header(ws.urls).rows
@@ -76,9 +74,7 @@ def run_shard(
     return {"fetched": _fetch(ws, config, shard, progress, retry_failed=retry_failed)}
 
 
-def _fetch(
-    ws: Workspace, config: RunConfig, shard: Shard, progress: Progress, *, retry_failed: bool = False
-) -> int:
+def _fetch(ws: Workspace, config: RunConfig, shard: Shard, progress: Progress, *, retry_failed: bool = False) -> int:
     from keepset.download.run import Run
 
     with _journal(ws, shard) as journal:
@@ -121,17 +117,13 @@ def merge(ws: Workspace, config: RunConfig, progress: Progress = SILENT) -> Stag
             counts.update(str(r["reason"]) if r["reason"] else "ok" for r in rows)
             out.add([r | {"finished_at": datetime.fromisoformat(r["finished_at"])} for r in rows])
         extra = {"oldest": oldest}
-        out.commit(
-            Header("downloads", "download", _fingerprint(ws, config), parents, config.as_dict(), extra)
-        )
+        out.commit(Header("downloads", "download", _fingerprint(ws, config), parents, config.as_dict(), extra))
     left_out = counts[DownloadReason.PURGED]
     failed = counts.total() - counts["ok"] - left_out
     worst = ", ".join(f"{k} {v}" for k, v in counts.most_common() if k not in ("ok", DownloadReason.PURGED))
     message = f"{counts['ok']} images, {failed} failed" + (f" ({worst})" if worst else "")
     message += f"; {left_out} left out, purged before" if left_out else ""
-    return StageResult(
-        Stage.DOWNLOAD, True, message, dict(counts), {"downloads": "manifests/downloads.parquet"}
-    )
+    return StageResult(Stage.DOWNLOAD, True, message, dict(counts), {"downloads": "manifests/downloads.parquet"})
 
 
 def _unpurged(row: JournalRow, purged: frozenset[str]) -> JournalRow:
@@ -181,15 +173,7 @@ def _due(config: RunConfig) -> str:
 
 def _fingerprint(ws: Workspace, config: RunConfig) -> str:
     parents = {"urls": manifests.read_header(ws.urls).content_hash}
-    knobs = {
-        "connections",
-        "per_host",
-        "per_host_rate",
-        "shard_size",
-        "deadline_s",
-        "retries",
-        "refresh_days",
-    }
+    knobs = {"connections", "per_host", "per_host_rate", "shard_size", "deadline_s", "retries", "refresh_days"}
     facts = {k: v for k, v in config.part("download")["download"].items() if k not in knobs}
     if purged := ws.purged():
         facts["purged"] = sorted(purged)
@@ -201,9 +185,7 @@ def _journal(ws: Workspace, shard: Shard | None = None) -> Journal:
     return open_journal(ws, "download", shard.journal_part if shard else "")
 
 
-def _pieces(
-    ws: Workspace, shard: Shard, journal: Journal
-) -> Iterator[tuple[list[UrlRow], dict[str, JournalRow]]]:
+def _pieces(ws: Workspace, shard: Shard, journal: Journal) -> Iterator[tuple[list[UrlRow], dict[str, JournalRow]]]:
     """The shard's URLs that are to be fetched, with the journal's rows of them, a piece at a time."""
     left = shard.stop - shard.start
     for batch in manifests.batches(ws.urls, "urls", (*_COLUMNS, "status"), size=_PIECE, start=shard.start):

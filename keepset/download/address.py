@@ -34,9 +34,7 @@ class Resolver:
     def __init__(self, allowed: Sequence[str]) -> None:
         """``allowed`` holds ``host:port`` that may be private."""
         self.allowed = frozenset(allowed)
-        self.threads = ThreadPoolExecutor(
-            _THREADS, "names"
-        )  # the loop's own few would all wait for a dead server
+        self.threads = ThreadPoolExecutor(_THREADS, "names")  # the loop's own few would all wait for a dead server
         self.known: OrderedDict[tuple[str, int], tuple[float, asyncio.Future[str]]] = OrderedDict()
 
     def close(self) -> None:

@@ -39,9 +39,7 @@ class ResponseBody:
             self._file = self.part.open("wb", buffering=0)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, e: BaseException | None, where: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, where: TracebackType | None) -> None:
         self._file.close()
 
     @property

@@ -208,9 +208,7 @@ class Fetcher:
             await self._save(response, part, wanted.sha1, facts)
             return part
 
-    async def _save(
-        self, response: aiohttp.ClientResponse, part: Path, sha1: str | None, facts: Fetched
-    ) -> None:
+    async def _save(self, response: aiohttp.ClientResponse, part: Path, sha1: str | None, facts: Fetched) -> None:
         announced = facts.headers.get("content-length", "")
         size = int(announced) if announced.isdecimal() and len(announced) < 20 else None
         if size is not None and size > self.config.max_bytes:
@@ -232,9 +230,7 @@ class _Cookies:
     def take(self, response: aiohttp.ClientResponse, target: Target) -> None:
         if "set-cookie" in response.headers:
             self.jar = self.jar or aiohttp.CookieJar(unsafe=True, quote_cookie=False)
-            self.jar.update_cookies_from_headers(
-                response.headers.getall("set-cookie"), URL(str(target), encoded=True)
-            )
+            self.jar.update_cookies_from_headers(response.headers.getall("set-cookie"), URL(str(target), encoded=True))
 
     def of(self, target: Target) -> dict[str, str]:
         if self.jar is None:

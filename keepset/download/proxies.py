@@ -92,9 +92,7 @@ def _tls(file: str, folder: str) -> ssl.SSLContext:
     if folder and not Path(folder).is_dir():
         raise ConfigError(f"SSL_CERT_DIR is {folder}, which is not a folder.", _CERTIFICATES)
     try:
-        return ssl.create_default_context(
-            cafile=file or (None if folder else certifi.where()), capath=folder or None
-        )
+        return ssl.create_default_context(cafile=file or (None if folder else certifi.where()), capath=folder or None)
     except OSError as e:
         raise ConfigError(f"SSL_CERT_FILE is {file}, which cannot be used: {e}.", _CERTIFICATES) from e
 

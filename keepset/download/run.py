@@ -44,13 +44,7 @@ class _Download:
 
 class Run:
     def __init__(
-        self,
-        ws: Workspace,
-        config: RunConfig,
-        journal: Journal,
-        progress: Progress,
-        held: Held,
-        purged: frozenset[str],
+        self, ws: Workspace, config: RunConfig, journal: Journal, progress: Progress, held: Held, purged: frozenset[str]
     ) -> None:
         self.ws, self.config, self.journal, self.progress, self.held = ws, config, journal, progress, held
         self.purged = purged
@@ -117,11 +111,7 @@ class Run:
             return await asyncio.to_thread(copy_in, item.row, where, part, self.config.download, item.facts)
         known: JournalRow = item.before if item.before and self._have(item.before) else {}
         wanted = FetchRequest(
-            item.row["url"],
-            item.row["url_id"],
-            item.row["sha1"],
-            known.get("etag"),
-            known.get("last_modified"),
+            item.row["url"], item.row["url_id"], item.row["sha1"], known.get("etag"), known.get("last_modified")
         )
         return await self.fetcher.fetch(wanted, item.facts) or known
 
@@ -130,9 +120,7 @@ class Run:
         if row["source"] == WAITING:
             return [inbox_folder(self.ws)]
         mine = [c for c in self.config.classes if c.name == row["label"]]
-        return [path_of(f) for c in mine for f in c.folders] + [
-            path_of(t).parent for c in mine for t in c.tables
-        ]
+        return [path_of(f) for c in mine for f in c.folders] + [path_of(t).parent for c in mine for t in c.tables]
 
     def _have(self, row: JournalRow) -> bool:
         return row["status"] == ItemStatus.OK and self.held.size(row["sha256"]) is not None
@@ -163,9 +151,7 @@ class Run:
             await asyncio.get_running_loop().run_in_executor(self.carriers, move_in, part, blob)
         else:
             move_in(part, blob)
-        return _row(
-            item, {"status": "ok", "sha256": facts.sha256, "bytes": facts.bytes, "format": facts.format}
-        )
+        return _row(item, {"status": "ok", "sha256": facts.sha256, "bytes": facts.bytes, "format": facts.format})
 
     def _lost(self, item: _Download, trouble: Trouble) -> JournalRow:
         """A failure's row; but a copy that is here already is kept, with a word on what came now."""

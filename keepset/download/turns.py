@@ -98,12 +98,7 @@ class Turns(Generic[T]):
         host.in_flight -= 1
         self.away -= ended
         self._list(host)
-        if (
-            ended
-            and not host.in_flight
-            and not host.waiting
-            and host.next_at <= asyncio.get_running_loop().time()
-        ):
+        if ended and not host.in_flight and not host.waiting and host.next_at <= asyncio.get_running_loop().time():
             self.hosts.pop(name, None)
         self.more.set()
 

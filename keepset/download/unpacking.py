@@ -27,9 +27,7 @@ class Pieces:
     def __init__(self, response: aiohttp.ClientResponse, slowest: int) -> None:
         self.response, self.slowest, self.wired = response, slowest, 0
         coding = response.headers.get("content-encoding", "")
-        self.codings = [
-            c for c in (c.strip().lower() for c in coding.split(",")) if c not in ("", "identity")
-        ]
+        self.codings = [c for c in (c.strip().lower() for c in coding.split(",")) if c not in ("", "identity")]
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         unpacker = _Unpacker(self.codings) if self.codings else None

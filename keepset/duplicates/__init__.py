@@ -25,4 +25,4 @@ __all__ = [
     "look_at",
     "near_pairs",
     "nearest_pairs",
-]  # fmt: skip
+]

@@ -141,9 +141,7 @@ def _agreed(p: Floats, q: Floats, mirrored: bool) -> Fit | None:
     """The scale and shift of the matches q -> p that most agree on. None if too few do, or if it is no copy's."""
     import cv2
 
-    found, mask = cv2.estimateAffinePartial2D(
-        q, p, method=cv2.RANSAC, ransacReprojThreshold=_REACH, maxIters=500
-    )
+    found, mask = cv2.estimateAffinePartial2D(q, p, method=cv2.RANSAC, ransacReprojThreshold=_REACH, maxIters=500)
     if found is None or abs(np.degrees(np.arctan2(found[1, 0], found[0, 0]))) > _TURN:
         return None
     fit = _upright(p, q, mask[:, 0] > 0, mirrored)

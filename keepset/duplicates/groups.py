@@ -83,9 +83,11 @@ def _facts(kin: _Kin, i: int, head: int | None, heads: int, known: Mapping[str, 
     exact = digest is not None and digest == known.get(best)
     verdict = None if exact else kin.verdict(head, i)
     return {
-        "dup_of": best, "dup_kind": "exact" if exact else "near",
-        "dup_how": verdict.words() if verdict else "", "pixel_hash": digest,
-    }  # fmt: skip
+        "dup_of": best,
+        "dup_kind": "exact" if exact else "near",
+        "dup_how": verdict.words() if verdict else "",
+        "pixel_hash": digest,
+    }
 
 
 def _digests(
@@ -142,12 +144,7 @@ class _Kin:
         left = [members for members in sets if len(members) > 1]
         while left:
             heads = [self._best(members) for members in left]
-            self.ask(
-                (min(h, i), max(h, i))
-                for h, members in zip(heads, left, strict=True)
-                for i in members
-                if i != h
-            )
+            self.ask((min(h, i), max(h, i)) for h, members in zip(heads, left, strict=True) for i in members if i != h)
             rest = []
             for head, members in zip(heads, left, strict=True):
                 taken = [i for i in members if i != head and self._are_copies(head, i)]
@@ -184,9 +181,7 @@ class _Kin:
 
 
 def hanging_together(
-    shas: Sequence[str],
-    thumb: Callable[[str], Path],
-    are_apart: Callable[[str, str], bool] = lambda a, b: False,
+    shas: Sequence[str], thumb: Callable[[str], Path], are_apart: Callable[[str, str], bool] = lambda a, b: False
 ) -> list[list[str]]:
     """The groups of two and more copies among these images alone, by a close comparison of their thumbnails.
 

@@ -39,9 +39,7 @@ def look_alikes(
     small, plain, maybe = _Small(sha256, thumb), Sets(len(sha256)), Sets(len(sha256))
     pairs: list[tuple[int, int]] = []
     hashes, place = np.unique(phash, return_inverse=True)
-    members = np.split(
-        np.argsort(place, kind="stable"), np.cumsum(np.bincount(place, minlength=len(hashes)))[:-1]
-    )
+    members = np.split(np.argsort(place, kind="stable"), np.cumsum(np.bincount(place, minlength=len(hashes)))[:-1])
 
     def tie(a: int, b: int) -> None:
         if small.read(a).flat and small.read(b).flat:

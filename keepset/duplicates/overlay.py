@@ -114,9 +114,11 @@ def _box(a: Bytes, b: Bytes, fit: Fit) -> tuple[float, float, float, float]:
     """The overlap in ``a``: left, top, right, bottom."""
     (sx, sy), (tx, ty) = fit.scale, fit.shift
     return (
-        max(0.0, tx), max(0.0, ty),
-        min(float(a.shape[1]), tx + sx * b.shape[1]), min(float(a.shape[0]), ty + sy * b.shape[0]),
-    )  # fmt: skip
+        max(0.0, tx),
+        max(0.0, ty),
+        min(float(a.shape[1]), tx + sx * b.shape[1]),
+        min(float(a.shape[0]), ty + sy * b.shape[0]),
+    )
 
 
 def _laid(a: Bytes, b: Bytes, fit: Fit, box: tuple[float, ...]) -> tuple[Floats, Floats] | None:
@@ -133,9 +135,7 @@ def _laid(a: Bytes, b: Bytes, fit: Fit, box: tuple[float, ...]) -> tuple[Floats,
     )
 
 
-def _warped(
-    image: Bytes, step: tuple[float, float], start: tuple[float, float], size: tuple[int, int]
-) -> Floats:
+def _warped(image: Bytes, step: tuple[float, float], start: tuple[float, float], size: tuple[int, int]) -> Floats:
     import cv2
 
     smooth = cv2.GaussianBlur(image, (0, 0), sigmaX=0.45 * step[0], sigmaY=0.45 * step[1])
@@ -208,10 +208,7 @@ def _edgier(x: Floats, y: Floats) -> float:
     """For cells [n, 64] of luma: the difference of their mean gradients over the sum."""
     if not len(x):
         return 0.0
-    one, two = (
-        sum(float(np.abs(np.diff(c.reshape(-1, _CELL, _CELL), axis=k)).mean()) for k in (1, 2))
-        for c in (x, y)
-    )
+    one, two = (sum(float(np.abs(np.diff(c.reshape(-1, _CELL, _CELL), axis=k)).mean()) for k in (1, 2)) for c in (x, y))
     return (one - two) / (one + two + 1e-6)
 
 
@@ -240,9 +237,11 @@ def _seam(image: Bytes, box: tuple[float, ...]) -> bool:
     x0, y0, x1, y1 = (round(v) for v in box)
     part, across = image[max(0, y0) : y1], image[:, max(0, x0) : x1]
     lines = [
-        *_lines(across.astype(np.float32), y0, -1), *_lines(across.astype(np.float32), y1, 1),
-        *_lines(part.astype(np.float32).swapaxes(0, 1), x0, -1), *_lines(part.astype(np.float32).swapaxes(0, 1), x1, 1),
-    ]  # fmt: skip
+        *_lines(across.astype(np.float32), y0, -1),
+        *_lines(across.astype(np.float32), y1, 1),
+        *_lines(part.astype(np.float32).swapaxes(0, 1), x0, -1),
+        *_lines(part.astype(np.float32).swapaxes(0, 1), x1, 1),
+    ]
     return any(lines)
 
 

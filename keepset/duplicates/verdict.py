@@ -142,9 +142,7 @@ def _kinship(o: Overlay) -> Kinship | None:
 def _equal(o: Overlay) -> bool:
     """No two pictures are that alike by chance, however few keypoints a smooth one has, and whatever the colours."""
     patterns = o.busy >= _MANY and o.patterns >= _PART and o.likeness >= _ALMOST_ONE
-    return patterns and (
-        o.tint < _EQUAL or (o.inside >= _PART and (not o.fit.matched or _holds(o, _HOLDING)))
-    )
+    return patterns and (o.tint < _EQUAL or (o.inside >= _PART and (not o.fit.matched or _holds(o, _HOLDING))))
 
 
 def _common(o: Overlay) -> bool:

@@ -46,18 +46,14 @@ class Familiar:
     far: float
 
 
-def familiar(
-    ws: Workspace, record: ModelRecord, network: torch.nn.Module, widths: tuple[int, ...]
-) -> Familiar:
+def familiar(ws: Workspace, record: ModelRecord, network: torch.nn.Module, widths: tuple[int, ...]) -> Familiar:
     """Reference and limit of ``network`` (uint8 pixels to logits and features, of bodies of those ``widths``)."""
     import numpy as np
 
     from keepset.models.features import units
     from keepset.train.results import distances
 
-    learn, valid = (
-        _images(ws, record.id, s)[:n] for s, n in ((Split.TRAIN, REFERENCE), (Split.VALID, HELD_OUT))
-    )
+    learn, valid = (_images(ws, record.id, s)[:n] for s, n in ((Split.TRAIN, REFERENCE), (Split.VALID, HELD_OUT)))
     features = units(_features(ws, record, network, [*learn, *valid]), widths)
     is_learn = np.arange(len(features)) < len(learn)
     held_out = distances(features, is_learn)[~is_learn]

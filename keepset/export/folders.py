@@ -44,9 +44,7 @@ def _unread(kinds: Counter[str]) -> list[str]:
 
 
 def _empty(chosen: Selection) -> list[str]:
-    gaps = [
-        f"{label} in {s}" for s, of in chosen.counts.items() for label in chosen.labels if label not in of
-    ]
+    gaps = [f"{label} in {s}" for s, of in chosen.counts.items() for label in chosen.labels if label not in of]
     if not gaps:
         return []
     words = ", ".join(gaps[:5]) + (f" and {len(gaps) - 5} more" if len(gaps) > 5 else "")

@@ -37,9 +37,7 @@ def write_huggingface(folder: Path, chosen: Selection, originals: Originals, pro
     return []
 
 
-def _rows(
-    chosen: Selection, split: str, originals: Originals, progress: Progress
-) -> Iterator[dict[str, Any]]:
+def _rows(chosen: Selection, split: str, originals: Originals, progress: Progress) -> Iterator[dict[str, Any]]:
     numbers = {label: i for i, label in enumerate(chosen.labels)}
     for item in chosen.items(split):
         name, data = originals.read(item)
@@ -87,10 +85,11 @@ def _groups(rows: Iterator[dict[str, Any]], most: int) -> Iterator[list[dict[str
 
 def _features(labels: tuple[str, ...]) -> dict[str, Any]:
     return {
-        "image": {"_type": "Image"}, "label": {"names": list(labels), "_type": "ClassLabel"},
+        "image": {"_type": "Image"},
+        "label": {"names": list(labels), "_type": "ClassLabel"},
         **{c: {"dtype": "string", "_type": "Value"} for c in _TEXTS},
         **{c: {"dtype": kind, "_type": "Value"} for c, kind in _NUMBERS.items()},
-    }  # fmt: skip
+    }
 
 
 def _schema(labels: tuple[str, ...]) -> pa.Schema:
@@ -105,10 +104,7 @@ def front_matter(chosen: Selection) -> dict[str, Any]:
     """What the card must say so that the folder loads as it was written."""
     columns: list[dict[str, Any]] = [
         {"name": "image", "dtype": "image"},
-        {
-            "name": "label",
-            "dtype": {"class_label": {"names": {str(i): c for i, c in enumerate(chosen.labels)}}},
-        },
+        {"name": "label", "dtype": {"class_label": {"names": {str(i): c for i, c in enumerate(chosen.labels)}}}},
         *({"name": c, "dtype": "string"} for c in _TEXTS),
         *({"name": c, "dtype": kind} for c, kind in _NUMBERS.items()),
     ]
@@ -117,4 +113,4 @@ def front_matter(chosen: Selection) -> dict[str, Any]:
     return {
         "configs": [{"config_name": "default", "data_files": files}],
         "dataset_info": {"features": columns, "splits": sizes},
-    }  # fmt: skip
+    }

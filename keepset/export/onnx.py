@@ -55,9 +55,7 @@ def export_model(ws: Workspace, model_id: str) -> Path:
     return path
 
 
-def export_for_serving(
-    ws: Workspace, config: RunConfig, model_id: str, *, progress: Progress = SILENT
-) -> StageResult:
+def export_for_serving(ws: Workspace, config: RunConfig, model_id: str, *, progress: Progress = SILENT) -> StageResult:
     """The stage ``export``: ``export_model``, with what it did. Raises ``ModelError``."""
     path = ws.models / model_id / "model.onnx"
     changed = not (path.exists() and _is_current(path))
@@ -143,9 +141,7 @@ def _write(network: torch.nn.Module, record: ModelRecord, far: float, path: Path
     from keepset.train.machine import one_core
 
     side = record.preprocess.crop
-    example = torch.randint(
-        256, (2, side, side, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
-    )
+    example = torch.randint(256, (2, side, side, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad(), one_core():
         warnings.simplefilter("ignore")  # the exporter's own deprecations

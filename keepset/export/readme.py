@@ -38,12 +38,7 @@ def write_readme(folder: Path, form: str, chosen: Selection, notes: Sequence[str
     front = front_matter(card.facts)
     more = huggingface.front_matter(chosen) if form == "huggingface" else None
     body = page(card.facts, attribution=card.attribution.name).removeprefix(front)
-    text = (
-        (front_matter(card.facts, more) if more else "")
-        + body
-        + "\n"
-        + "\n".join(_lines(form, chosen, notes))
-    )
+    text = (front_matter(card.facts, more) if more else "") + body + "\n" + "\n".join(_lines(form, chosen, notes))
     card.page.write_text(text.lstrip("\n") + "\n", encoding="utf-8")
 
 

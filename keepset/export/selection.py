@@ -83,9 +83,7 @@ class Selection:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, e: BaseException | None, where: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, where: TracebackType | None) -> None:
         self.db.close()
 
     def _join(self) -> None:
@@ -192,7 +190,5 @@ def find_revision(ws: Workspace, wanted: int | None) -> int:
             f"The workspace {ws.root} has no data set yet.", "Run `keepset split` first, or `keepset run`."
         )
     if wanted is not None and wanted not in there:
-        raise ConfigError(
-            f"There is no revision {wanted}.", f"There are {there[0]} to {there[-1]}; `keepset status`."
-        )
+        raise ConfigError(f"There is no revision {wanted}.", f"There are {there[0]} to {there[-1]}; `keepset status`.")
     return there[-1] if wanted is None else wanted

@@ -24,9 +24,7 @@ SHARD_BYTES = 500_000_000
 def write_webdataset(folder: Path, chosen: Selection, originals: Originals, progress: Progress) -> list[str]:
     """``<split>-000000.tar`` ...; ``.cls`` is the class's place in ``classes.json``. Same data, same bytes."""
     numbers = {label: i for i, label in enumerate(chosen.labels)}
-    (folder / "classes.json").write_text(
-        json.dumps(chosen.labels, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    (folder / "classes.json").write_text(json.dumps(chosen.labels, ensure_ascii=False) + "\n", encoding="utf-8")
     for split in chosen.splits:
         with _Shards(folder, split) as shards:
             for item in chosen.items(split):
@@ -51,9 +49,7 @@ class _Shards:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, e: BaseException | None, where: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, where: TracebackType | None) -> None:
         if self.tar is not None:
             self.tar.close()
 

@@ -101,6 +101,4 @@ def _failure(result: GateResult) -> GateFailed:
     failed = [o for o in result.outcomes if not o.passed]
     lines = [f"  - expected {o.expectation}; found {o.observed}" for o in failed]
     remedies = " ".join(dict.fromkeys(o.remedy for o in failed))
-    return GateFailed(
-        f"The gate '{result.gate}' did not pass:\n" + "\n".join(lines), f"{remedies} Page: {result.page}"
-    )
+    return GateFailed(f"The gate '{result.gate}' did not pass:\n" + "\n".join(lines), f"{remedies} Page: {result.page}")

@@ -36,9 +36,7 @@ def with_todays_groups(ws: Workspace, frame: pd.DataFrame) -> pd.DataFrame:
 
     if not ws.images.exists():
         return frame.assign(today=frame.group_id)
-    pieces = [
-        b.to_pandas() for b in manifests.batches(ws.images, "images", ("sha256", "group_id"), size=65_536)
-    ]
+    pieces = [b.to_pandas() for b in manifests.batches(ws.images, "images", ("sha256", "group_id"), size=65_536)]
     today = pd.concat(pieces).set_index("sha256").group_id if pieces else pd.Series(dtype=object)
     return frame.assign(today=frame.sha256.map(today).fillna(frame.group_id))
 
@@ -47,9 +45,7 @@ def straddling(ws: Workspace, frame: pd.DataFrame) -> Straddling:
     """Look at the active rows of a frame ``with_todays_groups``."""
     active = frame[frame.active]
     doubtful = [_several(active, "today", column) for column in ("split", "fold")]
-    groups = _together(
-        ws, sorted({*doubtful[0].sha256, *doubtful[1].sha256}), active.set_index("sha256").today
-    )
+    groups = _together(ws, sorted({*doubtful[0].sha256, *doubtful[1].sha256}), active.set_index("sha256").today)
     return Straddling(_apart(active, "split", groups), _apart(active, "fold", groups))
 
 

@@ -62,9 +62,7 @@ def _rules_of_all(gate: str, config: RunConfig) -> Iterator[_Rule]:
     yield _Rule("ExpectColumnValuesToBeUnique", {"column": key}, f"each {key} once", damaged)
     if gate == "downloads":
         failed = {"column": "status", "value_set": ["failed"], "mostly": 1 - g.max_failed_downloads}
-        remedy = (
-            "See why in `keepset failures --stage download`; then `keepset download --retry-failed`, or raise"
-        )
+        remedy = "See why in `keepset failures --stage download`; then `keepset download --retry-failed`, or raise"
         yield _Rule("ExpectColumnValuesToNotBeInSet", failed, f"at most {g.max_failed_downloads:.0%} failed downloads",
                     f"{remedy} [gates] max_failed_downloads.", share=True)  # fmt: skip
     if gate == "images":
@@ -115,9 +113,7 @@ def _count_rules(gate: str, config: RunConfig, apart: Straddling | None) -> Iter
     words = "no duplicate group on both sides of the split"
     yield _Rule(_MOST, {"column": "leaking_groups", "max_value": 0}, words, _leak_remedy(sides))
     remedy = f"Run `keepset split`: merged groups take one fold.{_such(folds)}"
-    yield _Rule(
-        _MOST, {"column": "straddling_groups", "max_value": 0}, "no duplicate group in two folds", remedy
-    )
+    yield _Rule(_MOST, {"column": "straddling_groups", "max_value": 0}, "no duplicate group in two folds", remedy)
 
 
 def _leak_remedy(sides: Sequence[Sequence[str]]) -> str:
@@ -132,12 +128,7 @@ def _such(groups: Sequence[Sequence[str]]) -> str:
     return f" For example {', '.join(s[:12] for s in groups[0][:4])}." if groups else ""
 
 
-_NOUN = {
-    "urls": "URLs",
-    "downloads": "downloaded images",
-    "images": "good images",
-    "dataset": "active images",
-}
+_NOUN = {"urls": "URLs", "downloads": "downloaded images", "images": "good images", "dataset": "active images"}
 _LEAST, _MOST = "ExpectColumnMinToBeBetween", "ExpectColumnMaxToBeBetween"
 
 
@@ -159,8 +150,7 @@ def _validate(frame: pd.DataFrame, rules: list[_Rule]) -> Iterator[ExpectationRe
             .get_batch({"dataframe": frame})
         )
         suite = gx.ExpectationSuite(
-            name="gate",
-            expectations=[getattr(gxe, r.kind)(**r.arguments, meta={"n": i}) for i, r in enumerate(rules)],
+            name="gate", expectations=[getattr(gxe, r.kind)(**r.arguments, meta={"n": i}) for i, r in enumerate(rules)]
         )
         answer = batch.validate(suite)
     for result in answer.results:

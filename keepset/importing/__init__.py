@@ -53,15 +53,12 @@ def find_pictures(source: Path) -> LocalPictures:
     source = absolute(os.path.expanduser(source))  # noqa: PTH111 - it never raises
     found = LocalPictures(source)
     if source.suffix == ".toml" and source.is_file():
-        raise ConfigError(
-            f"{shown(source)} is a run config already.", f"Run it: keepset run {quoted(source)}"
-        )
+        raise ConfigError(f"{shown(source)} is a run config already.", f"Run it: keepset run {quoted(source)}")
     if source.is_file():
         _from_table(found, source)
     elif not source.is_dir():
         raise ConfigError(
-            f"There is no {shown(source)}.",
-            "Give a folder of pictures, or a table with the columns name and label.",
+            f"There is no {shown(source)}.", "Give a folder of pictures, or a table with the columns name and label."
         )
     elif (exported := _exported(source)).get("format") == "csv":
         _from_table(found, source / "labels.csv")
@@ -73,12 +70,7 @@ def find_pictures(source: Path) -> LocalPictures:
         seen = f"only the class '{found.classes[0]}'" if found.counts else "no class"
         tables = labelled_tables(source) if source.is_dir() else []
         raise ConfigError(
-            " ".join(
-                (
-                    f"A classifier needs at least two classes; in {shown(source)} there is {seen}.",
-                    *found.notes,
-                )
-            ),
+            " ".join((f"A classifier needs at least two classes; in {shown(source)} there is {seen}.", *found.notes)),
             f"Import the table that gives the classes: keepset import {quoted(tables[0])}"
             if tables
             else "Expected: one folder per class, the same inside train/ and valid/, or a table with the columns name and label.",
@@ -130,9 +122,7 @@ def _from_tree(found: LocalPictures, labels: dict[str, str]) -> None:
         found.counts.setdefault(c.label, Counter())[str(c.side or "")] += sum(1 for _ in walk(c.path))
     tables = [] if labels else [shown(t.name) for t in labelled_tables(found.source)]
     if "cleaned.csv" in tables:
-        found.notes.append(
-            "There is a cleaned.csv: import that file instead to leave out what it leaves out."
-        )
+        found.notes.append("There is a cleaned.csv: import that file instead to leave out what it leaves out.")
     elif tables:
         found.notes.append(f"Classes are also in {', '.join(tables)}: to use them, import that file instead.")
 
@@ -182,11 +172,7 @@ def _lines(found: LocalPictures, base: Path) -> Iterator[str]:
             yield f"{key} = {_paths(found.given[side], base)}"
     if Split.VALID not in found.sides:
         yield "valid = 0.2"
-    yield from (
-        "",
-        "[train]",
-        ARCH_LINE,
-    )
+    yield from ("", "[train]", ARCH_LINE)
 
 
 def _name(found: LocalPictures) -> str:

@@ -120,9 +120,7 @@ class _Reader:
                 )
             self.add(None, beside)
             others = [p for p in others if p not in beside]
-        self.left_out(
-            flat, "holds pictures without class folders, so their classes are unknown; it is left out"
-        )
+        self.left_out(flat, "holds pictures without class folders, so their classes are unknown; it is left out")
         self.left_out(others, "is none of train, valid and test; it is left out")
         trained = {self.label(f) for p, folders in splits.items() if side[p] == Split.TRAIN for f in folders}
         trained = trained or {c.label for c in self.tree.classes}
@@ -134,8 +132,7 @@ class _Reader:
                     "Give a class the same folder name on every side, or take the folder out.",
                 )
             self.left_out(
-                [f for f in folders if f not in known],
-                "is a class that has no training pictures; it is left out",
+                [f for f in folders if f not in known], "is a class that has no training pictures; it is left out"
             )
             self.add(side[p], known)
             self.loose_pictures(self.inner(p))
@@ -144,11 +141,7 @@ class _Reader:
     def inverted(self, full: list[Path]) -> bool:
         """cats/train, cats/valid, dogs/train ..."""
         inside = {p: {f: side_of(f.name) for f in self.class_folders(p)} for p in full}
-        split = [
-            p
-            for p, folders in inside.items()
-            if folders and None not in folders.values() and not self.loose(p)
-        ]
+        split = [p for p, folders in inside.items() if folders and None not in folders.values() and not self.loose(p)]
         if all(len(set(inside[p].values())) < 2 for p in split):
             return False
         if rest := [p for p in full if p not in split]:
@@ -256,8 +249,9 @@ class _Reader:
         )
         return ConfigError(
             f"In {shown(self.source)}, {self.names(folders)} hold pictures without class folders, so their classes are "
-            "unknown.", remedy,
-        )  # fmt: skip
+            "unknown.",
+            remedy,
+        )
 
 
 def quoted(path: Path) -> str:

@@ -127,12 +127,7 @@ class Inbox:
             if not known and not file.exists():
                 self._make_room(len(data))
                 write_bytes(file, data)
-            row = {
-                "sha256": sha,
-                "predicted": predicted,
-                "label": label,
-                "who": " ".join(who.split())[:_LONGEST],
-            }
+            row = {"sha256": sha, "predicted": predicted, "label": label, "who": " ".join(who.split())[:_LONGEST]}
             last = next((vars(c) for c in reversed(read(self.ws)) if c.sha256 == sha), {})
             if {k: last.get(k) for k in row} != row:
                 at = datetime.now(UTC).isoformat()

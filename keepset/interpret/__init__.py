@@ -48,9 +48,7 @@ def interpret(
         extras = _extras(config, {"grad_cam": grad_cam, "data_size": data_size}, standing.get("extras", {}))
         wanted = _mark(ws, config, record, extras)
         if standing == wanted:
-            return StageResult(
-                Stage.INTERPRET, False, f"up to date: the report of {record.id} stands", {}, outputs
-            )
+            return StageResult(Stage.INTERPRET, False, f"up to date: the report of {record.id} stands", {}, outputs)
         facts = _write(ws, config, record, extras, progress)
         write_json(folder / ".made_from", wanted)
     return StageResult(Stage.INTERPRET, True, facts["verdict"], _summary(facts), outputs)
@@ -65,9 +63,7 @@ def _record(ws: Workspace, model_id: str | None) -> ModelRecord:
     return models[-1]
 
 
-def _write(
-    ws: Workspace, config: RunConfig, record: ModelRecord, extras: Extras, progress: Progress
-) -> dict[str, Any]:
+def _write(ws: Workspace, config: RunConfig, record: ModelRecord, extras: Extras, progress: Progress) -> dict[str, Any]:
     from keepset.interpret.facts import add_extras, gather
     from keepset.interpret.page import render
 

@@ -30,9 +30,7 @@ class Looks:
     pictures: dict[str, str]
 
 
-def where_it_looked(
-    ws: Workspace, record: ModelRecord, images: Sequence[dict[str, Any]], progress: Progress
-) -> Looks:
+def where_it_looked(ws: Workspace, record: ModelRecord, images: Sequence[dict[str, Any]], progress: Progress) -> Looks:
     """Grad-CAM of up to 12 ``images`` (cards with sha256 and predicted), for the class predicted of each.
 
     An image that cannot be read any more is a row with ``"readable": False``. Raises ``ModelError``.
@@ -48,8 +46,7 @@ def where_it_looked(
         row = {k: card[k] for k in ("sha256", "label", "predicted", "probability", "loss")}
         try:
             pixels = model_input(
-                decode(ws.blob(card["sha256"]).read_bytes(), shortest=record.preprocess.resize),
-                record.preprocess,
+                decode(ws.blob(card["sha256"]).read_bytes(), shortest=record.preprocess.resize), record.preprocess
             )
         except (OSError, ValueError, SyntaxError):
             found.append(row | {"readable": False})

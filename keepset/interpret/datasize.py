@@ -131,9 +131,7 @@ def _predict(data: DataSize, learn: Ints, judge: Ints, strength: float) -> Ints:
     labels = data.labels[learn]
     if (labels == labels[0]).all():
         return np.full(len(judge), labels[0])
-    said: Ints = (
-        fit_head(data.features[learn], labels, data.classes, strength).logits(data.features[judge]).argmax(1)
-    )
+    said: Ints = fit_head(data.features[learn], labels, data.classes, strength).logits(data.features[judge]).argmax(1)
     return said
 
 
@@ -158,12 +156,14 @@ def _projected(wrong: Bools, curves: Floats, sizes: list[int]) -> dict[str, Any]
     return {
         "fit": {"floor": a, "scale": b, "exponent": c},
         "twice": {
-            "size": int(2 * n[-1]), "error_rate": float(a + b * (2 * n[-1]) ** -c),
-            "low": float(np.quantile(twice, 0.025)), "high": float(np.quantile(twice, 0.975)),
+            "size": int(2 * n[-1]),
+            "error_rate": float(a + b * (2 * n[-1]) ** -c),
+            "low": float(np.quantile(twice, 0.025)),
+            "high": float(np.quantile(twice, 0.975)),
         },
         "saved": float(1 - (a + b * ends[1, 0] ** -c) / max(a + b * ends[0, 0] ** -c, 1e-9)),
         "saved_interval": (float(np.quantile(saved, 0.025)), float(np.quantile(saved, 0.975))),
-    }  # fmt: skip
+    }
 
 
 def fit_power_law(n: Floats, rates: Floats) -> tuple[float, float, float]:

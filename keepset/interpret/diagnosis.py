@@ -176,9 +176,7 @@ def _overfitting(c: _Course) -> dict[str, str] | None:
 def _nothing_wrong(c: _Course) -> dict[str, str]:
     valid, errors = c.column("valid_loss"), c.errors
     first = float(c.before.get("nll") or valid[0])
-    course = (
-        f"the held-out loss went from {first:.3f} to {valid[-1]:.3f}, the error ended at {errors[-1]:.1%}"
-    )
+    course = f"the held-out loss went from {first:.3f} to {valid[-1]:.3f}, the error ended at {errors[-1]:.1%}"
     if c.kept or valid[-1] < first:
         return _finding("healthy", f"Training went as it should: {course}.")
     return _finding(

@@ -74,11 +74,7 @@ def _model(record: ModelRecord) -> dict[str, Any]:
 
 def _metrics(predictions: Predictions, record: ModelRecord, yardstick: Scored) -> dict[str, Any]:
     """Measured here from the predictions, with intervals; what else the training recorded is passed on as it is."""
-    parts = {
-        "test": predictions.model(Split.TEST),
-        "valid": yardstick,
-        "cv": predictions.cross_validated(),
-    }
+    parts = {"test": predictions.model(Split.TEST), "valid": yardstick, "cv": predictions.cross_validated()}
     found = {k: measure(s, record.seed) for k, s in parts.items() if len(s) or k == "valid"}
     others = {k: dict(v) for k, v in record.metrics.items() if k not in parts and isinstance(v, dict)}
     return {k: {"from": MEASURED_ON.get(k, ""), **m} for k, m in {**found, **others}.items()}
@@ -95,9 +91,7 @@ def learned_features(ws: Workspace, record: ModelRecord) -> Any:
     known = {sha: (label, fold) for sha, label, fold in zip(*columns, strict=True)}
     rows = [known[s] for s in found.sha256]
     labels = np.array([record.classes.index(label) for label, _ in rows])
-    return DataSize(
-        found.all(), labels, np.array([fold for _, fold in rows]), len(record.classes), record.seed
-    )
+    return DataSize(found.all(), labels, np.array([fold for _, fold in rows]), len(record.classes), record.seed)
 
 
 def add_extras(
@@ -125,9 +119,7 @@ def _verdict(facts: dict[str, Any]) -> str:
     if not v.get("n"):
         return "There are no held-out pictures, so nothing can be said about this model."
     unseen = ", ".join(f"'{c['label']}'" for c in facts["per_class"] if not c["n"])
-    missing = (
-        f" There are no {words} pictures of {unseen}, so mistakes there are not counted." if unseen else ""
-    )
+    missing = f" There are no {words} pictures of {unseen}, so mistakes there are not counted." if unseen else ""
     if v["errors"] == 0:
         return f"No mistakes on {many(v['n'], f'{words} picture')}. The true error could still be up to {100 * v['high']:.0f}\u00a0%.{missing}"
     text = f"Right on {v['n'] - v['errors']} of {many(v['n'], f'{words} picture')} ({100 * (1 - v['error_rate']):.1f}\u00a0%; "

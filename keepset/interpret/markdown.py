@@ -13,10 +13,7 @@ _SPECIAL = re.compile(r"([\\`*_\[\]#|!~<>&])")
 
 def as_markdown(facts: Mapping[str, Any], link: str) -> str:
     """Verdict, diagnosis, figures with what they were measured on, and the five weakest classes; ``link`` is Markdown."""
-    parts = [
-        f"### {_plain(facts['verdict'])}",
-        *(f"**Diagnosis.** {_plain(d['words'])}" for d in facts["diagnosis"]),
-    ]
+    parts = [f"### {_plain(facts['verdict'])}", *(f"**Diagnosis.** {_plain(d['words'])}" for d in facts["diagnosis"])]
     if facts["before_after"]:
         parts.append(f"**Before and after.** {_plain(facts['before_after']['message'])}")
     if facts["data_size"]:
@@ -43,16 +40,11 @@ def _figures(metrics: Mapping[str, Any]) -> str:
 
 
 def _classes(weakest: Sequence[Mapping[str, Any]]) -> str:
-    rows = [
-        "| weakest classes | images | F1 | 95 % interval | precision | recall |",
-        "|---|---|---|---|---|---|",
-    ]
+    rows = ["| weakest classes | images | F1 | 95 % interval | precision | recall |", "|---|---|---|---|---|---|"]
     for c in weakest:
         low, high = c["f1_interval"]
         figures = " | ".join("–" if c[k] is None else f"{c[k]:.0%}" for k in ("precision", "recall"))
-        rows.append(
-            f"| {_plain(c['label'])} | {c['n']} | {c['f1']:.2f} | {low:.2f} to {high:.2f} | {figures} |"
-        )
+        rows.append(f"| {_plain(c['label'])} | {c['n']} | {c['f1']:.2f} | {low:.2f} to {high:.2f} | {figures} |")
     return "\n".join(rows)
 
 

@@ -32,7 +32,9 @@ def _pair(s: Scored, members: Any, n: int) -> dict[str, Any]:
     by_loss = members[np.argsort(-s.losses[members], kind="stable")]
     first = s.card(int(by_loss[0]))
     return {
-        "label": first["label"], "predicted": first["predicted"], "n": n,
+        "label": first["label"],
+        "predicted": first["predicted"],
+        "n": n,
         "of": int((s.given == s.given[by_loss[0]]).sum()),
         "images": [s.card(int(i)) for i in by_loss[:OF_EACH]],
-    }  # fmt: skip
+    }

@@ -21,9 +21,7 @@ def render(ws: Workspace, facts: dict[str, Any], pictures: Mapping[str, str] | N
     from jinja2 import Environment, PackageLoader
     from markupsafe import Markup
 
-    env = Environment(
-        loader=PackageLoader("keepset.interpret"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
+    env = Environment(loader=PackageLoader("keepset.interpret"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     env.filters |= {"percent": _percent, "number": _number, "span": _span, "rate": _rate}
     thumbs = Thumbs(ws, pictures)
     # The plots escape their own texts; they are the only markup that is let through.

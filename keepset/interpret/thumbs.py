@@ -52,12 +52,7 @@ class Thumbs:
         try:
             with Image.open(self.ws.thumb(sha)) as image:
                 return data_uri(image.convert("RGB"))
-        except (
-            OSError,
-            ValueError,
-            SyntaxError,
-            Image.DecompressionBombError,
-        ):  # what Pillow says of broken files
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # what Pillow says of broken files
             self.missing.add(sha)
             return ""
 

@@ -70,9 +70,7 @@ def missing() -> dict[str, str]:
 
 
 def _error(module: str, extra: str) -> MissingExtra:
-    error = MissingExtra(
-        f"This needs the extra '{extra}' of Keepset ({module} is not installed).", _command(extra)
-    )
+    error = MissingExtra(f"This needs the extra '{extra}' of Keepset ({module} is not installed).", _command(extra))
     error.name = module
     return error
 

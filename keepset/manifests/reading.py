@@ -21,9 +21,7 @@ from keepset.manifests.tables import table_from_rows
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "KEY", "Header", "Manifest", "batches", "each", "fingerprint", "picked", "read", "read_header", "up_to_date",
-]  # fmt: skip
+__all__ = ["KEY", "Header", "Manifest", "batches", "each", "fingerprint", "picked", "read", "read_header", "up_to_date"]
 
 R = TypeVar("R")
 """The type of a row."""
@@ -165,9 +163,7 @@ def each(path: Path, schema: Any, columns: Sequence[str] | None = None) -> Itera
 
 
 @overload
-def picked(
-    path: Path, schema: type[R], columns: Sequence[str] | None, wanted: Iterable[str]
-) -> Iterator[R]: ...
+def picked(path: Path, schema: type[R], columns: Sequence[str] | None, wanted: Iterable[str]) -> Iterator[R]: ...
 @overload
 def picked(
     path: Path, schema: str, columns: Sequence[str] | None, wanted: Iterable[str]

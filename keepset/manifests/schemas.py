@@ -173,12 +173,7 @@ def _schemas() -> dict[str, ManifestSchema]:
                     ),
                     _f("brightness", pa.float32(), "mean luma, 0 black to 1 white", null=True),
                     _f("contrast", pa.float32(), "standard deviation of luma, 0 to 0.5", null=True),
-                    _f(
-                        "sharpness",
-                        pa.float32(),
-                        "variance of the Laplacian of the thumbnail's luma",
-                        null=True,
-                    ),
+                    _f("sharpness", pa.float32(), "variance of the Laplacian of the thumbnail's luma", null=True),
                     _f("entropy", pa.float32(), "entropy of the luma histogram, bits, 0 to 8", null=True),
                     _f(
                         "group_id",
@@ -193,12 +188,7 @@ def _schemas() -> dict[str, ManifestSchema]:
                         "exact (same pixels) or near, if dup_of is set; scene (another frame) if not",
                         null=True,
                     ),
-                    _f(
-                        "dup_how",
-                        pa.string(),
-                        "how this copy differs from dup_of, e.g. crop, 62 %",
-                        null=True,
-                    ),
+                    _f("dup_how", pa.string(), "how this copy differs from dup_of, e.g. crop, 62 %", null=True),
                 ]
             ),
             status | {"reason": r.ImageReason},

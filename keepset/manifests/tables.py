@@ -29,9 +29,7 @@ def table_from_rows(schema: str | ManifestSchema, rows: Iterable[Mapping[str, An
     missing = [n for n in want.arrow.names if n not in table.column_names]
     unknown = [n for n in table.column_names if n not in want.arrow.names]
     if missing or unknown:
-        raise ManifestError(
-            f"Rows do not fit the manifest '{want.name}': missing {missing}, unknown {unknown}."
-        )
+        raise ManifestError(f"Rows do not fit the manifest '{want.name}': missing {missing}, unknown {unknown}.")
     try:
         table = table.select(want.arrow.names).cast(want.arrow)
         table.validate(full=True)
@@ -48,8 +46,7 @@ def _from_dicts(want: ManifestSchema, rows: list[Mapping[str, Any]]) -> pa.Table
         unknown, missing = row.keys() - names, required - row.keys()
         if unknown or missing:
             raise ManifestError(
-                f"A row does not fit the manifest '{want.name}': "
-                f"missing {sorted(missing)}, unknown {sorted(unknown)}."
+                f"A row does not fit the manifest '{want.name}': missing {sorted(missing)}, unknown {sorted(unknown)}."
             )
     try:
         return pa.Table.from_pylist([dict(r) for r in rows], schema=want.arrow)
@@ -63,8 +60,7 @@ def _check_choices(want: ManifestSchema, table: pa.Table) -> None:
         strange = set(table.column(column).unique().to_pylist()) - allowed - {None}
         if strange:
             raise ManifestError(
-                f"Column '{column}' of the manifest '{want.name}' holds {sorted(strange)}; "
-                f"allowed: {sorted(allowed)}."
+                f"Column '{column}' of the manifest '{want.name}' holds {sorted(strange)}; allowed: {sorted(allowed)}."
             )
 
 

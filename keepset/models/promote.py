@@ -19,9 +19,7 @@ ALPHA = 0.05
 """A new model is refused only if it is worse with a p-value under this (two-sided, exact)."""
 
 
-def compare_and_promote(
-    ws: Workspace, config: RunConfig, model_id: str, *, progress: Progress = SILENT
-) -> StageResult:
+def compare_and_promote(ws: Workspace, config: RunConfig, model_id: str, *, progress: Progress = SILENT) -> StageResult:
     """Compare ``model_id`` with the model in use on the same images, promote it or not, and say why. Safe to repeat.
 
     The comparison stays in ``models/<id>/comparison.json``; it is made again if another model came into use since and
@@ -50,12 +48,7 @@ def _is_in_force(ws: Workspace, config: RunConfig, record: ModelRecord) -> bool:
 
 
 def _first(model_id: str) -> dict[str, Any]:
-    return {
-        "model_id": model_id,
-        "before": None,
-        "promote": True,
-        "message": "It is the first model, and now in use.",
-    }
+    return {"model_id": model_id, "before": None, "promote": True, "message": "It is the first model, and now in use."}
 
 
 def _result(found: dict[str, Any], *, changed: bool) -> StageResult:

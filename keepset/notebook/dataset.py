@@ -89,9 +89,7 @@ class Dataset:
 
         scored = read_predictions(self.workspace, self._newest_model()).model(Split.VALID)
         names = list(scored.classes)
-        return pd.DataFrame(
-            confusion(scored), pd.Index(names, name="given"), pd.Index(names, name="predicted")
-        )
+        return pd.DataFrame(confusion(scored), pd.Index(names, name="given"), pd.Index(names, name="predicted"))
 
     def batch(self) -> Pictures:
         """The newest open cleaning batch, or else the newest one: its pictures in order, with explanation and suggestion.
@@ -103,13 +101,9 @@ class Dataset:
 
         every = list_batches(self.workspace)
         if not every:
-            raise ReviewError(
-                "There is no cleaning batch.", "ds.run() proposes one, if anything is worth a look."
-            )
+            raise ReviewError("There is no cleaning batch.", "ds.run() proposes one, if anything is worth a look.")
         chosen = ([b for b in every if b.status == BatchStatus.OPEN] or every)[-1]
-        return Pictures(
-            self.workspace, batch_table(chosen), f"{chosen.id} ({str(chosen.status).replace('_', ' ')})"
-        )
+        return Pictures(self.workspace, batch_table(chosen), f"{chosen.id} ({str(chosen.status).replace('_', ' ')})")
 
     def similar(self, picture: str | Path, n: int = 12) -> Pictures:
         """The pictures that look most like one, most similar first, by the newest model's features (``likeness``, -1 to 1).

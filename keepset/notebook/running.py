@@ -21,9 +21,7 @@ def run_here(ws: Workspace) -> None:
     run = _Run(ws)
     threading.Thread(target=run, name="keepset-run", daemon=True).start()
     try:
-        while not run.ended.wait(
-            0.2
-        ):  # not Thread.join: interrupted, it takes a running thread for an ended one
+        while not run.ended.wait(0.2):  # not Thread.join: interrupted, it takes a running thread for an ended one
             pass
     except KeyboardInterrupt:
         run.progress.stopped.set()

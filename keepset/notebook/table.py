@@ -47,18 +47,18 @@ def _outcomes(ws: Workspace) -> pd.DataFrame:
     path = ws.models / models[-1].id / "predictions.parquet"
     said = manifests.read(path, "predictions").frame().set_index("sha256")
     unseen = said["split"] != Split.TRAIN
-    return pd.DataFrame({
-        "predicted": said["predicted"].where(unseen, said["cv_predicted"]),
-        "loss": said["loss"].where(unseen, said["cv_loss"]),
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "predicted": said["predicted"].where(unseen, said["cv_predicted"]),
+            "loss": said["loss"].where(unseen, said["cv_loss"]),
+        }
+    )
 
 
 def _sources(ws: Workspace) -> pd.DataFrame:
     """Where each picture came from: its URL, or the path of its file."""
     images = manifests.read(ws.images, "images").frame().set_index("sha256")
-    return (
-        images[["url"]].map(lambda u: shown(u) if u.startswith("file:") else u).set_axis(["source"], axis=1)
-    )
+    return images[["url"]].map(lambda u: shown(u) if u.startswith("file:") else u).set_axis(["source"], axis=1)
 
 
 def _reasons(ws: Workspace) -> pd.DataFrame:

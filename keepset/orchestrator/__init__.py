@@ -30,11 +30,7 @@ _TIMEOUT_S = 30.0
 _PAGE = 200
 """The most rows that Prefect's API gives in one answer."""
 _FORGOTTEN = {
-    "state": {
-        "type": StateType.FORGOTTEN,
-        "name": "Forgotten",
-        "message": "The server does not know this run.",
-    }
+    "state": {"type": StateType.FORGOTTEN, "name": "Forgotten", "message": "The server does not know this run."}
 }
 
 
@@ -125,14 +121,10 @@ class Orchestrator:
 
     # -- runs --------------------------------------------------------------------------------------
 
-    def start_deployment(
-        self, name: str, parameters: dict[str, Any], idempotency_key: str | None = None
-    ) -> FlowRun:
+    def start_deployment(self, name: str, parameters: dict[str, Any], idempotency_key: str | None = None) -> FlowRun:
         """Start ``flow/deployment``. With an idempotency key, asking again returns the same run."""
         body: dict[str, Any] = {"parameters": parameters, "state": {"type": StateType.SCHEDULED}}
-        body["idempotency_key"] = (
-            idempotency_key or uuid4().hex
-        )  # an answer that is lost starts no second run
+        body["idempotency_key"] = idempotency_key or uuid4().hex  # an answer that is lost starts no second run
         run = self._call("POST", f"/deployments/{self.deployment_id(name)}/create_flow_run", body)
         return FlowRun(run["id"], run["name"])
 
@@ -174,15 +166,15 @@ class Orchestrator:
     def state(self, run: FlowRun) -> RunState:
         """Where the run is; ``FORGOTTEN`` if the server does not know it (its database was made anew)."""
         found = self._call("GET", f"/flow_runs/{run.id}", missing=_FORGOTTEN).get("state") or {}
-        return RunState(
-            found.get("type", "PENDING"), found.get("name", "Pending"), found.get("message") or ""
-        )
+        return RunState(found.get("type", "PENDING"), found.get("name", "Pending"), found.get("message") or "")
 
     def runs(self, states: Collection[str], limit: int = 50) -> list[dict[str, Any]]:
         """Flow runs in these state types, the newest first."""
         body = {
-            "flow_runs": {"state": {"type": {"any_": list(states)}}}, "sort": "EXPECTED_START_TIME_DESC", "limit": limit,
-        }  # fmt: skip
+            "flow_runs": {"state": {"type": {"any_": list(states)}}},
+            "sort": "EXPECTED_START_TIME_DESC",
+            "limit": limit,
+        }
         found: list[dict[str, Any]] = self._call("POST", "/flow_runs/filter", body)
         return found
 
@@ -193,8 +185,9 @@ class Orchestrator:
         """
         body = {
             "flow_runs": {"expected_start_time": {"before_": _soon()}, "tags": {"all_": [TAG]}},
-            "sort": "EXPECTED_START_TIME_DESC", "limit": limit,
-        }  # fmt: skip
+            "sort": "EXPECTED_START_TIME_DESC",
+            "limit": limit,
+        }
         found: list[dict[str, Any]] = self._call("POST", "/flow_runs/filter", body)
         return found
 
@@ -225,8 +218,9 @@ class Orchestrator:
         over = [StateType.COMPLETED, StateType.FAILED]
         body = {
             "task_runs": {"flow_run_id": {"any_": family}, "state": {"type": {"any_": over}}},
-            "sort": "END_TIME_DESC", "limit": 100,
-        }  # fmt: skip
+            "sort": "END_TIME_DESC",
+            "limit": 100,
+        }
         found: list[dict[str, Any]] = self._call("POST", "/task_runs/filter", body)
         return found[::-1]
 
@@ -262,9 +256,7 @@ class Orchestrator:
                 break
             time.sleep(0.5 * (attempt + 1))
         else:
-            raise OrchestratorError(
-                f"The Prefect server at {self.api_url} is too busy.", "Try again in a minute."
-            )
+            raise OrchestratorError(f"The Prefect server at {self.api_url} is too busy.", "Try again in a minute.")
         if answer.status_code == 401:
             raise OrchestratorError("The Prefect server refuses the login.", "Set PREFECT_API_AUTH_STRING.")
         if answer.status_code == 404 and missing is not None:
@@ -280,9 +272,7 @@ class Orchestrator:
         user, _, password = self._login().partition(":")
         auth = httpx.BasicAuth(user, password) if user else None
         try:
-            return httpx.request(
-                method, self.api_url + path, json=body, auth=auth, timeout=timeout_s, trust_env=False
-            )
+            return httpx.request(method, self.api_url + path, json=body, auth=auth, timeout=timeout_s, trust_env=False)
         except httpx.InvalidURL as e:
             raise OrchestratorError(
                 f"{self.api_url!r} is not the address of a Prefect server: {e}.",

@@ -40,9 +40,11 @@ WAITS, PROMOTED = "keepset.batch.waits", "keepset.model.promoted"
 """Events that people may want to be told of: a batch waits for a person, a model came into use."""
 
 _VERBS = {
-    FlowName.BUILD_DATASET: "build", FlowName.TRAIN_MODEL: "train", FlowName.REVIEW_BATCH: "review",
+    FlowName.BUILD_DATASET: "build",
+    FlowName.TRAIN_MODEL: "train",
+    FlowName.REVIEW_BATCH: "review",
     FlowName.PREDICT_BATCH: "predict",
-}  # fmt: skip
+}
 
 
 class StateType(StrEnum):

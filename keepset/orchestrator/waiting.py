@@ -112,9 +112,7 @@ def expire(prefect: Orchestrator, batch: Batch) -> bool:
     run = _run_of(batch)
     if run is None or not prefect.state(run).waits:
         return False
-    prefect.cancelled(
-        run.id, f"Nobody decided on {batch.id} in time; `keepset review reopen` opens it again."
-    )
+    prefect.cancelled(run.id, f"Nobody decided on {batch.id} in time; `keepset review reopen` opens it again.")
     return True
 
 

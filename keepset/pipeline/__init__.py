@@ -69,9 +69,7 @@ class Here:
         check(self.ws, self.config, name)
 
 
-def build(
-    ws: Workspace, config: RunConfig, *, engine: Engine, progress: Progress = SILENT
-) -> Iterator[StageResult]:
+def build(ws: Workspace, config: RunConfig, *, engine: Engine, progress: Progress = SILENT) -> Iterator[StageResult]:
     """scrape, download, validate, split, with a gate after each. Raises ``GateFailed``."""
     return chain(stages_of(StageChain.BUILD), Here(ws, config, engine, progress))
 

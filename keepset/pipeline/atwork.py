@@ -21,17 +21,7 @@ from keepset.files import atomic_path, read_json
 from keepset.stages import SILENT, Progress, StageResult
 from keepset.workspace import Workspace
 
-__all__ = [
-    "QUEUE_S",
-    "Teller",
-    "Work",
-    "announce",
-    "is_at_work",
-    "progress_of",
-    "record",
-    "teller_of",
-    "working",
-]
+__all__ = ["QUEUE_S", "Teller", "Work", "announce", "is_at_work", "progress_of", "record", "teller_of", "working"]
 
 START_S, QUEUE_S = 60.0, 900.0
 """Within this time a process that was started, or a run in Prefect's queue, must hold the lock."""

@@ -68,9 +68,7 @@ def count_workers(engine: Engine) -> int:
 def stop_if_abandoned() -> None:
     """Raise ``EngineError`` on a worker whose run was killed: the next run would else find it still at work."""
     if _abandoned():
-        raise EngineError(
-            "The run that asked for this shard is gone.", "Start it again: it goes on from here."
-        )
+        raise EngineError("The run that asked for this shard is gone.", "Start it again: it goes on from here.")
 
 
 def _abandoned() -> bool:

@@ -41,7 +41,7 @@ def failures(ws: Workspace, stage: str | None = None) -> list[Failure]:
         Failure(SCHEMAS[name].stage, reason, by.total(), tuple(by.most_common(_HOSTS_SHOWN)), REMEDIES[name][reason])
         for name, reasons in hosts.items()
         for reason, by in sorted(reasons.items(), key=lambda x: (-x[1].total(), x[0]))
-    ]  # fmt: skip
+    ]
 
 
 def listed(ws: Workspace, stage: str | None = None) -> Iterator[tuple[str, dict[str, Any]]]:

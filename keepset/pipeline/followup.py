@@ -64,10 +64,7 @@ def _is_asked_for(header: Header) -> bool:
 def is_learnt(ws: Workspace, header: Header) -> bool:
     """Whether a model of this revision is trained, compared with the one in use, and reported."""
     mine = [m.id for m in list_models(ws) if m.dataset_hash == header.content_hash]
-    return any(
-        (ws.models / m / "comparison.json").exists() and (ws.reports / m / "report.html").exists()
-        for m in mine
-    )
+    return any((ws.models / m / "comparison.json").exists() and (ws.reports / m / "report.html").exists() for m in mine)
 
 
 # -- doing it ------------------------------------------------------------------------------------

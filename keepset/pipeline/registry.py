@@ -21,16 +21,7 @@ if TYPE_CHECKING:
     from keepset.config import RunConfig
     from keepset.workspace import Workspace
 
-__all__ = [
-    "STAGES",
-    "Sharded",
-    "StageChain",
-    "StageFunction",
-    "StageOption",
-    "StageSpec",
-    "find",
-    "stages_of",
-]
+__all__ = ["STAGES", "Sharded", "StageChain", "StageFunction", "StageOption", "StageSpec", "find", "stages_of"]
 
 
 class StageChain(StrEnum):

@@ -29,12 +29,7 @@ _TOPIC = "keepset-progress"
 
 
 def run_stage(
-    spec: StageSpec,
-    ws: Workspace,
-    config: RunConfig | None,
-    engine: Engine,
-    progress: Progress,
-    **options: Any,
+    spec: StageSpec, ws: Workspace, config: RunConfig | None, engine: Engine, progress: Progress, **options: Any
 ) -> StageResult:
     """Run a stage in this process; or, if it has shards and the engine is Dask, its shards on the workers.
 
@@ -156,6 +151,5 @@ def _killed_workers(what: str) -> Iterator[None]:
         ) from e
     except FutureCancelledError as e:
         raise EngineError(
-            f"The Dask scheduler went away while {what} ran: {e}.",
-            "Start it again, then run the same command again.",
+            f"The Dask scheduler went away while {what} ran: {e}.", "Start it again, then run the same command again."
         ) from e

@@ -103,8 +103,7 @@ def _plan(ws: Workspace, job: Job, progress: Progress) -> _Planned:
         out.commit(Header("batch_inputs", "predict", "", {}, {}, extra))
     if not count:
         raise ConfigError(
-            f"There is no picture in {without_surrogates(job.source) or 'the data set'}.",
-            "Give another source.",
+            f"There is no picture in {without_surrogates(job.source) or 'the data set'}.", "Give another source."
         )
     return _Planned(_inputs(ws, job), _out(ws, job), path, model_id, job.retry_failed)
 
@@ -135,12 +134,7 @@ def _put_together(ws: Workspace, planned: _Planned) -> StageResult:
             failed += sum(r["status"] == ItemStatus.FAILED for r in full)
             out.add([r | {"predicted_at": datetime.fromisoformat(r["predicted_at"])} for r in full])
         parents = {"inputs": manifests.read_header(planned.inputs).content_hash}
-        extra = {
-            "model_id": planned.model_id,
-            "classes": list(classes),
-            "counts": dict(counts),
-            "failed": failed,
-        }
+        extra = {"model_id": planned.model_id, "classes": list(classes), "counts": dict(counts), "failed": failed}
         out.commit(Header("batch_predictions", "predict", _fingerprint(planned), parents, {}, extra))
     message = f"{_words(counts)} by model {planned.model_id[:8]}, in {without_surrogates(str(planned.out))}"
     return StageResult(Stage.PREDICT, True, message, dict(counts), {"predictions": _shown(ws, planned)})
@@ -202,9 +196,7 @@ def _standing(planned: _Planned) -> Header | None:
 
 def _check_ours(out: Path) -> None:
     if without_surrogates(str(out)) != str(out):
-        raise ConfigError(
-            f"{without_surrogates(str(out))} is not a name in UTF-8.", "Give another file with --to."
-        )
+        raise ConfigError(f"{without_surrogates(str(out))} is not a name in UTF-8.", "Give another file with --to.")
     if not out.exists():
         return
     try:
@@ -212,9 +204,7 @@ def _check_ours(out: Path) -> None:
     except ManifestError:
         ours = False
     if not ours:
-        raise WorkspaceError(
-            f"{out} is there already and holds something else.", "Give another file with --to."
-        )
+        raise WorkspaceError(f"{out} is there already and holds something else.", "Give another file with --to.")
 
 
 # -- the work --------------------------------------------------------------------------------------
@@ -235,9 +225,7 @@ def _todo(rows: list[BatchInputRow], planned: _Planned, journal: Journal) -> lis
     return list(todo.values())
 
 
-def _predicted(
-    ws: Workspace, predictor: Predictor, rows: list[BatchInputRow]
-) -> Iterator[tuple[str, JournalRow]]:
+def _predicted(ws: Workspace, predictor: Predictor, rows: list[BatchInputRow]) -> Iterator[tuple[str, JournalRow]]:
     """(key, what became of it), in the order in which they are done."""
     from keepset.validate.pool import run_jobs
 

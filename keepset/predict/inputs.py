@@ -104,9 +104,7 @@ def _places(file: Path) -> Iterator[str]:
             text = text_at(row, column)
             yield clean_address(text) if is_web_address(text) else text
     except (OSError, ValueError) as e:
-        raise ConfigError(
-            f"{without_surrogates(str(file))} cannot be read: {e}.", "Give a table or text file."
-        ) from e
+        raise ConfigError(f"{without_surrogates(str(file))} cannot be read: {e}.", "Give a table or text file.") from e
     except SourceError as e:
         raise ConfigError(e.message, e.remedy) from e
 

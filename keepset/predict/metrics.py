@@ -19,12 +19,8 @@ class Metrics:
         self.seconds = Histogram(
             "keepset_image_seconds", "From taking a picture in to its answer.", buckets=_SECONDS, registry=r
         )
-        self.decoding = Histogram(
-            "keepset_decode_seconds", "Decoding a picture.", buckets=_SECONDS, registry=r
-        )
-        self.inference = Histogram(
-            "keepset_inference_seconds", "One call of the model.", buckets=_SECONDS, registry=r
-        )
+        self.decoding = Histogram("keepset_decode_seconds", "Decoding a picture.", buckets=_SECONDS, registry=r)
+        self.inference = Histogram("keepset_inference_seconds", "One call of the model.", buckets=_SECONDS, registry=r)
         self.pending = Gauge("keepset_pending_images", "Pictures taken in and not answered.", registry=r)
         self.busy = Counter("keepset_refused_busy", "Requests refused because of too much work.", registry=r)
         self.swaps = Counter("keepset_model_loads", "Models put in use since the start.", registry=r)

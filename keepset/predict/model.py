@@ -49,10 +49,7 @@ class Prediction:
 
     def _repr_html_(self) -> str:
         """A bar per class, for notebooks."""
-        doubts = [
-            *(["unsure"] if self.outcome == Outcome.UNSURE else []),
-            *(["unfamiliar"] if self.unfamiliar else []),
-        ]
+        doubts = [*(["unsure"] if self.outcome == Outcome.UNSURE else []), *(["unfamiliar"] if self.unfamiliar else [])]
         bars = "".join(
             f'<tr><td style="text-align:left">{escape(label)}</td><td style="text-align:right">{p:.1%}</td>'
             f'<td style="width:160px"><div style="background:#38b;height:10px;width:{p:.0%}"></div></td></tr>'
@@ -82,9 +79,7 @@ class Predictor:
             ) from e
         outputs = self._session.get_outputs()[0].shape[-1]
         if outputs != len(self.classes):
-            raise ModelError(
-                f"{path} has {outputs} outputs but names {len(self.classes)} classes.", "Export it again."
-            )
+            raise ModelError(f"{path} has {outputs} outputs but names {len(self.classes)} classes.", "Export it again.")
 
     def __repr__(self) -> str:
         return f"<Predictor {self.model_id[:8]}: {', '.join(self.classes)[:200]}>"
@@ -160,9 +155,7 @@ def find(path: Path) -> Path:
             raise ModelError(f"{promoted} is damaged: {e}.", "Delete it and run `keepset train`.") from e
     found = path / "model.onnx" if path.is_dir() else path
     if not found.is_file():
-        raise ModelError(
-            f"There is no model at {found}.", "Give a workspace, a model folder or a model.onnx."
-        )
+        raise ModelError(f"There is no model at {found}.", "Give a workspace, a model folder or a model.onnx.")
     return found
 
 
@@ -185,6 +178,4 @@ def _from_array(given: Any) -> Image.Image:
         return Image.fromarray(given)
     except (AttributeError, TypeError, ValueError) as e:
         kind = f"{type(given).__name__} {getattr(given, 'dtype', '')} {getattr(given, 'shape', '')}".strip()
-        raise TypeError(
-            f"A picture is a path, bytes, a PIL image or a uint8 array [h, w, 3], not {kind}."
-        ) from e
+        raise TypeError(f"A picture is a path, bytes, a PIL image or a uint8 array [h, w, 3], not {kind}.") from e

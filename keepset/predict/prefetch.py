@@ -55,9 +55,7 @@ def _taken(found: queue.Queue[Arrived | BaseException | None]) -> Iterator[Arriv
 
 
 def _put(
-    found: queue.Queue[Arrived | BaseException | None],
-    one: Arrived | BaseException | None,
-    stop: threading.Event,
+    found: queue.Queue[Arrived | BaseException | None], one: Arrived | BaseException | None, stop: threading.Event
 ) -> None:
     while not stop.is_set():
         try:
@@ -78,8 +76,9 @@ async def _fetch_all(
     from keepset.download.turns import Turns
 
     fetcher = Fetcher(config, parts, user_agent(""))
-    turns: Turns[str] = Turns(((host_of({"source": "", "url": u}), u) for u in urls), per_host=config.per_host,
-                              rate=config.per_host_rate)  # fmt: skip
+    turns: Turns[str] = Turns(
+        ((host_of({"source": "", "url": u}), u) for u in urls), per_host=config.per_host, rate=config.per_host_rate
+    )
     free = asyncio.Semaphore(min(config.connections, AHEAD))
 
     async def one(host: str, url: str) -> None:

@@ -48,11 +48,7 @@ async def read(url: str, limits: Limits = DEFAULT_LIMITS, allow_private: tuple[s
     from keepset.download.fetch import Fetcher, Trouble, user_agent
 
     config = DownloadConfig(
-        deadline_s=DEADLINE_S,
-        retries=0,
-        robots=False,
-        max_bytes=limits.max_bytes,
-        allow_private=allow_private,
+        deadline_s=DEADLINE_S, retries=0, robots=False, max_bytes=limits.max_bytes, allow_private=allow_private
     )
     with tempfile.TemporaryDirectory(prefix="keepset-") as folder:
         try:

@@ -47,11 +47,7 @@ class Service:
     """Threads start with the first use and end with ``close``. All methods may be called from any thread."""
 
     def __init__(self, ws: Workspace, options: QueueOptions | None = None) -> None:
-        self.ws, self.options, self.metrics = (
-            ws,
-            options or QueueOptions(workers=settings().workers),
-            Metrics(),
-        )
+        self.ws, self.options, self.metrics = (ws, options or QueueOptions(workers=settings().workers), Metrics())
         self.serving: Serving | None = None
         self.trouble: ModelError | None = None
         self._failed: Stamp | None = None
@@ -89,8 +85,7 @@ class Service:
         record = load_record(self.ws, predictor.model_id)
         if record.classes != predictor.classes:
             raise ModelError(
-                f"The classes of {predictor.path} are not those of its record.",
-                "Delete it and run `keepset train`.",
+                f"The classes of {predictor.path} are not those of its record.", "Delete it and run `keepset train`."
             )
         predictor.predict_pixels([_blank(predictor)])  # the first run of a session is slow
         give_back()
@@ -127,9 +122,7 @@ class Service:
         with self._lock:
             self._check(n)
 
-    def submit(
-        self, serving: Serving, pictures: list[bytes], *, preview: bool = False
-    ) -> list[Future[Answer]]:
+    def submit(self, serving: Serving, pictures: list[bytes], *, preview: bool = False) -> list[Future[Answer]]:
         """Take all of the pictures in, for the model ``serving``, or none: raises ``Busy``.
 
         A future gives an ``Answer``, or raises ``Refused`` for a picture that is not usable and ``Busy`` for one
@@ -170,9 +163,7 @@ def _outcome(future: Future[Answer]) -> str:
     if trouble is None:
         return str(future.result().prediction.outcome)
     reason = getattr(trouble, "reason", None)
-    return (
-        str(reason) if isinstance(reason, ImageReason) else "busy" if isinstance(trouble, Busy) else "error"
-    )
+    return str(reason) if isinstance(reason, ImageReason) else "busy" if isinstance(trouble, Busy) else "error"
 
 
 def _stamp(ws: Workspace) -> Stamp:

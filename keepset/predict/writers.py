@@ -12,9 +12,7 @@ from keepset.text import no_formula
 
 __all__ = ["write_csv", "write_json_lines"]
 
-_FLAT = (
-    "input", "status", "label", "probability", "outcome", "unfamiliar", "distance", "model_id", "reason", "detail",
-)  # fmt: skip
+_FLAT = ("input", "status", "label", "probability", "outcome", "unfamiliar", "distance", "model_id", "reason", "detail")
 
 
 def write_json_lines(rows: Iterable[Row], out: TextIO) -> None:

@@ -263,9 +263,7 @@ def load_batch(ws: Workspace, batch_id: str, *, clock: Callable[[], datetime] = 
             raise FileNotFoundError(batch_id)
         record = BatchRecord.from_json(read_json(ws.batches / batch_id / "batch.json"))
     except FileNotFoundError as e:
-        raise ReviewError(
-            f"There is no batch {batch_id[:40]!r}.", "`keepset review list` shows all batches."
-        ) from e
+        raise ReviewError(f"There is no batch {batch_id[:40]!r}.", "`keepset review list` shows all batches.") from e
     except (KeyError, TypeError, AttributeError) as e:
         raise ReviewError(
             f"{ws.batches / batch_id / 'batch.json'} is damaged: {e}.", "Restore it from a backup."

@@ -10,14 +10,7 @@ from typing import Any
 from keepset.config import ReviewConfig
 from keepset.reasons import Action, CandidateReason
 from keepset.review.evidence import Evidence
-from keepset.review.findings import (
-    Finding,
-    agreeing,
-    conflicts,
-    corrections,
-    duplicates,
-    placeholders,
-)
+from keepset.review.findings import Finding, agreeing, conflicts, corrections, duplicates, placeholders
 from keepset.review.oddities import oddities
 from keepset.review.suspected import suspected
 from keepset.review.suspicion import Suspicion, suspicion
@@ -62,10 +55,7 @@ def find_candidates(evidence: Evidence, config: ReviewConfig, *, everything: boo
         left = max(0, len(proposed) - config.max_candidates)
         proposed = proposed[: config.max_candidates]
     copies = {r["sha256"]: rows for rows in evidence.copies.values() for r in rows}
-    rows = [
-        _row(evidence, rank, sha, several, copies.get(sha, ()))
-        for rank, (sha, several) in enumerate(proposed)
-    ]
+    rows = [_row(evidence, rank, sha, several, copies.get(sha, ())) for rank, (sha, several) in enumerate(proposed)]
     return Candidates(rows, left)
 
 
@@ -119,6 +109,8 @@ def _model_says(evidence: Evidence, row: dict[str, Any]) -> dict[str, Any]:
     probs = p["cv_probs"] if p else [1.0 / n] * n
     given = evidence.given_probability(row["sha256"])
     return {
-        "predicted": p["cv_predicted"] if p else row["label"], "probability": float(max(probs)),
-        "given_probability": given, "loss": -math.log(max(given, 1e-7)),
-    }  # fmt: skip
+        "predicted": p["cv_predicted"] if p else row["label"],
+        "probability": float(max(probs)),
+        "given_probability": given,
+        "loss": -math.log(max(given, 1e-7)),
+    }

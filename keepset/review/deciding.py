@@ -139,9 +139,7 @@ def _guards(
         if n["after"] < least and n["after"] < n["before"]:
             yield f"'{label}' would keep {n['after']} images, fewer than the {least} it should have."
     if gone_valid > record.large_share * valid:
-        yield (
-            f"{gone_valid} of the {valid} images of the validation set would be deleted: the yardstick moves."
-        )
+        yield (f"{gone_valid} of the {valid} images of the validation set would be deleted: the yardstick moves.")
 
 
 def submit(

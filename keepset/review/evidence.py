@@ -32,9 +32,7 @@ _OF_IMAGES = (
     "sha256", "width", "height", "bytes", "format", "brightness", "sharpness", "entropy", "group_id", "dup_of", "dup_kind",
     "copies", "other_labels", "source", "dup_how", "url",
 )  # fmt: skip
-_OF_DATA = (
-    "sha256", "label", "other_labels", "split", "group_id", "dup_of", "dup_kind", "active", "changed_by",
-)  # fmt: skip
+_OF_DATA = ("sha256", "label", "other_labels", "split", "group_id", "dup_of", "dup_kind", "active", "changed_by")
 _OF_PREDICTIONS = ("sha256", "cv_predicted", "cv_probs")
 
 
@@ -168,9 +166,7 @@ def _model(ws: Workspace, dataset_hash: str) -> ModelRecord:
     """The newest model of this very revision; else the promoted one; else the newest."""
     records = list_models(ws)
     if not records:
-        raise ModelError(
-            "No model was trained yet, so nothing can be reviewed.", "Run `keepset train` first."
-        )
+        raise ModelError("No model was trained yet, so nothing can be reviewed.", "Run `keepset train` first.")
     mine = [r for r in records if r.dataset_hash == dataset_hash]
     promoted = [r for r in records if r.id == ws.promoted()]
     return (mine or promoted or records)[-1]

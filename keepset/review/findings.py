@@ -12,16 +12,7 @@ from keepset.reasons import LOCAL_SOURCES, Action, CandidateReason
 from keepset.review.evidence import Evidence
 from keepset.review.naming import called
 
-__all__ = [
-    "EXACT",
-    "NEAR",
-    "Finding",
-    "agreeing",
-    "conflicts",
-    "corrections",
-    "duplicates",
-    "placeholders",
-]
+__all__ = ["EXACT", "NEAR", "Finding", "agreeing", "conflicts", "corrections", "duplicates", "placeholders"]
 
 # How sure a reason is that the image needs a change. Fixed by judgement, not tuned.
 EXACT = 0.95
@@ -60,9 +51,7 @@ def conflicts(evidence: Evidence) -> Iterator[Finding]:
     for members in groups:
         guess = _guess(evidence, members)
         for row in members:
-            if row["sha256"] not in evidence.past.decided and (
-                words := _disagreement(evidence, row, members)
-            ):
+            if row["sha256"] not in evidence.past.decided and (words := _disagreement(evidence, row, members)):
                 yield _conflict(row, guess, _claims(members), words)
 
 
@@ -87,9 +76,7 @@ def _disagreement(evidence: Evidence, row: Mapping[str, Any], members: Sequence[
     words = [f"found under '{label}' and also under {_named(found)}"] if found else []
     if copies:
         name = called(copies[0]["sha256"], evidence.images)
-        words.append(
-            f"labelled '{label}', but its copy {name} is labelled {_named({m['label'] for m in copies})}"
-        )
+        words.append(f"labelled '{label}', but its copy {name} is labelled {_named({m['label'] for m in copies})}")
     return "; ".join(words)
 
 
@@ -126,9 +113,7 @@ def agreeing(evidence: Evidence, findings: Iterable[Finding]) -> Iterator[Findin
     What a person said is not touched.
     """
     groups = evidence.copies.values()
-    guesses = {
-        m["sha256"]: guess for members in groups for guess in [_guess(evidence, members)] for m in members
-    }
+    guesses = {m["sha256"]: guess for members in groups for guess in [_guess(evidence, members)] for m in members}
     for f in findings:
         said = f.reason == CandidateReason.USER_CORRECTION or f.action != Action.RELABEL
         if said or guesses.get(f.sha256, f.label) == f.label:

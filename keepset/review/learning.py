@@ -90,8 +90,7 @@ def fitted(rows: Floats, offset: Floats, bad: Bools) -> Floats:
         slope = rows.T @ (chance - bad) + weight
         step = np.linalg.solve((rows.T * curve) @ rows + np.eye(len(weight)), slope)
         share = next(
-            (s for s in 0.5 ** np.arange(_HALVINGS) if _cost(rows, offset, bad, weight - s * step) < cost),
-            0.0,
+            (s for s in 0.5 ** np.arange(_HALVINGS) if _cost(rows, offset, bad, weight - s * step) < cost), 0.0
         )
         weight = weight - share * step
         before, cost = cost, _cost(rows, offset, bad, weight)

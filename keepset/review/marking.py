@@ -93,8 +93,7 @@ def _checked(batch: Batch, m: Mark) -> Mark:
     action = None if m.action is None else Action(m.action)
     if action == Action.RELABEL and m.label not in batch.record.labels:
         raise ReviewError(
-            f"{m.label!r} is not a class of this data set.",
-            f"The classes are: {', '.join(batch.record.labels)}.",
+            f"{m.label!r} is not a class of this data set.", f"The classes are: {', '.join(batch.record.labels)}."
         )
     return Mark(m.sha256, action, m.label if action == Action.RELABEL else None)
 

@@ -86,9 +86,7 @@ def recall(ws: Workspace, rows: Iterable[Mapping[str, Any]]) -> Past:
 _DUPLICATES = {CandidateReason.EXACT_DUPLICATE, CandidateReason.NEAR_DUPLICATE}
 
 
-def _judged_apart(
-    rows: Sequence[CandidateRow], decisions: Mapping[str, Mapping[str, Any]]
-) -> set[frozenset[str]]:
+def _judged_apart(rows: Sequence[CandidateRow], decisions: Mapping[str, Mapping[str, Any]]) -> set[frozenset[str]]:
     """Pairs that were shown as duplicates and both stay."""
     found = set()
     for row in rows:

@@ -71,9 +71,7 @@ def oddities(evidence: Evidence) -> Iterator[Finding]:
     for check in CHECKS:
         values = evidence.measured(check.column)
         for i in _unless_common(check.fails(values)):
-            yield from _fresh(
-                evidence, Finding(shas[i], check.reason, check.score, check.action, None, check.words)
-            )
+            yield from _fresh(evidence, Finding(shas[i], check.reason, check.score, check.action, None, check.words))
     yield from _odd_sizes(evidence, shas)
 
 
@@ -85,9 +83,7 @@ def _odd_sizes(evidence: Evidence, shas: Sequence[str]) -> Iterator[Finding]:
     middle = float(np.median(sides[sides > 0]))
     for i in _unless_common((sides > 0) & ((sides < middle / ODD_SIZE) | (sides > middle * ODD_SIZE))):
         words = f"odd size {width[i]:.0f}×{height[i]:.0f}, the median side is {middle:.0f} px"
-        yield from _fresh(
-            evidence, Finding(shas[i], CandidateReason.ODD_SIZE, 0.05, Action.KEEP, None, words)
-        )
+        yield from _fresh(evidence, Finding(shas[i], CandidateReason.ODD_SIZE, 0.05, Action.KEEP, None, words))
 
 
 def _unless_common(found: Mask) -> list[int]:

@@ -56,9 +56,7 @@ def review(
             progress.note(
                 f"{evidence.strangers} pictures that users corrected are not in the data set yet: the next run takes them in"
             )
-        with threadpool_limits(
-            evidence.record.threads, user_api="blas"
-        ):  # as many as share the sums of its training
+        with threadpool_limits(evidence.record.threads, user_api="blas"):  # as many as share the sums of its training
             found = find_candidates(evidence, config.review, everything=everything)
         rows = found.rows
         nothing = "" if everything and rows else _not_worth_it(ws, rows)
@@ -68,11 +66,7 @@ def review(
         space_of(batch)  # so that the gallery need not compute it while a person waits
     counts = dict(batch.record.counts)
     return StageResult(
-        Stage.REVIEW,
-        True,
-        _opened(batch, found.left),
-        {"candidates": len(rows), **counts},
-        {"batch_id": batch.id},
+        Stage.REVIEW, True, _opened(batch, found.left), {"candidates": len(rows), **counts}, {"batch_id": batch.id}
     )
 
 
@@ -145,9 +139,7 @@ def _standing(batch: Batch) -> StageResult:
     return StageResult(Stage.REVIEW, False, message, summary, {} if over else {"batch_id": batch.id})
 
 
-def _open(
-    evidence: Evidence, config: RunConfig, rows: list[dict[str, Any]], fingerprint: str, now: datetime
-) -> Batch:
+def _open(evidence: Evidence, config: RunConfig, rows: list[dict[str, Any]], fingerprint: str, now: datetime) -> Batch:
     """Write candidates, then ``batch.json`` (a folder without it is no batch), then the audit row."""
     ws = evidence.ws
     number = max((b.record.number for b in list_batches(ws)), default=0) + 1

@@ -85,9 +85,7 @@ def read_rows(path: Path, schema: str, columns: Sequence[str], only: Iterable[st
     if only is not None:
         pieces = (p.filter(pc.is_in(p.column("sha256"), value_set=names)) for p in pieces)
     pieces = (p.select(wanted.names) for p in pieces)
-    return Rows(
-        pa.Table.from_batches([pa.RecordBatch.from_arrays(p.columns, schema=wanted) for p in pieces], wanted)
-    )
+    return Rows(pa.Table.from_batches([pa.RecordBatch.from_arrays(p.columns, schema=wanted) for p in pieces], wanted))
 
 
 def _keys(shas: Sequence[str]) -> npt.NDArray[np.bytes_]:

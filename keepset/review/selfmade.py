@@ -126,9 +126,7 @@ def _banner(r: random.Random, photos: Photos) -> Image.Image:
     side = photos[0].width
     page, cut = Image.new("RGB", (side, side), _paper(r)), int(side * r.uniform(0.3, 0.65))
     page.paste(_cover(photos[0], side, cut), (0, 0))
-    _text(
-        ImageDraw.Draw(page), r, (8, cut + 6, side - 8, side - 4), _ink(r, page), r.uniform(0.06, 0.2) * side
-    )
+    _text(ImageDraw.Draw(page), r, (8, cut + 6, side - 8, side - 4), _ink(r, page), r.uniform(0.06, 0.2) * side)
     return page.rotate(r.choice((0, 180))) if r.random() < 0.2 else _turned(r, page)
 
 
@@ -158,13 +156,7 @@ def _slide(r: random.Random, photos: Photos) -> Image.Image:
         page.paste(_cover(photo, w, h), (r.randint(0, side - w), r.randint(side // 6, side - h)))
     for _ in range(r.randint(1, 3)):
         x, y = r.randint(6, side // 2), r.randint(side // 4, side - side // 4)
-        _text(
-            draw,
-            r,
-            (x, y, x + side * 0.45, y + side * r.uniform(0.1, 0.4)),
-            ink,
-            side * r.uniform(0.03, 0.06),
-        )
+        _text(draw, r, (x, y, x + side * 0.45, y + side * r.uniform(0.1, 0.4)), ink, side * r.uniform(0.03, 0.06))
     return page
 
 
@@ -208,9 +200,7 @@ def _logo(r: random.Random, photos: Photos) -> Image.Image:
     for share in (1, 0.7, 0.4)[: r.randint(1, 3)]:
         size = radius * share
         if r.random() < 0.6:
-            draw.ellipse(
-                (side / 2 - size, middle - size, side / 2 + size, middle + size), _colour(r), _dark(r), 3
-            )
+            draw.ellipse((side / 2 - size, middle - size, side / 2 + size, middle + size), _colour(r), _dark(r), 3)
         else:
             draw.regular_polygon((side / 2, middle, size), r.randint(3, 8), r.randint(0, 90), _colour(r))
     draw.text((side / 2, middle + radius * 1.1), _words(r, 1).upper(), _ink(r, page), _font(radius / 2), "ma")
@@ -231,9 +221,7 @@ def _collage(r: random.Random, photos: Photos) -> Image.Image:
 
 def _silhouette(r: random.Random, photos: Photos) -> Image.Image:
     """Line art: the outlines of the photo's large shapes."""
-    few = (
-        photos[0].filter(ImageFilter.GaussianBlur(3)).quantize(r.choice((3, 4, 6)), dither=Image.Dither.NONE)
-    )
+    few = photos[0].filter(ImageFilter.GaussianBlur(3)).quantize(r.choice((3, 4, 6)), dither=Image.Dither.NONE)
     grey = few.convert("L")
     lines = ImageChops.difference(grey.filter(ImageFilter.MaxFilter(r.choice((3, 5)))), grey)
     page = Image.new("RGB", grey.size, _light(r))
@@ -262,11 +250,7 @@ def _cover(photo: Image.Image, width: int, height: int) -> Image.Image:
 
 
 def _text(
-    draw: ImageDraw.ImageDraw,
-    r: random.Random,
-    box: tuple[float, float, float, float],
-    ink: Colour,
-    size: float,
+    draw: ImageDraw.ImageDraw, r: random.Random, box: tuple[float, float, float, float], ink: Colour, size: float
 ) -> None:
     """Lines of words that fill ``box`` (left, top, right, bottom)."""
     left, y, right, bottom = box
@@ -293,9 +277,7 @@ def _colour(r: random.Random) -> Colour:
 
 
 def _light(r: random.Random) -> Colour:
-    return r.choice(
-        (_WHITE, _WHITE, (250, 248, 240), (r.randint(215, 255), r.randint(215, 255), r.randint(215, 255)))
-    )
+    return r.choice((_WHITE, _WHITE, (250, 248, 240), (r.randint(215, 255), r.randint(215, 255), r.randint(215, 255))))
 
 
 def _dark(r: random.Random) -> Colour:

@@ -53,11 +53,7 @@ def _weighed(evidence: Evidence, found: Suspicion, i: int) -> list[tuple[float, 
     label, unlike, graphic = float(found.label[i]), float(found.unlike[i]), float(found.graphic[i])
     if label >= COUNTS and _other_class(evidence, found, i) is not None:
         label, unlike = label + max(unlike, 0.0), 0.0
-    return [
-        (label, CandidateReason.LABEL_ISSUE),
-        (unlike, CandidateReason.OUTLIER),
-        (graphic, CandidateReason.GRAPHIC),
-    ]
+    return [(label, CandidateReason.LABEL_ISSUE), (unlike, CandidateReason.OUTLIER), (graphic, CandidateReason.GRAPHIC)]
 
 
 def _other_class(evidence: Evidence, found: Suspicion, i: int) -> str | None:

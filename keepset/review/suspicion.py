@@ -207,11 +207,7 @@ def _sums(known: _Scored, centre: Singles) -> tuple[Floats, _Seen]:
     record = known.evidence.record
     sight: Sight | None = sight_of(record.features_of, record.weights, known.stored.widths)
     found = _Seen(
-        sight is not None,
-        np.full(n, -1),
-        np.zeros(n),
-        np.zeros(n),
-        np.zeros((len(known.evidence.classes), 1000)),
+        sight is not None, np.full(n, -1), np.zeros(n), np.zeros(n), np.zeros((len(known.evidence.classes), 1000))
     )
     for rows, features in known.pieces():
         labels = known.labels[rows]

@@ -13,10 +13,7 @@ __all__ = ["the_rest"]
 
 
 def the_rest(
-    evidence: Evidence,
-    scored: Suspicion | None,
-    proposed: Container[str],
-    weak: Mapping[str, Sequence[Finding]],
+    evidence: Evidence, scored: Suspicion | None, proposed: Container[str], weak: Mapping[str, Sequence[Finding]]
 ) -> list[Finding]:
     """Every active image that is not ``proposed``, the most suspicious first, then those that were not scored.
 
@@ -31,11 +28,7 @@ def the_rest(
 def _shown(evidence: Evidence, sha: str, chance: float, weak: Sequence[Finding]) -> Finding:
     known = sha in evidence.past.decided
     reason = CandidateReason.DECIDED_BEFORE if known else CandidateReason.NOT_SUSPECTED
-    words = (
-        "a person decided it before, and the suspicion is not much stronger now"
-        if known
-        else _words(evidence, sha)
-    )
+    words = "a person decided it before, and the suspicion is not much stronger now" if known else _words(evidence, sha)
     words = "; ".join([*(f.words for f in weak), words, "shown because all images were asked for"])
     return Finding(sha, reason, chance, Action.KEEP, None, words)
 

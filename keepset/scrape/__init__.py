@@ -59,9 +59,7 @@ def scrape(
         finally:
             added = manifests.read_header(fresh).rows if fresh.exists() else 0
             fresh.unlink(missing_ok=True)
-    return StageResult(
-        Stage.SCRAPE, True, _message(counts, added), counts, {"urls": "manifests/urls.parquet"}
-    )
+    return StageResult(Stage.SCRAPE, True, _message(counts, added), counts, {"urls": "manifests/urls.parquet"})
 
 
 @contextlib.contextmanager
@@ -140,9 +138,7 @@ def _of_table(path: str, config: RunConfig, known: Known, note: Note) -> Iterato
             )
     if others:
         listed = ", ".join(f"{label} {n}" for label, n in list(others.items())[:5])
-        note(
-            f"{shown(path_of(path).name)}: {sum(others.values())} rows are of classes not in the config: {listed}."
-        )
+        note(f"{shown(path_of(path).name)}: {sum(others.values())} rows are of classes not in the config: {listed}.")
     for label in ("", *wanted):
         known.read_whole(label, "table", path)
         known.read_whole(label, "list", shown(path_of(path).name))
@@ -153,9 +149,7 @@ def _on_the_web(c: ClassConfig, web: Web, border: Border, progress: Progress) ->
 
     sources = [("page", page, read_page(page, web)) for page in c.pages]
     sources += [(source, query, _search(source, query, web)) for source, query in c.searches]
-    turns = deque(
-        _while_room(answers, (c.name, source, query), border, progress) for source, query, answers in sources
-    )
+    turns = deque(_while_room(answers, (c.name, source, query), border, progress) for source, query, answers in sources)
     some, failed = border.known.count(c.name) > 0, list[SourceError]()
     while turns:  # they take turns, so that the first does not fill the class alone
         one = turns.popleft()
@@ -216,7 +210,5 @@ def _next(answers: Iterator[Found], source: str, query: str) -> Found | None:
 
 def _message(counts: dict[str, int], added: int) -> str:
     why = ", ".join(f"{n} {reason}" for reason, n in counts.items() if reason not in ("ok", "rejected"))
-    rejected = (
-        f"{many(counts['rejected'], 'line')} rejected ({why})" if counts["rejected"] else "none rejected"
-    )
+    rejected = f"{many(counts['rejected'], 'line')} rejected ({why})" if counts["rejected"] else "none rejected"
     return f"{many(counts['ok'], 'URL')}: {many(added, 'new line')}, {rejected}"

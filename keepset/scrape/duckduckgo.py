@@ -18,8 +18,7 @@ def search(query: str, web: Web) -> Iterator[Found]:
         results = DDGS().images(query, max_results=web.config.scrape.max_per_class, backend="duckduckgo")
     except Exception as e:  # its errors have no common base that stays the same between versions
         raise SourceError(
-            f"DuckDuckGo does not answer '{query}' ({type(e).__name__}).",
-            "Try again later, or another source.",
+            f"DuckDuckGo does not answer '{query}' ({type(e).__name__}).", "Try again later, or another source."
         ) from e
     for rank, r in enumerate(results):
         yield Found(

@@ -145,11 +145,7 @@ def _unlicensed(r: dict[str, Any], config: RunConfig) -> dict[str, Any] | None:
     """What becomes of a row that stays, if the config asks for other licences by now."""
     from keepset.scrape.license import taken
 
-    if (
-        r["status"] != ItemStatus.OK
-        or r["source"] in LOCAL_SOURCES
-        or taken(r["license"], config.scrape.licenses)
-    ):
+    if r["status"] != ItemStatus.OK or r["source"] in LOCAL_SOURCES or taken(r["license"], config.scrape.licenses):
         return None
     detail = f"its licence: {r['license'] or 'not given'}"
     return {"status": "rejected", "reason": str(UrlReason.LICENSE), "detail": detail}

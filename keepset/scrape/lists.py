@@ -104,9 +104,7 @@ def _label_column(table: Table, label: str) -> int | None:
             "Write the class as that column does, or rename the column if it does not hold classes.",
         )
     if labels:
-        table.notes.append(
-            f"{shown(table.path.name)}: the column '{name}' is not used; it never says '{label}'."
-        )
+        table.notes.append(f"{shown(table.path.name)}: the column '{name}' is not used; it never says '{label}'.")
     return None
 
 

@@ -147,11 +147,5 @@ def _text(body: bytes, content_type: str) -> str:
     return body.decode("utf-8", "replace")
 
 
-_AS_BROWSERS = {
-    "iso8859-1": "cp1252",
-    "ascii": "cp1252",
-    "utf-16": "utf-8",
-    "gb2312": "gb18030",
-    "iso8859-9": "cp1254",
-}
+_AS_BROWSERS = {"iso8859-1": "cp1252", "ascii": "cp1252", "utf-16": "utf-8", "gb2312": "gb18030", "iso8859-9": "cp1254"}
 """Encodings that browsers read as another one, by Python's names (https://encoding.spec.whatwg.org)."""

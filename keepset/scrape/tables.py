@@ -61,9 +61,7 @@ def _check_columns(table: Table, root: Path) -> None:
             f"The table {shown(table.path)} has no column '{missing}'; its first line is: {first or 'a single cell'}.",
             "The first line must name the columns: name (of the file) or url, and label; as in fast.ai's cleaned.csv.",
         )
-    if name is not None and any(
-        isinstance(r.cells[name], dict | bytes) for r in table.sample() if name < len(r.cells)
-    ):
+    if name is not None and any(isinstance(r.cells[name], dict | bytes) for r in table.sample() if name < len(r.cells)):
         raise SourceError(
             f"The column '{table.columns[name]}' of {shown(table.path)} holds the pictures themselves, not their files.",
             "Save the pictures as files, in one folder per class, and import that folder.",
@@ -106,9 +104,7 @@ def _folders(root: Path) -> list[Path]:
         return []
 
 
-def _found(
-    table: Table, row: TableRow, folders: tuple[Path, Path], path: str, rank: int, label: str
-) -> Found:
+def _found(table: Table, row: TableRow, folders: tuple[Path, Path], path: str, rank: int, label: str) -> Found:
     root, base = folders
     name, link = with_formula(table.text(row, "name")), table.text(row, "url")
     facts = read_facts(table, row)
@@ -123,9 +119,7 @@ def _found(
         reason, detail = reason or UrlReason.UNREADABLE, detail or f"line {row.line} names no file"
         return Found("", "table", path, rank, reason=reason, detail=detail, **facts)
     inside = file.is_relative_to(root) and "\0" not in name
-    return Found(
-        file_url(file) if inside else name, "table", path, rank, reason=reason, detail=detail, **facts
-    )
+    return Found(file_url(file) if inside else name, "table", path, rank, reason=reason, detail=detail, **facts)
 
 
 # -- sides -----------------------------------------------------------------------------------------

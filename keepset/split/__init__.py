@@ -45,9 +45,7 @@ def split(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> S
     with ws.lock("split", note=progress.note):
         images = manifests.read_header(ws.images)
         old = _current(ws)
-        known: dict[str, DatasetRow] = (
-            {r["sha256"]: r for r in old.table.select(_PLACED).to_pylist()} if old else {}
-        )
+        known: dict[str, DatasetRow] = {r["sha256"]: r for r in old.table.select(_PLACED).to_pylist()} if old else {}
         good = _good(ws)
         new = [r for r in good if r["sha256"] not in known]
         folds = _merged_folds(known, good)
@@ -60,9 +58,7 @@ def split(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> S
         stay = [r | {"fold": folds.get(s, r["fold"])} for s, r in known.items()]
         added = _assign(stay, good, config, before + 1, given)
         table = _stay(old.table, folds) if old else None
-        table = pa.concat_tables(
-            [t for t in (table, manifests.table_from_rows("dataset", added)) if t is not None]
-        )
+        table = pa.concat_tables([t for t in (table, manifests.table_from_rows("dataset", added)) if t is not None])
         parents = {"images": images.content_hash} | ({"dataset": old.content_hash} if old else {})
         fingerprint = manifests.fingerprint("split", parents, config.part("split", "seed"), VERSION)
         extra = {"revision": before + 1, "before": before, "cause": "split", "refolded": len(folds)}
@@ -79,14 +75,8 @@ def _unmeasured(active: pa.Table, config: RunConfig, given: bool) -> str:
     pairs = zip(active["label"].to_pylist(), active["split"].to_pylist(), strict=True)
     measured = {label for label, side in pairs if side == Split.VALID}
     missing = ", ".join(f"'{label}'" for label in config.labels if label not in measured)
-    more = (
-        "put some into the validation folder or table" if given else "add pictures that are not near-copies"
-    )
-    return (
-        f"; WARNING: no validation picture of {missing}: mistakes there cannot be seen, {more}"
-        if missing
-        else ""
-    )
+    more = "put some into the validation folder or table" if given else "add pictures that are not near-copies"
+    return f"; WARNING: no validation picture of {missing}: mistakes there cannot be seen, {more}" if missing else ""
 
 
 def _good(ws: Workspace) -> list[ImageRow]:
@@ -155,11 +145,7 @@ class _Place:
 
 
 def _assign(
-    old: list[DatasetRow],
-    good: list[ImageRow],
-    config: RunConfig,
-    revision: int,
-    sides: Mapping[str, Split] | None,
+    old: list[DatasetRow], good: list[ImageRow], config: RunConfig, revision: int, sides: Mapping[str, Split] | None
 ) -> list[DatasetRow]:
     """Rows of the images that are new. Groups are today's (they may have merged); sides already given stay."""
     placed = {r["sha256"]: _Place(r["split"], r["fold"], r["group_id"]) for r in old}

@@ -67,25 +67,14 @@ def _revision(ws: Workspace, number: int) -> dict[str, Any]:
     path = ws.dataset(number)
     header = manifests.read_header(path)
     active = pc.sum(pq.read_table(path, columns=["active"])["active"]).as_py() or 0
-    return {
-        "revision": number,
-        "images": header.rows,
-        "active": active,
-        "cause": header.extra.get("cause", ""),
-    }
+    return {"revision": number, "images": header.rows, "active": active, "cause": header.extra.get("cause", "")}
 
 
 def _models(ws: Workspace) -> list[dict[str, Any]]:
     from keepset.models import list_models
 
     return [
-        {
-            "model": m.id,
-            "revision": m.dataset_revision,
-            "winner": m.winner,
-            "arch": m.arch,
-            **_headline(m.metrics),
-        }
+        {"model": m.id, "revision": m.dataset_revision, "winner": m.winner, "arch": m.arch, **_headline(m.metrics)}
         for m in list_models(ws)
     ]
 

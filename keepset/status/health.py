@@ -131,9 +131,7 @@ def _then(model: ModelRecord) -> float:
 
 
 @functools.lru_cache(maxsize=4)
-def _curve(
-    ws: Workspace, models: tuple[tuple[int, tuple[str, float]], ...], revision: int
-) -> tuple[ErrorPoint, ...]:
+def _curve(ws: Workspace, models: tuple[tuple[int, tuple[str, float]], ...], revision: int) -> tuple[ErrorPoint, ...]:
     """Models and revisions never change, so a cache cannot go stale."""
     said = [(number, model, _held_out(ws, model[0])) for number, model in models]
     said = [s for s in said if s[2]]

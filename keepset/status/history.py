@@ -23,9 +23,7 @@ def sentence(row: _Facts) -> str:
 
 
 def _plain(what: _Facts) -> str:
-    return ", ".join(
-        f"{k.replace('_', ' ')}: {str(v)[:60]}" for k, v in what.items() if v not in (None, "", [])
-    )
+    return ", ".join(f"{k.replace('_', ' ')}: {str(v)[:60]}" for k, v in what.items() if v not in (None, "", []))
 
 
 def _opened(w: _Facts) -> str:
@@ -34,9 +32,7 @@ def _opened(w: _Facts) -> str:
 
 def _decided(w: _Facts) -> str:
     verb = {"approve": "Approved", "reject": "Rejected", "send_back": "Sent back"}[w["decision"]]
-    where = {"gallery": "in the gallery", "cli": "on the command line", "prefect": "in Prefect"}.get(
-        w["via"], w["via"]
-    )
+    where = {"gallery": "in the gallery", "cli": "on the command line", "prefect": "in Prefect"}.get(w["via"], w["via"])
     said = f"{verb} {w['batch']} {where}"
     if w["decision"] == "approve":
         rest = "the rest as suggested" if w["undecided"] == "suggested" else "the rest unchanged"
@@ -62,8 +58,6 @@ _SENTENCES: dict[str, Callable[[_Facts], str]] = {
     "reopen": lambda w: f"Reopened {w['batch']}, open until {w['deadline'][:16].replace('T', ' ')} UTC.",
     "clean": _cleaned,
     "restore": lambda w: f"Restored {many(w['restored'], 'picture')} as revision {w['revision']}.",
-    "purge": lambda w: (
-        f"Deleted the files of {many(w['images'], 'picture')} ({w['bytes'] / 1e6:.1f} MB) for good."
-    ),
+    "purge": lambda w: f"Deleted the files of {many(w['images'], 'picture')} ({w['bytes'] / 1e6:.1f} MB) for good.",
     "promote": _promoted,
 }

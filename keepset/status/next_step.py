@@ -17,10 +17,7 @@ def next_step(ws: Workspace, gallery: str = "") -> str:
     now = standing(ws)
     state, trouble = now.state, now.progress.get("trouble") or {}
     what = " and ".join(
-        [
-            *(f"apply {b}" for b in now.pending.batches),
-            f"train on revision {now.pending.revision or 'that follows'}",
-        ]
+        [*(f"apply {b}" for b in now.pending.batches), f"train on revision {now.pending.revision or 'that follows'}"]
     )
     if state == State.WORKING:
         doing = "the pipeline is running" if now.work == Work.RUN else "applying and retraining"

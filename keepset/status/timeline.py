@@ -68,9 +68,7 @@ def timeline(ws: Workspace) -> list[Event]:
     return sorted([*events, *_splits(ws, log)], key=lambda e: e.at, reverse=True)
 
 
-def _event(
-    ws: Workspace, row: Row, applied: Mapping[str, Row], effects: Mapping[int, tuple[str, str]]
-) -> Event | None:
+def _event(ws: Workspace, row: Row, applied: Mapping[str, Row], effects: Mapping[int, tuple[str, str]]) -> Event | None:
     """None for a step that is told with another one."""
     what, plain = row["what"], Event(row["at"], row["who"], sentence(row), row["why"], quiet=True)
     match row["action"]:

@@ -171,9 +171,7 @@ class Bucket:
         options: Any = {"attributes": marks, "mode": mode, "chunk_size": PART_BYTES, "max_concurrency": 4}
         for pause in (0.1, 0.2, 0.4, 0.8, 1.6, 0.0):
             try:
-                return self._ask(
-                    key, lambda store: _version(obstore.put(store, key, data, **options)), writing=True
-                )
+                return self._ask(key, lambda store: _version(obstore.put(store, key, data, **options)), writing=True)
             except (exceptions.AlreadyExistsError, exceptions.PreconditionError, FileNotFoundError) as e:
                 found = self.head(key)
                 if found is not None and found.writer == writer:
@@ -207,9 +205,7 @@ class Bucket:
 # -- errors ----------------------------------------------------------------------------------------
 
 _NO_BUCKET = {"NoSuchBucket", "ContainerNotFound", "InvalidBucketName", "InvalidResourceName"}
-_NO_LOGIN = {
-    "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired",
-}  # fmt: skip
+_NO_LOGIN = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
 _CREDENTIALS = {
     "s3": "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE (`keepset docs storage`).",
     "gs": "Set GOOGLE_APPLICATION_CREDENTIALS to the key file of a service account (`keepset docs storage`).",
@@ -230,9 +226,7 @@ def _mapped(place: str, e: Exception, *, writing: bool) -> Exception:
     scheme, (code, said) = place.partition(":")[0], _answer(e)
     if code in _NO_BUCKET:
         bucket = "/".join(place.split("/")[:3])
-        return WorkspaceError(
-            f"There is no such bucket: {bucket}.", f"{_endpoint()} Create it, or correct its name."
-        )
+        return WorkspaceError(f"There is no such bucket: {bucket}.", f"{_endpoint()} Create it, or correct its name.")
     if isinstance(e, FileNotFoundError | exceptions.AlreadyExistsError | exceptions.PreconditionError):
         return e
     if isinstance(e, exceptions.UnauthenticatedError) or code in _NO_LOGIN:
@@ -283,12 +277,7 @@ def _store_as_told(scheme: str, name: str, *_environment: object) -> Any:
     """A client; another one as soon as the environment names another login or endpoint."""
     tries = int(os.environ.get("AWS_MAX_ATTEMPTS", "9"))
     common: dict[str, Any] = {
-        "client_options": {
-            "allow_http": True,
-            "connect_timeout": "10s",
-            "read_timeout": "2min",
-            "timeout": "1h",
-        },
+        "client_options": {"allow_http": True, "connect_timeout": "10s", "read_timeout": "2min", "timeout": "1h"},
         "retry_config": {"max_retries": tries - 1, "retry_timeout": timedelta(minutes=1)},
     }
     if scheme == "s3":

@@ -85,9 +85,7 @@ def _in_order(
             if (do := job(item)) is not None:
                 pool = pool or ThreadPoolExecutor(AT_ONCE, "carrying")
             going.append((item, pool.submit(do) if pool and do else None))
-            while going and (
-                len(going) > 2 * AT_ONCE or (f := going[0][1]) is None or (at_once and f.done())
-            ):
+            while going and (len(going) > 2 * AT_ONCE or (f := going[0][1]) is None or (at_once and f.done())):
                 yield first()
         while going:
             yield first()

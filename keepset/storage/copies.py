@@ -34,7 +34,7 @@ __all__ = [
     "scratch_of",
     "staged",
     "uploading",
-]  # fmt: skip
+]
 
 _IN_USE_S = 3600.0
 """An older copy may still be open in another process for so long."""

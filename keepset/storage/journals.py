@@ -52,13 +52,9 @@ class SharedJournal(Journal):
                 self.db.execute("CREATE TABLE IF NOT EXISTS taken (number INTEGER PRIMARY KEY)")
             self._catch_up()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, e: BaseException | None, where: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, where: TracebackType | None) -> None:
         try:
-            with contextlib.suppress(
-                *(() if e is None else (WorkspaceError,))
-            ):  # not in the way of the first trouble
+            with contextlib.suppress(*(() if e is None else (WorkspaceError,))):  # not in the way of the first trouble
                 self.send()
         finally:
             super().__exit__(kind, e, where)
@@ -81,9 +77,7 @@ class SharedJournal(Journal):
         The file is not locked meanwhile: other processes of this machine go on, however long the store takes.
         """
         with self._refusals():
-            rows = self.db.execute(
-                "SELECT key, row FROM done WHERE key IN (SELECT key FROM unsent)"
-            ).fetchall()
+            rows = self.db.execute("SELECT key, row FROM done WHERE key IN (SELECT key FROM unsent)").fetchall()
         if rows:
             number = self._create("".join(f"[{json.dumps(key)}, {row}]\n" for key, row in rows))
             with self._refusals(), self._transaction():

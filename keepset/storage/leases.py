@@ -34,9 +34,7 @@ _ASK_S = 1.0
 
 
 @contextlib.contextmanager
-def lease(
-    root: StoredPath, name: str, *, wait: bool, note: Callable[[str], None] | None = None
-) -> Iterator[None]:
+def lease(root: StoredPath, name: str, *, wait: bool, note: Callable[[str], None] | None = None) -> Iterator[None]:
     """Hold the lock ``name`` of the workspace at ``root``. The caller holds this machine's own lock of that name.
 
     ``note`` is told, once, who holds it and is waited for. Raises ``WorkspaceBusy`` if it is held and ``wait`` is false, or if the lease was lost while it was held, because
@@ -83,11 +81,7 @@ class _Lease:
             self.version = None
         else:
             self.version, standing = facts.version, json.loads(raw)
-            if (
-                standing["held"]
-                and standing["machine"] != self.machine
-                and (age := self._age_s(facts)) < STALE_S
-            ):
+            if standing["held"] and standing["machine"] != self.machine and (age := self._age_s(facts)) < STALE_S:
                 self.holder = f"process {standing['pid']} on {standing['host']}, seen {age:.0f} s ago"
                 return False
         try:

@@ -18,18 +18,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from keepset.text import without_surrogates
 
-__all__ = [
-    "Entry",
-    "absolute",
-    "config_path",
-    "file_url",
-    "hidden",
-    "path_of",
-    "shown",
-    "spelled",
-    "visible",
-    "walk",
-]
+__all__ = ["Entry", "absolute", "config_path", "file_url", "hidden", "path_of", "shown", "spelled", "visible", "walk"]
 
 _SYSTEM = frozenset(
     {

@@ -13,18 +13,7 @@ __all__ = ["address_in", "cell_text", "clean_address", "is_web_address"]
 
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u00ad"))
 _OPENING = frozenset("\"'<[({“‘«`")
-_CLOSING = {
-    '"': "\0",
-    "'": "\0",
-    "`": "\0",
-    "”": "“",
-    "’": "‘",
-    "»": "«",
-    ">": "<",
-    "]": "[",
-    ")": "(",
-    "}": "{",
-}
+_CLOSING = {'"': "\0", "'": "\0", "`": "\0", "”": "“", "’": "‘", "»": "«", ">": "<", "]": "[", ")": "(", "}": "{"}
 _ADDRESS = re.compile(r"https?://[^\s\"'<>()\[\]]+", re.I)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.I)
 _AMPERSAND = re.compile(r"&(?:amp|#0*38|#x0*26);", re.I)
@@ -55,11 +44,7 @@ def clean_address(text: str) -> str:
         plain = plain.rstrip(",;").strip()
         if "://" in plain and plain[0] in _OPENING:
             plain = plain[1:].strip()
-        elif (
-            "://" in plain
-            and plain[-1] in _CLOSING
-            and plain.count(plain[-1]) > plain.count(_CLOSING[plain[-1]])
-        ):
+        elif "://" in plain and plain[-1] in _CLOSING and plain.count(plain[-1]) > plain.count(_CLOSING[plain[-1]]):
             plain = plain[:-1].strip()
         if plain == before:
             return _AMPERSAND.sub("&", plain)

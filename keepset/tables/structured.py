@@ -36,9 +36,7 @@ def kind_of(head: bytes, path: Path) -> str | None:
     if head.startswith(b"PK\x03\x04"):
         return _of_archive(path)
     if head[257:262] == b"ustar":
-        raise SourceError(
-            f"{path} is a tar archive, not a table.", "Unpack it and give the folder or table inside."
-        )
+        raise SourceError(f"{path} is a tar archive, not a table.", "Unpack it and give the folder or table inside.")
     for magic, (what, remedy) in _FOREIGN.items():
         if head.startswith(magic):
             raise SourceError(f"{path} is {what}, not a table.", remedy)
@@ -55,11 +53,7 @@ def kind_of(head: bytes, path: Path) -> str | None:
 
 def _is_json(text: str, path: Path) -> bool:
     """Whether a file that begins with a bracket is meant as JSON; a list of addresses in brackets is not."""
-    return (
-        text[:1] == "{"
-        or path.suffix.lower().startswith(".json")
-        or text[1:].lstrip()[:1] in ('"', "{", "[", "]")
-    )
+    return text[:1] == "{" or path.suffix.lower().startswith(".json") or text[1:].lstrip()[:1] in ('"', "{", "[", "]")
 
 
 def _of_archive(path: Path) -> str:
@@ -112,10 +106,7 @@ def _parquet(path: Path) -> Table:
 def _plain(column: Any) -> list[Any]:
     try:
         found: list[Any] = column.to_pylist()
-    except (
-        ValueError,
-        OverflowError,
-    ):  # a time that Python has not, or text that is not UTF-8: one value, not all
+    except (ValueError, OverflowError):  # a time that Python has not, or text that is not UTF-8: one value, not all
         found = [_one(value) for value in column]
     return found
 
@@ -169,9 +160,7 @@ def _guarded(path: Path, what: str, work: Callable[[], Any]) -> Any:
     except OSError:
         raise
     except Exception as e:  # openpyxl raises what its XML and ZIP readers raise
-        raise SourceError(
-            f"{path} is not an {what} that can be read: {e}.", "Save it again, or as CSV."
-        ) from e
+        raise SourceError(f"{path} is not an {what} that can be read: {e}.", "Save it again, or as CSV.") from e
 
 
 # -- JSON ------------------------------------------------------------------------------------------

@@ -66,9 +66,7 @@ class Table:
         """Note which column was taken for a role, unless it is the only one and has the role's own name."""
         column = self.find(role)
         if column is not None and (len(self.candidates(role)) > 1 or normal(self.columns[column]) != role):
-            self.notes.append(
-                f"{shown(self.path.name)}: the {meaning} is in the column '{self.columns[column]}'."
-            )
+            self.notes.append(f"{shown(self.path.name)}: the {meaning} is in the column '{self.columns[column]}'.")
 
     def text(self, row: TableRow, role: str) -> str:
         """The cell of a role as text; "" where there is no such column or nothing in it."""

@@ -27,9 +27,7 @@ _LONGEST_CELL = 100  # lines that one quoted cell may span
 _PICTURE = re.compile(r"\.(jpe?g|jfif|png|gif|webp|bmp|avif|heic|tiff?)$", re.I)
 _CONTROL = bytes({*range(32)} - {9, 10, 12, 13, 27})
 _SEP_LINE = re.compile(r'"?sep=(.)"?\s*', re.I)
-csv.field_size_limit(
-    1 << 30
-)  # a picture inside a cell (data: URI) is a row with a reason, not the end of the file
+csv.field_size_limit(1 << 30)  # a picture inside a cell (data: URI) is a row with a reason, not the end of the file
 
 
 @dataclass(frozen=True)
@@ -49,9 +47,7 @@ def opened(path: Path) -> Table:
     """Raises ``OSError`` or ``SourceError``."""
     encoding, notes = _encoding(path)
     shape = _shape(list(islice(_lines(path, encoding), _SAMPLE)))
-    if shape.separator is not None and shape.separator != (
-        "\t" if path.suffix.lower() in (".tsv", ".tab") else ","
-    ):
+    if shape.separator is not None and shape.separator != ("\t" if path.suffix.lower() in (".tsv", ".tab") else ","):
         notes.append(f"{path.name}: columns are separated by {_named(shape.separator)}.")
 
     def read() -> Iterator[TableRow]:
@@ -78,9 +74,7 @@ def _encoding(path: Path) -> tuple[str, list[str]]:
         even, odd = head[0::2].count(0), head[1::2].count(0)
         if max(even, odd) > len(head) // 5 and min(even, odd) < len(head) // 50 + 1:
             return ("utf-16-be" if even > odd else "utf-16-le"), [f"{path.name} is read as UTF-16."]
-        if (
-            len(head) - len(head.translate(None, _CONTROL)) > len(head) // 50 + 2
-        ):  # a few spoil their own lines only
+        if len(head) - len(head.translate(None, _CONTROL)) > len(head) // 50 + 2:  # a few spoil their own lines only
             raise SourceError(
                 f"{path} is not a text file (its first bytes are {head[:12]!r}).",
                 "Give a list or table as text, CSV, JSON, Excel (.xlsx) or Parquet.",

@@ -156,7 +156,7 @@ def fold(module: Any) -> None:
         if norm and isinstance(before, torch.nn.Conv2d) and child.running_mean is not None:
             before.weight, before.bias = fuse_conv_bn_weights(
                 before.weight, before.bias, child.running_mean, child.running_var, child.eps, child.weight, child.bias
-            )  # fmt: skip
+            )
             setattr(module, name, getattr(child, "act", torch.nn.Identity()))
         else:
             fold(child)

@@ -28,15 +28,7 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float32]
 
-__all__ = [
-    "Body",
-    "body_id",
-    "body_of",
-    "compute",
-    "of_packaged",
-    "of_squares",
-    "squares",
-]
+__all__ = ["Body", "body_id", "body_of", "compute", "of_packaged", "of_squares", "squares"]
 
 AT_ONCE = 512
 """Images between two writes to the cache: a killed run loses at most so many."""
@@ -67,11 +59,7 @@ def body_of(network: torch.nn.Module, spec: Preprocess) -> Body:
 
 
 def of_packaged(
-    ws: Workspace,
-    arch: str,
-    shas: Sequence[str],
-    progress: Progress = SILENT,
-    config: TrainConfig | None = None,
+    ws: Workspace, arch: str, shas: Sequence[str], progress: Progress = SILENT, config: TrainConfig | None = None
 ) -> Floats:
     """Raw features, float32 [n, d], of validated images by the packaged network ``arch`` (such as "lite0").
 
@@ -126,9 +114,7 @@ def compute(cache: PixelCache, body: Body, shas: Sequence[str], chunks: Chunks) 
     return store.read(shas)
 
 
-def _computed(
-    body: Body, count: int, squares: Callable[[slice], npt.NDArray[np.uint8]], chunks: Chunks
-) -> Floats:
+def _computed(body: Body, count: int, squares: Callable[[slice], npt.NDArray[np.uint8]], chunks: Chunks) -> Floats:
     """float32 [count, d]; ``squares`` gives the pictures at some places.
 
     Of a chain, each core takes some pictures of its own: that costs less than all cores on the same few, and the numbers

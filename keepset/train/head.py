@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
 
-__all__ = [
-    "Chosen", "LinearHead", "choose_strength", "cross_validate", "fit_head", "fit_heads", "nll", "softmax",
-]  # fmt: skip
+__all__ = ["Chosen", "LinearHead", "choose_strength", "cross_validate", "fit_head", "fit_heads", "nll", "softmax"]
 
 STRENGTHS: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 """Inverse regularisation strengths tried, from strong to weak, for scaled features (mean square 1)."""
@@ -62,9 +60,7 @@ def _on_one_core(fit: Callable[..., list[LinearHead]]) -> Callable[..., list[Lin
 
 
 @_on_one_core
-def fit_heads(
-    features: npt.NDArray[Any], labels: Ints, n_classes: int, strengths: Sequence[float]
-) -> list[LinearHead]:
+def fit_heads(features: npt.NDArray[Any], labels: Ints, n_classes: int, strengths: Sequence[float]) -> list[LinearHead]:
     """One head a strength, each fit beginning where the one before ended.
 
     Fewer images than features span a space of fewer dimensions, which holds the solution (the representer theorem of
@@ -77,9 +73,7 @@ def fit_heads(
         return [LinearHead(np.zeros((n_classes, features.shape[1])), bias, s) for s in strengths]
     mean = features.mean(0, dtype=np.float64)
     std = _scale(features, mean)
-    kind = (
-        np.float64 if len(features) <= FEW else np.float32
-    )  # of many images half the memory, and sure enough
+    kind = np.float64 if len(features) <= FEW else np.float32  # of many images half the memory, and sure enough
     rows, basis = _spanned((features.astype(kind, copy=False) - mean.astype(kind)) / std.astype(kind))
     model = LogisticRegression(max_iter=300, tol=1e-3, warm_start=True)
     heads = []

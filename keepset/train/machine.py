@@ -24,16 +24,7 @@ from keepset.train.shortage import cause, out_of_memory, too_large
 if TYPE_CHECKING:
     import torch
 
-__all__ = [
-    "Chunks",
-    "Machine",
-    "choose_device",
-    "facts",
-    "forward_at_once",
-    "lanes",
-    "machine_for",
-    "one_core",
-]
+__all__ = ["Chunks", "Machine", "choose_device", "facts", "forward_at_once", "lanes", "machine_for", "one_core"]
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Sized)
@@ -67,9 +58,7 @@ def choose_device(cfg: TrainConfig) -> torch.device:
 
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if (cfg.device == "cuda" and not cuda) or (cfg.device == "mps" and not mps):
-        raise ModelError(
-            f"There is no {cfg.device} device here.", 'Set [train] device = "auto"; see `keepset doctor`.'
-        )
+        raise ModelError(f"There is no {cfg.device} device here.", 'Set [train] device = "auto"; see `keepset doctor`.')
     kind = cfg.device if cfg.device != "auto" else "cuda" if cuda else "mps" if mps else "cpu"
     return torch.device(kind)
 
@@ -205,6 +194,8 @@ class Chunks:
 def facts(machine: Machine, batch_size: int, chunks: Chunks) -> dict[str, Any]:
     """What ``model.json`` remembers of the machine."""
     return {
-        "device": machine.device.type, "precision": machine.words, "batch_size": batch_size,
+        "device": machine.device.type,
+        "precision": machine.words,
+        "batch_size": batch_size,
         "at_once": min(batch_size, chunks.size),
-    }  # fmt: skip
+    }

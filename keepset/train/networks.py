@@ -210,11 +210,7 @@ def check(network: Any, arch: str, size: int) -> None:
     with torch.no_grad():
         x = torch.zeros(1, 3, size, size, device=device)
         try:
-            fit = (
-                all(_gives_features(body, x) for body in network.bodies)
-                if hasattr(network, "bodies")
-                else True
-            )
+            fit = all(_gives_features(body, x) for body in network.bodies) if hasattr(network, "bodies") else True
             features, logits = features_and_logits(network, x) if fit else (layer.weight, layer.weight)
         except (AssertionError, RuntimeError, ValueError) as e:
             if out_of_memory(e):

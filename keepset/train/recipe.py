@@ -163,9 +163,11 @@ class Recipe:
         arch = parts(self.cfg.arch)[0]
         alone = self._contender("fine_tuned", arch, logits, network.state_dict)
         both = self._contender(
-            "mean_of_both", f"{self.cfg.arch}+{arch}", (linear.logits + logits) / 2,
+            "mean_of_both",
+            f"{self.cfg.arch}+{arch}",
+            (linear.logits + logits) / 2,
             lambda: mean_network(self.cfg.arch, linear.state(), network, len(self.classes)).state_dict(),
-        )  # fmt: skip
+        )
         return history, place.found, alone, both
 
     def _to_tune(self, raw: Any, head: hd.LinearHead) -> Any:

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[Any]
     Ints = npt.NDArray[np.int64]
 
-__all__ = [
-    "Scores", "calibrate", "distances", "judge", "measure", "neighbours", "save_weights", "write_predictions",
-]  # fmt: skip
+__all__ = ["Scores", "calibrate", "distances", "judge", "measure", "neighbours", "save_weights", "write_predictions"]
 
 PRIOR = 1 / (2 * 0.25**2)
 REFERENCE = 5000
@@ -54,10 +52,7 @@ def measure(probs: Floats, labels: Ints) -> dict[str, Any]:
     low, high = wilson(errors, n)
     confidence, right = probs.max(1), probs.argmax(1) == labels
     bins = np.minimum((confidence * 10).astype(int), 9)
-    gaps = [
-        abs(right[bins == b].mean() - confidence[bins == b].mean()) * (bins == b).mean()
-        for b in np.unique(bins)
-    ]
+    gaps = [abs(right[bins == b].mean() - confidence[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins)]
     return found | {"error_rate": errors / n, "low": low, "high": high, "ece": float(sum(gaps))}
 
 

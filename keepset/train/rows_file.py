@@ -48,9 +48,7 @@ class RowsFile:
         if not shas:
             return np.zeros((0, self.width), np.float32)
         places = np.array([self._known[bytes.fromhex(s)] for s in shas])
-        mapped: Floats = np.memmap(
-            self.folder / "rows", np.float32, "r", shape=(len(self._known), self.width)
-        )
+        mapped: Floats = np.memmap(self.folder / "rows", np.float32, "r", shape=(len(self._known), self.width))
         return np.asarray(mapped[places])
 
     def append(self, shas: Sequence[str], rows: Floats) -> None:

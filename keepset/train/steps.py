@@ -22,17 +22,7 @@ if TYPE_CHECKING:
 
     Ints = npt.NDArray[np.int64]
 
-__all__ = [
-    "MiniBatch",
-    "batches",
-    "draws_of",
-    "optimizer_for",
-    "order",
-    "predict_logits",
-    "read",
-    "step",
-    "taken",
-]
+__all__ = ["MiniBatch", "batches", "draws_of", "optimizer_for", "order", "predict_logits", "read", "step", "taken"]
 
 SLOWER = 100.0
 """How many times slower than the head the first layer learns."""

@@ -52,9 +52,7 @@ def find(
 ) -> tuple[dict[str, JournalRow], int]:
     """Facts of the images that are not alone, by sha256 (see ``duplicates.group``), and how many were not compared."""
     progress.start("finding duplicates", None)
-    plain, pairs = duplicates.look_alikes(
-        pictures.sha256, pictures.phash, ws.thumb, config.validate_.near_bits
-    )
+    plain, pairs = duplicates.look_alikes(pictures.sha256, pictures.phash, ws.thumb, config.validate_.near_bits)
     pairs += _neighbours(ws, config, pictures, progress)
     comparing = _Comparing(ws, pictures.sha256, journal, progress)
     digests = functools.partial(_digests, ws, config, journal)
@@ -134,9 +132,7 @@ class _Comparing:
             self.journal.put(_key(sha), known | said)
             yield from self._said(sha, wanted[sha], said)
 
-    def _compared(
-        self, todo: Mapping[str, list[str]]
-    ) -> Iterator[tuple[str, list[PairVerdict | None] | OSError]]:
+    def _compared(self, todo: Mapping[str, list[str]]) -> Iterator[tuple[str, list[PairVerdict | None] | OSError]]:
         """Each image and its verdicts, in order; no more of them under way than there are threads, and as many waiting."""
         import cv2
         from threadpoolctl import threadpool_limits
@@ -159,9 +155,7 @@ class _Comparing:
             rows = self.journal.get(_key(s) for s in some)
             yield from ((s, rows.get(_key(s), {})) for s in some)
 
-    def _said(
-        self, sha: str, mine: Mapping[str, Pair], answer: JournalRow
-    ) -> Iterator[tuple[Pair, PairVerdict]]:
+    def _said(self, sha: str, mine: Mapping[str, Pair], answer: JournalRow) -> Iterator[tuple[Pair, PairVerdict]]:
         for other, pair in mine.items():
             if facts := answer.get(other):
                 verdict = PairVerdict.from_dict(facts)
@@ -184,9 +178,7 @@ def _digests(ws: Workspace, config: RunConfig, journal: Journal, wanted: list[st
     blobs = bring(ws.blob(s) for s in missing)
     jobs = (PixelJob(s, blob) for s, blob in zip(missing, blobs, strict=True))
     cfg = config.validate_
-    done = run_jobs(
-        pixel_digest, jobs, workers=settings().workers, timeout_s=cfg.timeout_s, memory_mb=cfg.memory_mb
-    )
+    done = run_jobs(pixel_digest, jobs, workers=settings().workers, timeout_s=cfg.timeout_s, memory_mb=cfg.memory_mb)
     for job, answer in done:
         if isinstance(answer, str):
             journal.put(f"pixels:{job.sha256}", {"sha256": job.sha256, "digest": answer})

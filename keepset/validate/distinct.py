@@ -61,9 +61,7 @@ class Distinct:
         self._first = np.empty(len(self._there), np.int64)
         self._first[self._which[::-1]] = np.arange(len(self._which))[::-1]
         self._kept = _kept(ws, self._there)
-        self.sha256: pa.ChunkedArray = pa.chunked_array(
-            [self._there, *self._kept["sha256"].chunks], pa.string()
-        )
+        self.sha256: pa.ChunkedArray = pa.chunked_array([self._there, *self._kept["sha256"].chunks], pa.string())
 
     def __len__(self) -> int:
         return len(self.sha256)

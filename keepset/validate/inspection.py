@@ -91,9 +91,7 @@ def pixel_digest(job: PixelJob) -> str | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = decode(job.blob.read_bytes())
-    except (
-        Exception
-    ):  # it was good when it was looked at; now it is gone or too large: then it is no exact copy
+    except Exception:  # it was good when it was looked at; now it is gone or too large: then it is no exact copy
         return None
     digest = hashlib.sha256(f"{image.size}".encode())
     digest.update(image.tobytes())
@@ -172,21 +170,13 @@ _ON_ITS_SIDE = {
 def _opened(data: bytes) -> ImageFile.ImageFile:
     try:
         return opened(data)
-    except (
-        SyntaxError,
-        IndexError,
-        TypeError,
-        struct.error,
-    ) as e:  # what ``Image.open`` takes for "not mine"
+    except (SyntaxError, IndexError, TypeError, struct.error) as e:  # what ``Image.open`` takes for "not mine"
         raise _Reject(Reason.BROKEN, "its header is damaged") from e
 
 
 def _check_header(image: Image.Image, limits: ImageLimits, facts: dict[str, Any]) -> None:
     frames = int(getattr(image, "n_frames", 1))
-    sides = {
-        "width": min(image.width, _LARGEST),
-        "height": min(image.height, _LARGEST),
-    }  # headers claim anything
+    sides = {"width": min(image.width, _LARGEST), "height": min(image.height, _LARGEST)}  # headers claim anything
     facts |= {"mode": image.mode, "frames": min(frames, _LARGEST), **sides}
     if image.width * image.height > limits.max_pixels:
         raise _Reject(Reason.TOO_MANY_PIXELS, f"{image.width} x {image.height} pixels")
@@ -211,10 +201,7 @@ def _pixels(image: Image.Image, data: bytes, facts: dict[str, Any]) -> Image.Ima
         image.load()
         return to_rgb(image)
     if image.mode in ("RGB", "L"):
-        fast: dict[str, Any] = {
-            "fastdct": True,
-            "fastupsample": True,
-        }  # a quarter less time, half a grey level off
+        fast: dict[str, Any] = {"fastdct": True, "fastupsample": True}  # a quarter less time, half a grey level off
         fast["min_width" if image.width >= image.height else "min_height"] = THUMB
         try:
             return Image.fromarray(simplejpeg.decode_jpeg(data, "RGB", strict=True, **fast))

@@ -51,14 +51,7 @@ class _Worker:
         self.pipe, theirs = multiprocessing.Pipe()
         with theirs:
             self.process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-P",
-                    "-m",
-                    "keepset.validate.worker",
-                    str(theirs.fileno()),
-                    str(self.memory_mb),
-                ],
+                [sys.executable, "-P", "-m", "keepset.validate.worker", str(theirs.fileno()), str(self.memory_mb)],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env=os.environ | _ALONE | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},

@@ -97,9 +97,7 @@ def run_shard(ws: Workspace, config: RunConfig, shard: Shard, progress: Progress
 
 def _run(function: Any, jobs: Iterator[Any], config: RunConfig) -> Iterator[tuple[Any, Any]]:
     cfg = config.validate_
-    return run_jobs(
-        function, jobs, workers=settings().workers, timeout_s=cfg.timeout_s, memory_mb=cfg.memory_mb
-    )
+    return run_jobs(function, jobs, workers=settings().workers, timeout_s=cfg.timeout_s, memory_mb=cfg.memory_mb)
 
 
 def _settled(thumbs: Held, row: JournalRow) -> bool:
@@ -143,19 +141,15 @@ def merge(ws: Workspace, config: RunConfig, progress: Progress = SILENT) -> Stag
         extra = {"unsettled": unsettled}
         out.commit(Header("images", "validate", _fingerprint(ws, config), parents, config.as_dict(), extra))
     scenes = kinds.pop(SCENE, 0)
-    summary = {
-        **counts,
-        **{f"{k}_duplicates": v for k, v in kinds.items()},
-        "same_file": distinct.repeated,
-    } | ({"same_scene": scenes} if scenes else {})
+    summary = {**counts, **{f"{k}_duplicates": v for k, v in kinds.items()}, "same_file": distinct.repeated} | (
+        {"same_scene": scenes} if scenes else {}
+    )
     message = (
         f"{counts['ok']} images are good, {counts.total() - counts['ok']} rejected; "
         f"{kinds['exact']} exact and {kinds['near']} near duplicates"
     )
     message += f", {scenes} of one scene with another" if scenes else ""
-    message += (
-        f"; {distinct.repeated} more URLs returned the same file as another URL" if distinct.repeated else ""
-    )
+    message += f"; {distinct.repeated} more URLs returned the same file as another URL" if distinct.repeated else ""
     message += f"; {unsettled} will be tried again by the next run" if unsettled else ""
     return StageResult(Stage.VALIDATE, True, message, summary, {"images": "manifests/images.parquet"})
 
@@ -219,7 +213,5 @@ def _fingerprint(ws: Workspace, config: RunConfig) -> str:
 
 
 def _journal_name(config: RunConfig) -> str:
-    facts = {
-        k: v for k, v in config.part("validate")["validate"].items() if k not in ("shard_size", "near_bits")
-    }
+    facts = {k: v for k, v in config.part("validate")["validate"].items() if k not in ("shard_size", "near_bits")}
     return f"validate-{manifests.fingerprint('look', {}, facts, VERSION)}"

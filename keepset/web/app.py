@@ -51,15 +51,8 @@ def create_app(workspace: Path, *, token: str = "", hosts: frozenset[str] = _LOO
 
     static = Mount("/static", StaticFiles(packages=[("keepset.web", "static")]))
     rooms = (home, gallery, onepicture, history, reports)
-    routes: list[BaseRoute] = [
-        *(r for room in rooms for r in room.routes(ws)),
-        *heat.routes(),
-        *site.routes(),
-        static,
-    ]
-    handlers: Any = {
-        KeepsetError: _refused, ClientDisconnect: _cut_off, HTTPException: _http, Exception: _broken,
-    }  # fmt: skip
+    routes: list[BaseRoute] = [*(r for room in rooms for r in room.routes(ws)), *heat.routes(), *site.routes(), static]
+    handlers: Any = {KeepsetError: _refused, ClientDisconnect: _cut_off, HTTPException: _http, Exception: _broken}
     guard = Middleware(Guard, token=token, hosts=hosts)
     app = Starlette(routes=routes, middleware=[guard], exception_handlers=handlers, lifespan=lifespan)
     app.state.close = close
@@ -70,10 +63,7 @@ def create_gallery(workspace: Path, *, token: str = "", hosts: frozenset[str] = 
     """The app of one workspace, and below ``/w/<id>/`` those of the others that its stack works on."""
     make = functools.partial(create_app, token=token, hosts=hosts)
     return Workspaces(
-        make(workspace),
-        lambda: neighbours(workspace),
-        lambda ws: make(ws.root),
-        lambda app: app.state.close(),
+        make(workspace), lambda: neighbours(workspace), lambda ws: make(ws.root), lambda app: app.state.close()
     )
 
 
@@ -92,7 +82,7 @@ def _broken(request: Request, e: Exception) -> Response:
     """A fault of ours: the server writes the traceback to its terminal, or to ``logs/web.log`` of a stack."""
     return refusal(
         request, 500, "internal", "The gallery has a fault.", "Nothing is lost. The terminal where it runs says more."
-    )  # fmt: skip
+    )
 
 
 def _refused(request: Request, e: KeepsetError) -> Response:

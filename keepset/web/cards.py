@@ -43,7 +43,7 @@ __all__ = [
     "suggested",
     "tile_size",
     "values_of",
-]  # fmt: skip
+]
 
 FEW = 9
 """Up to so many classes each has a button and a digit; beyond, the class is typed."""
@@ -232,9 +232,7 @@ def suggested(batch: Batch, query: Mapping[str, str], marks: Mapping[str, MarkSt
     """What taking all suggestions would do. Whether a picture is marked is no filter here."""
     asked, undecided = _asked(batch, query, marks)
     counts = {a: int((asked[undecided] == a).sum()) for a in (Action.DELETE, Action.RELABEL)}
-    return Suggested(
-        counts[Action.DELETE], counts[Action.RELABEL], int(undecided.sum()) - sum(counts.values())
-    )
+    return Suggested(counts[Action.DELETE], counts[Action.RELABEL], int(undecided.sum()) - sum(counts.values()))
 
 
 def marks_suggested(batch: Batch, query: Mapping[str, str], marks: Mapping[str, MarkState]) -> list[Mark]:
@@ -244,9 +242,7 @@ def marks_suggested(batch: Batch, query: Mapping[str, str], marks: Mapping[str, 
     return [Mark(r["sha256"], Action(r["suggestion"]), r["suggested_label"]) for r in batch.rows().at(ranks)]
 
 
-def _asked(
-    batch: Batch, query: Mapping[str, str], marks: Mapping[str, MarkState]
-) -> tuple[npt.NDArray[np.str_], Mask]:
+def _asked(batch: Batch, query: Mapping[str, str], marks: Mapping[str, MarkState]) -> tuple[npt.NDArray[np.str_], Mask]:
     """The suggestion for each candidate, and which are undecided and fit the filters."""
     fits = _of_kind(batch.rows(), *(query.get(k, "") for k in ("label", "split", "reason")))
     return _suggestions(batch.folder), fits & ~_mask(batch, list(marks))
@@ -287,15 +283,10 @@ def facts(batch: Batch, rows: Sequence[Facts]) -> dict[str, Facts]:
 
 
 @remembered(4)
-def _tables(
-    ws: Workspace, _batch: Path, revision: int, _stamp: int, wanted: frozenset[str]
-) -> tuple[Rows, ...]:
+def _tables(ws: Workspace, _batch: Path, revision: int, _stamp: int, wanted: frozenset[str]) -> tuple[Rows, ...]:
     from pyarrow import default_memory_pool
 
-    found = (
-        read_rows(ws.images, "images", _IMAGE, wanted),
-        read_rows(ws.dataset(revision), "dataset", _ROW, wanted),
-    )
+    found = (read_rows(ws.images, "images", _IMAGE, wanted), read_rows(ws.dataset(revision), "dataset", _ROW, wanted))
     default_memory_pool().release_unused()  # what decoding took
     return found
 

@@ -75,9 +75,7 @@ def view(ws: Workspace) -> dict[str, Any]:
 
 def _running(ws: Workspace, now: Standing) -> dict[str, Any]:
     progress, steps = now.progress, _STEPS[now.work]
-    at = max(
-        _step(steps, progress.get("results") or []), now.work == Work.FOLLOW_UP and not now.pending.batches
-    )
+    at = max(_step(steps, progress.get("results") or []), now.work == Work.FOLLOW_UP and not now.pending.batches)
     done, total = progress.get("done") or 0, progress.get("total")
     what = progress.get("what") or (_NAMES[steps[at]] if at < len(steps) else "finishing")
     compared = _outcome(ws) if at > steps.index(Stage.PROMOTE) else ""
@@ -111,6 +109,7 @@ def _result(ws: Workspace) -> dict[str, Any]:
     model = [m for m in list_models(ws) if m.dataset_hash == ws.current_dataset().content_hash][-1]
     waits = [b for b in list_batches(ws) if b.status == BatchStatus.OPEN]
     return {
-        "words": outcome(ws, model.id), "report": model.id,
+        "words": outcome(ws, model.id),
+        "report": model.id,
         "next": {"id": waits[-1].id, "left": waits[-1].progress().undecided} if waits else None,
-    }  # fmt: skip
+    }

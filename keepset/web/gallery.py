@@ -16,18 +16,7 @@ from keepset.review import Batch, BatchStatus, load_batch, stop_rule
 from keepset.review.ordering import Sort
 from keepset.review.stacks import ALIKE as LIKELY
 from keepset.web import followup, marking, submitting, viewing
-from keepset.web.cards import (
-    FEW,
-    LIKE_PAGE,
-    PAGE,
-    SIZES,
-    Page,
-    facts,
-    page_of,
-    suggested,
-    tile_size,
-    values_of,
-)
+from keepset.web.cards import FEW, LIKE_PAGE, PAGE, SIZES, Page, facts, page_of, suggested, tile_size, values_of
 from keepset.web.pages import page
 from keepset.web.pictures import picture, thumb
 from keepset.web.refusals import refusal

@@ -58,9 +58,7 @@ def _restored(ws: Workspace, request: Request, images: list[str], given: dict[st
     """``what``: "all" of the batch, or the ticked images."""
     try:
         if given["what"] != "all" and not images:
-            raise ReviewError(
-                "No picture is ticked.", "Tick the ones to restore, or restore all of the batch."
-            )
+            raise ReviewError("No picture is ticked.", "Tick the ones to restore, or restore all of the batch.")
         what = given["batch"] if given["what"] == "all" else images
         done = restore(ws, what, who=given["who"])
     except ReviewError as e:

@@ -96,33 +96,19 @@ def next_step(
     if standing(ws).state not in (State.IDLE, State.DONE):
         return None
     if not (ws.root / "config.json").exists():
-        return Step(
-            "No pictures yet", "Tell Keepset which pictures to take, in a terminal or in Prefect's form."
-        )
+        return Step("No pictures yet", "Tell Keepset which pictures to take, in a terminal or in Prefect's form.")
     if data is None or model is None:
-        return Step(
-            "No model yet", "Collect the pictures and train on them.", "Run the pipeline", "/run", post=True
-        )
+        return Step("No model yet", "Collect the pictures and train on them.", "Run the pipeline", "/run", post=True)
     if model.stale:
         words = "The data set has changed since the model in use was trained."
         return Step("Train on the newest pictures", words, "Run the pipeline", "/run", post=True)
     if batches and batches[-1].status in (BatchStatus.SENT_BACK, BatchStatus.EXPIRED):
-        how = (
-            "was sent back"
-            if batches[-1].status == BatchStatus.SENT_BACK
-            else "expired before anybody decided"
-        )
+        how = "was sent back" if batches[-1].status == BatchStatus.SENT_BACK else "expired before anybody decided"
         return Step(
-            f"{batch_name(batches[-1].id)} {how}",
-            "Its marks are kept.",
-            "Look at it",
-            f"/batches/{batches[-1].id}",
+            f"{batch_name(batches[-1].id)} {how}", "Its marks are kept.", "Look at it", f"/batches/{batches[-1].id}"
         )
     return Step(
-        "Nothing to review",
-        "Try the model on pictures that it has never seen.",
-        "Predict pictures",
-        "/predict",
+        "Nothing to review", "Try the model on pictures that it has never seen.", "Predict pictures", "/predict"
     )
 
 

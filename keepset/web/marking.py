@@ -129,9 +129,7 @@ async def save_form(ws: Workspace, request: Request) -> Response:
             found = [_from_form(k[2:], v, given) for k, v in given.items() if k.startswith("m:") and v]
             version = int(given["version"])
         except (ValueError, KeyError):
-            return refusal(
-                request, 400, "bad_form", "This form is not complete.", "Go back and load the page again."
-            )
+            return refusal(request, 400, "bad_form", "This form is not complete.", "Go back and load the page again.")
         standing = {s: (str(m.action), m.label) for s, m in batch.marks().items()}
         new = [m for m in found if standing.get(m.sha256) != (str(m.action), m.label)]
         if new:

@@ -21,6 +21,4 @@ def page(name: str, ws: Workspace, code: int = 200, /, **facts: Any) -> HTMLResp
 
 def rendered(name: str, ws: Workspace, /, **facts: Any) -> str:
     """The same as text; also of a part of a page."""
-    return str(
-        templates().get_template(name).render(ws=ws, base=base(), troubles=stack_troubles(ws), **facts)
-    )
+    return str(templates().get_template(name).render(ws=ws, base=base(), troubles=stack_troubles(ws), **facts))

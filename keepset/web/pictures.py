@@ -51,9 +51,7 @@ def picture(ws: Workspace, request: Request) -> Response:
         return _missing()
     try:
         with decoding:
-            data = _small(
-                ws.blob(sha), MIDDLE if request.query_params.get("size") == str(MIDDLE) else LARGEST
-            )
+            data = _small(ws.blob(sha), MIDDLE if request.query_params.get("size") == str(MIDDLE) else LARGEST)
     except (OSError, ValueError):  # purged, or damaged since it was validated
         return thumb(ws, request)
     return Response(data, media_type="image/jpeg", headers=FOREVER)

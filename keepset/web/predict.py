@@ -101,12 +101,7 @@ class PredictionSite:
     def _promoted(self) -> str | None:
         try:
             return self.ws.promoted()
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-        ):  # damaged: the model itself says so when it is asked for
+        except (OSError, ValueError, KeyError, TypeError):  # damaged: the model itself says so when it is asked for
             return None
 
     async def _metrics(self, _: Request) -> Response:
@@ -131,9 +126,7 @@ class PredictionSite:
         except _TROUBLES as e:
             trouble, status = e, told(e)[0]
         if FRAGMENT in request.headers:
-            answer: Response = page(
-                "answers.html", self.ws, status, items=items, trouble=trouble, **self._inbox()
-            )
+            answer: Response = page("answers.html", self.ws, status, items=items, trouble=trouble, **self._inbox())
         else:
             answer = self._page(items, trouble, status)
         return again(answer, trouble)

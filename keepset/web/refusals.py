@@ -25,12 +25,7 @@ def wants_json(request: Request) -> bool:
 
 
 def refusal(
-    request: Request,
-    status: int,
-    error: str,
-    message: str,
-    remedy: str = "",
-    headers: Mapping[str, str] | None = None,
+    request: Request, status: int, error: str, message: str, remedy: str = "", headers: Mapping[str, str] | None = None
 ) -> Response:
     """``error`` is a stable code; ``message`` and ``remedy`` are for people."""
     if wants_json(request):

@@ -33,9 +33,7 @@ def routes(ws: Workspace) -> list[Route]:
 def _report(ws: Workspace, request: Request) -> Response:
     model_id = request.path_params["model_id"]
     if model_id not in {m.id for m in list_models(ws)}:
-        return refusal(
-            request, 404, "no_model", "There is no such model.", "The home page lists all reports."
-        )
+        return refusal(request, 404, "no_model", "There is no such model.", "The home page lists all reports.")
     path = ws.reports / model_id / "report.html"
     if not path.exists():
         return refusal(request, 404, "no_report", "This model has no report yet.", "Run `keepset interpret`.")

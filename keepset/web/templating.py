@@ -20,9 +20,7 @@ __all__ = ["templates"]
 def templates() -> Environment:
     from jinja2 import Environment, PackageLoader
 
-    env = Environment(
-        loader=PackageLoader("keepset.web"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
+    env = Environment(loader=PackageLoader("keepset.web"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     env.filters |= {"batch": batch_name, "link": _safe_link, "file": file_name, "day": _day, "share": share}
     return env
 

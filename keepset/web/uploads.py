@@ -131,9 +131,7 @@ class Intake:
             found = [Given("body", await _body(request, self.limits.max_bytes))]
         else:
             raise BadRequest(
-                415,
-                "unsupported_media_type",
-                "Send multipart/form-data, application/json or the bytes of a picture.",
+                415, "unsupported_media_type", "Send multipart/form-data, application/json or the bytes of a picture."
             )
         if len(found) > MAX_ITEMS:
             raise BadRequest(413, "too_many", f"At most {MAX_ITEMS} pictures at once.")

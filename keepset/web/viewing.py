@@ -48,9 +48,7 @@ def _probabilities(batch: Batch, row: Mapping[str, Any]) -> list[tuple[str, floa
     columns = ("sha256", "cv_probs")
     try:
         classes = load_record(ws, model).classes
-        found = manifests.picked(
-            ws.models / model / "predictions.parquet", "predictions", columns, [row["sha256"]]
-        )
+        found = manifests.picked(ws.models / model / "predictions.parquet", "predictions", columns, [row["sha256"]])
         values: list[float] = next((r["cv_probs"] for r in found), [])
     except (ModelError, ManifestError):
         return []

@@ -90,7 +90,7 @@ def _base(paths: list[Path]) -> Base:
         return clean_base(*paths[:1], *[*paths[1:], None, None][:2])
     photos = Path(os.environ.get("KEEPSET_PHOTOS", CHECKOUT.parent / "shared" / "photos"))
     if (photos / "bears").is_dir():
-        return clean_base(photos / "bears", photos / "truth" / "bears.csv", photos / "truth" / "bears_pairs.csv")  # fmt: skip
+        return clean_base(photos / "bears", photos / "truth" / "bears.csv", photos / "truth" / "bears_pairs.csv")
     print(f"no photos at {photos}: the demo's drawn pictures; set KEEPSET_PHOTOS")
     return drawn_base(OUT / "drawn", 130)
 

@@ -44,9 +44,7 @@ def clean_base(folder: Path, truth: Path | None, pairs: Path | None) -> Base:
     files: dict[str, list[Path]] = {}
     for label, folders in sorted(found.folders.items()):
         every = sorted(p for d in folders for p in d.rglob("*") if p.is_file())
-        files[label] = [
-            p for p in every if p.relative_to(found.source).as_posix() not in left_out and _opens(p)
-        ]
+        files[label] = [p for p in every if p.relative_to(found.source).as_posix() not in left_out and _opens(p)]
     return Base(folder.resolve().name, files)
 
 

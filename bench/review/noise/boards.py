@@ -51,9 +51,11 @@ def _part(p: Page, box: Box) -> None:
             p.paste(icon(p.rng, round(side), p.accent()), (left, top, left + side, top + side))
             y = top + side
         elif kind == "number":
-            said = p.rng.choice([f"{p.rng.randint(1, 99)} %", str(p.rng.randint(2, 900)), f"{p.rng.randint(10, 400)} kg"])  # fmt: skip
+            said = p.rng.choice(
+                [f"{p.rng.randint(1, 99)} %", str(p.rng.randint(2, 900)), f"{p.rng.randint(10, 400)} kg"]
+            )
             y = p.text((left, top, right, top + (bottom - top) * 0.5), said, (bottom - top) * 0.4, bold=True, color=p.accent(), display=True)  # fmt: skip
-        y = p.text((left, y, right, y + (bottom - y) * 0.4), words.bullet(p.rng), (bottom - top) * 0.12, bold=True)  # fmt: skip
+        y = p.text((left, y, right, y + (bottom - y) * 0.4), words.bullet(p.rng), (bottom - top) * 0.12, bold=True)
         p.text((left, y, right, bottom), words.paragraph(p.rng, 2), (bottom - top) * 0.08)
 
 
@@ -65,7 +67,9 @@ def _chart(p: Page, box: Box) -> None:
     if kind == "bars":
         for i, v in enumerate(values):
             x = left + w * i / n
-            p.pen.rectangle((x, bottom - h * 0.1 - v * h * 0.85, x + w / n * 0.7, bottom - h * 0.1), p.colors.accents[i % 4])  # fmt: skip
+            p.pen.rectangle(
+                (x, bottom - h * 0.1 - v * h * 0.85, x + w / n * 0.7, bottom - h * 0.1), p.colors.accents[i % 4]
+            )
             p.text((x, bottom - h * 0.09, x + w / n, bottom), str(2000 + i), h * 0.06)
         p.pen.line((left, bottom - h * 0.1, right, bottom - h * 0.1), p.colors.ink, 3)
     elif kind == "rows":
@@ -77,10 +81,10 @@ def _chart(p: Page, box: Box) -> None:
         side, start = min(w, h) * 0.9, rng.uniform(0, 360)
         for i, v in enumerate(values):
             end = start + 360 * v / sum(values)
-            p.pen.pieslice((left, top, left + side, top + side), start, end, p.colors.accents[i % 4], p.colors.paper, 4)  # fmt: skip
+            p.pen.pieslice((left, top, left + side, top + side), start, end, p.colors.accents[i % 4], p.colors.paper, 4)
             start = end
         if rng.random() < 0.4:
-            p.pen.ellipse((left + side * 0.3, top + side * 0.3, left + side * 0.7, top + side * 0.7), p.colors.paper)  # fmt: skip
+            p.pen.ellipse((left + side * 0.3, top + side * 0.3, left + side * 0.7, top + side * 0.7), p.colors.paper)
     else:
         for i in range(5):
             p.pen.line((left, top + h * i / 4, right, top + h * i / 4), shade(p.colors.ink, 1.7), 2)
@@ -107,16 +111,18 @@ def range_map(rng: random.Random, s: Subject) -> Image.Image:
         p.image.paste((238, 234, 224), (0, 0, w, h))
         for _ in range(rng.randint(14, 30)):
             x, y, a, far = rng.uniform(0, w), rng.uniform(0, h), rng.choice([0.2, 1.77, 0.8]) + rng.uniform(-0.1, 0.1), w + h  # fmt: skip
-            ends = (x - far * math.cos(a), y - far * math.sin(a), x + far * math.cos(a), y + far * math.sin(a))  # fmt: skip
+            ends = (x - far * math.cos(a), y - far * math.sin(a), x + far * math.cos(a), y + far * math.sin(a))
             p.pen.line(ends, rng.choice([(255, 255, 255), (255, 255, 255), (250, 215, 120)]), round(p.short * rng.uniform(0.006, 0.03)))  # fmt: skip
     else:
         p.image.paste(rng.choice([(190, 215, 235), (230, 240, 248), (255, 255, 255)]), (0, 0, w, h))
         land = rng.choice([(240, 236, 220), (205, 220, 180), (225, 225, 225)])
         for _ in range(rng.randint(2, 5)):
-            coast = _ragged(rng, rng.uniform(0.1, 0.9) * w, rng.uniform(0.2, 0.8) * h, p.short * rng.uniform(0.15, 0.45))  # fmt: skip
+            coast = _ragged(
+                rng, rng.uniform(0.1, 0.9) * w, rng.uniform(0.2, 0.8) * h, p.short * rng.uniform(0.15, 0.45)
+            )
             p.pen.polygon(coast, land, (120, 120, 120), 3)
         for _ in range(rng.randint(1, 4)):
-            spot = _ragged(rng, rng.uniform(0.2, 0.8) * w, rng.uniform(0.2, 0.8) * h, p.short * rng.uniform(0.06, 0.25))  # fmt: skip
+            spot = _ragged(rng, rng.uniform(0.2, 0.8) * w, rng.uniform(0.2, 0.8) * h, p.short * rng.uniform(0.06, 0.25))
             p.pen.polygon(spot, p.accent())
     for _ in range(rng.randint(3, 10)):
         x, y = rng.uniform(0.05, 0.85) * w, rng.uniform(0.1, 0.9) * h
@@ -126,7 +132,7 @@ def range_map(rng: random.Random, s: Subject) -> Image.Image:
         p.panel((w * 0.02, h * 0.72, w * 0.3, h * 0.97), (255, 255, 255), edge=(90, 90, 90))
         p.text((w * 0.04, h * 0.74, w * 0.28, h * 0.82), f"{s.label} range".capitalize(), h * 0.04, color=(20, 20, 20), bold=True)  # fmt: skip
         for i in range(3):
-            p.pen.rectangle((w * 0.04, h * (0.82 + 0.05 * i), w * 0.08, h * (0.85 + 0.05 * i)), p.colors.accents[i])  # fmt: skip
+            p.pen.rectangle((w * 0.04, h * (0.82 + 0.05 * i), w * 0.08, h * (0.85 + 0.05 * i)), p.colors.accents[i])
     return p.done()
 
 
@@ -156,7 +162,7 @@ def worksheet(rng: random.Random, s: Subject) -> Image.Image:
             if grid:
                 p.pen.rectangle(box, None, p.colors.ink, 2)
             said = rng.choice("ABCDEFGHIKLMNOPRSTUW") if letters else words.bullet(rng, 2)
-            p.text((box[0] + across * 0.08, box[1] + step * 0.15, box[2], box[3]), said, step * 0.5, bold=i == 0)  # fmt: skip
+            p.text((box[0] + across * 0.08, box[1] + step * 0.15, box[2], box[3]), said, step * 0.5, bold=i == 0)
     if rng.random() < 0.5:
         side = p.short * rng.uniform(0.15, 0.3)
         p.paste(figure(p, side), (w - side * 1.1, h - side * 1.1, w, h))
@@ -173,10 +179,14 @@ def screenshot(rng: random.Random, s: Subject) -> Image.Image:
     p.image.paste(ground, (0, 0, w, h))
     p.panel((0, 0, w, h * 0.08), (45, 45, 50) if dark else (222, 225, 230))
     p.panel((w * 0.15, h * 0.02, w * 0.85, h * 0.06), ground, round_by=h * 0.02)
-    p.text((w * 0.18, h * 0.025, w * 0.8, h * 0.06), f"www.{words.brand(rng).lower()}.com/{s.label}", h * 0.025, color=ink)  # fmt: skip
+    p.text(
+        (w * 0.18, h * 0.025, w * 0.8, h * 0.06), f"www.{words.brand(rng).lower()}.com/{s.label}", h * 0.025, color=ink
+    )
     kind = rng.choice(["grid", "article", "chat", "shop"])
     if kind == "article":
-        p.text((w * 0.06, h * 0.11, w * 0.94, h * 0.24), words.title(rng, s.label, s.other), h * 0.06, color=ink, bold=True)  # fmt: skip
+        p.text(
+            (w * 0.06, h * 0.11, w * 0.94, h * 0.24), words.title(rng, s.label, s.other), h * 0.06, color=ink, bold=True
+        )
         p.photo((w * 0.06, h * 0.26, w * rng.choice([0.5, 0.94]), h * 0.58))
         p.text((w * 0.06, h * 0.6, w * 0.94, h * 0.98), words.paragraph(rng, 9), h * 0.028, color=ink)
         return p.done()
@@ -236,9 +246,9 @@ def how_to(rng: random.Random, s: Subject) -> Image.Image:
         last = n == rows * columns - 1
         look = "outlined" if last and rng.random() < 0.7 else "line"
         same = random.Random(build)  # the same animal in every step
-        p.paste(animal(same, round(side), look, p.colors.accents[0], (30, 30, 30)), (x, y, x + across, y + side))  # fmt: skip
+        p.paste(animal(same, round(side), look, p.colors.accents[0], (30, 30, 30)), (x, y, x + across, y + side))
         p.text((x + across * 0.05, y + tall * 0.02, x + across, y + tall * 0.2), f"{n + 1}.", tall * 0.12, bold=True, color=p.accent())  # fmt: skip
-        p.text((x + across * 0.1, y + tall * 0.82, x + across * 0.95, y + tall), words.bullet(rng, 7), tall * 0.07)  # fmt: skip
+        p.text((x + across * 0.1, y + tall * 0.82, x + across * 0.95, y + tall), words.bullet(rng, 7), tall * 0.07)
     return p.done()
 
 
@@ -251,9 +261,11 @@ def logo(rng: random.Random, s: Subject) -> Image.Image:
     if round_:
         p.pen.ellipse((x, y, x + side, y + side), color)
         p.pen.ellipse((x + side * 0.04, y + side * 0.04, x + side * 0.96, y + side * 0.96), None, p.colors.paper, max(3, round(side * 0.02)))  # fmt: skip
-    inner = (x + side * 0.18, y + side * 0.18, x + side * 0.82, y + side * 0.82) if round_ else (x, y, x + side, y + side)  # fmt: skip
+    inner = (
+        (x + side * 0.18, y + side * 0.18, x + side * 0.82, y + side * 0.82) if round_ else (x, y, x + side, y + side)
+    )
     p.paste(icon(rng, round(side), p.colors.paper if round_ else color), inner)
-    p.text((w * 0.05, y + side * 1.03, w * 0.95, h * 0.98), name, h * 0.14, bold=True, align="center", display=True)  # fmt: skip
+    p.text((w * 0.05, y + side * 1.03, w * 0.95, h * 0.98), name, h * 0.14, bold=True, align="center", display=True)
     return p.done()
 
 

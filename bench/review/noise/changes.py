@@ -55,7 +55,7 @@ def mark(rng: random.Random, im: Image.Image) -> Image.Image:
     w, h = p.width, p.height
     if rng.random() < 0.5:
         side = p.short * rng.uniform(0.12, 0.22)
-        x, y = rng.choice([(0.03 * w, 0.03 * h), (0.97 * w - side, 0.97 * h - side), (0.97 * w - side, 0.03 * h)])  # fmt: skip
+        x, y = rng.choice([(0.03 * w, 0.03 * h), (0.97 * w - side, 0.97 * h - side), (0.97 * w - side, 0.03 * h)])
         p.paste(icon(rng, round(side), rng.choice([(255, 255, 255), p.accent()])), (x, y, x + side, y + side))
         p.text((x, y + side * 0.9, x + side * 2, h), words.brand(rng), side * 0.25, color=(255, 255, 255))
         return p.done()
@@ -94,7 +94,9 @@ def reencoded(rng: random.Random, im: Image.Image) -> Image.Image:
     """Much smaller, or saved so badly that the blocks show."""
     if rng.random() < 0.5:
         scale = rng.uniform(0.25, 0.6)
-        return im.resize((max(96, round(im.width * scale)), max(96, round(im.height * scale))), Image.Resampling.LANCZOS)  # fmt: skip
+        return im.resize(
+            (max(96, round(im.width * scale)), max(96, round(im.height * scale))), Image.Resampling.LANCZOS
+        )
     body = io.BytesIO()
     im.save(body, "JPEG", quality=rng.randint(8, 30))
     return Image.open(body).convert("RGB")
@@ -103,7 +105,7 @@ def reencoded(rng: random.Random, im: Image.Image) -> Image.Image:
 def _resized(rng: random.Random, im: Image.Image) -> Image.Image:
     """At another size, as another site keeps it."""
     scale = min(rng.uniform(0.6, 1.1), 1400 / max(im.size))
-    return im.resize((max(64, round(im.width * scale)), max(64, round(im.height * scale))), Image.Resampling.LANCZOS)  # fmt: skip
+    return im.resize((max(64, round(im.width * scale)), max(64, round(im.height * scale))), Image.Resampling.LANCZOS)
 
 
 def _over(rng: random.Random, im: Image.Image) -> Page:
@@ -147,7 +149,7 @@ def fragment(rng: random.Random, im: Image.Image) -> Image.Image:
     w, h = round(im.width * rng.uniform(0.16, 0.26)), round(im.height * rng.uniform(0.16, 0.26))
     x, y = rng.choice([0, im.width - w]), rng.choice([0, im.height - h])
     scale = 360 / max(w, h)
-    return im.crop((x, y, x + w, y + h)).resize((round(w * scale), round(h * scale)), Image.Resampling.BICUBIC)  # fmt: skip
+    return im.crop((x, y, x + w, y + h)).resize((round(w * scale), round(h * scale)), Image.Resampling.BICUBIC)
 
 
 # -- innocents: odd to look at, and right --------------------------------------------------------------
@@ -187,7 +189,7 @@ def snow(rng: random.Random, im: Image.Image) -> Image.Image:
     pale = Image.blend(im, Image.new("RGB", im.size, (232, 236, 240)), rng.uniform(0.25, 0.45))
     pen = ImageDraw.Draw(pale)
     for _ in range(rng.randint(60, 200)):
-        x, y, r = rng.uniform(0, im.width), rng.uniform(0, im.height), min(im.size) * rng.uniform(0.002, 0.008)  # fmt: skip
+        x, y, r = rng.uniform(0, im.width), rng.uniform(0, im.height), min(im.size) * rng.uniform(0.002, 0.008)
         pen.ellipse((x - r, y - r, x + r, y + r), (250, 250, 252))
     return pale
 

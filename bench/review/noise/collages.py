@@ -80,7 +80,7 @@ def prints(rng: random.Random, s: Subject) -> Image.Image:
     if rng.random() < 0.4:
         p.image.paste(fitted(s.photo(rng), w, h))
         x, y = rng.choice([0.03, 0.6]) * w, rng.choice([0.03, 0.58]) * h
-        inset = ImageOps.expand(fitted(_any(rng, s), w * 0.37, h * 0.37), max(4, p.short // 90), (255, 255, 255))  # fmt: skip
+        inset = ImageOps.expand(fitted(_any(rng, s), w * 0.37, h * 0.37), max(4, p.short // 90), (255, 255, 255))
         p.image.paste(inset, (round(x), round(y)))
         return p.done()
     p.backdrop()
@@ -89,7 +89,7 @@ def prints(rng: random.Random, s: Subject) -> Image.Image:
         edge = round(side * 0.05)
         shot = ImageOps.expand(fitted(_any(rng, s), side, side * rng.choice([0.7, 1])), edge, (250, 250, 250))
         tilted = shot.convert("RGBA").rotate(rng.uniform(-25, 25), Image.Resampling.BICUBIC, expand=True)
-        p.image.paste(tilted, (round(rng.uniform(-0.1, 0.75) * w), round(rng.uniform(-0.1, 0.75) * h)), tilted)  # fmt: skip
+        p.image.paste(tilted, (round(rng.uniform(-0.1, 0.75) * w), round(rng.uniform(-0.1, 0.75) * h)), tilted)
     return p.done()
 
 

@@ -52,7 +52,9 @@ def _cropped(photo: Image.Image, mask: np.ndarray, solid: float) -> Image.Image 
     if whole.sum() < solid * ConvexHull(np.argwhere(whole)).volume:  # of a plane figure, its area
         return None
     soft = ndimage.gaussian_filter(whole.astype(np.float32), 1.2)
-    alpha = Image.fromarray((np.clip(soft * 1.6 - 0.3, 0, 1) * 255).astype(np.uint8)).resize(photo.size, Image.Resampling.BICUBIC)  # fmt: skip
+    alpha = Image.fromarray((np.clip(soft * 1.6 - 0.3, 0, 1) * 255).astype(np.uint8)).resize(
+        photo.size, Image.Resampling.BICUBIC
+    )
     cut = photo.convert("RGB")
     cut.putalpha(alpha)
     box = alpha.point(lambda v: 255 * (v > 40)).getbbox()

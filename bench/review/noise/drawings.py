@@ -26,9 +26,7 @@ def clip_art(rng: random.Random, s: Subject) -> Image.Image:
     else:
         p.backdrop()
     make = animal if rng.random() < 0.8 else thing
-    p.paste(
-        make(rng, side, look, rng.choice([*_COATS, p.colors.accents[0]]), _INK), (0, 0, p.width, p.height)
-    )
+    p.paste(make(rng, side, look, rng.choice([*_COATS, p.colors.accents[0]]), _INK), (0, 0, p.width, p.height))
     if rng.random() < 0.3:  # a stock agency's mark, again and again
         for i in range(4):
             p.text((p.width * 0.08, p.height * (0.1 + 0.24 * i), p.width, p.height), f"{words.brand(rng)}   " * 3, side * 0.05, color=(190, 190, 190))  # fmt: skip
@@ -41,9 +39,9 @@ def _scene(p: Page, box: Box) -> None:
     w, h = right - left, bottom - top
     sky, ground = rng.choice([(170, 215, 245), (250, 225, 170), (40, 50, 100), (225, 240, 250)]), rng.choice([(120, 180, 80), (90, 140, 70), (235, 240, 245), (215, 185, 120)])  # fmt: skip
     p.pen.rectangle(box, sky)
-    p.pen.ellipse((right - w * 0.25, top + h * 0.06, right - w * 0.08, top + h * 0.06 + w * 0.17), (255, 220, 90))  # fmt: skip
+    p.pen.ellipse((right - w * 0.25, top + h * 0.06, right - w * 0.08, top + h * 0.06 + w * 0.17), (255, 220, 90))
     inside = Image.new("RGB", (round(w), round(h)), sky)
-    inside.paste(p.image.crop((round(left), round(top), round(left) + inside.width, round(top) + inside.height)))  # fmt: skip
+    inside.paste(p.image.crop((round(left), round(top), round(left) + inside.width, round(top) + inside.height)))
     hills = Page(rng, p.subject, max(32, inside.width // 2), max(32, inside.height // 2))
     hills.image.paste(inside.resize(hills.image.size))
     for _ in range(3):
@@ -180,7 +178,7 @@ def vector(rng: random.Random, s: Subject) -> Image.Image:
     smooth = photo.convert("RGB")
     for _ in range(3):
         smooth = smooth.filter(ImageFilter.MedianFilter(7))
-    flat = smooth.quantize(rng.choice([3, 4, 5]), Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).convert("RGB")  # fmt: skip
+    flat = smooth.quantize(rng.choice([3, 4, 5]), Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).convert("RGB")
     if rng.random() < 0.5:
         edges = ImageOps.grayscale(smooth).filter(ImageFilter.FIND_EDGES).point(lambda v: 255 * (v < 36))
         flat = ImageChops.multiply(flat, edges.filter(ImageFilter.MinFilter(3)).convert("RGB"))
@@ -221,7 +219,9 @@ def engraving(rng: random.Random, s: Subject) -> Image.Image:
     light = np.asarray(grey.filter(ImageFilter.GaussianBlur(1)), np.float32) / 255
     lines = 1 / (1 + np.exp(-9 * (light * 2.2 - 1.1 + screen * 0.9)))
     drawn = Image.fromarray((lines * 255).astype(np.uint8))
-    ink, paper = rng.choice([((15, 15, 15), (255, 255, 255)), ((60, 40, 25), (238, 225, 196)), ((160, 30, 30), (250, 245, 235))])  # fmt: skip
+    ink, paper = rng.choice(
+        [((15, 15, 15), (255, 255, 255)), ((60, 40, 25), (238, 225, 196)), ((160, 30, 30), (250, 245, 235))]
+    )
     return ImageOps.colorize(drawn, ink, paper)
 
 

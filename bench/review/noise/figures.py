@@ -51,10 +51,7 @@ class Brush:
         a, b, n = self.rng.uniform(0, 6.3), self.rng.uniform(0, 6.3), max(len(points), 1)
         turns, size = 6 * math.pi / n, max(x for x, _ in points) - min(x for x, _ in points)
         return [
-            (
-                x + self.wobble * size * math.sin(turns * i + a),
-                y + self.wobble * size * math.cos(turns * i + b),
-            )
+            (x + self.wobble * size * math.sin(turns * i + a), y + self.wobble * size * math.cos(turns * i + b))
             for i, (x, y) in enumerate(points)
         ]
 
@@ -112,7 +109,7 @@ def _head(brush: Brush, x: float, y: float, r: float, coat: Color, belly: Color)
     brush.oval(x, y, r * rng.uniform(0.95, 1.15), r, coat)
     muzzle = r * rng.uniform(0.4, 0.55)
     brush.oval(x, y + r * 0.38, muzzle, muzzle * 0.75, belly)
-    eye, apart, style = r * rng.uniform(0.07, 0.17), r * rng.uniform(0.28, 0.45), rng.choice(["dot", "white", "shine"])  # fmt: skip
+    eye, apart, style = r * rng.uniform(0.07, 0.17), r * rng.uniform(0.28, 0.45), rng.choice(["dot", "white", "shine"])
     for sign in (-1, 1):
         if style == "white":
             brush.oval(x + sign * apart, y - r * 0.15, eye * 1.6, eye * 1.9, (255, 255, 255))
@@ -129,7 +126,7 @@ def _standing(brush: Brush, coat: Color, belly: Color) -> None:
     long, high = rng.uniform(0.22, 0.3), rng.uniform(0.12, 0.17)
     leg = rng.uniform(0.14, 0.22)
     for i, x in enumerate((-0.8, -0.5, 0.45, 0.75)):
-        brush.oval(0.48 + x * long, 0.55 + high * 0.5 + leg * 0.6, 0.045, leg * 0.75, coat if i % 2 else dark)  # fmt: skip
+        brush.oval(0.48 + x * long, 0.55 + high * 0.5 + leg * 0.6, 0.045, leg * 0.75, coat if i % 2 else dark)
     if rng.random() < 0.6:
         brush.oval(0.48 - long * 1.05, 0.48, 0.05, rng.uniform(0.04, 0.14), coat, 0.7)
     brush.oval(0.48, 0.55, long, high, coat, rng.uniform(-0.12, 0.1))
@@ -189,7 +186,7 @@ def icon(rng: random.Random, side: int, color: Color) -> Image.Image:
         for x, y in ((0.22, 0.42), (0.4, 0.26), (0.6, 0.26), (0.78, 0.42)):
             b.oval(x, y, 0.085, 0.12, color)
     elif kind == "arrow":
-        b.shape([(0.1, 0.4), (0.55, 0.4), (0.55, 0.2), (0.92, 0.5), (0.55, 0.8), (0.55, 0.6), (0.1, 0.6)], color)  # fmt: skip
+        b.shape([(0.1, 0.4), (0.55, 0.4), (0.55, 0.2), (0.92, 0.5), (0.55, 0.8), (0.55, 0.6), (0.1, 0.6)], color)
     elif kind == "tick":
         b.shape([(0.12, 0.5), (0.25, 0.38), (0.42, 0.56), (0.76, 0.18), (0.9, 0.3), (0.42, 0.82)], color)
     elif kind == "pin":

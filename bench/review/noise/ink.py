@@ -70,9 +70,7 @@ def palette(rng: random.Random) -> Palette:
     if kind < 0.4:
         return Palette((255, 255, 255), rng.choice([(20, 20, 20), shade(accents[0], 0.4)]), accents)
     if kind < 0.65:
-        return Palette(
-            _hsv(hue, rng.uniform(0.04, 0.2), rng.uniform(0.9, 1)), shade(accents[1], 0.35), accents
-        )
+        return Palette(_hsv(hue, rng.uniform(0.04, 0.2), rng.uniform(0.9, 1)), shade(accents[1], 0.35), accents)
     if kind < 0.85:
         return Palette(shade(accents[0], 0.9), (255, 255, 255), (*accents[1:], (255, 255, 255)))
     return Palette(_hsv(hue, rng.uniform(0, 0.6), rng.uniform(0.03, 0.2)), (245, 245, 240), accents)
@@ -87,9 +85,7 @@ def _font(name: str, size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name, size)
 
 
-def fitted(
-    picture: Image.Image, width: float, height: float, rng: random.Random | None = None
-) -> Image.Image:
+def fitted(picture: Image.Image, width: float, height: float, rng: random.Random | None = None) -> Image.Image:
     """Cut to the shape and scaled to width x height pixels; with ``rng`` not always from the middle."""
     w, h = max(1, round(width)), max(1, round(height))
     scale = max(w / picture.width, h / picture.height)
@@ -146,16 +142,10 @@ class Page:
         left, top, right, bottom = box
         foreign = not words.isascii() and _FAMILIES[0]  # not every family has other letters
         while True:
-            font = (
-                _font(foreign[bold], max(8, round(size)))
-                if foreign
-                else self.font(size, bold=bold, display=display)
-            )
+            font = _font(foreign[bold], max(8, round(size))) if foreign else self.font(size, bold=bold, display=display)
             lines = _wrapped(words, font, right - left)
             step = size * 1.25
-            if size < 12 or (
-                step * len(lines) <= bottom - top and max(map(font.getlength, lines)) <= right - left
-            ):
+            if size < 12 or (step * len(lines) <= bottom - top and max(map(font.getlength, lines)) <= right - left):
                 break
             size *= 0.9
         pen, stroke = self.pen, round(size * 0.08) if edge else 0
@@ -164,7 +154,7 @@ class Page:
             anchor, at = {"left": "la", "center": "ma", "right": "ra"}[align], top + i * step
             if shadow:
                 pen.text((x + size * 0.06, at + size * 0.06), line, (0, 0, 0), font, anchor)
-            pen.text((x, at), line, color or self.colors.ink, font, anchor, stroke_width=stroke, stroke_fill=edge)  # fmt: skip
+            pen.text((x, at), line, color or self.colors.ink, font, anchor, stroke_width=stroke, stroke_fill=edge)
         return top + len(lines) * step
 
     # -- surfaces ------------------------------------------------------------------------------------
@@ -172,7 +162,7 @@ class Page:
     def gradient(self, box: Box, one: Color, two: Color, *, upright: bool = True) -> None:
         ramp = Image.linear_gradient("L") if upright else Image.linear_gradient("L").rotate(90)
         w, h = round(box[2] - box[0]), round(box[3] - box[1])
-        mixed = Image.composite(Image.new("RGB", (w, h), two), Image.new("RGB", (w, h), one), ramp.resize((w, h)))  # fmt: skip
+        mixed = Image.composite(Image.new("RGB", (w, h), two), Image.new("RGB", (w, h), one), ramp.resize((w, h)))
         self.image.paste(mixed, (round(box[0]), round(box[1])))
 
     def panel(self, box: Box, color: Color, *, round_by: float = 0, edge: Color | None = None) -> None:
@@ -184,7 +174,7 @@ class Page:
         kind = rng.choice(["flat", "flat", "flat", "gradient", "stripes", "dots", "rays", "photo"])
         near = shade(c.paper, rng.choice([0.9, 0.94]) if sum(c.paper) > 200 else 1.12)
         if kind == "gradient":
-            self.gradient((0, 0, self.width, self.height), c.paper, shade(c.paper, 0.7), upright=rng.random() < 0.7)  # fmt: skip
+            self.gradient((0, 0, self.width, self.height), c.paper, shade(c.paper, 0.7), upright=rng.random() < 0.7)
         elif kind == "stripes":
             step = self.short // rng.randint(6, 24)
             for x in range(-self.height, self.width, 2 * step):
@@ -197,7 +187,9 @@ class Page:
         elif kind == "rays":
             self.rays(self.width / 2, self.height * rng.uniform(0.3, 0.7), near)
         elif kind == "photo":
-            soft = fitted(self.subject.photo(rng), self.width, self.height).filter(ImageFilter.GaussianBlur(self.short / 50))  # fmt: skip
+            soft = fitted(self.subject.photo(rng), self.width, self.height).filter(
+                ImageFilter.GaussianBlur(self.short / 50)
+            )
             veil = Image.new("RGB", soft.size, c.paper)
             self.image.paste(Image.blend(soft, veil, rng.uniform(0.5, 0.85)))
 
@@ -214,13 +206,13 @@ class Page:
         inset = fitted(picture or self.subject.photo(rng), w, h, rng)
         if look in ("framed", "tilted"):
             edge = max(4, round(min(w, h) * 0.05))
-            framed = Image.new("RGB", (inset.width + 2 * edge, inset.height + 2 * edge), rng.choice([(255, 255, 255), self.accent()]))  # fmt: skip
+            framed = Image.new(
+                "RGB", (inset.width + 2 * edge, inset.height + 2 * edge), rng.choice([(255, 255, 255), self.accent()])
+            )
             framed.paste(inset, (edge, edge))
             inset = framed.resize(inset.size)
         if look == "tilted":
-            self.paste(
-                inset.convert("RGBA").rotate(rng.uniform(-9, 9), Image.Resampling.BICUBIC, expand=True), box
-            )
+            self.paste(inset.convert("RGBA").rotate(rng.uniform(-9, 9), Image.Resampling.BICUBIC, expand=True), box)
             return
         mask = Image.new("L", inset.size, 255 if look in ("plain", "framed") else 0)
         if look == "rounded":
@@ -233,7 +225,9 @@ class Page:
         """An RGBA picture, whole, into the middle of ``box``."""
         w, h = box[2] - box[0], box[3] - box[1]
         scale = min(w / layer.width, h / layer.height)
-        small = layer.resize((max(1, round(layer.width * scale)), max(1, round(layer.height * scale))), Image.Resampling.LANCZOS)  # fmt: skip
+        small = layer.resize(
+            (max(1, round(layer.width * scale)), max(1, round(layer.height * scale))), Image.Resampling.LANCZOS
+        )
         at = round(box[0] + (w - small.width) / 2), round(box[1] + (h - small.height) / 2)
         self.image.paste(small, at, small if small.mode == "RGBA" else None)
 

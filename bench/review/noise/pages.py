@@ -61,7 +61,7 @@ def bullets(p: Page, box: Box, n: int) -> None:
         elif sign == "dot":
             p.pen.ellipse((left, y + size * 0.4, left + size * 0.4, y + size * 0.8), shade_)
         else:
-            p.pen.line((left, y + size * 0.6, left + size * 0.6, y + size * 0.6), shade_, max(2, round(size * 0.12)))  # fmt: skip
+            p.pen.line((left, y + size * 0.6, left + size * 0.6, y + size * 0.6), shade_, max(2, round(size * 0.12)))
         p.text((left + size * 1.8, y, right, y + step), words.bullet(p.rng, 9), size)
 
 
@@ -74,7 +74,7 @@ def slide(rng: random.Random, s: Subject) -> Image.Image:
     heading(p, (w * 0.06, h * 0.05, w * 0.94, h * 0.2), align=rng.choice(["left", "center"]))
     split = rng.choice([0.45, 0.55, 0.65, 1.0])
     flip = rng.random() < 0.3
-    text = (w * (0.06 if not flip else 1 - split + 0.04), h * 0.28, w * (split - 0.02 if not flip else 0.95), h * 0.88)  # fmt: skip
+    text = (w * (0.06 if not flip else 1 - split + 0.04), h * 0.28, w * (split - 0.02 if not flip else 0.95), h * 0.88)
     if rng.random() < 0.75:
         bullets(p, text, rng.randint(3, 6))
     else:
@@ -90,7 +90,9 @@ def poster(rng: random.Random, s: Subject) -> Image.Image:
     p = page(rng, s, ((2, 3), (3, 4), (1, 1), (4, 5)))
     p.backdrop()
     w, h = p.width, p.height
-    top = heading(p, (w * 0.07, h * 0.05, w * 0.93, h * rng.uniform(0.2, 0.35)), align="center", shadow=rng.random() < 0.3)  # fmt: skip
+    top = heading(
+        p, (w * 0.07, h * 0.05, w * 0.93, h * rng.uniform(0.2, 0.35)), align="center", shadow=rng.random() < 0.3
+    )
     middle = (w * 0.15, top + h * 0.03, w * 0.85, h * rng.uniform(0.68, 0.8))
     if rng.random() < 0.6:
         picture(p, middle)
@@ -99,7 +101,7 @@ def poster(rng: random.Random, s: Subject) -> Image.Image:
         for i in range(n):
             picture(p, (w * (0.06 + 0.9 * i / n), middle[1], w * (0.06 + 0.9 * (i + 0.9) / n), middle[3]))
     y = p.text((w * 0.1, middle[3] + h * 0.02, w * 0.9, h * 0.9), words.slogan(rng), h * rng.uniform(0.04, 0.09), bold=True, align="center", color=p.accent())  # fmt: skip
-    p.text((w * 0.1, y, w * 0.9, h * 0.97), words.paragraph(rng, rng.randint(1, 4)), h * 0.025, align="center")  # fmt: skip
+    p.text((w * 0.1, y, w * 0.9, h * 0.97), words.paragraph(rng, rng.randint(1, 4)), h * 0.025, align="center")
     return p.done()
 
 
@@ -111,12 +113,14 @@ def title_card(rng: random.Random, s: Subject) -> Image.Image:
     p.image.paste(back)
     if rng.random() < 0.5:
         p.panel((0, 0, w * rng.uniform(0.4, 0.6), h), p.accent())
-    color, edge = rng.choice([((255, 255, 255), (0, 0, 0)), ((255, 225, 40), (0, 0, 0)), ((255, 255, 255), p.accent())])  # fmt: skip
+    color, edge = rng.choice([((255, 255, 255), (0, 0, 0)), ((255, 225, 40), (0, 0, 0)), ((255, 255, 255), p.accent())])
     said = words.title(rng, s.label, s.other).upper()
     y = p.text((w * 0.05, h * rng.uniform(0.08, 0.3), w * rng.choice([0.6, 0.95]), h * 0.8), said, h * rng.uniform(0.17, 0.3), color=color, bold=True, display=True, edge=edge)  # fmt: skip
-    p.text((w * 0.05, min(y, h * 0.82), w * 0.9, h * 0.97), words.slogan(rng), h * 0.1, color=color, edge=edge)  # fmt: skip
+    p.text((w * 0.05, min(y, h * 0.82), w * 0.9, h * 0.97), words.slogan(rng), h * 0.1, color=color, edge=edge)
     if rng.random() < 0.4:
-        p.pen.ellipse((w * 0.8, h * 0.35, w * 0.95, h * 0.35 + w * 0.15), (220, 30, 30), (255, 255, 255), round(h * 0.02))  # fmt: skip
+        p.pen.ellipse(
+            (w * 0.8, h * 0.35, w * 0.95, h * 0.35 + w * 0.15), (220, 30, 30), (255, 255, 255), round(h * 0.02)
+        )
     return p.done()
 
 
@@ -154,7 +158,7 @@ def cover(rng: random.Random, s: Subject) -> Image.Image:
     if rng.random() < 0.4:
         p.pen.rectangle((0, 0, w * 0.03, h), shade(p.colors.accents[0], 0.5))
         ground = Image.new("RGB", (round(w * 1.3), round(h * 1.15)), (255, 255, 255))
-        ground.paste(shade(p.colors.paper, 0.6), (round(w * 0.18), round(h * 0.1), round(w * 1.18), round(h * 1.1)))  # fmt: skip
+        ground.paste(shade(p.colors.paper, 0.6), (round(w * 0.18), round(h * 0.1), round(w * 1.18), round(h * 1.1)))
         ground.paste(p.image, (round(w * 0.15), round(h * 0.075)))
         return ground.resize((ground.width // 2, ground.height // 2), Image.Resampling.LANCZOS)
     return p.done()
@@ -170,7 +174,9 @@ def meme(rng: random.Random, s: Subject) -> Image.Image:
     else:
         dark = rng.random() < 0.4
         p.image.paste((10, 10, 10) if dark else (255, 255, 255), (0, 0, w, h))
-        p.image.paste(fitted(s.photo(rng), w * 0.9, h * 0.6, rng), (round(w * 0.05), round(h * (0.06 if dark else 0.36))))  # fmt: skip
+        p.image.paste(
+            fitted(s.photo(rng), w * 0.9, h * 0.6, rng), (round(w * 0.05), round(h * (0.06 if dark else 0.36)))
+        )
         top = h * (0.7 if dark else 0.04)
         p.text((w * 0.05, top, w * 0.95, top + h * 0.28), words.sentence(rng), h * 0.09, color=(255, 255, 255) if dark else (10, 10, 10), align="center", bold=True)  # fmt: skip
     return p.done()
@@ -206,10 +212,10 @@ def placeholder(rng: random.Random, s: Subject) -> Image.Image:
     if rng.random() < 0.6:
         side = p.short * rng.uniform(0.2, 0.45)
         x, y = (w - side) / 2, h * 0.45 - side / 2
-        p.pen.rounded_rectangle((x, y, x + side, y + side * 0.75), side * 0.05, None, dark, max(4, round(side * 0.06)))  # fmt: skip
+        p.pen.rounded_rectangle((x, y, x + side, y + side * 0.75), side * 0.05, None, dark, max(4, round(side * 0.06)))
         p.pen.polygon([(x + side * 0.1, y + side * 0.65), (x + side * 0.4, y + side * 0.25), (x + side * 0.6, y + side * 0.5), (x + side * 0.72, y + side * 0.4), (x + side * 0.9, y + side * 0.65)], dark)  # fmt: skip
     said = rng.choice(["No image available", "Image not found", "404", "Coming soon", "This image has been removed", f"{w // 2} x {h // 2}", "photo unavailable", "Hotlinking is not allowed"])  # fmt: skip
-    p.text((w * 0.1, h * 0.72, w * 0.9, h * 0.95), said, p.short * rng.uniform(0.05, 0.12), color=dark, align="center")  # fmt: skip
+    p.text((w * 0.1, h * 0.72, w * 0.9, h * 0.95), said, p.short * rng.uniform(0.05, 0.12), color=dark, align="center")
     return p.done()
 
 

@@ -51,11 +51,12 @@ def _elsewhere(rng: random.Random, s: Subject) -> Image.Image:
 
 
 JUNK: dict[str, tuple[str, Make]] = {
-    "fragment": ("subject absent", _fragment), "elsewhere": ("subject absent", _elsewhere),
+    "fragment": ("subject absent", _fragment),
+    "elsewhere": ("subject absent", _elsewhere),
     **{name: ("drawing", make) for name, make in DRAWINGS.items()},
     **{name: ("other" if name in _OTHER else "text/graphic", make) for name, make in (PAGES | BOARDS).items()},
     **{name: ("collage", make) for name, make in COLLAGES.items()},
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -170,9 +171,7 @@ def _photos(s: _Set, reserve: Reserve, c: Condition) -> None:
             s.innocents.append((s.save(label, image, rng), kinds.pop()))
             continue
         if kinds:
-            kinds.insert(
-                0, kinds.pop()
-            )  # of this photo nothing can be cut out; the next kind, with the next photo
+            kinds.insert(0, kinds.pop())  # of this photo nothing can be cut out; the next kind, with the next photo
         if not jobs:
             s.copy(label, path)
         elif (job := jobs.pop()) == "swap":

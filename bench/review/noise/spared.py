@@ -41,9 +41,7 @@ def by_note(results: Sequence[tuple[Evaluated, Planted]]) -> str:
                 line[3] += c.in_batch and c.suggestion == "delete"
                 line[4] += c.in_batch and c.suggestion == "relabel"
     head = "| sort | planted | first 10% | in the batch | to delete | to relabel |\n|---|---|---|---|---|---|"
-    return "\n".join(
-        [head, *(f"| {s} | " + " | ".join(map(str, n)) + " |" for s, n in sorted(table.items()))]
-    )
+    return "\n".join([head, *(f"| {s} | " + " | ".join(map(str, n)) + " |" for s, n in sorted(table.items()))])
 
 
 def by_change(results: Sequence[tuple[Evaluated, Planted]]) -> str:

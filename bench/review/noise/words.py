@@ -100,31 +100,8 @@ _ADJECTIVES = [
     "global",
     "local",
 ]
-_SHORT = [
-    "of",
-    "the",
-    "in",
-    "for",
-    "with",
-    "and",
-    "to",
-    "from",
-    "by",
-    "on",
-    "at",
-    "your",
-    "our",
-    "this",
-    "every",
-]
-_CYRILLIC = (
-    "Новости дня",
-    "Как это сделать",
-    "Большая история",
-    "Лучшие советы",
-    "С праздником",
-    "Скидка сегодня",
-)
+_SHORT = ["of", "the", "in", "for", "with", "and", "to", "from", "by", "on", "at", "your", "our", "this", "every"]
+_CYRILLIC = ("Новости дня", "Как это сделать", "Большая история", "Лучшие советы", "С праздником", "Скидка сегодня")
 _TITLES = (
     "{Class}", "{CLASS}", "Top {n} {Class} facts", "How to draw a {class}", "{Class} vs {Other}", "All about {class}",
     "The complete {class} guide", "Happy {Class} Day!", "{Class} identification", "{n} types of {class}",
@@ -172,8 +149,7 @@ def brand(rng: random.Random) -> str:
 
 def bullet(rng: random.Random, most: int = 6) -> str:
     words = [
-        rng.choice(_NOUNS + _ADJECTIVES) if i % 2 else rng.choice(_SHORT + _VERBS)
-        for i in range(rng.randint(2, most))
+        rng.choice(_NOUNS + _ADJECTIVES) if i % 2 else rng.choice(_SHORT + _VERBS) for i in range(rng.randint(2, most))
     ]
     return " ".join(words).capitalize()
 

@@ -103,9 +103,7 @@ class Panel:
     def grid(self, values: Sequence[float], words: Callable[[float], str]) -> Panel:
         for v in values:
             y = self.y(v)
-            self.parts.append(
-                f'<line x1="{self.left}" x2="{self.end}" y1="{y:.1f}" y2="{y:.1f}" class="grid"/>'
-            )
+            self.parts.append(f'<line x1="{self.left}" x2="{self.end}" y1="{y:.1f}" y2="{y:.1f}" class="grid"/>')
             self.parts.append(text(self.left - 6, y + 4, words(v), "end"))
         return self
 
@@ -113,9 +111,7 @@ class Panel:
         for v in values:
             self.parts.append(text(self.x(v), self.bottom + LINE + 2, words(v), "middle"))
         if name:
-            self.parts.append(
-                text((self.left + self.end) / 2, self.bottom + 2 * LINE + 4, name, "middle", "name")
-            )
+            self.parts.append(text((self.left + self.end) / 2, self.bottom + 2 * LINE + 4, name, "middle", "name"))
         return self
 
     def name(self, words: str) -> Panel:
@@ -143,9 +139,7 @@ class Panel:
 
     def upright(self, v: float, cls: str) -> Panel:
         x = self.x(v)
-        self.parts.append(
-            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{self.top}" y2="{self.bottom}" class="{cls}"/>'
-        )
+        self.parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{self.top}" y2="{self.bottom}" class="{cls}"/>')
         return self
 
     def labels(self, wanted: Sequence[Label]) -> Panel:

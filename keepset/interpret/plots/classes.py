@@ -52,9 +52,7 @@ def _cell(x: float, y: float, side: float, count: int, total: int, diagonal: boo
     )
     if not count or side < 15:
         return box
-    return box + text(
-        x + side / 2, y + side / 2 + 4.5, str(count), "middle", "on" if share > 0.5 else "count"
-    )
+    return box + text(x + side / 2, y + side / 2 + 4.5, str(count), "middle", "on" if share > 0.5 else "count")
 
 
 def class_scores(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -16,9 +16,7 @@ def data_size(found: Mapping[str, Any]) -> str:
     sizes = [float(p["size"]) for p in points]
     last, end = sizes[-1], float(twice["size"])
     top = 1.08 * max(*(p["high"] for p in points), twice["high"], 0.01)
-    panel = Panel((sizes[0], end), (0, top), top=24, height=190, log_x=True).name(
-        "error rate, images not seen"
-    )
+    panel = Panel((sizes[0], end), (0, top), top=24, height=190, log_x=True).name("error rate, images not seen")
     panel.grid(ticks(0, top), percents(ticks(0, top)))
     panel.band(sizes, [p["low"] for p in points], [p["high"] for p in points], "s1")
     panel.band([last, end], [points[-1]["low"], twice["low"]], [points[-1]["high"], twice["high"]], "s2")
@@ -50,9 +48,7 @@ def outcome_bar(b: Mapping[str, Any]) -> str:
                 f'<rect x="{x:.1f}" y="4" width="{max(1.0, room - 2):.1f}" height="26" rx="3" class="{cls}"><title>{words}: {count}</title></rect>'
             )
         row, column = divmod(k, 2)
-        out.append(
-            f'<rect x="{column * 200}" y="{43 + 20 * row}" width="10" height="10" rx="2" class="{cls}"/>'
-        )
+        out.append(f'<rect x="{column * 200}" y="{43 + 20 * row}" width="10" height="10" rx="2" class="{cls}"/>')
         out.append(text(column * 200 + 16, 52 + 20 * row, f"{count} {words}", "start", "count"))
         x += room
     return svg(82, f"Of {b['n']} images: " + ", ".join(f"{c} {w}" for w, c, _ in kinds), out)

@@ -117,9 +117,7 @@ def lr_find(found: Mapping[str, Any], used: float | None = None) -> str:
     panel.parts += [line for line, _ in drawn] + [name for _, name in drawn]  # no line through a name
     decades = range(math.ceil(math.log10(ends[0]) - 0.01), math.floor(math.log10(ends[1]) + 0.01) + 1)
     panel.below(
-        [10.0**d for d in decades],
-        lambda v: "10" + f"{round(math.log10(v))}".translate(_SUPERSCRIPT),
-        "learning rate",
+        [10.0**d for d in decades], lambda v: "10" + f"{round(math.log10(v))}".translate(_SUPERSCRIPT), "learning rate"
     )
     return svg(panel.bottom + 38, "Learning-rate finder: loss over learning rate", panel.parts)
 
