@@ -56,7 +56,6 @@ __all__ = [
     "WorkspaceNotWritable",
     "WorkspaceUnreachable",
     "WorkspaceVersionError",
-    "cache_trouble",
 ]
 
 
@@ -90,7 +89,13 @@ class WorkspaceError(KeepsetError):
 
 
 class WorkspaceNotWritable(WorkspaceError):
-    pass
+    @classmethod
+    def of_cache(cls, e: OSError) -> WorkspaceNotWritable:
+        """Trouble with the local copy of an object, which says nothing about the object."""
+        return cls(
+            f"The local cache of the workspace cannot be used: {e.filename or 'its disk'}: {e.strerror}.",
+            "Free some space, or set KEEPSET_CACHE to another folder; the cache may be deleted at any time.",
+        )
 
 
 class WorkspaceVersionError(WorkspaceError):
@@ -174,11 +179,3 @@ class OrchestratorError(KeepsetError):
 
 class MissingExtra(KeepsetError, ModuleNotFoundError):
     exit_code = 2
-
-
-def cache_trouble(e: OSError) -> WorkspaceNotWritable:
-    """Trouble with the local copy of an object, which says nothing about the object."""
-    return WorkspaceNotWritable(
-        f"The local cache of the workspace cannot be used: {e.filename or 'its disk'}: {e.strerror}.",
-        "Free some space, or set KEEPSET_CACHE to another folder; the cache may be deleted at any time.",
-    )

@@ -83,7 +83,7 @@ def test_an_added_stage_runs_in_the_pipeline_and_by_command(tmp_path: Path, pict
     assert _counted(ws) == dict.fromkeys(CLASSES, 5)
 
     app = typer.Typer()
-    commands.register(app)
+    commands.register_stages(app)
     helped = CliRunner().invoke(app, ["census", "--help"]).output
     assert "Count the images of each class." in helped
     assert "Count this class only." in helped

@@ -24,7 +24,7 @@ import obstore
 from obstore import exceptions
 from obstore.store import AzureStore, GCSStore, S3Store
 
-from keepset.errors import WorkspaceError, WorkspaceNotWritable, WorkspaceUnreachable, cache_trouble
+from keepset.errors import WorkspaceError, WorkspaceNotWritable, WorkspaceUnreachable
 
 if TYPE_CHECKING:
     from obstore import GetResult, ObjectMeta, PutMode, UpdateVersion
@@ -220,7 +220,7 @@ _RIGHTS = (
 def _mapped(place: str, e: Exception, *, writing: bool) -> Exception:
     """What obstore and the disk raise, as this project's errors. A missing object and a refused condition stay."""
     if isinstance(e, OSError) and e.errno:
-        return cache_trouble(e)
+        return WorkspaceNotWritable.of_cache(e)
     if not isinstance(e, exceptions.BaseError | FileNotFoundError):
         return e
     scheme, (code, said) = place.partition(":")[0], _answer(e)

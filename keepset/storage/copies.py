@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote, unquote
 
-from keepset.errors import cache_trouble
+from keepset.errors import WorkspaceNotWritable
 from keepset.settings import settings
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def staged(path: Stored) -> Path:
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
     except OSError as e:
-        raise cache_trouble(e) from e
+        raise WorkspaceNotWritable.of_cache(e) from e
     return copy.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
 
 
