@@ -103,10 +103,15 @@ class Evidence:
         pixels = (image.get("width") or 0) * (image.get("height") or 0)
         return row["dup_of"] is not None, -pixels, -(image.get("bytes") or 0), row["sha256"]
 
+    @functools.cached_property
+    def _places_in_images(self) -> pa.Array:
+        """Where each row's image stands among ``images``, null where it does not."""
+        places = self.images.places(list(self.rows))
+        return pa.array(places, mask=places < 0)
+
     def measured(self, column: str) -> Floats:
         """A number that validation took of each row's image, NaN where it is not known, [n]."""
-        places = self.images.places(list(self.rows))
-        taken = self.images.table[column].take(pa.array(places, mask=places < 0))
+        taken = self.images.table[column].take(self._places_in_images)
         found: Floats = taken.cast(pa.float64()).to_numpy(zero_copy_only=False)
         return found
 
