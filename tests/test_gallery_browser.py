@@ -220,6 +220,7 @@ def test_full_view_and_typing_a_class(browser: Any, tmp_path: Path) -> None:
     shas = [r["sha256"] for r in batch.candidates().rows()]
     with served(batch.ws.root) as url:
         page = browser.new_page()
+        page.route("**/pictures/*?part=yes", lambda r: (page.wait_for_timeout(300), r.continue_()))  # keys come first
         page.goto(f"{url}/batches/{batch.id}")
         page.keyboard.press("l")
         page.keyboard.press(" ")

@@ -94,9 +94,11 @@ function peek(link) {
 const copies = () => [...$("full-body").querySelectorAll(".copies-of figure")];
 
 /** Toggle between the picture alone and its copies "pair" or "flicker". */
-export function toggleWay(wanted) {
+export async function toggleWay(wanted) {
   if (!isOpen()) return openFull(wanted);
-  setWay(way === wanted ? "single" : wanted);
+  const card = current();
+  await telling; // until then nobody knows whether it has copies
+  if (isOpen() && current() === card) setWay(way === wanted ? "single" : wanted);
 }
 
 function setWay(wanted) {
