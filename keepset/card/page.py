@@ -181,7 +181,7 @@ def _history(f: Facts) -> Iterator[str]:
 
 
 def _changes(r: Facts) -> str:
-    return ", ".join(f"{r[k]} {k}" for k in ("added", "deleted", "relabelled", "restored") if r[k])
+    return ", ".join(f"{r[k]} {k}" for k in ("added", "deleted", "relabelled", "restored", "removed") if r[k])
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[Any]], raw: Sequence[int] = ()) -> Iterator[str]:

@@ -122,7 +122,7 @@ def _summed(found: Iterable[Yield], key: Any) -> list[Yield]:
     sums: dict[_Key, Counter[str]] = {}
     for y in found:
         sums.setdefault(key(y), Counter()).update({k: getattr(y, k) for k in _COUNTS})
-    return [Yield(*k, **{c: n[c] for c in _COUNTS}) for k, n in sorted(sums.items())]
+    return [Yield(*k, *(n[c] for c in _COUNTS)) for k, n in sorted(sums.items())]
 
 
 def _counted(key: _Key, n: Counter[int]) -> Yield:
@@ -149,7 +149,9 @@ def _outcomes(ws: Workspace, revision: Path) -> Iterator[pa.Table]:
         yield pa.table([batch["label"], batch["source"], batch["query"], pc.utf8_lower(host), pa.array(outcome)], names)
 
 
-def _of_lines(batch: pa.RecordBatch, came: npt.NDArray[np.int64], of_image: Codes, seen: npt.NDArray[np.bool_]) -> Codes:
+def _of_lines(
+    batch: pa.RecordBatch, came: npt.NDArray[np.int64], of_image: Codes, seen: npt.NDArray[np.bool_]
+) -> Codes:
     """``came``: number of the image that a line led to, -1 if it was not asked for, -2 if that failed."""
     out = np.full(len(came), _WAITING, np.int8)
     out[came == -2] = _REJECTED
@@ -215,7 +217,9 @@ def _decided(piece: pa.RecordBatch) -> Codes:
 
 def _places(values: pa.Array, among: pa.Array) -> npt.NDArray[np.int64]:
     """Where each value is in ``among``; -1 if nowhere."""
-    found: npt.NDArray[np.int64] = pc.fill_null(pc.index_in(values, among), -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    found: npt.NDArray[np.int64] = (
+        pc.fill_null(pc.index_in(values, among), -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    )
     if values.null_count:
         found[_true(pc.is_null(values))] = -1
     return found

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from keepset import manifests
+from keepset.blocklist import BlockList
 from keepset.config import RunConfig
 from keepset.download.lanes import in_lane, split_in_lanes
 from keepset.download.local import changed
@@ -187,14 +188,20 @@ def _journal(ws: Workspace, shard: Shard | None = None) -> Journal:
 
 def _pieces(ws: Workspace, shard: Shard, journal: Journal) -> Iterator[tuple[list[UrlRow], dict[str, JournalRow]]]:
     """The shard's URLs that are to be fetched, with the journal's rows of them, a piece at a time."""
-    left = shard.stop - shard.start
-    for batch in manifests.batches(ws.urls, "urls", (*_COLUMNS, "status"), size=_PIECE, start=shard.start):
+    left, blocked = shard.stop - shard.start, BlockList.of(ws)
+    for batch in manifests.batches(
+        ws.urls, "urls", (*_COLUMNS, "creator", "license", "status"), size=_PIECE, start=shard.start
+    ):
         rows = batch.slice(0, left).to_pylist()
-        urls = [u for u in rows if u["status"] == ItemStatus.OK and in_lane(u, shard)]
+        urls = [u for u in rows if u["status"] == ItemStatus.OK and in_lane(u, shard) and not _blocked(u, blocked)]
         left -= min(left, batch.num_rows)
         yield urls, journal.get(u["url"] for u in urls)
         if not left:
             return
+
+
+def _blocked(row: UrlRow, blocked: BlockList) -> bool:
+    return blocked.refuses(row["url"], row["creator"], row["license"])
 
 
 @dataclass(frozen=True)

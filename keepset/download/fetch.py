@@ -203,7 +203,7 @@ class Fetcher:
                 check_opt_out(headers)
             if response.status == 304 and conditions:
                 return None
-            check_status(response.status, headers)
+            check_status(response.status, headers, str(target))
             facts.headers = headers
             await self._save(response, part, wanted.sha1, facts)
             return part

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +15,7 @@ from keepset.export.originals import Originals
 from keepset.export.place import check_ours, finish, place, standing
 from keepset.export.readme import write_readme
 from keepset.export.selection import ImageFilter, Selection
+from keepset.settings import settings
 from keepset.stages import SILENT, Progress, Stage, StageResult
 from keepset.workspace import Workspace
 
@@ -61,7 +63,15 @@ def export_dataset(
             facts["notes"] = notes
             write_readme(part, form, chosen, notes)
             facts = finish(part, facts)
+        _remember(ws, form, to, facts)
         return _result(to, facts, changed=True)
+
+
+def _remember(ws: Workspace, form: Format, to: Path, facts: Mapping[str, Any]) -> None:
+    """A row of the audit log, so that a takedown can name what left the workspace; who may only read exports all the same."""
+    what = {"format": str(form), "to": str(to), "revision": facts["revision"], "splits": sorted(facts["images"])}
+    with contextlib.suppress(WorkspaceError):
+        ws.audit("export", who=settings().reviewer, what=what)
 
 
 def _apart(ws: Workspace, to: Path) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from keepset import manifests
 from keepset.config import ClassConfig, RunConfig
-from keepset.errors import SourceError
+from keepset.errors import MissingExtra, SourceError
 from keepset.manifests import Header
 from keepset.scrape.found import Found, Note
 from keepset.stages import SILENT, Progress, Stage, StageResult
@@ -171,8 +171,6 @@ def _on_the_web(c: ClassConfig, web: Web, border: Border, progress: Progress) ->
 def _search(source: str, query: str, web: Web) -> Iterator[Found]:
     from keepset.scrape.searches import SEARCHES
 
-    if source not in SEARCHES:
-        raise SourceError(f"There is no source '{source}'.", f"Known are: {', '.join(SEARCHES)}.")
     return SEARCHES[source](query, web)
 
 
@@ -201,6 +199,8 @@ def _next(answers: Iterator[Found], source: str, query: str) -> Found | None:
     """The next answer. Raises ``SourceError``, also where the source trips over an answer of another form."""
     try:
         return next(answers, None)
+    except MissingExtra as e:
+        raise SourceError(e.message, e.remedy) from e
     except (AttributeError, TypeError, LookupError, ValueError, AssertionError) as e:
         raise SourceError(
             f"{source} '{query}' answered in a form that Keepset does not know ({type(e).__name__}: {e}).",

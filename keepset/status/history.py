@@ -59,5 +59,15 @@ _SENTENCES: dict[str, Callable[[_Facts], str]] = {
     "clean": _cleaned,
     "restore": lambda w: f"Restored {many(w['restored'], 'picture')} as revision {w['revision']}.",
     "purge": lambda w: f"Deleted the files of {many(w['images'], 'picture')} ({w['bytes'] / 1e6:.1f} MB) for good.",
+    "takedown": lambda w: (
+        f"Asked to take down {many(len(w['sha256']), 'picture')} by {w['by']}; none of it is fetched again."
+    ),
+    "remove": lambda w: f"Took down {many(w['removed'], 'picture')} as revision {w['revision']}.",
+    "certificate": lambda w: (
+        f"Finished the takedown {w['id']}: deleted the files of {many(w['pictures'], 'picture')}"
+        + (f"; models that learnt from them: {', '.join(m[:8] for m in w['models'])}" if w["models"] else "")
+        + "."
+    ),
+    "export": lambda w: f"Exported revision {w['revision']} as {w['format']} to {w['to']}.",
     "promote": _promoted,
 }
