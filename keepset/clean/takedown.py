@@ -50,7 +50,8 @@ def take_down(ws: Workspace, wanted: Wanted, *, who: str, why: str = "", progres
         for row in unfinished(ws):
             _finish(ws, row, progress)
         found = match(ws, wanted)
-        if not found.pictures and not found.lines and _is_blocked(ws, wanted):
+        wanted = found.wanted  # with its whole sha256
+        if not (found.active or found.lines or found.bytes) and _is_blocked(ws, wanted):
             return replace(found, message="up to date: it was taken down before, and nothing of it is left")
         what = {
             "id": _new_id(ws, wanted), "by": wanted.by, "digest": wanted.digest, "sha256": list(found.pictures),

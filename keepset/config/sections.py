@@ -25,6 +25,7 @@ __all__ = [
     "SplitConfig",
     "TrainConfig",
     "ValidateConfig",
+    "is_saved",
 ]
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -44,7 +45,11 @@ class ClassConfig(_Section):
         "a column label, the rows of this class are taken.",
     )
     urls: tuple[str, ...] = Field((), description="URLs of pictures, here instead of in a file.")
-    pages: tuple[str, ...] = Field((), description="Web pages whose pictures are taken.")
+    pages: tuple[str, ...] = Field(
+        (),
+        description="Web pages whose pictures are taken: addresses, or pages that a browser saved (.html, relative to the "
+        "config file), with the folder of their pictures or without.",
+    )
     folders: tuple[str, ...] = Field((), description="Local folders of pictures, relative to the config file.")
     tables: tuple[str, ...] = Field(
         (),
@@ -104,7 +109,7 @@ class ClassConfig(_Section):
     @field_validator("pages")
     @classmethod
     def _pages_are_addresses(cls, pages: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(_web_address(p) for p in pages)
+        return tuple(p if is_saved(p) else _web_address(p, "nor a saved page (.html)") for p in pages)
 
     @model_validator(mode="after")
     def _has_source(self) -> ClassConfig:
@@ -359,7 +364,15 @@ def _no_shared_source(classes: tuple[ClassConfig, ...]) -> None:
             seen[source] = c.name
 
 
-def _web_address(text: str) -> str:
+def is_saved(page: Any) -> bool:
+    """Whether an entry of ``pages`` is a file that a browser saved."""
+    return isinstance(page, str) and "://" not in page.removeprefix("file://") and page.lower().endswith(_SAVED)
+
+
+_SAVED = (".html", ".htm", ".xhtml")
+
+
+def _web_address(text: str, nor: str = "") -> str:
     """Raises ``ValueError``."""
     try:
         parts = urlsplit(text.strip())
@@ -367,4 +380,4 @@ def _web_address(text: str) -> str:
             return text.strip()
     except ValueError:
         pass
-    raise ValueError(f"'{text}' is not a web address (http://... or https://...)")
+    raise ValueError(f"'{text}' is not a web address (http://... or https://...){', ' + nor if nor else ''}")

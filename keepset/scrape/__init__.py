@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from keepset import manifests
 from keepset.config import ClassConfig, RunConfig
+from keepset.config.sections import is_saved
 from keepset.errors import MissingExtra, SourceError
 from keepset.manifests import Header
 from keepset.scrape.found import Found, Note
 from keepset.stages import SILENT, Progress, Stage, StageResult
-from keepset.storage.localfiles import path_of, shown
+from keepset.storage.localfiles import beside, config_path, path_of, shown
 from keepset.text import many
 from keepset.workspace import Workspace
 
@@ -64,7 +65,7 @@ def scrape(
 
 @contextlib.contextmanager
 def _web(ws: Workspace, config: RunConfig) -> Iterator[Web | None]:
-    if not any(c.pages or c.search for c in config.classes):
+    if not any(c.search or _web_pages(c) for c in config.classes):
         yield None
         return
     from keepset.scrape.web import Web
@@ -107,6 +108,7 @@ def _local(config: RunConfig, known: Known, progress: Progress) -> Iterator[tupl
 def _of_class(c: ClassConfig, known: Known, note: Note) -> Iterator[Found]:
     from keepset.scrape.folders import read_folder
     from keepset.scrape.lists import read_list
+    from keepset.scrape.saved import read_saved
 
     for path in c.lists:
         yield from read_list(path, c.name, note)
@@ -117,6 +119,15 @@ def _of_class(c: ClassConfig, known: Known, note: Note) -> Iterator[Found]:
     for path in c.folders:
         yield from read_folder(path)
         known.read_whole(c.name, "folder", path)
+    for path in filter(is_saved, c.pages):
+        yield from read_saved(path)
+        known.read_whole(c.name, "page", shown(path_of(path).name))
+        for folder in beside(path_of(path)):
+            known.read_whole(c.name, "folder", config_path(folder))
+
+
+def _web_pages(c: ClassConfig) -> list[str]:
+    return [p for p in c.pages if not is_saved(p)]
 
 
 def _of_table(path: str, config: RunConfig, known: Known, note: Note) -> Iterator[tuple[str, Found]]:
@@ -147,7 +158,7 @@ def _of_table(path: str, config: RunConfig, known: Known, note: Note) -> Iterato
 def _on_the_web(c: ClassConfig, web: Web, border: Border, progress: Progress) -> Iterator[Found]:
     from keepset.scrape.page import read_page
 
-    sources = [("page", page, read_page(page, web)) for page in c.pages]
+    sources = [("page", page, read_page(page, web)) for page in _web_pages(c)]
     sources += [(source, query, _search(source, query, web)) for source, query in c.searches]
     turns = deque(_while_room(answers, (c.name, source, query), border, progress) for source, query, answers in sources)
     some, failed = border.known.count(c.name) > 0, list[SourceError]()

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from keepset.config import RunConfig
 from keepset.download.answers import SmallResponse, Trouble, retry_after
@@ -101,12 +101,9 @@ class Web:
         raise SourceError(f"{url} does not answer: {problem}.", self._remedy(url, problem))
 
     def _remedy(self, url: str, problem: str) -> str:
-        if (
-            problem in ("HTTP 401", "HTTP 403")
-            and url.startswith(SOURCES["wikimedia"].home)
-            and not self.config.scrape.contact
-        ):
-            return 'Wikimedia wants to know whom to write to: set [scrape] contact = "you@example.org", then run again.'
+        rules = next((r for r in SOURCES.values() if r.path == urlsplit(url).path), None)
+        if problem in ("HTTP 401", "HTTP 403") and rules and rules.contact and not self.config.scrape.contact:
+            return 'It wants to know whom to write to: set [scrape] contact = "you@example.org", then run again.'
         if problem == "HTTP 429":
             return "It limits how often it may be asked. Run it again in an hour, or tomorrow. URLs already collected are kept."
         return _NEXT

@@ -86,11 +86,14 @@ class RowsFile:
             fcntl.flock(names, fcntl.LOCK_EX)
             data = names.read()
             mine = [i for i in range(len(data) // DIGEST) if data[i * DIGEST : (i + 1) * DIGEST] in gone]
-            for file, size in ((numbers, width * 4), (names, DIGEST)):  # the rows first: a kill leaves them findable
-                for i in mine:
-                    file.seek(i * size)
-                    file.write(bytes(size))
-                _sync(file)
+            for i in mine:
+                numbers.seek(i * width * 4)
+                numbers.write(bytes(width * 4))
+            _sync(numbers)  # before the names: a kill leaves them findable
+            for i in mine:
+                names.seek(i * DIGEST)
+                names.write(i.to_bytes(DIGEST, "big"))  # each its own, so that every row still has a name
+            _sync(names)
         return len(mine)
 
     def _read_shas(self) -> None:
