@@ -98,7 +98,8 @@ class Takedown:
             yield f"  {sha[:12]}"
         if len(self.pictures) > 20:
             yield f"  and {len(self.pictures) - 20} more"
-        yield f"{many(len(self.lines), 'line')} of sources that will not be fetched again"
+        if self.lines:
+            yield f"{many(len(self.lines), 'line')} of sources that will not be fetched again"
         facts = {
             "revisions that hold them": [str(n) for n in self.revisions], "models that learnt from them": self.models,
             "reports to delete": self.reports, "open batches that show them": self.batches,

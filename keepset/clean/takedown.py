@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from keepset import manifests
 from keepset.blocklist import digest, masked
@@ -28,11 +28,13 @@ from keepset.review.naming import needs_name
 from keepset.scrape.border import SCRUBBED
 from keepset.scrape.known import line_id
 from keepset.stages import SILENT, Progress
+from keepset.storage import StoredPath
+from keepset.storage.copies import forget
 from keepset.text import many
 from keepset.train.rows_file import RowsFile
 from keepset.workspace import Workspace
 
-__all__ = ["take_down", "unfinished"]
+__all__ = ["forget_here", "take_down", "unfinished"]
 
 _LOCKS = ("scrape", "download", "validate", "train", "interpret", "clean")
 """Held meanwhile: no stage may write what is being deleted."""
@@ -164,13 +166,41 @@ def _erase(ws: Workspace, pictures: set[str], models: list[str]) -> None:
     for sha in pictures:
         for path in files_of(ws, sha):
             path.unlink(missing_ok=True)
-    for folder in _folders(ws.cache / "features"):
-        RowsFile.blank(folder, pictures)
     for model in list_models(ws):
         blank(ws, model.id, pictures)
     for model_id in models:  # their reports hold thumbnails
         for path in list((ws.reports / model_id).iterdir()) if (ws.reports / model_id).is_dir() else ():
             path.unlink()
+    _erase_cached(ws, pictures)
+
+
+def forget_here(ws: Workspace) -> None:
+    """Delete what this machine's cache still holds of pictures that another machine took down, on an object store.
+
+    Done once per takedown and machine; a workspace on disk has nothing elsewhere.
+    """
+    mark = ws.scratch / "taken-down"
+    if not isinstance(ws.root, StoredPath):
+        return
+    done = set(mark.read_text("ascii").split()) if mark.exists() else set()
+    rows = [r["what"] for r in ws.audit_log() if r["action"] == "takedown" and r["what"]["id"] not in done]
+    if not rows:
+        return
+    pictures = {s for what in rows for s in what["sha256"]}
+    for model in list_models(ws):
+        for path in (ws.models / model.id / "features.safetensors", ws.reports / model.id / "report.html"):
+            forget(cast("StoredPath", path))
+    for sha in pictures:
+        for path in files_of(ws, sha):
+            forget(path) if isinstance(path, StoredPath) else path.unlink(missing_ok=True)
+    _erase_cached(ws, pictures)
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.write_text("\n".join(sorted(done | {what["id"] for what in rows})), "ascii")
+
+
+def _erase_cached(ws: Workspace, pictures: set[str]) -> None:
+    for folder in _folders(ws.cache / "features"):
+        RowsFile.blank(folder, pictures)
     if pictures:  # mixed of many pictures, and computed again when they are needed
         derived = [*(ws.cache / "similar").glob("*.npy"), *(ws.cache / "graphics").glob("*.npy")]
         for path in (*derived, ws.cache / "checkpoint.safetensors"):
