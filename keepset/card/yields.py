@@ -1,6 +1,6 @@
 """What each search, list, page and host has brought: new pictures, copies, rejects, and what a person threw out later.
 
-Everything is counted in Arrow and numpy, some ten thousand rows at a time; what is held whole is two ids per download.
+Everything is counted in Arrow and numpy; what is held whole is the ids of lines and downloads and the images' hashes.
 """
 
 from __future__ import annotations
@@ -139,9 +139,10 @@ def _outcomes(ws: Workspace, revision: Path) -> Iterator[pa.Table]:
     shas, of_image = _images(ws, revision)
     ids, of_download = _downloads(ws, shas)
     seen = np.zeros(len(of_image), bool)
-    columns = ("url_id", "url", "label", "source", "query", "status", "reason")
+    places, start = _places(_column(ws.urls, "urls", "url_id"), ids), 0
+    columns = ("url", "label", "source", "query", "status", "reason")
     for batch in manifests.batches(ws.urls, "urls", columns, size=_PIECE):
-        place = _places(batch["url_id"], ids)
+        place, start = places[start : start + batch.num_rows], start + batch.num_rows
         came = np.where(place < 0, -1, of_download[place]) if len(of_download) else place
         outcome = _of_lines(batch, came, of_image, seen)
         host = pc.struct_field(pc.extract_regex(batch["url"], _HOST), "host")
@@ -172,38 +173,39 @@ def _downloads(ws: Workspace, shas: pa.Array) -> tuple[pa.Array, npt.NDArray[np.
     """Ids of the URLs that were asked for, and the number of the image that each led to: -2 if to none that is kept."""
     if not ws.downloads.exists():
         return pa.array([], pa.string()), np.zeros(0, np.int64)
-    ids, came = [], []
-    for piece in manifests.batches(ws.downloads, "downloads", ("url_id", "sha256"), size=_PIECE):
-        number = _places(piece["sha256"], shas)
-        # A file that is not validated yet has no row among the images: it waits.
-        number[(number < 0) & pc.is_null(piece["sha256"]).to_numpy(zero_copy_only=False)] = -2
-        ids.append(piece["url_id"])
-        came.append(number)
-    return (pa.concat_arrays(ids), np.concatenate(came)) if ids else (pa.array([], pa.string()), np.zeros(0, np.int64))
+    came = _column(ws.downloads, "downloads", "sha256")
+    number = _places(came, shas)
+    # A file that is not validated yet has no row among the images: it waits.
+    number[(number < 0) & _true(pc.is_null(came))] = -2
+    return _column(ws.downloads, "downloads", "url_id"), number
 
 
 def _images(ws: Workspace, revision: Path) -> tuple[pa.Array, Codes]:
     """sha256 of each image, and what became of it."""
     if not ws.images.exists():
         return pa.array([], pa.string()), np.zeros(0, np.int8)
-    shas, codes = [], []
-    for piece in manifests.batches(ws.images, "images", ("sha256", "status", "dup_kind"), size=_PIECE):
-        code = np.full(piece.num_rows, _NEW, np.int8)
-        code[_true(pc.is_in(piece["dup_kind"], pa.array(["exact", "near"])))] = _COPY
-        code[_true(pc.not_equal(piece["status"], str(ItemStatus.OK)))] = _REJECTED
-        shas.append(piece["sha256"])
-        codes.append(code)
-    names = pa.concat_arrays(shas) if shas else pa.array([], pa.string())
-    code = np.concatenate(codes) if codes else np.zeros(0, np.int8)
-    for piece in manifests.batches(revision, "dataset", _DECIDED, size=_PIECE) if revision.exists() else ():
-        place, decided = _places(piece["sha256"], names), _decided(piece)
-        here = (place >= 0) & (decided != _NEW)
-        here &= code[np.maximum(place, 0)] == _NEW if len(code) else here
-        code[place[here]] = decided[here]
+    names = _column(ws.images, "images", "sha256")
+    code = np.full(len(names), _NEW, np.int8)
+    code[_true(pc.is_in(_column(ws.images, "images", "dup_kind"), pa.array(["exact", "near"])))] = _COPY
+    code[_true(pc.not_equal(_column(ws.images, "images", "status"), str(ItemStatus.OK)))] = _REJECTED
+    if not revision.exists() or not len(code):
+        return names, code
+    place = _places(_column(revision, "dataset", "sha256"), names)
+    pieces = manifests.batches(revision, "dataset", _DECIDED, size=_PIECE)
+    decided = np.concatenate([np.zeros(0, np.int8), *map(_decided, pieces)])
+    here = (place >= 0) & (decided != _NEW)
+    here &= code[np.maximum(place, 0)] == _NEW
+    code[place[here]] = decided[here]
     return names, code
 
 
-_DECIDED: Sequence[str] = ("sha256", "label", "given_label", "active", "changed_by")
+def _column(path: Path, schema: str, name: str) -> pa.Array:
+    """One column, whole: looking up piece by piece would build the table of names again for each."""
+    pieces = [p[name] for p in manifests.batches(path, schema, (name,), size=_PIECE)]
+    return pa.concat_arrays(pieces) if pieces else pa.array([], pa.string())
+
+
+_DECIDED: Sequence[str] = ("label", "given_label", "active", "changed_by")
 
 
 def _decided(piece: pa.RecordBatch) -> Codes:
