@@ -27,7 +27,7 @@ __all__ = ["register"]
 
 
 def register(app: typer.Typer) -> None:
-    for command in (diff, trace, remove):
+    for command in (diff, trace, rot, remove):
         app.command(rich_help_panel=Panel.DATA)(command)
 
 
@@ -108,6 +108,44 @@ def trace(
             print(f"  {title}:")
             for line in lines:
                 print(f"    {line}")
+
+
+def rot(
+    archive: Annotated[
+        str,
+        typer.Option(
+            help="Also look for copies behind this prefix, e.g. https://web.archive.org/web/",
+            metavar="URL",
+            show_default=False,
+        ),
+    ] = "",
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask whether the pictures in use are still where they were found: which addresses are gone, moved or changed.
+
+    Only headers are asked for, as politely as downloads are. The data set loses nothing; this shows what others could no
+    longer collect, and where each picture can still be had.
+    """
+    from keepset.download.rot import look
+
+    ws, config = open_workspace(workspace)
+    with output.progress(as_json=as_json) as progress:
+        found = look(ws, config, archive=archive, progress=progress)
+    if as_json:
+        output.document({"ok": True, **found.as_dict()})
+        return
+    rows = [
+        (a.sha256[:12], str(a.state).replace("_", " "), a.url, a.detail, " ".join(a.elsewhere) or a.landing_page)
+        for a in found.bad
+    ]
+    if rows:
+        output.table("", ("picture", "is", "address", "", "see"), rows)
+    counts = ", ".join(
+        f"{n} {state.replace('_', ' ')}" for state, n in sorted(found.counts.items(), key=lambda c: -c[1])
+    )
+    print(f"{found.pictures} pictures from the web, {len(found.addresses)} addresses: {counts or 'none'}.")
+    print(f"{len(found.lost)} of them can be had nowhere else by now. All are in the workspace.")
 
 
 def remove(
