@@ -273,3 +273,18 @@ def test_a_saved_page_of_results_gives_the_pictures_not_the_thumbnails(ws: Works
     assert [(r["url"], r["query"], r["width"]) for r in found(ws)] == [
         ("https://g.example/bear.jpg?w=9&h=8", "g.html", 1280), ("https://b.example/bear.png", "b.htm", None),
     ]  # fmt: skip
+
+
+def test_a_class_whose_sources_all_fail_does_not_take_the_others_with_it(ws: Workspace, tmp_path: Path) -> None:
+    with apis() as (base, _):
+        cfg = config(tmp_path, base, {"search": {"wikimedia": "fail"}})
+        other = cfg.classes[1].model_copy(update={"lists": (), "search": {"openverse": ("bear",)}})
+        cfg = cfg.model_copy(update={"classes": (cfg.classes[0], other)})
+        for _ in range(2):
+            with pytest.raises(SourceError, match="The class 'a' has no URL: Wikimedia Commons refuses"):
+                scrape(ws, cfg)
+            rows = manifests.read(ws.urls, "urls").rows()
+            assert {(r["label"], r["source"]) for r in rows} == {("b", "openverse")}
+        mended = cfg.classes[0].model_copy(update={"search": {"wikimedia": ("bear",)}})
+        assert scrape(ws, cfg.model_copy(update={"classes": (mended, other)})).changed
+        assert {r["label"] for r in manifests.read(ws.urls, "urls").rows()} == {"a", "b"}

@@ -34,7 +34,10 @@ _PIECE = 4096  # rows that are tables of dicts at one time
 def scrape(
     ws: Workspace, config: RunConfig, *, progress: Progress = SILENT, now: datetime | None = None
 ) -> StageResult:
-    """Collect from every source of every class. Lines that are not taken are kept, with their reason."""
+    """Collect from every source of every class. Lines that are not taken are kept, with their reason.
+
+    Raises ``SourceError`` if a class has no URL because all its sources on the web failed; after the others are written.
+    """
     from keepset.scrape.border import Border
     from keepset.scrape.known import Known
 
@@ -44,7 +47,8 @@ def scrape(
         fresh = ws.journal / "fresh-urls.parquet"
         try:
             with _web(ws, config) as web, manifests.writing(fresh, "urls") as found:
-                rows = _rows(config, Border(config, known, now or datetime.now(UTC)), web, progress)
+                border, failed = Border(config, known, now or datetime.now(UTC)), list[SourceError]()
+                rows = _rows(config, border, web, progress, failed)
                 while piece := list(islice(rows, _PIECE)):
                     found.add(piece)
                 found.commit(Header("urls", "scrape", "", {}))
@@ -53,13 +57,17 @@ def scrape(
                 fingerprint = manifests.fingerprint(
                     "scrape", {"urls": out.content_hash()}, config.part("classes", "scrape"), VERSION
                 )
-                if manifests.up_to_date(ws.urls, fingerprint):
+                if not failed and manifests.up_to_date(ws.urls, fingerprint):
                     message = f"up to date: {many(out.rows, 'line')}, nothing new"
                     return StageResult(Stage.SCRAPE, False, message, counts)
-                out.commit(Header("urls", "scrape", fingerprint, {}, config.as_dict()))
+                out.commit(Header("urls", "scrape", "" if failed else fingerprint, {}, config.as_dict()))
         finally:
             added = manifests.read_header(fresh).rows if fresh.exists() else 0
             fresh.unlink(missing_ok=True)
+    if failed:
+        for other in failed[1:]:
+            progress.note(other.message)
+        raise failed[0]
     return StageResult(Stage.SCRAPE, True, _message(counts, added), counts, {"urls": "manifests/urls.parquet"})
 
 
@@ -74,10 +82,13 @@ def _web(ws: Workspace, config: RunConfig) -> Iterator[Web | None]:
         yield web
 
 
-def _rows(config: RunConfig, border: Border, web: Web | None, progress: Progress) -> Iterator[dict[str, Any]]:
+def _rows(
+    config: RunConfig, border: Border, web: Web | None, progress: Progress, failed: list[SourceError]
+) -> Iterator[dict[str, Any]]:
     """The rows that are new; ``border.known`` learns which of its own were named again.
 
-    Files first, then the web, which is asked only while a class has room.
+    Files first, then the web, which is asked only while a class has room. ``failed`` gets an error per class without a
+    source: the others go on.
     """
     for label, found in _local(config, border.known, progress):
         progress.advance()
@@ -86,7 +97,7 @@ def _rows(config: RunConfig, border: Border, web: Web | None, progress: Progress
     if web is None:
         return
     for c in config.classes:
-        for found in _on_the_web(c, web, border, progress):
+        for found in _on_the_web(c, web, border, progress, failed):
             progress.advance()
             if (new := border.row(found, c.name)) is not None:
                 yield new
@@ -155,7 +166,9 @@ def _of_table(path: str, config: RunConfig, known: Known, note: Note) -> Iterato
         known.read_whole(label, "list", shown(path_of(path).name))
 
 
-def _on_the_web(c: ClassConfig, web: Web, border: Border, progress: Progress) -> Iterator[Found]:
+def _on_the_web(
+    c: ClassConfig, web: Web, border: Border, progress: Progress, lost: list[SourceError]
+) -> Iterator[Found]:
     from keepset.scrape.page import read_page
 
     sources = [("page", page, read_page(page, web)) for page in _web_pages(c)]
@@ -174,7 +187,8 @@ def _on_the_web(c: ClassConfig, web: Web, border: Border, progress: Progress) ->
             turns.append(one)
             yield found
     if failed and not some:
-        raise failed[0]
+        lost.append(SourceError(f"The class '{c.name}' has no URL: {failed[0].message}", failed[0].remedy))
+        return
     for failure in failed:
         progress.note(f"'{c.name}' goes without a source: {failure}")
 
