@@ -12,7 +12,6 @@ import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
@@ -31,6 +30,7 @@ from keepset.train import train
 from keepset.web import cam_questions
 from keepset.web.cam_questions import CamQuestion, CamQuestions
 from keepset.workspace import Workspace
+from tests.browser_fixtures import Browser, expect
 from tests.factories import dataset_workspace
 from tests.processes import wait_for
 from tests.web_fixtures import served
@@ -218,28 +218,20 @@ def test_heat_lies_over_what_the_network_saw() -> None:
 
 
 @pytest.mark.browser
-def test_the_full_view_shows_it(batch: Batch, chromium: str) -> None:
-    from playwright.sync_api import sync_playwright
-
+def test_the_full_view_shows_it(batch: Batch, browser: Browser) -> None:
     place = next(i for i, r in enumerate(batch.rows().values()) if r["label"] != r["predicted"])
     sha = list(batch.rows())[place]
     row = batch.rows()[sha]
-    troubles: list[str] = []
-    with served(batch.ws.root) as url, sync_playwright() as p:
-        args = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = p.chromium.launch(executable_path=chromium, args=args)
-        page = browser.new_page(viewport={"width": 1400, "height": 900})
-        page.on("pageerror", lambda e: troubles.append(str(e)))
+    with served(batch.ws.root) as url, browser.page(viewport={"width": 1400, "height": 900}) as page:
+        looking = page.get_by_text("Looking …")
+        page.route("**/heat.jpg", lambda route: (looking.wait_for(), route.continue_()))
         page.goto(f"{url}/batches/{batch.id}?sort=suspicion&at={place}")
-        page.wait_for_load_state("networkidle")
         page.keyboard.press("w")
-        page.get_by_text("Looking …").wait_for()
         said = page.locator("#full-peek")
-        page.wait_for_selector("#full-picture[src^='blob:']", timeout=120_000)
-        assert f"speaks for ‘{row['predicted']}’" in said.inner_text()
-        _until_drawn(page)
+        expect(said).to_contain_text(f"speaks for ‘{row['predicted']}’")
+        expect(page.locator("#full-picture[src^='blob:']")).to_have_js_property("naturalWidth", 96)
         page.keyboard.press("w")
-        page.get_by_text(f"speaks for ‘{row['label']}’").wait_for(timeout=60_000)
+        expect(said).to_contain_text(f"speaks for ‘{row['label']}’")
         page.keyboard.press("w")
         page.wait_for_selector(f"#full-picture[src*='{sha}']")
         assert said.inner_text() == ""
@@ -247,16 +239,10 @@ def test_the_full_view_shows_it(batch: Batch, chromium: str) -> None:
         page.wait_for_selector("#full-picture[src^='blob:']")
         page.keyboard.press("ArrowRight")  # another picture is shown as it is
         page.wait_for_selector("#full-picture:not([src^='blob:'])")
-        plain = browser.new_context(java_script_enabled=False).new_page()
+    with served(batch.ws.root) as url, browser.page(java_script_enabled=False) as plain:
         plain.goto(f"{url}/batches/{batch.id}/pictures/{sha}")
         link = plain.locator("a.heat").first
         assert re.fullmatch(rf"/batches/.*/{sha}/heat.jpg", link.get_attribute("href") or "")
         with plain.expect_response("**/heat.jpg") as answer:
             link.click()
         assert answer.value.status == 200
-        browser.close()
-    assert troubles == []
-
-
-def _until_drawn(page: Any) -> None:
-    wait_for(lambda: page.evaluate("document.querySelector('#full-picture').naturalWidth") == 96, "the picture")

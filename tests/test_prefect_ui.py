@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from keepset.orchestrator.waiting import run_id_of
 from keepset.orchestrator.waiting import wait_for as wait_for_decision
 from keepset.review import BatchStatus, list_batches, load_batch, reopen
 from keepset.workspace import Workspace
+from tests.browser_fixtures import Browser
 from tests.prefect_ui import PrefectUi
 from tests.stack_fixtures import Running, ended_right, models, wait_for, waiting_workspace
 from tests.test_team import folders
@@ -29,15 +29,8 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def ui(chromium: str, stack: Running) -> Iterator[PrefectUi]:
-    from playwright.sync_api import sync_playwright
-
-    # the timeline of a run, drawn without a GPU, would take a core
-    arguments = ["--no-sandbox", "--disable-gpu", "--disable-3d-apis", "--disable-background-networking"]
-    with sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=chromium, args=arguments)
-        yield PrefectUi(browser.new_page(viewport={"width": 1280, "height": 1000}), stack)
-        browser.close()
+def ui(browser: Browser, stack: Running) -> PrefectUi:
+    return PrefectUi(browser.new_context(viewport={"width": 1280, "height": 1000}).new_page(), stack)
 
 
 def decide(ui: PrefectUi, run: FlowRun, decision: str, **fields: str) -> None:
