@@ -40,13 +40,13 @@ class Running:
         """A request as Prefect's UI sends it, login included."""
         user, _, password = login_file(self.ws.root).read_text(encoding="utf-8").strip().partition(":")
         options.setdefault("auth", (user, password))
-        return httpx.post(self.state["api_url"] + path, json=body, timeout=60, trust_env=False, **options)
+        return httpx.post(self.state["api_url"] + path, json=body, timeout=PATIENCE_S, trust_env=False, **options)
 
     def python(self, code: str, *args: str) -> None:
         """Run a program against this server, with the address and login that a person would set."""
         login = login_file(self.ws.root).read_text(encoding="utf-8").strip()
         here = os.environ | {"PREFECT_API_URL": self.state["api_url"], "PREFECT_API_AUTH_STRING": login}
-        subprocess.run([sys.executable, "-c", code, *args], check=True, env=here, cwd=CHECKOUT, timeout=120)
+        subprocess.run([sys.executable, "-c", code, *args], check=True, env=here, cwd=CHECKOUT, timeout=PATIENCE_S)
 
     def resume(self, run: FlowRun, form: dict[str, Any]) -> None:
         """Fill the approval form as a person in Prefect's UI does, who clicks again if the server was too busy."""
@@ -102,7 +102,7 @@ class Running:
     def stop(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        self.process.communicate(timeout=60)
+        self.process.communicate(timeout=PATIENCE_S)
 
 
 def start(

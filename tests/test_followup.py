@@ -65,7 +65,7 @@ def keepset_web(ws: Workspace, kills: Path | None = None) -> Iterator[tuple[str,
 
 def approve(url: str, batch: Batch) -> httpx.Response:
     page = f"{url}/batches/{batch.id}/submit"
-    return httpx.post(page, data=YES, trust_env=False, timeout=60, follow_redirects=True)
+    return httpx.post(page, data=YES, trust_env=False, timeout=PATIENCE_S, follow_redirects=True)
 
 
 def test_an_approval_outlives_the_server_and_a_kill_and_is_carried_out_once(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from keepset.status.next_step import next_step
 from keepset.web.curve import drawn
 from keepset.workspace import Workspace
 from tests.browser_fixtures import Browser
+from tests.processes import PATIENCE_S
 from tests.review_fixtures import Case, case, edit_predictions, top_up
 from tests.stack_fixtures import wait_for
 from tests.test_followup import FOLLOW_UP_S, keepset_web
@@ -39,7 +40,7 @@ PAGE = {"accept": "text/html"}
 @pytest.fixture
 def client(case: Case, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False, timeout=60) as c:
+    with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as c:
         yield c
 
 

@@ -23,7 +23,6 @@ pytestmark = [
     pytest.mark.prefect,
     pytest.mark.browser,
     pytest.mark.slow,
-    pytest.mark.timeout(900),  # the first test starts the stack
     pytest.mark.skipif(sys.platform != "linux", reason="finds the stack's processes in /proc"),
 ]
 
@@ -68,7 +67,7 @@ def test_a_new_data_set_from_the_form_to_a_model_a_batch_its_approval_and_the_re
     review = FlowRun(str(run_id_of(batch)), "")
     stack.until(review, lambda s: s.waits)
     decide(ui, review, "approve", Undecided="suggested")
-    wait_for(lambda: ended_right(ws, batch.id), "the approval and the retraining", 300)
+    wait_for(lambda: ended_right(ws, batch.id), "the approval and the retraining")
     assert (ws.revisions(), len(models(ws))) == ([1, 2], 2)
     stack.until(review, lambda s: s.over)
 

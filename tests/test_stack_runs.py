@@ -19,6 +19,7 @@ from keepset.orchestrator.waiting import run_id_of
 from keepset.review import list_batches
 from keepset.workspace import Workspace
 from tasks.progress import artifact_key
+from tests.processes import PATIENCE_S
 from tests.stack_fixtures import CHECKOUT, Running, wait_for
 from tests.test_team import folders
 
@@ -128,7 +129,7 @@ def work(root):
         begin = time.monotonic()
         for _ in range(3):
             progress.advance()
-        assert time.monotonic() - begin < 5, "the work waited for the server"
+        assert time.monotonic() - begin < 20, "the work waited for the server"
     finally:
         os.killpg(server, signal.SIGCONT)
     progress.advance()
@@ -174,18 +175,18 @@ def test_a_run_started_in_the_gallery_is_followed_there_and_ends_with_a_link_to_
     """Of a data set that is not the stack's own; Prefect runs it, and the gallery shows its steps and percentages."""
     web = f"{stack.state['web_url']}/w/{built.id}"
     before = {r["id"] for r in stack.prefect.recent_runs()}
-    assert httpx.post(f"{web}/run", trust_env=False, timeout=60).status_code == 303
+    assert httpx.post(f"{web}/run", trust_env=False, timeout=PATIENCE_S).status_code == 303
     mine = [r for r in stack.prefect.recent_runs() if r["id"] not in before]
     (run,) = [FlowRun(r["id"], r["name"]) for r in mine if r["parameters"] == {"workspace": str(built.root)}]
     seen, percents = set(), set()
 
     def over() -> bool:
-        html = httpx.get(f"{web}/followup", trust_env=False, timeout=60).json()["html"]
+        html = httpx.get(f"{web}/followup", trust_env=False, timeout=PATIENCE_S).json()["html"]
         seen.update(re.findall(r"aria-current=step>([^<]+)<", html))
         percents.update(re.findall(r": (\d+) %\. You can close", html))
         return stack.prefect.state(run).over
 
-    wait_for(over, "the run to end", 400)
+    wait_for(over, "the run to end")
     assert "Train" in seen
     assert percents
     batch = list_batches(built)[0]
