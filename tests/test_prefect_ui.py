@@ -11,7 +11,6 @@ import pytest
 
 from keepset.orchestrator import FlowRun
 from keepset.orchestrator.waiting import run_id_of
-from keepset.orchestrator.waiting import wait_for as wait_for_decision
 from keepset.review import BatchStatus, list_batches, load_batch, reopen
 from keepset.workspace import Workspace
 from tests.browser_fixtures import Browser
@@ -117,8 +116,7 @@ def test_what_is_sent_back_there_is_opened_again_and_rejected_there_which_change
     stack.until(run, lambda s: s.over)
     assert load_batch(ws, batch.id).status == BatchStatus.SENT_BACK
     reopen(load_batch(ws, batch.id), who="ada")
-    again = wait_for_decision(stack.prefect, batch)  # as `keepset review reopen` and the gallery ask for it
-    assert again is not None
+    again = stack.reopened(batch, run.id)  # as `keepset review reopen` and the gallery ask for it
     stack.until(again, lambda s: s.waits)
     decide(ui, again, "reject")
     stack.until(again, lambda s: s.over)
