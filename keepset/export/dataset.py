@@ -11,7 +11,7 @@ from keepset import __version__, manifests
 from keepset.errors import WorkspaceError
 from keepset.export import folders, huggingface, webdataset
 from keepset.export.originals import Originals
-from keepset.export.place import check_ours, finish, place, standing
+from keepset.export.place import finish, place, standing
 from keepset.export.readme import write_readme
 from keepset.export.selection import ImageFilter, Selection
 from keepset.stages import SILENT, Progress, Stage, StageResult
@@ -54,8 +54,7 @@ def export_dataset(
         facts = _facts(ws, form, chosen)
         if there := standing(to, facts["fingerprint"]):
             return _result(to, there, changed=False)
-        check_ours(to)
-        with place(to) as part:
+        with place(to, facts) as part:
             progress.start(f"exporting {form}", chosen.total)
             notes = _WRITERS[form](part, chosen, Originals(ws), progress)
             facts["notes"] = notes
