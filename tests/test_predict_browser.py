@@ -58,17 +58,32 @@ def test_drop_paste_choose_and_name(browser: Any, address: str, template_case: S
     assert "fine.jpg" in found[0]
     assert any(label in found[0] for label in labels)
     assert "<b>evil.jpg" in found[1]
-    assert "not an image" in found[1]
+    assert "This is not a picture that can be read." in found[1]
     page.fill("#url", "http://10.0.0.1/a.jpg")
     page.keyboard.press("Enter")
-    assert "blocked address" in _done(page, 5)[0]
-    assert page.inner_text("#status") == "5 of 5 done."
-    shown = page.locator(".answer img").evaluate_all("els => els.map((e) => [e.naturalWidth > 0, e.src.slice(0, 16)])")
-    assert shown == [[True, "data:image/webp;"]] * 3
+    assert "This address is not public" in _done(page, 5)[0]
+    sample = page.locator(".sample").first
+    sample.click()
+    assert str(sample.get_attribute("data-name")) in _done(page, 6)[0]
+    assert page.inner_text("#status") == "6 of 6 done."
+    shown = page.locator(".answer > img").evaluate_all(
+        "els => els.map((e) => [e.naturalWidth > 0, e.src.slice(0, 16)])"
+    )
+    assert shown == [[True, "data:image/webp;"]] * 4
     best = page.locator(".answer:not(.failed) tr").first
     share = float(best.locator(".share").inner_text().split()[0]) / 100
     filled, track = (best.locator(x).bounding_box()["width"] for x in (".fill", ".track"))
     assert filled / track == pytest.approx(share, abs=0.01)
+    alike = page.locator(".similar").last.locator("li")
+    assert alike.count() == 3
+    assert alike.first.inner_text() in labels
+    assert alike.locator("img").evaluate_all("els => els.every((e) => e.naturalWidth > 0)")
+    page.click("#clear")
+    assert page.locator(".answer").count() == 0
+    assert (page.inner_text("#status"), page.is_visible("#clear")) == ("", False)
+    page.set_input_files("#files", tmp_path / "fine.jpg")
+    assert "fine.jpg" in _done(page, 1)[0]
+    assert page.inner_text("#status") == "1 of 1 done."
     page.close()
     assert troubles == []
 
@@ -84,10 +99,12 @@ def test_without_javascript_on_a_phone(browser: Any, address: str, template_case
     page = context.new_page()
     page.goto(address)
     assert page.locator("#camera").get_attribute("capture") == "environment"
-    assert not page.locator(".hint").is_visible()  # nothing to drop on without the script
+    assert not page.locator(".js-only").is_visible()  # nothing to drop on without the script
     page.set_input_files("#files", names)
     page.click("button.main")
     assert len(_done(page, 2)) == 2
+    page.locator(".sample").first.click()
+    assert "sample" in _done(page, 1)[0]
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.click("nav >> text=Home")
     page.click("nav >> text=Predict")

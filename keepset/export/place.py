@@ -18,11 +18,20 @@ from typing import Any
 
 from keepset.errors import WorkspaceBusy, WorkspaceError
 from keepset.files import read_json, refusals, write_json
+from keepset.workspace import Workspace
 
-__all__ = ["MARKER", "check_ours", "finish", "place", "standing"]
+__all__ = ["MARKER", "apart", "check_ours", "finish", "place", "standing"]
 
 MARKER = "keepset-export.json"
 _LITTER = {".DS_Store", "Thumbs.db", "desktop.ini", MARKER}
+
+
+def apart(ws: Workspace, to: Path) -> Path:
+    """``to`` in full. Raises ``WorkspaceError`` if it holds the workspace itself."""
+    to = to.expanduser().resolve()
+    if to == ws.root or to in ws.root.parents:
+        raise WorkspaceError(f"{to} holds the workspace itself.", "Give another folder with --to.")
+    return to
 
 
 def standing(to: Path, fingerprint: str) -> dict[str, Any] | None:

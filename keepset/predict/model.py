@@ -124,8 +124,8 @@ class Predictor:
         names = ["logits", "distance", *(["similarity"] if self.reference else [])]
         logits, distance, *cosines = self._session.run(names, {"pixels": pixels[None]})
         e = np.exp((logits[0] - logits[0].max()) / self.temperature)
-        nearest = np.argsort(-cosines[0][0], kind="stable")[:SIMILAR] if cosines else []
-        similar = tuple((self.reference[i], float(cosines[0][0][i])) for i in nearest)
+        near = cosines[0][0] if cosines else np.empty(0)
+        similar = tuple((self.reference[i], float(near[i])) for i in np.argsort(-near, kind="stable")[:SIMILAR])
         return self._prediction(e / e.sum(), float(distance[0]), similar)
 
     def _prediction(

@@ -11,7 +11,10 @@ let loaded;
 
 self.onmessage = async ({ data: { id, file } }) => {
   try {
-    loaded ??= load();
+    loaded ??= load().catch((e) => {
+      loaded = undefined; // the next picture tries again
+      throw e;
+    });
     const { facts, session } = await loaded;
     const answer = id === undefined ? {} : await predict(file, facts, session);
     self.postMessage({ id, answer });
