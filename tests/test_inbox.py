@@ -25,7 +25,7 @@ from keepset.reasons import Action
 from keepset.review import Mark, load_batch, mark, review, submit
 from keepset.scrape import scrape
 from keepset.split import split
-from keepset.train import _usable
+from keepset.train import usable
 from keepset.validate import validate
 from keepset.web.app import create_app
 from tests.factories import jpeg
@@ -180,7 +180,7 @@ def test_from_the_page_to_the_data_set_through_one_approval(
     assert "2 of the inbox wait for a reviewer" in done.message
     rows = {r["sha256"]: r for r in ws.current_dataset().rows()}
     assert [rows[s]["active"] for s in shas] == [False, False, True]
-    assert not {r["sha256"] for r in _usable(list(rows.values()))} & set(shas[:2])  # nothing is trained on them yet
+    assert not {r["sha256"] for r in usable(list(rows.values()))} & set(shas[:2])  # nothing is trained on them yet
     assert "nothing to purge" in purge(ws, who="Bob").message
     batch = load_batch(ws, review(ws, config).outputs["batch_id"])
     found = {r["sha256"]: r for r in batch.candidates().rows()}
