@@ -22,10 +22,12 @@ from keepset.demo.server import serve
 from keepset.download import download
 from keepset.errors import ReviewError
 from keepset.export.dataset import Format, export_dataset
+from keepset.export.onnx import export_model
 from keepset.interpret import interpret
 from keepset.models.features import ModelFeatures
 from keepset.models.promote import compare_and_promote
 from keepset.pipeline.followup import pending
+from keepset.predict.model import Predictor
 from keepset.scrape import scrape
 from keepset.split import split
 from keepset.status.trace import trace
@@ -90,12 +92,19 @@ def before(web: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, st
     model = learnt(ws, config)
     interpret(ws, config)
     export_dataset(ws, Format.IMAGEFOLDER, base / "out")
+    export_model(ws, model)
     return base, model
 
 
 def held_by_eve(ws: Workspace) -> set[str]:
     rows = manifests.read(ws.images, "images").rows()
     return {r["sha256"] for r in rows if r["creator"] == EVE}
+
+
+def learnt_by(ws: Workspace, model: str) -> str:
+    """One of her pictures that the model was trained on."""
+    rows = manifests.read(ws.models / model / "predictions.parquet", "predictions").rows()
+    return next(r["sha256"] for r in rows if r["split"] == "train" and r["sha256"] in held_by_eve(ws))
 
 
 def everything(folder: Path) -> bytes:
@@ -118,6 +127,9 @@ def test_nothing_is_left_nothing_comes_back_and_the_new_model_has_not_learnt_it(
         *vectors,
         EVE.encode(),
     ]
+    served = Predictor(ws.models / model / "model.onnx")
+    assert served.predict(ws.blob(learnt_by(ws, model)).read_bytes()).similar[0][1] > 0.999
+    probe = ws.blob(learnt_by(ws, model)).read_bytes()
     whole = everything(ws.root)
     assert all(s in whole for s in secrets), "the scan would find them"
     assert sum(v in (ws.cache / "features").rglob("rows").__next__().read_bytes() for v in vectors) == len(EVES)
@@ -137,6 +149,9 @@ def test_nothing_is_left_nothing_comes_back_and_the_new_model_has_not_learnt_it(
     assert "Took down 3 pictures and 3 lines; revision 2 is without them" in out
     after = everything(ws.root)
     assert [i for i, s in enumerate(secrets) if s in after] == []
+    said = Predictor(ws.models / model / "model.onnx").predict(probe)
+    assert all(cosine < 0.999 for _, cosine in said.similar), "the served model keeps no features of it"
+    assert said.probabilities == served.predict(probe).probabilities
     assert not (ws.reports / model).exists() or not list((ws.reports / model).iterdir())
     assert {r["sha256"] for r in ws.current_dataset().rows() if not r["active"]} == shas
     certificate = next(r for r in ws.audit_log() if r["action"] == "certificate")["what"]

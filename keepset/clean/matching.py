@@ -157,8 +157,13 @@ def holding(ws: Workspace, pictures: set[str]) -> dict[str, list[Any]]:
     open_ones = (b for b in list_batches(ws) if b.status == BatchStatus.OPEN)
     found["batches"] = [b.id for b in open_ones if not pictures.isdisjoint(b.markable())]
     for row in ws.audit_log():
-        if row["action"] == "export" and sides.get(w := row["what"]["revision"], set()) & set(row["what"]["splits"]):
-            found["exports"].append(f"{row['what']['to']} ({row['what']['format']}, revision {w})")
+        what = row["what"]
+        if row["action"] != "export":
+            continue
+        if what.get("model") in found["models"]:
+            found["exports"].append(f"{what['to']} ({what['format']} of model {what['model'][:8]})")
+        elif sides.get(what.get("revision"), set()) & set(what.get("splits", ())):
+            found["exports"].append(f"{what['to']} ({what['format']}, revision {what['revision']})")
     return found
 
 

@@ -8,6 +8,7 @@ certificate comes last. Whoever runs ``take_down`` again finishes what was begun
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from keepset.card import write_card
 from keepset.clean.matching import Takedown, Wanted, holding, match
 from keepset.clean.purging import files_of
 from keepset.clean.revising import COLUMNS, Change, Edit, settle_revisions, write_revision
+from keepset.export.onnx import forget_pictures
 from keepset.manifests.rows import DatasetRow
 from keepset.models import list_models
 from keepset.models.features import blank
@@ -168,6 +170,8 @@ def _erase(ws: Workspace, pictures: set[str], models: list[str]) -> None:
             path.unlink(missing_ok=True)
     for model in list_models(ws):
         blank(ws, model.id, pictures)
+    for model_id in models:
+        forget_pictures(ws, model_id, pictures)
     for model_id in models:  # their reports hold thumbnails
         for path in list((ws.reports / model_id).iterdir()) if (ws.reports / model_id).is_dir() else ():
             path.unlink()
@@ -188,7 +192,8 @@ def forget_here(ws: Workspace) -> None:
         return
     pictures = {s for what in rows for s in what["sha256"]}
     for model in list_models(ws):
-        for path in (ws.models / model.id / "features.safetensors", ws.reports / model.id / "report.html"):
+        beside = [ws.models / model.id / name for name in ("features.safetensors", "model.onnx")]
+        for path in (*beside, ws.reports / model.id / "report.html"):
             forget(cast("StoredPath", path))
     for sha in pictures:
         for path in files_of(ws, sha):
@@ -201,12 +206,15 @@ def forget_here(ws: Workspace) -> None:
 def _erase_cached(ws: Workspace, pictures: set[str]) -> None:
     for folder in _folders(ws.cache / "features"):
         RowsFile.blank(folder, pictures)
-    if pictures:  # mixed of many pictures, and computed again when they are needed
-        derived = [*(ws.cache / "similar").glob("*.npy"), *(ws.cache / "graphics").glob("*.npy")]
-        for path in (*derived, ws.cache / "checkpoint.safetensors"):
-            path.unlink(missing_ok=True)
+    others = [p for p in ws.cache.iterdir() if p.name not in _BY_PICTURE] if pictures and ws.cache.is_dir() else []
+    for path in others:  # mixed of many pictures, and computed again when they are needed
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     for part in (ws.journal / "parts").glob("*.part"):  # of downloads that were killed
         part.unlink(missing_ok=True)
+
+
+_BY_PICTURE = ("features", "heat", "pixels")
+"""Folders of the cache whose files, or rows, are of one picture each."""
 
 
 def _folders(place: Path) -> Iterator[Path]:

@@ -46,6 +46,10 @@ def _cleaned(w: _Facts) -> str:
     return f"Applied {w['batch']} as revision {w['revision']}: deleted {w['deleted']}, relabelled {w['relabelled']}."
 
 
+def _exported(w: _Facts) -> str:
+    return f"model {w['model'][:8]} as {w['format']}" if "model" in w else f"revision {w['revision']} as {w['format']}"
+
+
 def _promoted(w: _Facts) -> str:
     before = f" instead of {w['before'][:8]}" if w["before"] else ""
     return f"Model {w['model_id'][:8]} is in use{before}."
@@ -68,6 +72,6 @@ _SENTENCES: dict[str, Callable[[_Facts], str]] = {
         + (f"; models that learnt from them: {', '.join(m[:8] for m in w['models'])}" if w["models"] else "")
         + "."
     ),
-    "export": lambda w: f"Exported revision {w['revision']} as {w['format']} to {w['to']}.",
+    "export": lambda w: f"Exported {_exported(w)} to {w['to']}.",
     "promote": _promoted,
 }
