@@ -13,6 +13,7 @@ from keepset import manifests
 from keepset.errors import KeepsetError
 from keepset.review import BatchStatus, list_batches
 from keepset.status.timeline import named
+from keepset.status.trace import trace
 from keepset.web.marking import given_name
 from keepset.web.pages import page
 from keepset.web.pictures import known
@@ -35,11 +36,12 @@ def _show(ws: Workspace, request: Request) -> Response:
     if not known(ws, sha):
         return refusal(request, 404, "no_picture", "There is no such picture in this data set.")
     data = _row(ws, "dataset", sha)
-    by = str(data.get("changed_by") or "")
+    by, traced = str(data.get("changed_by") or ""), "trace" in request.query_params
     restorable = bool(data.get("changed_in")) and by.startswith("b")
     return page(
         "picture.html", ws, sha=sha, name=named(ws, [sha]).get(sha, sha[:8]), image=_row(ws, "images", sha), data=data,
         said=_said(ws, sha), waits=_waits(ws, sha), restorable=restorable, by=by, who=given_name(request),
+        traced=[s for t in trace(ws, sha) for s in t.told()] if traced else None,
     )  # fmt: skip
 
 
