@@ -145,6 +145,8 @@ def status(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> No
     for complaint in found["complaints"]:
         print(f"\n{complaint}")
     print(f"\nModel in use: {found['promoted'] or 'none yet'}")
+    for words in found["on_other_sites"]:
+        print(words)
     print(f"Next: {found['next']}")
     stack = found["stack"]
     print(f"Service: gallery {stack['web_url']}, Prefect {stack['ui_url']}" if stack else "Service: off")

@@ -14,6 +14,7 @@ from keepset import manifests
 from keepset.card.yields import by_host, by_query, complaints, yields
 from keepset.errors import ManifestError, OrchestratorError
 from keepset.files import read_json
+from keepset.models.reported import on_other_sites
 from keepset.status.next_step import next_step
 from keepset.workspace import Workspace
 
@@ -38,6 +39,7 @@ def collect(ws: Workspace) -> dict[str, Any]:
         "revisions": [_revision(ws, n) for n in ws.revisions()],
         "models": _models(ws),
         "promoted": ws.promoted(),
+        "on_other_sites": on_other_sites(ws, ws.promoted()),
         "batches": _batches(ws),
         "next": next_step(ws, str((stack or {}).get("web_url") or "")),
         "stack": stack,
