@@ -28,7 +28,7 @@ from keepset import manifests
 from keepset.config import TrainConfig, parse_config
 from keepset.files import write_bytes
 from keepset.interpret.datasize import DataSize, data_size_curve
-from keepset.interpret.gain import more_or_cleaner
+from keepset.interpret.gain import _tried, more_or_cleaner
 from keepset.manifests import Header
 from keepset.train.head import choose_strength, cross_validate, fit_head, softmax
 from keepset.workspace import Workspace
@@ -119,10 +119,12 @@ def measured(t: Trial, scratch: Path) -> dict[str, Any]:
     n, folds = t.n, np.arange(t.n) % 5
     doubts, proposed = _reviewed(t, folds, scratch)
     data = DataSize(t.features[:n], t.given[:n], folds, len(t.classes), t.seed, ~doubts.wrong)
-    found = more_or_cleaner(data, doubts, data_size_curve(data))
+    curve = data_size_curve(data)
+    found = more_or_cleaner(data, doubts, curve)
     fixed = np.where(proposed, t.true[:n], t.given[:n])
     return {
-        "answer": found["answer"], "said": found,
+        "answer": found["answer"], "said": found, "chances": float(doubts.chance.sum()),
+        "curve": {k: curve.get(k) for k in ("saved", "saved_interval", "fit", "points")}, "tried": _tried(data, doubts),
         "now": _error(t, t.features[:n], t.given[:n]),
         "cleaner": _error(t, t.features[:n][fixed >= 0], fixed[fixed >= 0]),
         "more": _error(t, t.features, t.given),
