@@ -233,7 +233,11 @@ class ReviewConfig(_Section):
 class InboxConfig(_Section):
     """Corrections by people who use the prediction page; they change nothing before a reviewer approves."""
 
-    enabled: bool = Field(False, description="Take corrections on the prediction page and by the API.")
+    enabled: bool | None = Field(
+        None,
+        description="Take corrections on the prediction page and by the API. If unset, only while the page is open to this "
+        "machine alone.",
+    )
     max_pictures: int = Field(500, ge=1, description="Pictures that may wait, at most.")
     max_mb: int = Field(500, ge=1, description="Size of all that wait, MB.")
     per_minute: int = Field(30, ge=1, le=10_000, description="Corrections a minute, from everybody together.")

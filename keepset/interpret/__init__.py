@@ -19,7 +19,7 @@ from keepset.workspace import Workspace
 
 __all__ = ["contact_sheet", "interpret"]
 
-VERSION = 5
+VERSION = 7
 
 
 def interpret(

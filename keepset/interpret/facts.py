@@ -10,6 +10,7 @@ from keepset.interpret.cleaning import what_cleaning_bought
 from keepset.interpret.comparing import before_and_after
 from keepset.interpret.diagnosis import diagnose
 from keepset.interpret.doubts import reviewed
+from keepset.interpret.elsewhere import elsewhere
 from keepset.interpret.metrics import confusion, measure, per_class, reliability
 from keepset.interpret.mistakes import confused_pairs, with_names, worst
 from keepset.interpret.scored import Predictions, Scored, read_predictions
@@ -44,6 +45,8 @@ def gather(ws: Workspace, config: RunConfig, record: ModelRecord) -> dict[str, A
         "review": reviewed(ws, record), "cleaning": what_cleaning_bought(ws, record), "errors_left": None, "next_site": None,
         "data_size": None, "gain": None, "looks": None, "left_out": [],
     }  # fmt: skip
+    facts["elsewhere"] = elsewhere(ws, predictions)
+    facts["next_site"] = facts["elsewhere"]["unseen"] if facts["elsewhere"]["unseen"]["error"] is not None else None
     with_names(ws, facts)
     facts["diagnosis"] = diagnose(facts)
     facts["verdict"] = verdict(facts)

@@ -20,6 +20,10 @@ def as_markdown(facts: Mapping[str, Any], link: str) -> str:
     ]
     if facts["before_after"]:
         parts.append(f"**Before and after.** {_plain(facts['before_after']['message'])}")
+    elsewhere = facts["elsewhere"]
+    parts.append(
+        f"**On other sites.** {_plain(elsewhere['unseen']['words'])} {_plain(elsewhere['shortcuts']['words'])}"
+    )
     if facts["gain"]:
         parts.append(f"**More data, or cleaner data?** {_plain(facts['gain']['words'])}")
     parts += [link, _figures(facts["metrics"])]

@@ -46,8 +46,11 @@ def _left(found: Facts | None) -> list[str]:
 
 
 def _elsewhere(found: Facts | None) -> str:
-    """On sources that were not trained on: the error rate's interval, ``low`` to ``high``."""
-    return f"likely {_right(found['low'], found['high'])} on a site it has not seen" if found else ""
+    """On sources that were not trained on (``by`` site or creator): the error rate's interval, ``low`` to ``high``."""
+    if not found:
+        return ""
+    source = "a site it has not seen" if found["by"] == "site" else "pictures of somebody it has not seen"
+    return f"likely {_right(found['low'], found['high'])} on {source}"
 
 
 def _likely(v: Facts) -> str:
