@@ -23,8 +23,9 @@ _RETIRED = {
     "download": {"max_redirects"},
     "validate": {"max_scans"},
     "train": {"label_smoothing", "lr_mult", "weight_decay"},
+    "interpret": {"grad_cam", "data_size"},
 }
-"""Keys of earlier versions. A workspace has kept them with every other default, so there they are passed over."""
+"""Keys of earlier versions, of which `interpret` was a whole section. A workspace has kept them with every other default, so there they are passed over."""
 
 
 def load_config(path: Path) -> RunConfig:
@@ -95,6 +96,7 @@ def saved_config(raw: dict[str, Any], *, where: str) -> RunConfig:
         if isinstance(values, dict)
         else values
         for section, values in raw.items()
+        if section not in _RETIRED or section in _keys_at(())
     }
     try:
         return RunConfig.model_validate(known)
@@ -148,6 +150,8 @@ def _explain_one(err: dict[str, Any], data: dict[str, Any]) -> str:
     where = ".".join(_as_written(err["loc"], data))
     if err["type"] == "extra_forbidden":
         section, key = str(err["loc"][0]), str(err["loc"][-1])
+        if where in _RETIRED:
+            return f"[{where}] is a section of an earlier version; remove it"
         if key in _RETIRED.get(section, ()):
             return f"'{where}' is a key of an earlier version; remove the line"
         guess = difflib.get_close_matches(str(err["loc"][-1]), _keys_at(err["loc"][:-1]), n=1)

@@ -18,7 +18,6 @@ __all__ = [
     "DownloadConfig",
     "GatesConfig",
     "InboxConfig",
-    "InterpretConfig",
     "ReviewConfig",
     "RunConfig",
     "ScrapeConfig",
@@ -242,13 +241,6 @@ class TrainConfig(_Section):
     threads: int = Field(0, ge=0, description="torch threads; 0 takes all cores. Recorded with the model.")
 
 
-class InterpretConfig(_Section):
-    grad_cam: bool = Field(False, description="Show in the report where the network looked, for the top losses.")
-    data_size: bool = Field(
-        False, description="Answer in the report whether more data would help (half a minute for 500 images)."
-    )
-
-
 class ReviewConfig(_Section):
     max_candidates: int = Field(200, ge=1, description="Maximum images per cleaning batch.")
     min_score: Fraction = Field(
@@ -293,7 +285,6 @@ class RunConfig(_Section):
     gates: GatesConfig = GatesConfig()
     split: SplitConfig = SplitConfig()
     train: TrainConfig = TrainConfig()
-    interpret: InterpretConfig = InterpretConfig()
     review: ReviewConfig = ReviewConfig()
     inbox: InboxConfig = InboxConfig()
 
