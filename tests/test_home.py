@@ -13,6 +13,7 @@ from keepset import manifests
 from keepset.clean import clean
 from keepset.config import parse_config
 from keepset.files import write_json
+from keepset.history.health import data_health, error_curve, model_health
 from keepset.models import list_models
 from keepset.models.promote import compare_and_promote
 from keepset.pipeline.atwork import Work, is_at_work, progress_of, record, teller_of, working
@@ -20,7 +21,6 @@ from keepset.pipeline.followup import State, standing
 from keepset.reasons import Action
 from keepset.review import BatchStatus, Mark, list_batches, load_batch, mark, submit
 from keepset.stages import Stage, StageResult
-from keepset.status.health import data_health, error_curve, model_health
 from keepset.status.next_step import next_step
 from keepset.text import share
 from keepset.workspace import Workspace

@@ -255,7 +255,7 @@ def log(
     as_json: JsonOption = False,
 ) -> None:
     """The audit log: who changed what, when and why."""
-    from keepset.status.history import sentence
+    from keepset.history.sentences import sentence
 
     ws, _ = open_workspace(workspace)
     rows = ws.audit_log()[-limit:]
