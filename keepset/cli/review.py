@@ -63,7 +63,7 @@ def propose(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Open a cleaning batch for the newest model, or say that there is nothing worth a look."""
+    """Open a cleaning batch for the newest model, or report that there is nothing to review."""
     if context.invoked_subcommand is not None:
         if everything:
             raise typer.BadParameter(
@@ -145,7 +145,7 @@ def show(
     if len(rows) > limit:
         print(f"... and {len(rows) - limit} more (--limit, or the gallery: keepset web)")
     for guard in guards(found) if found.status == BatchStatus.OPEN else ():
-        print(f"Needs a tick (--confirm): {guard}")
+        print(f"Confirmation required (--confirm): {guard}")
 
 
 def _suggestion(action: str, label: str | None) -> str:

@@ -54,5 +54,5 @@ def _check_ours(to: Path) -> None:
         Predictor(to)
     except ModelError as e:
         raise WorkspaceError(
-            f"{to} is there already and is no model that Keepset exported.", "Give another file with --to."
+            f"{to} already exists and is not a model that Keepset exported.", "Give another file with --to."
         ) from e

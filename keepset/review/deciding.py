@@ -161,7 +161,7 @@ def submit(
     The approval's snapshot is what ``clean`` applies; nothing else changes here.
     """
     if decision not in DECISIONS:
-        raise ReviewError(f"{decision!r} is no decision.", f"One of: {', '.join(DECISIONS)}.")
+        raise ReviewError(f"{decision!r} is not a decision.", f"One of: {', '.join(DECISIONS)}.")
     needs_name(who)
     with batch.ws.lock(lock_of(batch)):
         must_be_open(batch)

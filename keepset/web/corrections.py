@@ -86,7 +86,9 @@ def _check(given: CorrectionRequest, serving: Serving) -> None:
         words = f"'{given.label[:100]}' is no class of this model: {', '.join(serving.predictor.classes[:50])}."
         raise BadRequest(400, "bad_label", words)
     if not given.consent:
-        raise BadRequest(400, "no_consent", "Send consent=yes: whoever sends a picture has to agree that it is kept.")
+        raise BadRequest(
+            400, "no_consent", "Send consent=yes: a person who sends a picture has to agree that it is kept."
+        )
 
 
 def told(e: Any) -> tuple[int, str, str, str]:
