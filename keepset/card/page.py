@@ -88,8 +88,9 @@ def _classes(f: Facts) -> Iterator[str]:
     yield from _table(("class", "images", "share", *sides), rows)
     yield ""
     yield (
-        f"An image's side comes from a hash of the seed ({f['seed']}) and its duplicate group, is given once and never "
-        "changes; copies, and pictures of one scene, are on one side as far as validation found them."
+        f"An image's side comes from a hash of the seed ({f['seed']}) and its origin, is given once and never changes; "
+        "copies and pictures of one scene are on one side as far as validation found them, and so are pictures of one "
+        "page or creator, unless they are too many."
     )
 
 

@@ -245,7 +245,11 @@ class ReviewConfig(_Section):
 class InboxConfig(_Section):
     """Corrections by people who use the prediction page; they change nothing before a reviewer approves."""
 
-    enabled: bool = Field(False, description="Take corrections on the prediction page and by the API.")
+    enabled: bool | None = Field(
+        None,
+        description="Take corrections on the prediction page and by the API. If unset, only while the page is open to this "
+        "machine alone.",
+    )
     max_pictures: int = Field(500, ge=1, description="Maximum pictures waiting.")
     max_mb: int = Field(500, ge=1, description="Maximum size of all pictures waiting, MB.")
     per_minute: int = Field(30, ge=1, le=10_000, description="Corrections per minute, from all users together.")

@@ -11,6 +11,7 @@ from keepset import card, manifests
 from keepset.config import RunConfig
 from keepset.interpret.comparing import before_and_after
 from keepset.interpret.diagnosis import diagnose
+from keepset.interpret.elsewhere import elsewhere
 from keepset.interpret.metrics import confusion, measure, per_class, reliability
 from keepset.interpret.mistakes import confused_pairs, top_losses
 from keepset.interpret.scored import Predictions, Scored, read_predictions
@@ -54,6 +55,8 @@ def gather(ws: Workspace, config: RunConfig, record: ModelRecord) -> dict[str, A
         "before_after": before_and_after(ws, record.id), "dataset": card.facts(ws, record.dataset_revision),
         "data_size": None, "looks": None,
     }  # fmt: skip
+    facts["elsewhere"] = elsewhere(ws, predictions)
+    facts["next_site"] = facts["elsewhere"]["unseen"] if facts["elsewhere"]["unseen"]["error"] is not None else None
     facts["diagnosis"] = diagnose(facts)
     facts["verdict"] = _verdict(facts)
     return facts

@@ -16,6 +16,10 @@ def as_markdown(facts: Mapping[str, Any], link: str) -> str:
     parts = [f"### {_plain(facts['verdict'])}", *(f"**Diagnosis.** {_plain(d['words'])}" for d in facts["diagnosis"])]
     if facts["before_after"]:
         parts.append(f"**Before and after.** {_plain(facts['before_after']['message'])}")
+    elsewhere = facts["elsewhere"]
+    parts.append(
+        f"**On other sites.** {_plain(elsewhere['unseen']['words'])} {_plain(elsewhere['shortcuts']['words'])}"
+    )
     if facts["data_size"]:
         parts.append(f"**Would more data help?** {_plain(facts['data_size']['words'])}")
     parts += [link, _figures(facts["metrics"])]

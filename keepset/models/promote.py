@@ -9,6 +9,7 @@ from keepset.config import RunConfig
 from keepset.files import read_json, write_json
 from keepset.manifests.rows import DatasetRow, PredictionRow
 from keepset.models import ModelRecord, load_record
+from keepset.models.columns import Columns, columns
 from keepset.stages import SILENT, Progress, Stage, StageResult
 from keepset.text import many
 from keepset.workspace import Workspace
@@ -61,7 +62,8 @@ def _result(found: dict[str, Any], *, changed: bool) -> StageResult:
 def compare(ws: Workspace, before: str, after: str) -> dict[str, Any]:
     """Paired comparison on the validation images that both models were held out from, under today's labels.
 
-    ``fixed`` and ``newly_broken`` list the images (sha256) that only one of the two gets right.
+    ``fixed_images`` and ``broken_images`` list the images (sha256) that only one of the two gets right. ``columns``: mistakes
+    of their cross-validated heads on all pictures of both, under the labels that each was trained on (``keepset.models.columns``).
     """
     old, new = (_predicted(ws, m) for m in (before, after))
     today = manifests.picked(ws.newest(), DatasetRow, ("sha256", "label", "active"), old.keys() & new.keys())
@@ -78,7 +80,7 @@ def compare(ws: Workspace, before: str, after: str) -> dict[str, Any]:
     return {
         "model_id": after, "before": before, "promote": not worse, "n": len(both), "errors_before": errors[0],
         "errors_after": errors[1], "fixed": len(fixed), "broken": len(broken), "p_value": p,
-        "fixed_images": fixed, "broken_images": broken, "message": message,
+        "fixed_images": fixed, "broken_images": broken, "message": message, "columns": _columns(ws, before, after).as_json(),
     }  # fmt: skip
 
 
@@ -106,6 +108,21 @@ def _predicted(ws: Workspace, model_id: str) -> dict[str, str]:
     path = ws.models / model_id / "predictions.parquet"
     rows = manifests.each(path, PredictionRow, ("sha256", "split", "predicted"))
     return {r["sha256"]: r["predicted"] for r in rows if r["split"] == "valid"}
+
+
+def _columns(ws: Workspace, before: str, after: str) -> Columns:
+    import pyarrow.compute as pc
+
+    names = ["sha256", "label", "cv_predicted"]
+    old, new = (
+        manifests.read(ws.models / m / "predictions.parquet", "predictions").table.select(names)
+        for m in (before, after)
+    )
+    place = pc.index_in(new["sha256"], value_set=old["sha256"].combine_chunks())
+    both = pc.is_valid(place)
+    new, old = new.filter(both), old.take(place.filter(both))
+    was, said_before, now, said_after = (t[c].to_numpy() for t in (old, new) for c in names[1:])
+    return columns(was, now, said_before, said_after)
 
 
 def mcnemar(a: int, b: int) -> float:

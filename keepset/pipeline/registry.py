@@ -216,7 +216,7 @@ STAGES: tuple[StageSpec, ...] = (
     ),
     StageSpec(
         Stage.SPLIT,
-        "Assign train and validation by seed; near-duplicates stay on one side; images keep their side across revisions.",
+        "Assign train and validation by seed; copies and pictures of one page or creator stay on one side; images keep theirs.",
         _split, StageChain.BUILD, "splitting", reads=("images",), config=("split",), gate="dataset", command=True,
     ),
     StageSpec(

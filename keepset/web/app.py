@@ -36,7 +36,7 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 def create_app(workspace: Path, *, token: str = "", hosts: frozenset[str] = _LOOPBACK) -> Starlette:
     """The app of one workspace; ``hosts`` are the host names it answers to (empty: any, which needs a token)."""
     ws = Workspace.open(workspace)
-    site, heat = PredictionSite(ws), HeatSite(ws)
+    site, heat = PredictionSite(ws, local=bool(hosts)), HeatSite(ws)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
