@@ -35,8 +35,6 @@ _BOUNDS = {
     "finite_number": "must be a finite number",
 }
 
-_THEIRS = "Input should"
-
 
 def explained(error: Mapping[str, Any]) -> str:
     """One of ``ValidationError.errors()`` as the end of a sentence that begins with the name of the value."""
@@ -47,5 +45,5 @@ def explained(error: Mapping[str, Any]) -> str:
         return _BOUNDS[kind].format(**facts)
     if (first := kind.partition("_")[0]) in _WANTED:
         return _WANTED[first]
-    message = str(error["msg"]).replace(_THEIRS, "must")
+    message = str(error["msg"]).removeprefix("Input ")
     return message[:1].lower() + message[1:]

@@ -52,7 +52,7 @@ def up(
     notify: Annotated[
         str | None,
         typer.Option(
-            help="Webhook (Slack, Teams, Discord ...) to tell of a waiting batch, a failed run, a new model.",
+            help="Webhook (Slack, Teams, Discord ...) for messages about waiting batches, failed runs and new models.",
             metavar="URL",
         ),
     ] = None,

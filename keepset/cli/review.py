@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 BatchArgument = Annotated[
-    str | None, typer.Argument(help="Batch id. Left out: the newest batch that is open.", show_default=False)
+    str | None, typer.Argument(help="Batch id. Default: the newest open batch.", show_default=False)
 ]
 
 group = typer.Typer(
@@ -163,7 +163,7 @@ def approve(
         list[str] | None,
         typer.Option("--keep", help="Image to keep in any case: 8 digits of its sha256, or more. Repeatable."),
     ] = None,
-    confirm: Annotated[bool, typer.Option("--confirm", help="Tick the guards on large deletions.")] = False,
+    confirm: Annotated[bool, typer.Option("--confirm", help="Confirm large deletions.")] = False,
     retrain: Annotated[bool, typer.Option(help="Apply and retrain here and now, unless Prefect does it.")] = True,
     who: WhoOption = "",
     note: NoteOption = "",
