@@ -145,7 +145,7 @@ def rot(
         f"{n} {state.replace('_', ' ')}" for state, n in sorted(found.counts.items(), key=lambda c: -c[1])
     )
     print(f"{found.pictures} pictures from the web, {len(found.addresses)} addresses: {counts or 'none'}.")
-    print(f"{len(found.lost)} of them can be had nowhere else by now. All are in the workspace.")
+    print(f"{len(found.lost)} of them can no longer be had elsewhere. All are in the workspace.")
 
 
 def remove(
