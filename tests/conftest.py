@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+Once = Callable[[str, Callable[[Path], object]], Path]
 
 if TYPE_CHECKING:
     from tests.browser_fixtures import Browser
@@ -19,6 +22,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+
+pytest_plugins = [f"tests.{topic}_fixtures" for topic in ("export", "installing", "predict", "review", "storage")]
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -50,6 +55,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group(group[item]))
     rank = {name: n for n, name in enumerate(DEAREST)}
     items.sort(key=lambda i: rank.get(group[i], len(rank)))
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """``once(name, make)``: the folder that ``make`` has filled, the same one for all workers of a run. Copy it, or only read."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        done, part = base / f"once-{name}", base / f"once-{name}.part"
+        with (base / f"once-{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                part.mkdir()
+                make(part)
+                part.rename(done)
+        return done
+
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -20,10 +20,8 @@ from keepset.review import list_batches, submit
 from keepset.storage import leases, locate
 from keepset.workspace import Workspace
 from tests.processes import Silent, kill_when, serving
-from tests.storage_fixtures import another_machine, s3, s3_server
+from tests.storage_fixtures import another_machine
 from tests.test_end_to_end import SMALL, keepset, write_config
-
-__all__ = ["s3", "s3_server"]
 
 
 def _config(folder: Path, planted: list[Planted], base: str) -> RunConfig:

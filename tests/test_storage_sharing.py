@@ -20,9 +20,7 @@ from keepset.storage.journals import open_journal
 from keepset.workspace import Workspace
 from tests.flaky_store import flaky
 from tests.processes import PATIENCE_S, race, wait_for
-from tests.storage_fixtures import another_machine, s3, s3_server
-
-__all__ = ["s3", "s3_server"]
+from tests.storage_fixtures import another_machine
 
 _RACE = """
 import sys
