@@ -7,10 +7,11 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+Hook = tuple[str, list[dict[str, Any]]]
 Once = Callable[[str, Callable[[Path], object]], Path]
 
 if TYPE_CHECKING:
@@ -102,11 +103,28 @@ def browser(chromium: str) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A real stack, started once: 15 s. Its own workspace has a batch worth a look; others may be brought along."""
+def hook() -> Iterator[Hook]:
+    """A webhook on loopback: its address, and what was sent there."""
+    from tests.stack_fixtures import listening
+
+    with listening() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def told(hook: Hook) -> list[dict[str, Any]]:
+    return hook[1]
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, hook: Hook) -> Iterator[Running]:
+    """A real stack, started once, with ``--notify``: 15 s. Its own workspace has a batch worth a look; others may be
+    brought along.
+    """
     from tests.stack_fixtures import start, waiting_workspace
 
-    running = start(waiting_workspace(tmp_path_factory.mktemp("stack")), forked=True)
+    ws = waiting_workspace(tmp_path_factory.mktemp("stack"))
+    running = start(ws, forked=True, environment={"KEEPSET_NOTIFY": hook[0]})
     yield running
     running.stop()
     assert not (running.ws.root / "stack.json").exists()
