@@ -14,9 +14,7 @@ from keepset.config import load_config
 from keepset.settings import settings
 from keepset.workspace import Workspace
 from tests.factories import dataset_workspace
-from tests.review_fixtures import Case, case
-
-__all__ = ["case"]
+from tests.review_fixtures import Case
 
 
 def run(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str, str]:

@@ -17,11 +17,9 @@ from keepset.reasons import Action
 from keepset.review import Batch, Mark, load_batch, mark, submit
 from keepset.text import many, share
 from tests.processes import PATIENCE_S
-from tests.review_fixtures import Case, case
+from tests.review_fixtures import Case
 from tests.test_cli import run
 from tests.web_fixtures import served
-
-__all__ = ["case"]
 
 
 def test_each_step_of_a_cleaning_is_a_sentence(case: Case, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,13 +26,11 @@ from keepset.text import share
 from keepset.workspace import Workspace
 from tests.browser_fixtures import Browser
 from tests.processes import PATIENCE_S
-from tests.review_fixtures import Case, case, edit_predictions, top_up
+from tests.review_fixtures import Case, edit_predictions, top_up
 from tests.stack_fixtures import wait_for
 from tests.test_followup import FOLLOW_UP_S, keepset_web
 from tests.test_team import folders
 from tests.web_fixtures import served
-
-__all__ = ["case"]
 
 PAGE = {"accept": "text/html"}
 

@@ -31,9 +31,7 @@ from keepset.review import (
 from keepset.review.auditing import settle
 from tests.factories import dataset_workspace
 from tests.processes import race
-from tests.review_fixtures import Case, case, delete, make_case, top_up
-
-__all__ = ["case"]
+from tests.review_fixtures import Case, delete, make_case, top_up
 
 SOON = timedelta(days=15)
 

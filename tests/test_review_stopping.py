@@ -11,9 +11,7 @@ from keepset.models.intervals import wilson
 from keepset.reasons import Action
 from keepset.review import Mark, mark, review, stop_rule, submit
 from keepset.review.stopping import BatchYield, advise
-from tests.review_fixtures import Case, case, edit_images, make_case, say
-
-__all__ = ["case"]
+from tests.review_fixtures import Case, edit_images, make_case, say
 
 
 @pytest.mark.parametrize(
