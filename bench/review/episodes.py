@@ -9,7 +9,6 @@ is left to ``bench.review.left``, which asks the same episodes many times.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,13 +126,20 @@ def _drawn(pool: Pool, rng: np.random.Generator) -> tuple[str, np.ndarray, np.nd
     """What is planted, places in the pool, the labels, and the true ones (-1: none of the set's)."""
     kind = rng.choice(["junk", "swap", "foreign", "mixed"], p=[0.25, 0.2, 0.15, 0.4])
     rate = float(np.exp(rng.uniform(np.log(0.01), np.log(0.30))))
-    weights = rng.dirichlet([1.0, 1.0, 1.0]) if kind == "mixed" else np.array([kind == k for k in ("junk", "swap", "foreign")], float)
+    weights = (
+        rng.dirichlet([1.0, 1.0, 1.0])
+        if kind == "mixed"
+        else np.array([kind == k for k in ("junk", "swap", "foreign")], float)
+    )
     classes = np.unique(pool.label)
     foreign = int(rng.choice(classes)) if weights[2] > 0 and len(classes) > 2 else -1
     inside = [int(c) for c in classes if c != foreign]
     photos = [rng.permutation(np.flatnonzero((pool.label == c) & ~pool.junk)) for c in inside]
     photos = [p[: int(rng.integers(40, len(p) + 1))] for p in photos]
-    places, true = np.concatenate(photos), np.concatenate([np.full(len(p), c) for p, c in zip(photos, inside, strict=True)])
+    places, true = (
+        np.concatenate(photos),
+        np.concatenate([np.full(len(p), c) for p, c in zip(photos, inside, strict=True)]),
+    )
     n = len(places)
     counts = rng.multinomial(max(1, round(rate * n)), weights)
     label = true.copy()
@@ -141,7 +147,11 @@ def _drawn(pool: Pool, rng: np.random.Generator) -> tuple[str, np.ndarray, np.nd
         label[i] = rng.choice([c for c in inside if c != true[i]])
     most = int(rng.choice(inside))
     junk = rng.permutation(np.flatnonzero(pool.junk))
-    junk = np.concatenate([junk[pool.label[junk] == most], junk[pool.label[junk] != most]])[: counts[0]] if rng.random() < 0.5 else junk[: counts[0]]
+    junk = (
+        np.concatenate([junk[pool.label[junk] == most], junk[pool.label[junk] != most]])[: counts[0]]
+        if rng.random() < 0.5
+        else junk[: counts[0]]
+    )
     strangers = rng.permutation(np.flatnonzero((pool.label == foreign) & ~pool.junk))[: counts[2]]
     into = int(rng.choice(inside))
     labels = np.where(rng.random(len(junk)) < 0.65, most, rng.choice(inside, len(junk)))
@@ -191,7 +201,3 @@ def _shown(chance: np.ndarray, left: np.ndarray) -> np.ndarray:
     found = np.zeros(len(chance), bool)
     found[order[(chance[order] >= LEAST_SCORE) & left[order]]] = True
     return found
-
-
-def stored(episodes: Sequence[Episode], path: Path) -> None:
-    np.savez_compressed(path, *[np.array([e.kind, e.wrong, e.label, e.chance, e.proposed], object) for e in episodes])

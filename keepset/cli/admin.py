@@ -141,6 +141,8 @@ def status(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> No
                 [[_cell(r.get(c)) for c in columns] for r in rows],
             )
     print(f"\nModel in use: {found['promoted'] or 'none yet'}")
+    if left := found["left"]:
+        print(f"Left: {left['words']} {left['advice']} {' '.join(left['command'])}".rstrip())
     print(f"Next: {found['next']}")
     stack = found["stack"]
     print(f"Service: gallery {stack['web_url']}, Prefect {stack['ui_url']}" if stack else "Service: off")

@@ -22,10 +22,14 @@ def table_from_rows(schema: str | ManifestSchema, rows: Iterable[Mapping[str, An
     """Cast rows strictly to a manifest's schema.
 
     Raises ``ManifestError`` on an unknown or missing column, a null where none may be, a value of
-    another type, or a value outside the column's enum. A nullable column may be left out of a row.
+    another type, or a value outside the column's enum. A nullable column may be left out of a row, or of a file that an
+    older Keepset wrote.
     """
     want = SCHEMAS[schema] if isinstance(schema, str) else schema
     table = rows if isinstance(rows, pa.Table) else _from_dicts(want, list(rows))
+    for field in want.arrow:
+        if field.nullable and field.name not in table.column_names:
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
     missing = [n for n in want.arrow.names if n not in table.column_names]
     unknown = [n for n in table.column_names if n not in want.arrow.names]
     if missing or unknown:

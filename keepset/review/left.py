@@ -1,0 +1,211 @@
+"""How many wrong pictures are left, from the decisions of all batches, and whether one can stop. The mathematics is in
+``left_odds``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keepset.reasons import Action, CandidateReason
+from keepset.review.batch import Batch, BatchStatus, list_batches
+from keepset.review.left_odds import Draw, Estimate, certified, estimate, looks_until_certified
+from keepset.review.rows import Rows, read_rows
+from keepset.text import many
+from keepset.workspace import Workspace
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Bools = npt.NDArray[np.bool_]
+
+__all__ = ["ErrorsLeft", "errors_left"]
+
+_COPIES = frozenset({CandidateReason.EXACT_DUPLICATE, CandidateReason.NEAR_DUPLICATE})
+NEARLY_ALL = 0.75
+"""From so large a share of the undecided pictures on, looking at all of them is simpler than drawing them."""
+MAINLY = 0.5
+"""A class is named if it has so large a share of what is left."""
+
+
+@dataclass(frozen=True)
+class ErrorsLeft:
+    """Wrong pictures (to delete or to relabel; copies apart) among the ``undecided`` ones: ``wrong``, likely ``low`` to ``high`` (95 %).
+
+    ``by_class`` and ``by_action`` divide ``wrong`` as the scores expect, and as what was ``found`` so far. ``looks``: random pictures
+    with a decision; ``open_looks``: those without. ``enough``: at least 95 % of what is wrong is found, with an error of at
+    most 5 %; if not, ``more`` random pictures, all right, would show that it is.
+    """
+
+    wrong: int
+    low: int
+    high: int
+    found: int
+    undecided: int
+    by_class: Mapping[str, float]
+    by_action: Mapping[str, float]
+    looks: int
+    open_looks: int
+    enough: bool
+    more: int
+
+    @property
+    def words(self) -> str:
+        """``About 9 wrong pictures are left (likely 4–17), most of them in teddys.``"""
+        if not self.undecided:
+            return "Every picture was looked at."
+        if not self.high:
+            return "Probably no wrong picture is left."
+        if not self.wrong:
+            return f"Probably no wrong picture is left; at most {self.high}."
+        of = f"About {many(self.wrong, 'wrong picture')} {'is' if self.wrong == 1 else 'are'} left (likely {self.low}–{self.high})"
+        label, share = max(self.by_class.items(), key=lambda item: item[1], default=("", 0.0))
+        mostly = self.wrong > 1 and len(self.by_class) > 1 and share > MAINLY * sum(self.by_class.values())
+        return f"{of}, most of them in {label}." if mostly else f"{of}."
+
+    @property
+    def advice(self) -> str:
+        """Whether to stop, and what would tell."""
+        if self.enough:
+            return "At least 95 % of what is wrong is found: you can stop."
+        if self.open_looks:
+            return f"{many(self.open_looks, 'random picture')} without a decision: decide {'it' if self.open_looks == 1 else 'them'} to learn more."
+        what = f"all {self.undecided} others" if self.all_of_them else f"{self.more} more, drawn at random"
+        return f"To be sure that 95 % of what is wrong is found, look at {what}."
+
+    @property
+    def all_of_them(self) -> bool:
+        """Whether so many random looks are needed that looking at all is simpler."""
+        return self.more >= NEARLY_ALL * self.undecided
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """The command that opens these looks; empty if none are needed, or others come first."""
+        if self.enough or self.open_looks:
+            return ()
+        return ("keepset", "review", "--all") if self.all_of_them else ("keepset", "review", "--random", str(self.more))
+
+
+@dataclass(frozen=True)
+class _Decisions:
+    """Of each picture that somebody decided: the first batch that it was decided in (its place in the list of batches), and whether
+    it was wrong by the last decision."""
+
+    first: Mapping[str, int]
+    wrong: Mapping[str, bool]
+    actions: Counter[str]
+
+    @staticmethod
+    def of(batches: list[Batch]) -> _Decisions:
+        first: dict[str, int] = {}
+        last: dict[str, str] = {}
+        for number, batch in enumerate(batches):
+            copies = _copies(batch)
+            for sha, action in _decided(batch):
+                first.setdefault(sha, number)
+                last[sha] = Action.KEEP if action == Action.DELETE and sha in copies else action
+        return _Decisions(first, {s: a != Action.KEEP for s, a in last.items()}, Counter(map(str, last.values())))
+
+
+def errors_left(ws: Workspace) -> ErrorsLeft | None:
+    """Of the current revision, from the approved batches and the marks of open ones; None before anybody decided on a random picture.
+
+    A picture that was restored counts as right. Rejected and expired batches decide nothing.
+    """
+    batches = [b for b in list_batches(ws) if _counts(b)]
+    if not any(b.record.drawn for b in batches) or not ws.revisions():
+        return None
+    said = _Decisions.of(batches)
+    data = _Pictures.of(ws, said)
+    draws = [_draw(b, n, said, data) for n, b in enumerate(batches) if b.record.drawn]
+    looks, open_looks = sum(d.drawn - d.undecided for d in draws), sum(d.undecided for d in draws)
+    if not looks:
+        return None
+    undecided, found = int(data.undecided.sum()), sum(said.wrong[s] for s in said.wrong if s not in data.restored)
+    now = estimate(draws, undecided)
+    enough = certified(draws, undecided, found)
+    more = 0 if enough else looks_until_certified(draws, undecided, found)
+    return _summed(now, found, undecided, batches, said, looks, open_looks, enough, more)
+
+
+def _summed(
+    now: Estimate, found: int, undecided: int, batches: list[Batch], said: _Decisions, looks: int, open_looks: int,
+    enough: bool, more: int,
+) -> ErrorsLeft:  # fmt: skip
+    frame = next(b.record.frame for b in reversed(batches) if b.record.drawn)
+    kinds = {a: said.actions[a] + 0.5 for a in (Action.DELETE, Action.RELABEL)}
+    return ErrorsLeft(
+        round(now.mean), now.low, now.high, found, undecided,
+        _shared(now.mean, {label: expected for label, (_, expected) in frame.items()}),
+        _shared(now.mean, {str(a): n for a, n in kinds.items()}), looks, open_looks, enough, more,
+    )  # fmt: skip
+
+
+def _shared(total: float, weights: Mapping[str, float]) -> dict[str, float]:
+    whole = sum(weights.values()) or 1.0
+    return {name: round(total * weight / whole, 1) for name, weight in weights.items()}
+
+
+def _counts(batch: Batch) -> bool:
+    return batch.status in (BatchStatus.OPEN, BatchStatus.APPROVED, BatchStatus.APPLIED)
+
+
+def _decided(batch: Batch) -> Iterator[tuple[str, str]]:
+    approval = batch.approval()
+    if approval is not None:
+        yield from ((sha, str(d["action"])) for sha, d in approval.decisions.items())
+    else:
+        yield from ((sha, str(m.action)) for sha, m in batch.marks().items())
+
+
+def _copies(batch: Batch) -> frozenset[str]:
+    """The candidates that are shown as copies of another picture."""
+    table = batch.rows().table
+    pairs = zip(table["sha256"].to_pylist(), table["reasons"].to_pylist(), strict=True)
+    return frozenset(sha for sha, reasons in pairs if _COPIES.intersection(reasons))
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    """The pictures of the current revision: the revision in which each came, which are in use and nobody has decided, and which
+    were restored. Copies of another picture in use are left out."""
+
+    rows: Rows
+    added: npt.NDArray[np.int64]
+    undecided: Bools
+    restored: frozenset[str]
+
+    @staticmethod
+    def of(ws: Workspace, said: _Decisions) -> _Pictures:
+        rows = read_rows(ws.newest(), "dataset", ("sha256", "active", "dup_of", "added_in", "changed_by"))
+        active = np.asarray(rows.table["active"])
+        undecided = active & ~rows.among(said.first)
+        better = rows.places([sha or "" for sha in rows.table["dup_of"].to_pylist()])
+        undecided &= ~((better >= 0) & active[better])
+        changed = zip(rows, rows.table["changed_by"].to_pylist(), strict=True)
+        restored = frozenset(sha for sha, by in changed if (by or "").startswith("restore:"))
+        return _Pictures(rows, np.asarray(rows.table["added_in"]), undecided, restored)
+
+    def outside(self, batch: Batch) -> Bools:
+        """Which pictures could not be drawn for ``batch`` even if nobody had decided them: proposed ones, and later ones."""
+        proposed = frozenset(batch.rows()) - batch.unproposed()
+        return self.rows.among(proposed) | (self.added > batch.record.revision)
+
+
+def _draw(batch: Batch, number: int, said: _Decisions, data: _Pictures) -> Draw:
+    drawn = batch.drawn()
+    wrong = {s for s, w in said.wrong.items() if w and s not in data.restored}
+    later = [s for s in wrong if said.first[s] >= number and s not in drawn]
+    outside = data.outside(batch)
+    return Draw(
+        frame=sum(n for n, _ in batch.record.frame.values()),
+        expected=sum(expected for _, expected in batch.record.frame.values()),
+        drawn=len(drawn),
+        wrong=len(wrong & drawn),
+        undecided=len(drawn - said.first.keys()),
+        later=int((data.rows.among(later) & ~outside).sum()),
+        outside=int((data.undecided & outside).sum()),
+    )
