@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keepset.machine.remembered import remembered
 from keepset.reasons import Action, CandidateReason
 from keepset.review.batch import Batch, BatchStatus, list_batches
 from keepset.review.left_odds import Draw, Estimate, certified, estimate, looks_until_certified
@@ -115,16 +116,16 @@ def errors_left(ws: Workspace) -> ErrorsLeft | None:
 
     A picture that was restored counts as right. Rejected and expired batches decide nothing.
     """
-    batches = [b for b in list_batches(ws) if _counts(b)]
-    if not any(b.record.drawn for b in batches) or not ws.revisions():
+    batches, revisions = [b for b in list_batches(ws) if _counts(b)], ws.revisions()
+    if not any(b.record.drawn for b in batches) or not revisions:
         return None
-    said = _Decisions.of(batches)
-    data = _Pictures.of(ws, said)
-    draws = [_draw(b, n, said, data) for n, b in enumerate(batches) if b.record.drawn]
+    said, data = _Decisions.of(batches), _pictures(ws, revisions[-1])
+    left = data.used & ~data.rows.among(said.first)
+    draws = [_draw(b, n, said, data, left) for n, b in enumerate(batches) if b.record.drawn]
     looks, open_looks = sum(d.drawn - d.undecided for d in draws), sum(d.undecided for d in draws)
     if not looks:
         return None
-    undecided, found = int(data.undecided.sum()), sum(said.wrong[s] for s in said.wrong if s not in data.restored)
+    undecided, found = int(left.sum()), sum(said.wrong[s] for s in said.wrong if s not in data.restored)
     now = estimate(draws, undecided)
     enough = certified(draws, undecided, found)
     more = 0 if enough else looks_until_certified(draws, undecided, found)
@@ -170,32 +171,30 @@ def _copies(batch: Batch) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class _Pictures:
-    """The pictures of the current revision: the revision in which each came, which are in use and nobody has decided, and which
-    were restored. Copies of another picture in use are left out."""
+    """The pictures of a revision: when each came, which are in use, without copies of another one in use, and which were restored."""
 
     rows: Rows
     added: npt.NDArray[np.int64]
-    undecided: Bools
+    used: Bools
     restored: frozenset[str]
-
-    @staticmethod
-    def of(ws: Workspace, said: _Decisions) -> _Pictures:
-        rows = read_rows(ws.newest(), "dataset", ("sha256", "active", "dup_of", "added_in", "changed_by"))
-        active = np.asarray(rows.table["active"])
-        undecided = active & ~rows.among(said.first)
-        better = rows.places([sha or "" for sha in rows.table["dup_of"].to_pylist()])
-        undecided &= ~((better >= 0) & active[better])
-        changed = zip(rows, rows.table["changed_by"].to_pylist(), strict=True)
-        restored = frozenset(sha for sha, by in changed if (by or "").startswith("restore:"))
-        return _Pictures(rows, np.asarray(rows.table["added_in"]), undecided, restored)
 
     def outside(self, batch: Batch) -> Bools:
         """Which pictures could not be drawn for ``batch`` even if nobody had decided them: proposed ones, and later ones."""
-        proposed = frozenset(batch.rows()) - batch.unproposed()
-        return self.rows.among(proposed) | (self.added > batch.record.revision)
+        return self.rows.among(batch.proposals()) | (self.added > batch.record.revision)
 
 
-def _draw(batch: Batch, number: int, said: _Decisions, data: _Pictures) -> Draw:
+@remembered(2)
+def _pictures(ws: Workspace, revision: int) -> _Pictures:
+    """Revisions are immutable, so a cache cannot go stale."""
+    rows = read_rows(ws.dataset(revision), "dataset", ("sha256", "active", "dup_of", "added_in", "changed_by"))
+    active = np.asarray(rows.table["active"])
+    better = rows.places([sha or "" for sha in rows.table["dup_of"].to_pylist()])
+    changed = zip(rows, rows.table["changed_by"].to_pylist(), strict=True)
+    restored = frozenset(sha for sha, by in changed if (by or "").startswith("restore:"))
+    return _Pictures(rows, np.asarray(rows.table["added_in"]), active & ~((better >= 0) & active[better]), restored)
+
+
+def _draw(batch: Batch, number: int, said: _Decisions, data: _Pictures, undecided: Bools) -> Draw:
     drawn = batch.drawn()
     wrong = {s for s, w in said.wrong.items() if w and s not in data.restored}
     later = [s for s in wrong if said.first[s] >= number and s not in drawn]
@@ -207,5 +206,5 @@ def _draw(batch: Batch, number: int, said: _Decisions, data: _Pictures) -> Draw:
         wrong=len(wrong & drawn),
         undecided=len(drawn - said.first.keys()),
         later=int((data.rows.among(later) & ~outside).sum()),
-        outside=int((data.undecided & outside).sum()),
+        outside=int((undecided & outside).sum()),
     )

@@ -90,21 +90,31 @@ def estimate(draws: Sequence[Draw], undecided: int) -> Estimate:
 
 def certified(draws: Sequence[Draw], undecided: int, found: int) -> bool:
     """Whether ``ENOUGH`` of all wrong pictures are among the ``found`` ones, with an error of at most ``ERROR``."""
-    allowed = int(found * (1 - ENOUGH) / ENOUGH + 1e-9)
     left = _numbers(undecided)
-    against = _evidence(draws, left)[left > allowed]
-    return bool((against >= -math.log(ERROR)).all())
+    return _rules_out(_evidence(draws, left)[left > _allowed(found)])
 
 
 def looks_until_certified(draws: Sequence[Draw], undecided: int, found: int) -> int:
     """How many further random pictures, all of them right, would certify it; 0 if it is certified."""
-    few, many = -1, undecided
+    left = _numbers(undecided)
+    many_left = left > _allowed(found)
+    so_far = _evidence(draws, left)
     expected = draws[-1].expected * undecided / max(draws[-1].frame, 1) if draws else 1.0
+    few, many = -1, undecided
     while many - few > 1:
         middle = (few + many) // 2
-        after = [*draws, Draw(undecided, expected, middle, 0)] if middle else draws
-        few, many = (few, middle) if certified(after, undecided - middle, found) else (middle, many)
+        more = _evidence([Draw(undecided, expected, middle, 0)], left) if middle else np.zeros(len(left))
+        few, many = (few, middle) if _rules_out((so_far + more)[many_left]) else (middle, many)
     return many
+
+
+def _allowed(found: int) -> int:
+    """How many may be left."""
+    return int(found * (1 - ENOUGH) / ENOUGH + 1e-9)
+
+
+def _rules_out(evidence: Floats) -> bool:
+    return bool((evidence >= -math.log(ERROR)).all())
 
 
 def _numbers(most: int) -> Ints:
