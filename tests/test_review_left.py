@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from keepset.clean import clean, restore
@@ -208,3 +209,12 @@ def test_a_copy_that_is_deleted_is_no_wrong_picture(case: Case) -> None:
     left = errors_left(case.ws)
     assert left is not None
     assert left.found == 4
+
+
+def test_a_batch_of_an_older_keepset_has_no_random_share(case: Case) -> None:
+    batch = case.open_batch()
+    file = batch.folder / "candidates.parquet"
+    pq.write_table(pq.read_table(file).drop_columns(["drawn"]), file)
+    old = load_batch(case.ws, batch.id)
+    assert {r["drawn"] for r in old.candidates().rows()} == {None}
+    assert (old.proposed, old.drawn(), errors_left(case.ws)) == (4, frozenset(), None)

@@ -163,10 +163,10 @@ def _decided(batch: Batch) -> Iterator[tuple[str, str]]:
 
 
 def _copies(batch: Batch) -> frozenset[str]:
-    """The candidates that are shown as copies of another picture."""
+    """The candidates that are shown mainly as copies of another picture."""
     table = batch.rows().table
     pairs = zip(table["sha256"].to_pylist(), table["reasons"].to_pylist(), strict=True)
-    return frozenset(sha for sha, reasons in pairs if _COPIES.intersection(reasons))
+    return frozenset(sha for sha, reasons in pairs if reasons[0] in _COPIES)
 
 
 @dataclass(frozen=True)
