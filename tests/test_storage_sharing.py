@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,7 @@ from keepset.storage.carrying import AT_ONCE, bring, delivered, landing
 from keepset.storage.journals import open_journal
 from keepset.workspace import Workspace
 from tests.flaky_store import flaky
-from tests.processes import race, wait_for
+from tests.processes import PATIENCE_S, race, wait_for
 from tests.storage_fixtures import another_machine, s3, s3_server
 
 __all__ = ["s3", "s3_server"]
@@ -59,18 +58,19 @@ def test_of_simultaneous_writers_exactly_one_wins(s3: str, tmp_path: Path) -> No
 # -- locks -----------------------------------------------------------------------------------------
 
 _HOLD = """
-import sys, time
+import sys
 from keepset.storage import locate
 from keepset.workspace import Workspace
 with Workspace.open(locate(sys.argv[1])).lock("train"):
     print("held", flush=True)
-    time.sleep(60)
+    sys.stdin.read()
 """
 
 
 def _holder(root: str, cache: Path) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-c", _HOLD, root],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ | {"KEEPSET_CACHE": str(cache)},
@@ -94,10 +94,8 @@ def test_a_lock_holds_across_machines_and_outlives_none(
     finally:
         other.send_signal(signal.SIGKILL)
         other.communicate()
-    begin = time.monotonic()
     with ws.lock("train"):  # taken for dead a few seconds after its last word
-        waited = time.monotonic() - begin
-    assert waited < 60
+        pass
     with ws.lock("train", wait=False):
         pass
 
@@ -183,7 +181,7 @@ def test_a_slow_store_holds_up_nobody_who_writes_the_same_journal(
     def slowly(method: str, path: str) -> str:
         if method == "PUT" and "/journal/" in path:
             asked.set()
-            go_on.wait(60)
+            go_on.wait(PATIENCE_S)
         return ""
 
     with flaky(s3_server, slowly) as (address, _):
@@ -192,14 +190,12 @@ def test_a_slow_store_holds_up_nobody_who_writes_the_same_journal(
             one.put("k0", {"n": 0})
             sending = threading.Thread(target=one.send)
             sending.start()
-            assert asked.wait(30)
-            begin = time.monotonic()
+            assert asked.wait(PATIENCE_S)
             other.put("k0", {"n": 1})
             other.put("k1", {"n": 1})
-            took = time.monotonic() - begin
+            assert sending.is_alive(), "the journal was locked while the store was asked"
             go_on.set()
             sending.join()
-            assert took < 5, "the journal was locked while the store was asked"
             left = other.db.execute("SELECT key FROM unsent ORDER BY key").fetchall()
             assert left == [("k0",), ("k1",)], "what was put meanwhile is still to be sent"
 

@@ -19,6 +19,7 @@ from keepset.errors import StageError, WorkspaceNotWritable
 from keepset.files import write_bytes
 from keepset.manifests import Header
 from keepset.validate.worker import memory_limit_gap
+from tests.processes import PATIENCE_S
 from tests.test_hostile_images import JPEG, PHOTO, rows, saved, workspace
 
 
@@ -110,7 +111,7 @@ def test_a_script_without_a_main_guard_runs_once(tmp_path: Path) -> None:
     )
     path = os.pathsep.join(p for p in sys.path if p)
     done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False,
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=PATIENCE_S, check=False,
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(Path.cwd()), path])},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
