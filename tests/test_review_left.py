@@ -161,7 +161,8 @@ def test_what_is_left_follows_the_decisions(case: Case) -> None:
     assert later is not None
     assert (later.looks, later.open_looks, later.found, later.undecided, later.enough) == (10, 0, 5, 22, False)
     assert later.words.startswith("About ")
-    assert later.advice.endswith("look at all 22 others.")
+    assert later.advice.startswith("Probably less than 95 %")
+    assert later.command == ("keepset", "review", "--all")
     assert sum(later.by_class.values()) == pytest.approx(later.wrong, abs=1)
     restore(case.ws, [others[0]], who="ann", why="it is right")
     back = errors_left(case.ws)

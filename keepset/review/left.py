@@ -13,7 +13,7 @@ import numpy as np
 from keepset.machine.remembered import remembered
 from keepset.reasons import Action, CandidateReason
 from keepset.review.batch import Batch, BatchStatus, list_batches
-from keepset.review.left_odds import Draw, Estimate, certified, estimate, looks_until_certified
+from keepset.review.left_odds import Draw, Estimate, certified, estimate, looks_until_certified, may_be_left
 from keepset.review.rows import Rows, read_rows
 from keepset.text import many
 from keepset.workspace import Workspace
@@ -74,20 +74,30 @@ class ErrorsLeft:
             return "At least 95 % of what is wrong is found: you can stop."
         if self.open_looks:
             return f"{many(self.open_looks, 'random picture')} without a decision: decide {'it' if self.open_looks == 1 else 'them'} to learn more."
-        what = f"all {self.undecided} others" if self.all_of_them else f"{self.more} more, drawn at random"
-        return f"To be sure that 95 % of what is wrong is found, look at {what}."
-
-    @property
-    def all_of_them(self) -> bool:
-        """Whether so many random looks are needed that looking at all is simpler."""
-        return self.more >= NEARLY_ALL * self.undecided
+        if not self._likely_enough:
+            return (
+                "Probably less than 95 % of what is wrong is found. Go on with the most suspicious ones; to be sure takes about "
+                f"{many(self.more, 'look')}."
+            )
+        what = f"all {self.undecided} others" if self._nearly_all else f"{self.more} others, drawn at random"
+        return f"Probably 95 % of what is wrong is found. To be sure, look at {what}."
 
     @property
     def command(self) -> tuple[str, ...]:
         """The command that opens these looks; empty if none are needed, or others come first."""
         if self.enough or self.open_looks:
             return ()
-        return ("keepset", "review", "--all") if self.all_of_them else ("keepset", "review", "--random", str(self.more))
+        every = self._nearly_all or not self._likely_enough
+        return ("keepset", "review", "--all") if every else ("keepset", "review", "--random", str(self.more))
+
+    @property
+    def _likely_enough(self) -> bool:
+        return self.wrong <= may_be_left(self.found)
+
+    @property
+    def _nearly_all(self) -> bool:
+        """Whether so many random looks are needed that looking at all is simpler."""
+        return self.more >= NEARLY_ALL * self.undecided
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
 
-__all__ = ["ENOUGH", "Draw", "Estimate", "certified", "estimate", "looks_until_certified"]
+__all__ = ["ENOUGH", "Draw", "Estimate", "certified", "estimate", "looks_until_certified", "may_be_left"]
 
 ENOUGH = 0.95
 """Share of all wrong pictures that must be found."""
@@ -91,13 +91,13 @@ def estimate(draws: Sequence[Draw], undecided: int) -> Estimate:
 def certified(draws: Sequence[Draw], undecided: int, found: int) -> bool:
     """Whether ``ENOUGH`` of all wrong pictures are among the ``found`` ones, with an error of at most ``ERROR``."""
     left = _numbers(undecided)
-    return _rules_out(_evidence(draws, left)[left > _allowed(found)])
+    return _rules_out(_evidence(draws, left)[left > may_be_left(found)])
 
 
 def looks_until_certified(draws: Sequence[Draw], undecided: int, found: int) -> int:
     """How many further random pictures, all of them right, would certify it; 0 if it is certified."""
     left = _numbers(undecided)
-    many_left = left > _allowed(found)
+    many_left = left > may_be_left(found)
     so_far = _evidence(draws, left)
     expected = draws[-1].expected * undecided / max(draws[-1].frame, 1) if draws else 1.0
     few, many = -1, undecided
@@ -108,8 +108,8 @@ def looks_until_certified(draws: Sequence[Draw], undecided: int, found: int) -> 
     return many
 
 
-def _allowed(found: int) -> int:
-    """How many may be left."""
+def may_be_left(found: int) -> int:
+    """How many wrong pictures may be left if ``ENOUGH`` are among the ``found`` ones."""
     return int(found * (1 - ENOUGH) / ENOUGH + 1e-9)
 
 
