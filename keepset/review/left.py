@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow.compute as pc
 
 from keepset.machine.remembered import remembered
 from keepset.reasons import Action, CandidateReason
@@ -61,11 +62,22 @@ class ErrorsLeft:
         if not self.high:
             return "Probably no wrong picture is left."
         if not self.wrong:
-            return f"Probably no wrong picture is left; at most {self.high}."
-        of = f"About {many(self.wrong, 'wrong picture')} {'is' if self.wrong == 1 else 'are'} left (likely {self.low}–{self.high})"
+            return f"Probably no wrong picture is left; at most {_rounded(self.high)}."
+        what = "wrong picture is" if self.wrong == 1 else "wrong pictures are"
+        of = f"About {self.about} {what} left (likely {self.range})"
         label, share = max(self.by_class.items(), key=lambda item: item[1], default=("", 0.0))
         mostly = self.wrong > 1 and len(self.by_class) > 1 and share > MAINLY * sum(self.by_class.values())
         return f"{of}, most of them in {label}." if mostly else f"{of}."
+
+    @property
+    def about(self) -> str:
+        """``wrong``, of large numbers two digits."""
+        return _rounded(self.wrong)
+
+    @property
+    def range(self) -> str:
+        """``4–17``"""
+        return f"{_rounded(self.low)}–{_rounded(self.high)}"
 
     @property
     def advice(self) -> str:
@@ -155,6 +167,11 @@ def _summed(
     )  # fmt: skip
 
 
+def _rounded(n: int) -> str:
+    """Two digits of what has more."""
+    return f"{float(f'{n:.2g}'):,.0f}" if n >= 100 else str(n)
+
+
 def _shared(total: float, weights: Mapping[str, float]) -> dict[str, float]:
     whole = sum(weights.values()) or 1.0
     return {name: round(total * weight / whole, 1) for name, weight in weights.items()}
@@ -197,11 +214,12 @@ class _Pictures:
 def _pictures(ws: Workspace, revision: int) -> _Pictures:
     """Revisions are immutable, so a cache cannot go stale."""
     rows = read_rows(ws.dataset(revision), "dataset", ("sha256", "active", "dup_of", "added_in", "changed_by"))
-    active = np.asarray(rows.table["active"])
-    better = rows.places([sha or "" for sha in rows.table["dup_of"].to_pylist()])
-    changed = zip(rows, rows.table["changed_by"].to_pylist(), strict=True)
-    restored = frozenset(sha for sha, by in changed if (by or "").startswith("restore:"))
-    return _Pictures(rows, np.asarray(rows.table["added_in"]), active & ~((better >= 0) & active[better]), restored)
+    table = rows.table
+    active = table.filter(table["active"])["sha256"].combine_chunks()
+    copies = pc.is_in(table["dup_of"], value_set=active, skip_nulls=True)
+    used = np.asarray(pc.and_(table["active"], pc.invert(copies)))
+    restored = table.filter(pc.starts_with(table["changed_by"], "restore:"))["sha256"].to_pylist()
+    return _Pictures(rows, np.asarray(table["added_in"]), used, frozenset(restored))
 
 
 def _draw(batch: Batch, number: int, said: _Decisions, data: _Pictures, undecided: Bools) -> Draw:

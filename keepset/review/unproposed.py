@@ -4,11 +4,13 @@ of them for a person who wants to look through every image.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from keepset.config import ReviewConfig
 from keepset.reasons import Action, CandidateReason
@@ -19,6 +21,7 @@ from keepset.review.suspicion import Suspicion
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
 
 __all__ = ["RandomShare", "draw", "drawn_places", "random_share", "the_rest"]
@@ -49,7 +52,7 @@ def drawn_places(frame: int, count: int, rng: np.random.Generator) -> Ints:
 
 
 def draw(
-    evidence: Evidence, scored: Suspicion | None, proposed: Container[str], asked: int | None, config: ReviewConfig,
+    evidence: Evidence, scored: Suspicion | None, proposed: Iterable[str], asked: int | None, config: ReviewConfig,
     rng: np.random.Generator,
 ) -> RandomShare:  # fmt: skip
     """Some of the active images that nobody has decided and that are not ``proposed``, spread evenly over their chances.
@@ -57,34 +60,38 @@ def draw(
     ``asked`` of them, else as many as ``config`` says. Copies of another active image are left out: a person who sees one
     alone cannot judge it.
     """
-    chance = _chances(scored)
-    usual = float(np.mean(list(chance.values()))) if chance else 0.0
-    columns = (evidence.rows.table[name].to_pylist() for name in ("sha256", "label", "dup_of"))
-    active, decided = set(evidence.rows), evidence.past.decided
-    frame = [
-        (-chance.get(sha, -1.0), sha, label)
-        for sha, label, better in zip(*columns, strict=True)
-        if sha not in proposed and sha not in decided and better not in active
-    ]
+    rows, table = evidence.rows, evidence.rows.table
+    copies = np.asarray(pc.is_in(table["dup_of"], value_set=table["sha256"].combine_chunks(), skip_nulls=True))
+    frame = np.flatnonzero(~(rows.among(proposed) | rows.among(evidence.past.decided) | copies))
     count = random_share(len(frame), config.random_looks) if asked is None else min(asked, len(frame))
     if not count:
         return RandomShare()
-    frame.sort()
-    by_class: dict[str, tuple[int, float]] = {}
-    for _, sha, label in frame:
-        n, expected = by_class.get(label, (0, 0.0))
-        by_class[label] = (n + 1, expected + chance.get(sha, usual))
-    picked = [frame[i][1] for i in drawn_places(len(frame), count, rng)]
-    findings = [_drawn(sha, chance.get(sha, usual)) for sha in rng.permutation(picked).tolist()]
-    return RandomShare(findings, count / len(frame), by_class)
+    chance = _by_row(evidence, scored)
+    frame = frame[np.argsort(-chance[frame], kind="stable")]
+    picked = rng.permutation(frame[drawn_places(len(frame), count, rng)])
+    shas = table["sha256"].take(pa.array(picked)).to_pylist()
+    findings = [_drawn(sha, p) for sha, p in zip(shas, chance[picked].tolist(), strict=True)]
+    return RandomShare(findings, count / len(frame), _by_class(table["label"].take(pa.array(frame)), chance[frame]))
+
+
+def _by_row(evidence: Evidence, scored: Suspicion | None) -> Floats:
+    """The chance of each active image, [rows]; of one that the model has not seen, that of a usual image."""
+    found = np.full(len(evidence.rows), scored.chance.mean() if scored else 0.0)
+    if scored:
+        places = evidence.rows.places(scored.scores.sha256)
+        found[places[places >= 0]] = scored.chance[places >= 0]
+    return found
+
+
+def _by_class(labels: pa.ChunkedArray, chance: Floats) -> dict[str, tuple[int, float]]:
+    coded = labels.combine_chunks().dictionary_encode()
+    codes, names = np.asarray(coded.indices), coded.dictionary.to_pylist()
+    counts, sums = np.bincount(codes, minlength=len(names)), np.bincount(codes, chance, len(names))
+    return {name: (int(n), float(total)) for name, n, total in zip(names, counts, sums, strict=True)}
 
 
 def _drawn(sha: str, chance: float) -> Finding:
     return Finding(sha, CandidateReason.RANDOM_LOOK, chance, Action.KEEP, None, "no suggestion: drawn at random")
-
-
-def _chances(scored: Suspicion | None) -> dict[str, float]:
-    return dict(zip(scored.scores.sha256, scored.chance.tolist(), strict=True)) if scored else {}
 
 
 def the_rest(
@@ -94,7 +101,7 @@ def the_rest(
 
     Their score is what the scorers say; the suggestion is to keep them. ``weak`` findings are added to its explanation.
     """
-    chance = _chances(scored)
+    chance = dict(zip(scored.scores.sha256, scored.chance.tolist(), strict=True)) if scored else {}
     left = [sha for sha in evidence.rows if sha not in shown]
     left.sort(key=lambda sha: (-chance.get(sha, 0.0), sha))
     return [_shown(evidence, sha, chance.get(sha, 0.0), weak.get(sha, ())) for sha in left]
