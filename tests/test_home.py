@@ -23,7 +23,7 @@ from keepset.stages import Stage, StageResult
 from keepset.status import collect
 from keepset.status.health import data_health, error_curve, model_health
 from keepset.status.next_step import next_step
-from keepset.web.curve import drawn
+from keepset.text import share
 from keepset.workspace import Workspace
 from tests.browser_fixtures import Browser
 from tests.processes import PATIENCE_S
@@ -107,20 +107,13 @@ def test_the_curve_measures_every_model_on_the_same_pictures_and_todays_labels(c
     assert (first.revision, second.revision, first.n) == (1, 2, second.n)
     assert (first.wrong, second.wrong) == (wrong("0" * 16), wrong("1" * 16))
     assert first.wrong >= 2
-    curve = drawn((first, second))
-    assert curve is not None
-    left, right = curve.dots
-    assert left.x < right.x
-    assert (left.y < right.y) == (first.rate > second.rate)  # up is more
-    assert curve.ceiling <= left.y <= curve.floor
     with served(case.ws.root) as url:
         page = httpx.get(url, trust_env=False).text
-    assert page.count('class="dot') == 2
-    assert f"Revision 1: {first.wrong} of {first.n} wrong" in page
-
-
-def test_no_data_no_curve() -> None:
-    assert drawn(()) is None
+    dots = re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)" r="3" class="s1"/>', page)
+    (left, high), (right, low) = (map(float, d) for d in dots)
+    assert left < right
+    assert (high < low) == (first.rate > second.rate)  # up is more
+    assert f"<title>Mistakes: revision 1 {share(first.rate)}, revision 2 {share(second.rate)}</title>" in page
 
 
 @pytest.mark.browser
@@ -271,8 +264,9 @@ def test_a_report_leads_back_and_its_pictures_into_the_gallery(case: Case, clien
     plain = (case.ws.reports / ("0" * 16) / "report.html").read_text()
     page = client.get(f"/reports/{'0' * 16}").text
     assert '<header class="back"><a href="/">← drawn</a></header>' in page
-    shas = re.findall(r'<a class="zoom" href="/pictures/([0-9a-f]{64})"><img ', page)
-    assert len(shas) == plain.count("data-sha256=") > 3
+    shas = re.findall(r'<a href="/pictures/([0-9a-f]{64})">Open in the gallery</a>', page)
+    assert len(shas) == plain.count("data-open=") == 6
+    assert '<a class="go" href="/">' in page
     shown = client.get(f"/pictures/{shas[0]}")
     assert shown.status_code == 200
     assert "/pictures/" not in plain  # the file itself is for mail, and has no gallery

@@ -57,18 +57,32 @@ def test_drop_paste_choose_and_name(browser: Browser, address: str, template_cas
     assert "fine.jpg" in found[0]
     assert any(label in found[0] for label in labels)
     assert "<b>evil.jpg" in found[1]
-    assert "not an image" in found[1]
+    assert "This is not a picture that can be read." in found[1]
     page.fill("#url", "http://10.0.0.1/a.jpg")
     page.keyboard.press("Enter")
-    assert "blocked address" in _done(page, 5)[0]
-    assert page.inner_text("#status") == "5 of 5 done."
-    shown = page.locator(".answer img[src^='data:image/webp;']")
-    expect(shown).to_have_count(3)
-    wait_for(lambda: shown.evaluate_all("all => all.every((e) => e.naturalWidth)"), "the pictures to be drawn")
+    assert "This address is not public" in _done(page, 5)[0]
+    sample = page.locator(".sample").first
+    sample.click()
+    assert str(sample.get_attribute("data-name")) in _done(page, 6)[0]
+    expect(page.locator("#status")).to_have_text("6 of 6 done.")
+    shown = page.locator(".answer > img[src^='data:image/webp;']")
+    expect(shown).to_have_count(4)
+    drawn = "all => all.every((e) => e.naturalWidth)"
+    wait_for(lambda: shown.evaluate_all(drawn), "the pictures to be drawn")
     best = page.locator(".answer:not(.failed) tr").first
     share = float(best.locator(".share").inner_text().split()[0]) / 100
     filled, track = (best.locator(x).bounding_box()["width"] for x in (".fill", ".track"))
     assert filled / track == pytest.approx(share, abs=0.01)
+    alike = page.locator(".similar").last.locator("li")
+    expect(alike).to_have_count(3)
+    assert alike.first.inner_text() in labels
+    wait_for(lambda: alike.locator("img").evaluate_all(drawn), "the similar pictures to be drawn")
+    page.click("#clear")
+    expect(page.locator(".answer")).to_have_count(0)
+    assert (page.inner_text("#status"), page.is_visible("#clear")) == ("", False)
+    page.set_input_files("#files", tmp_path / "fine.jpg")
+    assert "fine.jpg" in _done(page, 1)[0]
+    expect(page.locator("#status")).to_have_text("1 of 1 done.")
     page.context.close()
     assert browser.troubles == []
 
@@ -84,10 +98,12 @@ def test_without_javascript_on_a_phone(browser: Browser, address: str, template_
     page = context.new_page()
     page.goto(address)
     assert page.locator("#camera").get_attribute("capture") == "environment"
-    assert not page.locator(".hint").is_visible()  # nothing to drop on without the script
+    assert not page.locator(".js-only").is_visible()  # nothing to drop on without the script
     page.set_input_files("#files", names)
     page.click("button.main")
     assert len(_done(page, 2)) == 2
+    page.locator(".sample").first.click()
+    assert "sample" in _done(page, 1)[0]
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.click("nav >> text=Home")
     page.click("nav >> text=Predict")

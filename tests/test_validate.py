@@ -24,7 +24,11 @@ from tests.test_hostile_images import JPEG, PHOTO, rows, saved, workspace
 
 
 def test_what_may_be_the_machines_fault_is_tried_again_by_the_next_run(tmp_path: Path) -> None:
-    ws, cfg, names = workspace(tmp_path, {"jpeg": JPEG, "png": saved(PHOTO, "PNG")})
+    exif = Image.Exif()
+    exif[0x0132], exif.get_ifd(0x8769)[0x9003] = "2021:02:03 04:05:06", "2019:05:31 10:00:00"
+    ws, cfg, names = workspace(
+        tmp_path, {"jpeg": saved(PHOTO, "JPEG", quality=75, exif=exif), "png": saved(PHOTO, "PNG")}
+    )
     sha = next(s for s, n in names.items() if n == "jpeg")
     away = tmp_path / "away"
     ws.blob(sha).rename(away)
@@ -33,7 +37,9 @@ def test_what_may_be_the_machines_fault_is_tried_again_by_the_next_run(tmp_path:
     assert not validate.is_current(ws, cfg)
     away.rename(ws.blob(sha))
     assert validate.validate(ws, cfg).changed
-    assert rows(ws, names)["jpeg"]["status"] == "ok"
+    found = rows(ws, names)
+    assert found["jpeg"]["status"] == "ok"
+    assert [(found[n]["jpeg_quality"], found[n]["year"]) for n in ("jpeg", "png")] == [(75, 2019), (None, None)]
     assert not validate.validate(ws, cfg).changed
 
 

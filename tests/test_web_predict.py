@@ -276,7 +276,7 @@ def test_fetched_bytes_count_towards_what_may_be_in_flight(model_case: Served, e
             return {"type": "http.request", "body": body, "more_body": False}
 
         head = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        intake = Intake(UPLOADS, (elsewhere,), budget)
+        intake = Intake(UPLOADS, (elsewhere,), lambda _: b"", budget)
         try:
             async with intake.given(Request({"type": "http", "headers": head}, receive), form=False) as found:
                 assert intake.budget.used == len(body) + len(JPEG)

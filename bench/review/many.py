@@ -13,7 +13,7 @@ from bench.review.noise.base import Base, opened
 from bench.review.noise.planting import Condition, Planted, planted
 from bench.review.runs import Reviewed, reviewed
 
-__all__ = ["many", "views"]
+__all__ = ["many", "no_copies", "views"]
 
 VIEWS = 6
 _AREA = (0.45, 0.75)  # of the photo that a view shows
@@ -57,12 +57,13 @@ def many(base: Base, folder: Path, *, images: int, junk: int, cache: Path) -> tu
         "junk", junk=junk / (good * classes), copies=0.0, bursts=0.0, innocents=0.05, per_class=good, seed=7
     )
     made = planted(views(base, folder / "views"), condition, folder / "made")
-    with _no_copies():
+    with no_copies():
         return reviewed(made.folder, folder / "workspace", epochs=0, cache=cache), made
 
 
 @contextmanager
-def _no_copies() -> Iterator[None]:
+def no_copies() -> Iterator[None]:
+    """Within it no picture counts as a copy of another."""
     from keepset.validate import copies
 
     find = copies.find

@@ -7,6 +7,7 @@ cause; whoever comes second, or comes again after a kill, finds it there.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from keepset.review.batch import Approval, Batch, BatchStatus, find_revision, li
 from keepset.stages import SILENT, Progress, Stage, StageResult
 from keepset.workspace import Workspace
 
-__all__ = ["clean"]
+__all__ = ["clean", "edited"]
 
 
 def clean(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT, batch_id: str | None = None) -> StageResult:
@@ -95,20 +96,24 @@ def _finish_without_change(batch: Batch, approval: Approval) -> dict[str, Any]:
 
 
 def _edited(data: Path, approval: Approval) -> tuple[dict[str, Change], dict[str, Any]] | None:
-    """What the decisions change; images that are gone, or have the label already, are left alone.
+    wanted = approval.changes()
+    changes = edited(data, wanted, approval.batch_id)
+    deleted = sum(not c.active for c in changes.values())
+    counts = {"deleted": deleted, "relabelled": len(changes) - deleted, "skipped": len(wanted) - len(changes)}
+    return (changes, {"batch": approval.batch_id, **counts}) if changes else None
+
+
+def edited(data: Path, wanted: Mapping[str, Mapping[str, Any]], batch_id: str) -> dict[str, Change]:
+    """What the decisions ``wanted`` change in this revision. Images that are gone, or have the label already, are left alone.
 
     An image of the inbox comes into use by being relabelled to what its sender said.
     """
-    wanted, changes = approval.changes(), {}
-    counts = {"deleted": 0, "relabelled": 0, "skipped": len(wanted)}
+    changes = {}
     for row in manifests.picked(data, DatasetRow, COLUMNS, wanted):
         decision = wanted[row["sha256"]]
         waits = row["changed_by"] == WAITING and not row["active"]
         if not (row["active"] or waits) or decision["label"] == row["label"]:
             continue
         deletes = decision["action"] == Action.DELETE
-        label = row["label"] if deletes else decision["label"]
-        changes[row["sha256"]] = Change(label, not deletes, approval.batch_id)
-        counts["deleted" if deletes else "relabelled"] += 1
-        counts["skipped"] -= 1
-    return (changes, {"batch": approval.batch_id, **counts}) if changes else None
+        changes[row["sha256"]] = Change(row["label"] if deletes else decision["label"], not deletes, batch_id)
+    return changes

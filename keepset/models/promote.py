@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from keepset import manifests
+from keepset.blocklist import BlockList
 from keepset.config import RunConfig
 from keepset.files import read_json, write_json
 from keepset.manifests.rows import DatasetRow, PredictionRow
 from keepset.models import ModelRecord, load_record
+from keepset.models.columns import Columns, columns
 from keepset.stages import SILENT, Progress, Stage, StageResult
 from keepset.text import many
 from keepset.workspace import Workspace
@@ -61,7 +63,8 @@ def _result(found: dict[str, Any], *, changed: bool) -> StageResult:
 def compare(ws: Workspace, before: str, after: str) -> dict[str, Any]:
     """Paired comparison on the validation images that both models were held out from, under today's labels.
 
-    ``fixed`` and ``newly_broken`` list the images (sha256) that only one of the two gets right.
+    ``fixed_images`` and ``broken_images`` list the images (sha256) that only one of the two gets right. ``columns``: mistakes
+    of their cross-validated heads on all pictures of both, under the labels that each was trained on (``keepset.models.columns``).
     """
     old, new = (_predicted(ws, m) for m in (before, after))
     today = manifests.picked(ws.newest(), DatasetRow, ("sha256", "label", "active"), old.keys() & new.keys())
@@ -70,16 +73,28 @@ def compare(ws: Workspace, before: str, after: str) -> dict[str, Any]:
     fixed = [s for s in both if old[s] != truth[s] and new[s] == truth[s]]
     broken = [s for s in both if old[s] == truth[s] and new[s] != truth[s]]
     p = mcnemar(len(fixed), len(broken))
-    worse = len(broken) > len(fixed) and p < ALPHA
+    tainted = _learnt_what_was_removed(ws, before) and not _learnt_what_was_removed(ws, after)
+    worse = len(broken) > len(fixed) and p < ALPHA and not tainted
     newer = load_record(ws, after).dataset_revision > load_record(ws, before).dataset_revision
     errors = [sum(m[s] != truth[s] for s in both) for m in (old, new)]
     counts = _counts(len(both), errors, len(fixed), len(broken))
-    message = f"{counts} {_verdict(errors, worse=worse, newer=newer)}"
+    verdict = _TAINTED if tainted else _verdict(errors, worse=worse, newer=newer)
+    message = f"{counts} {verdict}"
     return {
         "model_id": after, "before": before, "promote": not worse, "n": len(both), "errors_before": errors[0],
         "errors_after": errors[1], "fixed": len(fixed), "broken": len(broken), "p_value": p,
-        "fixed_images": fixed, "broken_images": broken, "message": message,
+        "fixed_images": fixed, "broken_images": broken, "message": message, "columns": _columns(ws, before, after).as_json(),
     }  # fmt: skip
+
+
+def _learnt_what_was_removed(ws: Workspace, model_id: str) -> bool:
+    """Whether pictures that were taken down were among those that the model was trained or measured on."""
+    removed = BlockList.of(ws).sha256
+    path = ws.models / model_id / "predictions.parquet"
+    return any(True for _ in manifests.picked(path, PredictionRow, ("sha256",), removed))
+
+
+_TAINTED = "The model before learnt from pictures that were taken down: the new model is in use in any case."
 
 
 def _counts(n: int, errors: list[int], fixed: int, broken: int) -> str:
@@ -106,6 +121,21 @@ def _predicted(ws: Workspace, model_id: str) -> dict[str, str]:
     path = ws.models / model_id / "predictions.parquet"
     rows = manifests.each(path, PredictionRow, ("sha256", "split", "predicted"))
     return {r["sha256"]: r["predicted"] for r in rows if r["split"] == "valid"}
+
+
+def _columns(ws: Workspace, before: str, after: str) -> Columns:
+    import pyarrow.compute as pc
+
+    names = ["sha256", "label", "cv_predicted"]
+    old, new = (
+        manifests.read(ws.models / m / "predictions.parquet", "predictions").table.select(names)
+        for m in (before, after)
+    )
+    place = pc.index_in(new["sha256"], value_set=old["sha256"].combine_chunks())
+    both = pc.is_valid(place)
+    new, old = new.filter(both), old.take(place.filter(both))
+    was, said_before, now, said_after = (t[c].to_numpy() for t in (old, new) for c in names[1:])
+    return columns(was, now, said_before, said_after)
 
 
 def mcnemar(a: int, b: int) -> float:

@@ -20,7 +20,7 @@ from keepset.stages import SILENT, Progress, Stage, StageResult
 from keepset.text import many
 from keepset.workspace import Workspace
 
-__all__ = ["train"]
+__all__ = ["check", "train", "usable"]
 
 VERSION = 7
 """Of the recipe: a model of another version is trained again, a checkpoint of another is not used."""
@@ -45,8 +45,8 @@ def _train(ws: Workspace, config: RunConfig, progress: Progress) -> StageResult:
     if all((ws.models / model_id / name).exists() for name in ("model.json", "predictions.parquet")):
         message = f"up to date: model {model_id} of revision {data.header.extra['revision']} stands"
         return StageResult(Stage.TRAIN, False, message, {}, {"model_id": model_id})
-    rows = _usable(data.rows())
-    _check(rows, config.labels)
+    rows = usable(data.rows())
+    check(rows, config.labels)
     from keepset.train.contenders import SPOKEN
     from keepset.train.recipe import Recipe
 
@@ -60,13 +60,13 @@ def _train(ws: Workspace, config: RunConfig, progress: Progress) -> StageResult:
     return StageResult(Stage.TRAIN, True, message, dict(valid), {"model_id": model_id})
 
 
-def _usable(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def usable(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Active rows, without exact copies of an active better one: a picture counts once."""
     active = {r["sha256"] for r in rows if r["active"]}
     return [r for r in rows if r["active"] and not (r["dup_kind"] == "exact" and r["dup_of"] in active)]
 
 
-def _check(rows: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> None:
+def check(rows: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> None:
     """Raise ``TrainingError`` for data that no classifier can be trained on."""
     strange = sorted({r["label"] for r in rows} - set(classes))
     if strange:

@@ -16,7 +16,19 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
 
-__all__ = ["Chosen", "LinearHead", "choose_strength", "cross_validate", "fit_head", "fit_heads", "nll", "softmax"]
+__all__ = [
+    "STRENGTHS",
+    "Chosen",
+    "LinearHead",
+    "choose_strength",
+    "cross_validate",
+    "fit_head",
+    "fit_heads",
+    "fit_rows",
+    "nll",
+    "scale",
+    "softmax",
+]
 
 STRENGTHS: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 """Inverse regularisation strengths tried, from strong to weak, for scaled features (mean square 1)."""
@@ -66,33 +78,41 @@ def fit_heads(features: npt.NDArray[Any], labels: Ints, n_classes: int, strength
     Fewer images than features span a space of fewer dimensions, which holds the solution (the representer theorem of
     Kimeldorf and Wahba, 1971): it is sought there.
     """
+    mean = features.mean(0, dtype=np.float64)
+    std = scale(features, mean)
+    kind = np.float64 if len(features) <= FEW else np.float32  # of many images half the memory, and sure enough
+    rows, basis = _spanned((features.astype(kind, copy=False) - mean.astype(kind)) / std.astype(kind))
+    heads = []
+    for head in fit_rows(rows, labels, n_classes, strengths):
+        coef = head.weight if basis is None else head.weight @ basis
+        heads.append(LinearHead(coef / std, head.bias - coef @ (mean / std), head.strength))
+    return heads
+
+
+def fit_rows(rows: npt.NDArray[Any], labels: Ints, n_classes: int, strengths: Sequence[float]) -> list[LinearHead]:
+    """``fit_heads`` for rows [n, r] that are centred and scaled already: the fit itself."""
     from sklearn.linear_model import LogisticRegression
 
     if len(only := np.unique(labels)) == 1:
         bias = np.where(np.arange(n_classes) == only[0], 0.0, -20.0)
-        return [LinearHead(np.zeros((n_classes, features.shape[1])), bias, s) for s in strengths]
-    mean = features.mean(0, dtype=np.float64)
-    std = _scale(features, mean)
-    kind = np.float64 if len(features) <= FEW else np.float32  # of many images half the memory, and sure enough
-    rows, basis = _spanned((features.astype(kind, copy=False) - mean.astype(kind)) / std.astype(kind))
+        return [LinearHead(np.zeros((n_classes, rows.shape[1])), bias, s) for s in strengths]
     model = LogisticRegression(max_iter=300, tol=1e-3, warm_start=True)
     heads = []
     for strength in strengths:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # converged to the last digit or not
             model.set_params(C=strength).fit(rows, labels)
-        weight, bias = np.zeros((n_classes, features.shape[1])), np.full(n_classes, -20.0)
+        weight, bias = np.zeros((n_classes, rows.shape[1])), np.full(n_classes, -20.0)
         found, coef, intercept = model.classes_, model.coef_, model.intercept_
         if len(found) == 2:  # scikit-learn keeps one row for two classes
             coef = np.vstack([-coef / 2, coef / 2])
             intercept = np.concatenate([-intercept / 2, intercept / 2])
-        coef = coef if basis is None else coef @ basis
-        weight[found], bias[found] = coef / std, intercept - coef @ (mean / std)
+        weight[found], bias[found] = coef, intercept
         heads.append(LinearHead(weight, bias, strength))
     return heads
 
 
-def _scale(features: npt.NDArray[Any], mean: Floats) -> Floats:
+def scale(features: npt.NDArray[Any], mean: Floats) -> Floats:
     """What each feature is divided by, [d]: its standard deviation, but not much less than is typical.
 
     A feature that hardly moves in training and does so in another picture would otherwise decide alone what is said of
