@@ -92,6 +92,9 @@ def _classes(f: Facts) -> Iterator[str]:
         "copies and pictures of one scene are on one side as far as validation found them, and so are pictures of one "
         "page or creator, unless they are too many."
     )
+    for words in f.get("elsewhere", ()):
+        yield ""
+        yield f"A model trained on it: {_text(words)}" if words == f["elsewhere"][0] else _text(words)
 
 
 def _sources(f: Facts) -> Iterator[str]:

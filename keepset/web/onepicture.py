@@ -11,9 +11,9 @@ from starlette.routing import Route
 
 from keepset import manifests
 from keepset.errors import KeepsetError
+from keepset.history.timeline import named
+from keepset.history.trace import trace
 from keepset.review import BatchStatus, list_batches
-from keepset.status.timeline import named
-from keepset.status.trace import trace
 from keepset.web.marking import given_name
 from keepset.web.pages import page
 from keepset.web.pictures import known
