@@ -158,10 +158,8 @@ def test_nothing_is_left_nothing_comes_back_and_the_new_model_has_not_learnt_it(
     certificate = next(r for r in ws.audit_log() if r["action"] == "certificate")["what"]
     assert set(certificate["sha256"]) == shas
     assert certificate["models"] == [model]
-    events = [e for e in timeline(ws) if e.revision == 2 or "take" in e.words.lower()]
-    assert [(e.who, e.words, e.quiet) for e in events if "took in" not in e.words] == [
-        ("Ann", "took down 3 pictures", False)
-    ]
+    events = [(e.who, e.words) for e in timeline(ws) if e.words.startswith(("took down", "Asked", "Finished"))]
+    assert events == [("Ann", "took down 3 pictures")]
     with pytest.raises(ReviewError, match="purged"):
         restore(ws, sorted(shas), who="Ann")
     assert pending(ws).revision == 2  # as after an approval: a model is to be trained
