@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["contact_sheet", "interpret"]
 
-VERSION = 4
+VERSION = 5
 
 
 def interpret(
