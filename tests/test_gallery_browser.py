@@ -74,6 +74,10 @@ def test_a_batch_by_keyboard(browser: Any, case: Case, monkeypatch: pytest.Monke
         _press(page, "u")
         page.keyboard.press("Control+Enter")
         page.wait_for_url("**/submit")
+        page.wait_for_selector("#forecast .says")
+        assert "36 pictures" in page.inner_text("#forecast .says") or "35 pictures" in page.inner_text(
+            "#forecast .says"
+        )
         page.fill("input[name=who]", "Ada")
         page.keyboard.press("Enter")  # approves nothing
         assert load_batch(case.ws, batch.id).approval() is None
@@ -147,6 +151,9 @@ def test_without_javascript(browser: Any, case: Case) -> None:  # noqa: F811
         assert batch.marks()[second].action == Action.DELETE
         page.click("main a.button")
         page.click("button[value=submit]")
+        page.click("#forecast a")
+        assert page.locator("#forecast .says").is_visible()
+        page.go_back()
         page.fill("input[name=who]", "Ada")
         page.click("button[value=send_back]")
         assert load_batch(case.ws, batch.id).status == BatchStatus.SENT_BACK

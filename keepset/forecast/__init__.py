@@ -29,6 +29,7 @@ from keepset.workspace import Workspace
 
 __all__ = ["Flip", "Forecast", "Weight", "forecast", "of_decisions", "of_model"]
 
+_NOTHING = "Nothing changes, so there is nothing to forecast."
 _VERSION = 1  # raised when the same decisions would now give another forecast
 _NAMED = 6  # marks named as those that matter, and as disputed
 _WORTH = 0.05  # nats: a mark that changes the loss of all other pictures by less is not named
@@ -94,6 +95,8 @@ def forecast(batch: Batch, *, undecided: str = "keep", keep: Sequence[str] = ())
 def of_decisions(batch: Batch, decisions: Mapping[str, Mapping[str, Any]], data: Path) -> Forecast:
     """The forecast of ``decisions`` on the revision in ``data``; kept with the batch. Raises ``TrainingError`` if no model could
     be trained, ``ModelError`` if no model has features."""
+    if not _changes(decisions):
+        return Forecast(_NOTHING)
     path = _path(batch, decisions, data)
     if path.exists():
         return Forecast.from_json(read_json(path))
@@ -141,7 +144,7 @@ def _forecast(batch: Batch, record: ModelRecord, m: Marked) -> Forecast:
     from threadpoolctl import threadpool_limits
 
     if not m.changed:
-        return Forecast("Nothing changes, so there is nothing to forecast.")
+        return Forecast(_NOTHING)
     with threadpool_limits(1, user_api="blas"):  # so that the numbers do not depend on how many cores there are
         return _retrained(batch, record, m)
 
