@@ -48,8 +48,9 @@ format: setup ## Mend what can be mended by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: setup ## Write the pages of docs/ that come from the code
+docs: setup ## Write the pages that come from the code, and build the site into build/site; links and anchors are checked
 	$(BIN)/python docs/generate.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 clean: ## Remove build leftovers and the demo's folder; never a workspace
 	rm -rf build dist *.egg-info .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

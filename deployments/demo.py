@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _parse(argv: Sequence[str] | None) -> Options:
     parser = argparse.ArgumentParser(prog="python -m deployments.demo", description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path(".demo"), help="where everything goes")
-    parser.add_argument("--per-class", type=int, default=50, help="good pictures a class (three classes)")
+    parser.add_argument("--per-class", type=int, default=50, help="good pictures per class (three classes)")
     parser.add_argument("--approve", choices=["ask", "suggested"], default="ask", help="who approves the batch")
     parser.add_argument("--prefect-port", type=int, default=0, help="0 takes a free port")
     parser.add_argument("--web-port", type=int, default=0, help="0 takes a free port")
@@ -98,7 +98,7 @@ def _pictures(planted: Sequence[Planted], port: int) -> Iterator[str]:
         try:
             base = held.enter_context(serve(planted, port))
         except OSError:
-            output.say(f"Port {port} is taken; the demo's pictures get another one and are fetched anew.")
+            output.say(f"Port {port} is taken; the demo's pictures get another one and are fetched again.")
             base = held.enter_context(serve(planted, 0))
         yield base
 
@@ -112,6 +112,7 @@ def _write_config(folder: Path, planted: Sequence[Planted], base: str) -> Path:
         lines += ["", f"[classes.{label}]", f'lists = ["urls_{label}.txt"]']
     host = base.removeprefix("http://")
     lines += ["", "[download]", f'allow_private = ["{host}"]   # the demo\'s own server', "per_host_rate = 200.0"]
+    lines += ["", "[train]", "epochs = 0   # the linear head alone: quick, and enough for these pictures"]
     path = folder / "demo.toml"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
@@ -185,7 +186,7 @@ def _approve(prefect: Orchestrator, ws: Workspace, batch: Batch, how: str, web_u
 
 
 def _wait_for_retraining(prefect: Orchestrator, ws: Workspace, batch: Batch) -> None:
-    """Until the approved batch is applied and the retrained model stands beside the first one."""
+    """Until the approved batch is applied and the retrained model is compared with the first one."""
     status = load_batch(ws, batch.id).status
     if status not in (BatchStatus.APPROVED, BatchStatus.APPLIED):
         _say(f"The batch is {status}: nothing changes, so nothing is retrained")

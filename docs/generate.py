@@ -6,6 +6,7 @@ types of rows in keepset/manifests/rows.py.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,15 +33,21 @@ def _cli() -> str:
 
     root = typer.main.get_command(cli.app)
     exits = (cli.__doc__ or "").split("Exit codes:")[1].strip()
+    commands = list(_commands(root, "keepset"))
+    uses = Counter(row for _, command in commands for row in _parameters(command))
+    common = [row for row, n in uses.items() if n >= _COMMON]
     lines = [
         "# The command line", _MADE,
-        "Every command takes `--json`, which prints one JSON document on stdout; words for people and progress go",
-        "to stderr. Running anything twice does nothing the second time and says so.", "",
+        "With `--json`, stdout is one JSON document; messages and progress go to stderr. Commands are safe to repeat.", "",
         f"**Exit codes:** {' '.join(exits.split())}", "",
+        "**Used by several commands:**", "", *_table(common),
     ]  # fmt: skip
-    for path, command in _commands(root, "keepset"):
-        lines += _command(path, command)
+    for path, command in commands:
+        lines += _command(path, command, common)
     return "\n".join(lines).rstrip() + "\n"
+
+
+_COMMON = 3  # commands that share a parameter, with the same help, so that it is told once
 
 
 def _commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
@@ -52,17 +59,26 @@ def _commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
             yield from _commands(child, f"{path} {name}")
 
 
-def _command(path: str, command: Any) -> list[str]:
+def _command(path: str, command: Any, common: list[tuple[str, str]]) -> list[str]:
+    arguments = [_argument(p) for p in command.params if p.param_type_name == "argument"]
+    rows = _parameters(command)
+    usage = " ".join([path, *arguments, *(["[OPTIONS]"] if len(rows) > len(arguments) else [])])
+    lines = [f"## `{path}`", "", *(" ".join(part.split()) + "\n" for part in (command.help or "").split("\n\n"))]
+    lines += ["```", usage, "```", "", *_table([row for row in rows if row not in common])]
+    shared = [f"`{name}`" for name, text in rows if (name, text) in common]
+    return [*lines, *([f"And {', '.join(shared)}.", ""] if shared else [])]
+
+
+def _parameters(command: Any) -> list[tuple[str, str]]:
+    """Name and help of each argument, then of each option."""
     arguments = [p for p in command.params if p.param_type_name == "argument"]
     options = [p for p in command.params if p.param_type_name == "option" and "--help" not in p.opts]
-    usage = " ".join([path, *(_argument(a) for a in arguments), *(["[OPTIONS]"] if options else [])])
-    lines = [f"## `{path}`", "", *(" ".join(part.split()) + "\n" for part in (command.help or "").split("\n\n"))]
-    lines += ["```", usage, "```", ""]
     rows = [(a.name.upper(), getattr(a, "help", "") or "") for a in arguments]
-    rows += [(", ".join([*o.opts, *o.secondary_opts]), getattr(o, "help", "") or "") for o in options]
-    if rows:
-        lines += ["| | |", "|---|---|", *(f"| `{name}` | {_cell(text)} |" for name, text in rows), ""]
-    return lines
+    return rows + [(", ".join([*o.opts, *o.secondary_opts]), getattr(o, "help", "") or "") for o in options]
+
+
+def _table(rows: list[tuple[str, str]]) -> list[str]:
+    return ["| | |", "|---|---|", *(f"| `{name}` | {_cell(text)} |" for name, text in rows), ""] if rows else []
 
 
 def _argument(a: Any) -> str:

@@ -25,11 +25,12 @@ import json
 import os
 import re
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from keepset import manifests
 from keepset.config import RunConfig, saved_config
@@ -247,8 +248,8 @@ class Workspace:
         return read_rows(self.root / "audit.jsonl")
 
     def purged(self) -> frozenset[str]:
-        """The pictures that were ever deleted for good: none of them is taken in again."""
-        rows = (r["what"] for r in self.audit_log() if r["action"] == "purge")
+        """The pictures that were ever deleted for good, or taken down: none of them is taken in again."""
+        rows = (r["what"] for r in self.audit_log() if r["action"] in ("purge", "takedown"))
         return frozenset(sha for what in rows for sha in what["sha256"])
 
     # -- locks -------------------------------------------------------------------------------------
@@ -266,14 +267,12 @@ class Workspace:
             path.parent.mkdir(parents=True, exist_ok=True)
             f = path.open("a+")
         with f:
-            try:
-                fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as e:
+            if not _locked(f):
                 busy = f"Another run is working on '{name}' in {self.root}"
                 if not wait:
                     raise WorkspaceBusy(
                         f"{busy}.", "Wait for it to end (`keepset status` shows it), or use another workspace."
-                    ) from e
+                    )
                 if note is not None:
                     note(f"{busy}; waiting for it to end.")
                 fcntl.flock(f, fcntl.LOCK_EX)
@@ -307,6 +306,16 @@ class Workspace:
 
 
 _HARMLESS = {".gitignore", "README.md", ".DS_Store", "lost+found", "locks", "logs"}
+
+
+def _locked(file: IO[str]) -> bool:
+    """Lock it, or find that another process holds it: for longer than ``is_locked`` does, which locks it to look."""
+    for _ in range(3):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(0.01)
+    return False
 
 
 def _checked(sha256: str) -> str:

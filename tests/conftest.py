@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from tests.browser_fixtures import Browser
     from tests.stack_fixtures import Running
 
 # Before anything imports them: no telemetry, no fights over two cores (idle OpenMP threads wait at full load).
@@ -33,7 +34,7 @@ DEAREST = (
 SLOW = {
     "bench_noise", "chaos", "clean_kill", "demo", "download_lost", "end_to_end", "faults", "followup", "inbox", "installing",
     "interpret_cam", "interpret_datasize", "pipeline", "predict", "predict_api_fuzz", "predict_batch", "promote", "registry",
-    "review_placeholder", "review_suspicion", "spread", "storage_pipeline", "storage_sharing", "train", "train_chain",
+    "review_placeholder", "review_suspicion", "spread", "storage_pipeline", "storage_sharing", "takedown", "train", "train_chain",
     "train_contenders", "train_features", "train_machine", "train_resume", "validate", "web_predict",
 }  # fmt: skip
 """Files whose tests train, export or start programs, all of them marked ``slow``."""
@@ -66,6 +67,14 @@ def chromium() -> str:
         if found := shutil.which(name):
             return found
     pytest.skip("no chromium on this machine; apt-get install chromium")
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    from tests.browser_fixtures import Browser
+
+    with Browser.launched(chromium) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from pathlib import Path
 from distributed import Client
 
 from keepset.pipeline.engine import Engine
-from tests.processes import CHECKOUT
+from tests.processes import CHECKOUT, PATIENCE_S
 
 
 @dataclass
@@ -48,7 +48,7 @@ class DaskCluster:
 
     def wait_for(self, workers: int) -> None:
         with Client(self.address, set_as_default=False) as client:
-            client.wait_for_workers(workers, timeout=60)
+            client.wait_for_workers(workers, timeout=PATIENCE_S)
 
 
 @contextlib.contextmanager
@@ -58,7 +58,7 @@ def dask_cluster(folder: Path, workers: int) -> Iterator[DaskCluster]:
     scheduler = _quietly([*command, "--scheduler-file", str(ready)])
     cluster = DaskCluster("")
     try:
-        with Client(scheduler_file=str(ready), timeout=60, set_as_default=False) as client:
+        with Client(scheduler_file=str(ready), timeout=PATIENCE_S, set_as_default=False) as client:
             cluster.address = client.scheduler.address
         for _ in range(workers):
             cluster.start_worker()

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
-from tests.processes import Silent, serving
+from tests.processes import PATIENCE_S, Silent, serving
 
 __all__ = ["Fault", "flaky", "sometimes"]
 
@@ -62,7 +62,7 @@ class _Proxy(Silent):
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass_on  # noqa: N815 - the names http.server uses
 
     def _ask(self, body: bytes, *, deaf: bool) -> tuple[int, list[tuple[str, str]], bytes]:
-        connection = http.client.HTTPConnection(self.target, timeout=60)
+        connection = http.client.HTTPConnection(self.target, timeout=PATIENCE_S)
         try:
             connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():

@@ -14,6 +14,7 @@ from keepset.config import RunConfig
 from keepset.export.onnx import export_model
 from keepset.workspace import Workspace
 from tests.factories import add_model, dataset_workspace
+from tests.processes import PATIENCE_S
 
 
 @dataclass
@@ -66,4 +67,4 @@ def model_case(template_case: Served, tmp_path: Path) -> Served:
 
 
 def client(url: str, **options: Any) -> httpx.Client:
-    return httpx.Client(base_url=url, trust_env=False, timeout=30, **options)
+    return httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S, **options)

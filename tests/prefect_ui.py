@@ -16,7 +16,6 @@ class PrefectUi:
 
     def __init__(self, page: Any, stack: Running) -> None:
         self.page, self.url = page, f"{stack.state['ui_url']}/v2"
-        page.set_default_timeout(PATIENCE_S * 1000)
         page.goto(self.url)
         page.fill("input", login_file(stack.ws.root).read_text(encoding="utf-8").strip())
         page.keyboard.press("Enter")

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
+"""How long anything is waited for: only a hang takes as long, however busy the machine is."""
 
 
 def wait_for(true: Callable[[], Any], what: str, patience_s: float = PATIENCE_S, every_s: float = 0.1) -> None:

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,11 @@ from typing import Any
 
 import httpx
 
+from keepset.errors import OrchestratorError
 from keepset.models import list_models
 from keepset.orchestrator import FlowRun, Orchestrator, RunState, is_of, login_file
+from keepset.orchestrator.waiting import run_id_of, wake
+from keepset.orchestrator.waiting import wait_for as wait_for_decision
 from keepset.review import Batch, BatchStatus, load_batch
 from keepset.workspace import Workspace
 from tests.factories import add_model, dataset_workspace
@@ -40,13 +42,22 @@ class Running:
         """A request as Prefect's UI sends it, login included."""
         user, _, password = login_file(self.ws.root).read_text(encoding="utf-8").strip().partition(":")
         options.setdefault("auth", (user, password))
-        return httpx.post(self.state["api_url"] + path, json=body, timeout=60, trust_env=False, **options)
+        answers: list[httpx.Response] = []
+
+        def served() -> bool:  # 503: SQLite was busy, Prefect asks to come again
+            answers[:] = [
+                httpx.post(self.state["api_url"] + path, json=body, timeout=PATIENCE_S, trust_env=False, **options)
+            ]
+            return answers[0].status_code != 503
+
+        wait_for(served, f"Prefect to answer {path}", every_s=0.5)
+        return answers[0]
 
     def python(self, code: str, *args: str) -> None:
         """Run a program against this server, with the address and login that a person would set."""
         login = login_file(self.ws.root).read_text(encoding="utf-8").strip()
         here = os.environ | {"PREFECT_API_URL": self.state["api_url"], "PREFECT_API_AUTH_STRING": login}
-        subprocess.run([sys.executable, "-c", code, *args], check=True, env=here, cwd=CHECKOUT, timeout=120)
+        subprocess.run([sys.executable, "-c", code, *args], check=True, env=here, cwd=CHECKOUT, timeout=PATIENCE_S)
 
     def resume(self, run: FlowRun, form: dict[str, Any]) -> None:
         """Fill the approval form as a person in Prefect's UI does, who clicks again if the server was too busy."""
@@ -56,6 +67,23 @@ class Running:
             return answer.is_success and answer.json()["status"] == "ACCEPT"
 
         wait_for(taken, "Prefect to take the form")
+
+    def wake(self, batch: Batch) -> None:
+        """As gallery and command line do after a decision; the stack's upkeep asks again as well."""
+
+        def taken() -> bool:
+            with contextlib.suppress(OrchestratorError):
+                return wake(self.prefect, batch)
+            return False
+
+        wait_for(taken, "Prefect to take the decision up")
+
+    def reopened(self, batch: Batch, before: str) -> FlowRun:
+        """The run that waits for a batch that was opened again, after run ``before``; the stack's upkeep may have begun it."""
+        with contextlib.suppress(OrchestratorError):
+            wait_for_decision(self.prefect, batch)
+        wait_for(lambda: run_id_of(batch) != before, "the new run to be begun")
+        return FlowRun(str(run_id_of(batch)), "")
 
     def review(self, ws: Workspace | None = None, **parameters: Any) -> tuple[FlowRun, Batch]:
         """Start ``review_batch`` and wait until it is suspended."""
@@ -67,12 +95,17 @@ class Running:
         return run, load_batch(where, folder.name)
 
     def until(self, run: FlowRun, done: Callable[[RunState], bool]) -> RunState:
-        deadline = time.monotonic() + PATIENCE_S
-        while not done(state := self.prefect.state(run)):
-            assert not state.failed, state.message
-            assert time.monotonic() < deadline, f"still {state.name} after {PATIENCE_S:.0f} s"
-            time.sleep(0.3)
-        return state
+        seen: list[RunState] = []
+
+        def reached() -> bool:
+            with contextlib.suppress(OrchestratorError):  # too busy to say
+                seen[:] = [self.prefect.state(run)]
+                assert not seen[0].failed, seen[0].message
+                return done(seen[0])
+            return False
+
+        wait_for(reached, f"{run.name} to go on", every_s=0.3)
+        return seen[0]
 
     def log(self, run: FlowRun) -> str:
         """What the run and its subflows wrote into Prefect's log."""
@@ -102,7 +135,7 @@ class Running:
     def stop(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        self.process.communicate(timeout=60)
+        self.process.communicate(timeout=PATIENCE_S)
 
 
 def start(

@@ -17,6 +17,7 @@ from bench.chaos.stack import flow_runs
 from keepset.orchestrator import FlowRun
 from keepset.review import Batch, BatchStatus, load_batch, submit
 from keepset.workspace import Workspace
+from tests.processes import PATIENCE_S
 from tests.stack_fixtures import CHECKOUT, Running, listening, start, wait_for, waiting_workspace
 from tests.test_team import folders
 
@@ -122,6 +123,6 @@ def test_a_start_without_notify_takes_them_away(hook: Hook, tmp_path: Path) -> N
 @pytest.mark.parametrize("where", ["slack", "ftp://a.example/b", "https://", "12345"])
 def test_what_is_no_address_is_refused_before_anything_starts(tmp_path: Path, where: str) -> None:
     command = [sys.executable, "-m", "keepset", "up", "-w", str(tmp_path / "ws"), "--notify", where, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT, check=False, timeout=PATIENCE_S)
     assert done.returncode == 2, done.stderr
     assert repr(where) in json.loads(done.stdout)["message"]

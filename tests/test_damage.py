@@ -19,7 +19,7 @@ from keepset.review.opening import review
 from keepset.web.app import create_app
 from keepset.workspace import Workspace
 from tests.factories import add_model, dataset_workspace
-from tests.processes import wait_for
+from tests.processes import PATIENCE_S, wait_for
 from tests.review_fixtures import make_case
 from tests.test_cli import run
 
@@ -126,7 +126,7 @@ def test_who_waits_for_another_run_is_told(tmp_path: Path) -> None:
         thread = threading.Thread(target=second)
         thread.start()
         wait_for(lambda: said, "the second to say that it waits", every_s=0.01)
-    thread.join(30)
+    thread.join(PATIENCE_S)
     assert len(said) == 1
     assert "'train'" in said[0]
     assert not thread.is_alive()

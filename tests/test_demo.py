@@ -5,9 +5,10 @@ from collections import Counter
 
 import httpx
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops, ImageOps, ImageStat
 
-from keepset.demo.draw import CLASSES, draw, draw_junk
+from keepset.demo.draw import CLASSES, SOLD, draw, draw_on_white
+from keepset.demo.junk import draw_cartoon, draw_collage, draw_junk
 from keepset.demo.pictures import Plant, plant
 from keepset.demo.server import serve
 
@@ -19,9 +20,22 @@ def test_same_seed_same_picture(label: str) -> None:
     assert draw(label, 3, width=64, height=48).size == (64, 48)
 
 
-def test_junk_is_none_of_the_classes() -> None:
-    kinds = {draw_junk(i, width=64, height=48).tobytes() for i in range(6)}
-    assert len(kinds) == 6
+def test_every_other_kind_is_drawn_by_its_seed_too() -> None:
+    size = {"width": 64, "height": 48}
+    drawn = [[draw_junk(i, **size) for i in range(8)]]
+    drawn += [[draw_cartoon(label, i, **size) for i in (1, 2)] for label in CLASSES]
+    drawn += [[draw_on_white(label, i, **size) for i in (1, 2)] for label in SOLD]
+    for same_kind in drawn:
+        assert len({image.tobytes() for image in same_kind}) == len(same_kind)
+    assert draw_cartoon("boat", 1, **size).tobytes() == drawn[2][0].tobytes()
+    sheet = draw_collage([draw(label, 1, **size) for label in (*CLASSES, "boat")], **size)
+    assert sheet.getpixel((0, 0)) == sheet.getpixel((32, 24)) == (255, 255, 255)
+
+
+def test_a_thing_on_white_stands_on_white() -> None:
+    image = draw_on_white("apple", 1)
+    assert min(min(image.getpixel(corner)) for corner in ((2, 2), (317, 2))) > 235  # type: ignore[type-var, arg-type]
+    assert min(image.getpixel((160, 130))) < 200  # type: ignore[type-var, arg-type]
 
 
 def test_what_is_planted_is_what_it_says() -> None:
@@ -30,8 +44,12 @@ def test_what_is_planted_is_what_it_says() -> None:
     assert kinds[Plant.NOTHING] == 36
     assert set(kinds) == set(Plant)
     assert len({p.path for p in planted}) == len(planted)
-    by_kind = {p.kind: p for p in planted}
+    by_kind, at = {p.kind: p for p in planted}, {p.path: p for p in planted}
     assert by_kind[Plant.WRONG_LABEL].truth != by_kind[Plant.WRONG_LABEL].label
+    whole, part = (_image(p.body) for p in (at["/house/003.jpg"], by_kind[Plant.CROP]))
+    assert (part.width, part.height) == (whole.width * 7 // 8, whole.height * 7 // 8 + 1)
+    turned = ImageOps.mirror(_image(at[by_kind[Plant.MIRRORED].path.replace("turned", "004")].body))
+    assert _difference(turned, _image(by_kind[Plant.MIRRORED].body)) < 3
     bodies = Counter(p.body for p in planted)
     assert bodies[by_kind[Plant.EXACT_COPY].body] == 2
     with Image.open(io.BytesIO(by_kind[Plant.SAME_PIXELS].body)) as png:
@@ -40,6 +58,14 @@ def test_what_is_planted_is_what_it_says() -> None:
     with pytest.raises(OSError, match="truncated"):
         _pixels(by_kind[Plant.BROKEN].body)
     assert plant(seed=1, per_class=12) == planted
+
+
+def _image(body: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(body)).convert("RGB")
+
+
+def _difference(a: Image.Image, b: Image.Image) -> float:
+    return float(ImageStat.Stat(ImageChops.difference(a, b).convert("L")).mean[0])
 
 
 def _pixels(body: bytes) -> bytes:

@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 from keepset.demo.pictures import Plant, plant
+from keepset.demo.score import score
 from keepset.demo.server import serve
+from keepset.workspace import Workspace
 from tests.processes import serving
 
 SMALL = 'arch = "lite0"\nepochs = 0\nsize = 64\nthreads = 1'
@@ -71,6 +73,13 @@ def test_run_approve_retrain_and_run_again(tmp_path: Path) -> None:
 
     batches = keepset("review", "list", "-w", ws)["batches"]
     assert [b["status"] for b in batches] == ["open"]
+    lines = {x.kind: x for x in score(Workspace.open(ws), planted, base, batches[0]["id"])}
+    assert set(lines) == {*Plant} - {Plant.NOTHING} | {"good pictures"}
+    needs_a_real_model = {Plant.WRONG_LABEL, Plant.JUNK, Plant.CARTOON, Plant.COLLAGE}
+    missed = {
+        k: (x.found, x.planted) for k, x in lines.items() if k in {*Plant} - needs_a_real_model and x.found != x.planted
+    }
+    assert missed == {}
     shown = keepset("review", "show", "-w", ws)
     wrong = {base + p.path for p in planted if p.kind == Plant.WRONG_LABEL}
     assert shown["candidates"] > 0

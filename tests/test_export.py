@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from keepset.reasons import Split
 from keepset.stages import StageResult
 from keepset.storage.filenames import folder_names
 from keepset.workspace import Workspace
-from tests.export_fixtures import LABELS, Mixed, mixed, write_revision  # noqa: F401 - a fixture
+from tests.export_fixtures import LABELS, Mixed, make_mixed, mixed, write_revision  # noqa: F401 - a fixture
 from tests.processes import wait_for
 from tests.storage_fixtures import moved, s3, s3_server  # noqa: F401 - fixtures
 
@@ -207,11 +208,18 @@ def test_what_is_not_its_own_is_left_alone(mixed: Mixed, tmp_path: Path) -> None
     export(mixed, Format.CSV, tmp_path / "out")
     (tmp_path / "out" / "notes.txt").write_text("mine")
     with pytest.raises(WorkspaceError, match="added, removed or changed"):
-        export(mixed, Format.WEBDATASET, tmp_path / "out")
+        export(mixed, Format.CSV, tmp_path / "out")
     assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
     (tmp_path / "out" / "notes.txt").unlink()
+    with pytest.raises(WorkspaceError, match=r"holds another export: csv of the data set 'Mixed \| set'"):
+        export(mixed, Format.WEBDATASET, tmp_path / "out")
+    (tmp_path / "elsewhere").mkdir()
+    other = make_mixed(tmp_path / "elsewhere", per_class=4)
+    with pytest.raises(WorkspaceError, match="Give another folder with --to, or delete that one"):
+        export(other, Format.CSV, tmp_path / "out")
+    assert not export(mixed, Format.CSV, tmp_path / "out").changed
+    shutil.rmtree(tmp_path / "out")
     assert export(mixed, Format.WEBDATASET, tmp_path / "out").changed
-    assert not (tmp_path / "out" / "labels.csv").exists()
 
 
 def test_damaged_and_missing_files_are_named_and_nothing_half_done_stays(mixed: Mixed, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from bench.chaos.web import Web, serving
 from keepset.demo.pictures import plant
 from keepset.workspace import Workspace
-from tests.processes import CHECKOUT
+from tests.processes import CHECKOUT, PATIENCE_S
 
 KEEPSET = f"{sys.executable} -m keepset"
 
@@ -43,7 +43,7 @@ def config(folder: Path, web: Web) -> Path:
 
 def shell(script: str, *around: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*around, "bash", "-c", script], capture_output=True, text=True, cwd=CHECKOUT, check=False, timeout=200
+        [*around, "bash", "-c", script], capture_output=True, text=True, cwd=CHECKOUT, check=False, timeout=PATIENCE_S
     )
 
 
@@ -118,7 +118,7 @@ def test_two_runs_at_once_on_one_workspace_and_on_two(tmp_path: Path, web: Web) 
         subprocess.Popen([*KEEPSET.split(), "download", "-w", str(w)], cwd=CHECKOUT, stdout=subprocess.DEVNULL)
         for w in where
     ]
-    assert [p.wait(120) for p in running] == [0, 0, 0]
+    assert [p.wait(PATIENCE_S) for p in running] == [0, 0, 0]
     hashes = {Workspace.open(w).downloads.exists() for w in where}
     assert hashes == {True}
     assert set(web.counts("/").values()) == {2}  # once for each workspace

@@ -20,11 +20,15 @@ from keepset.models import list_models
 from keepset.pipeline.atwork import Work, progress_of
 from keepset.pipeline.followup import State, pending, standing
 from keepset.review import Batch, BatchStatus, load_batch, review, submit
+from keepset.stages import Stage
 from keepset.workspace import Workspace
-from tests.processes import CHECKOUT
+from tests.browser_fixtures import Browser
+from tests.processes import CHECKOUT, PATIENCE_S
 from tests.stack_fixtures import ended_right, models, plan_kills, wait_for, waiting_workspace
 from tests.web_fixtures import served
 
+FOLLOW_UP_S = 5 * PATIENCE_S
+"""Patience with a process that applies, trains and reports."""
 YES = {"who": "ada", "decision": "approve", "undecided": "suggested", "confirm": "yes"}
 
 
@@ -61,7 +65,7 @@ def keepset_web(ws: Workspace, kills: Path | None = None) -> Iterator[tuple[str,
 
 def approve(url: str, batch: Batch) -> httpx.Response:
     page = f"{url}/batches/{batch.id}/submit"
-    return httpx.post(page, data=YES, trust_env=False, timeout=60, follow_redirects=True)
+    return httpx.post(page, data=YES, trust_env=False, timeout=PATIENCE_S, follow_redirects=True)
 
 
 def test_an_approval_outlives_the_server_and_a_kill_and_is_carried_out_once(tmp_path: Path) -> None:
@@ -72,13 +76,15 @@ def test_an_approval_outlives_the_server_and_a_kill_and_is_carried_out_once(tmp_
         assert "Applying and retraining." in page
         assert '<noscript><meta http-equiv="refresh"' in page  # without JavaScript it reloads itself
         process.send_signal(signal.SIGINT)  # Ctrl-C in the terminal of the server
-        assert "goes on in the background" in process.communicate(timeout=30)[1]
-    wait_for(lambda: not any(kills.iterdir()), "the work to be killed after the training")
+        assert "goes on in the background" in process.communicate(timeout=PATIENCE_S)[1]
+    wait_for(lambda: not any(kills.iterdir()), "the work to be killed after the training", FOLLOW_UP_S)
     wait_for(lambda: not ws.is_locked(Work.FOLLOW_UP), "the killed process to be gone")
     assert (ws.revisions(), len(models(ws))) == ([1, 2], 2)
     assert not ended_right(ws, batch.id)
     with keepset_web(ws) as (url, _):  # it goes on by itself
-        wait_for(lambda: httpx.get(f"{url}/followup", trust_env=False).json()["state"] == "done", "the end")
+        wait_for(
+            lambda: httpx.get(f"{url}/followup", trust_env=False).json()["state"] == "done", "the end", FOLLOW_UP_S
+        )
         page = httpx.get(url, trust_env=False).text
     assert "Done: changed and retrained." in page
     assert ended_right(ws, batch.id)
@@ -89,31 +95,24 @@ def test_an_approval_outlives_the_server_and_a_kill_and_is_carried_out_once(tmp_
 
 
 @pytest.mark.browser
-def test_the_page_shows_how_far_it_is_and_then_the_result(chromium: str, tmp_path: Path) -> None:
-    from playwright.sync_api import sync_playwright
-
+def test_the_page_shows_how_far_it_is_and_then_the_result(browser: Browser, tmp_path: Path) -> None:
     ws, batch = waiting(tmp_path)
-    with served(ws.root) as url, sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 390, "height": 844})
-        troubles: list[str] = []
-        page.on("pageerror", lambda e: troubles.append(str(e)))
+    with served(ws.root) as url, browser.page(viewport={"width": 390, "height": 844}) as page:
         page.goto(f"{url}/batches/{batch.id}/submit")
         page.fill("input[name=who]", "Ada")
         page.check("input[value=suggested]")
         if page.locator("input[name=confirm]").count():
             page.check("input[name=confirm]")
-        page.click("button[value=approve]")
-        page.wait_for_selector("#followup.working .steps .now")
-        page.wait_for_selector("#followup.working .steps .done", timeout=60_000)  # applied: the page polls
-        page.wait_for_selector("#followup.done", timeout=120_000)
+        with ws.lock(Stage.TRAIN):  # it cannot get past the training before the page has been looked at
+            page.click("button[value=approve]")
+            page.wait_for_selector("#followup.working .steps .now")
+            page.wait_for_selector("#followup.working .steps .done")  # applied: the page polls
+        page.wait_for_selector("#followup.done", timeout=FOLLOW_UP_S * 1000)
         assert re.search(r"fixed \d+, broke \d+", page.inner_text("#followup"))
         assert page.inner_text("h1 .status") == "applied"
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         page.click("text=Report of the new model")
         page.wait_for_url("**/reports/*")
-        browser.close()
-    assert troubles == []
     assert ended_right(ws, batch.id)
 
 
@@ -132,7 +131,7 @@ def test_a_failed_follow_up_says_why_and_can_be_tried_again(tmp_path: Path) -> N
         answer = client.post("/followup", headers={"referer": url + here})
         assert answer.url.path == here
         assert "Applying and retraining." in answer.text
-        wait_for(lambda: load_batch(ws, batch.id).status == BatchStatus.APPLIED, "the second try")
+        wait_for(lambda: load_batch(ws, batch.id).status == BatchStatus.APPLIED, "the second try", FOLLOW_UP_S)
         os.kill(progress_of(ws, Work.FOLLOW_UP)["pid"], signal.SIGKILL)
         wait_for(lambda: standing(ws).state == State.STOPPED, "its end")
         assert "The process that carried it out was ended." in client.get("/").text

@@ -12,7 +12,9 @@ from keepset.reasons import Action
 from keepset.review import Mark, mark
 from keepset.review.ordering import Sort, like, ordered
 from keepset.review.stacks import stacks_of
-from tests.test_gallery_browser import _press, _troubles, browser  # noqa: F401 - a fixture
+from tests.browser_fixtures import Browser, expect, press, saved
+from tests.processes import wait_for
+from tests.test_gallery_browser import _troubles
 from tests.test_review_similar import Scene, make_scene
 from tests.web_fixtures import served
 
@@ -32,15 +34,11 @@ def url(scene: Scene) -> Iterator[str]:
 
 
 @pytest.fixture
-def page(browser: Any, scene: Scene) -> Iterator[Any]:  # noqa: F811
+def page(browser: Browser, scene: Scene) -> Iterator[Any]:
     """A page of 1400 x 900 that must not report an error; every mark is taken away afterwards."""
-    page = browser.new_page(viewport={"width": 1400, "height": 900})
-    troubles: list[str] = []
-    page.on("pageerror", lambda e: troubles.append(str(e)))
-    yield page
-    page.close()
+    with browser.page(viewport={"width": 1400, "height": 900}) as page:
+        yield page
     mark(scene.batch, [Mark(s, None) for s in scene.batch.marks()], who="tests")
-    assert troubles == []
 
 
 def test_all_like_this_by_keys(page: Any, scene: Scene, url: str) -> None:
@@ -59,11 +57,11 @@ def test_all_like_this_by_keys(page: Any, scene: Scene, url: str) -> None:
     chosen = [int(r) for r in order[: int((np.round(how, 3) >= 0.34).sum())]]
     assert page.inner_text("#chosen") == f"{len(chosen)} selected"
     page.locator(f"#c-{scene.shas[chosen[-1]]}").click(modifiers=["Control"])
-    _press(page, "x")
+    press(page, "x")
     assert {s for s, m in scene.batch.marks().items() if m.action == Action.DELETE} == {
         scene.shas[r] for r in chosen[:-1]
     }
-    _press(page, "u")
+    press(page, "u")
     assert scene.batch.marks() == {}
     page.keyboard.press("Escape")
     page.wait_for_url("**at=*")
@@ -94,10 +92,10 @@ def test_a_stack_opens_closes_and_goes_in_one_click(page: Any, scene: Scene, url
     assert shown.count() == closed + len(stack.ranks) - 5
     head.get_by_role("button", name="Close").click()
     assert shown.count() == closed
-    with page.expect_response("**/marks?*"):
+    with saved(page):
         head.get_by_role("button", name="Delete all").click()
     assert set(scene.batch.marks()) == {scene.shas[r] for r in stack.ranks}
-    _press(page, "u")
+    press(page, "u")
     assert scene.batch.marks() == {}
 
 
@@ -114,68 +112,70 @@ def test_arrows_open_a_stack_and_g_selects_it(page: Any, scene: Scene, url: str)
 
 def test_marks_bring_likely_trouble_below_the_screen_and_move_nothing_on_it(page: Any, scene: Scene, url: str) -> None:
     page.goto(url)
-    page.wait_for_load_state("networkidle")
     before = page.evaluate(SEEN)
     assert before == list(range(120))
-    visible = page.evaluate(
-        "[...document.querySelectorAll('.card')].filter((c) => c.getBoundingClientRect().top < innerHeight).length"
-    )
+    visible = _visible(page)
     assert 30 < visible < 110
-    for rank in range(10):
-        with page.expect_response("**/more?*"):
-            page.keyboard.press("x" if scene.junk[rank] else "k")
-    page.wait_for_function("document.querySelectorAll('.card')[119].dataset.rank !== '119'")
-    after = page.evaluate(SEEN)
-    assert after[:visible] == before[:visible]
+    after = _learned(page, scene, 10, visible)
     assert len(set(after)) == 120
-    learnt = [r for r in ordered(scene.batch, scene.batch.marks(), Sort.LEARNED).tolist() if r not in after[:visible]]
-    assert after[visible:] == learnt[: 120 - visible]
     assert scene.junk[after[visible:]].mean() > 2 * scene.junk[before[visible:]].mean()
-    _press(page, "u")
+    press(page, "u")
 
     page.goto(f"{url}?sort=suspicion")  # the switch
     assert page.evaluate(SEEN) == before
 
 
+def _visible(page: Any) -> int:
+    """The number of tiles on the screen; those below it may give way to others."""
+    tops = "[...document.querySelectorAll('.card')].map((c) => c.getBoundingClientRect().top < innerHeight)"
+    return sum(page.evaluate(tops))
+
+
+def _learned(page: Any, scene: Scene, n: int, visible: int) -> list[int]:
+    """Decide the first ``n`` rightly; the ranks on the page when the tiles below its first ``visible`` have followed."""
+    stay = page.evaluate(SEEN)[:visible]
+    for rank in range(n):
+        press(page, "x" if scene.junk[rank] else "k")
+    learned = [r for r in ordered(scene.batch, scene.batch.marks(), Sort.LEARNED).tolist() if r not in stay]
+    wanted = stay + learned[: 120 - visible]
+    wait_for(lambda: page.evaluate(SEEN) == wanted, "the tiles below the screen to follow the marks")
+    return wanted
+
+
 def test_a_tile_that_came_later_can_be_decided(page: Any, scene: Scene, url: str) -> None:
     page.goto(url)
-    for rank in range(5):
-        with page.expect_response("**/more?*"):
-            page.keyboard.press("x" if scene.junk[rank] else "k")
-    page.wait_for_function("document.querySelectorAll('.card')[119].dataset.rank !== '119'")
+    _learned(page, scene, 5, _visible(page))
     last = page.locator(".card").last
     sha = last.get_attribute("data-sha")
     last.scroll_into_view_if_needed()
     last.click(modifiers=["Control"])
-    _press(page, "x")
+    press(page, "x")
     assert scene.batch.marks()[sha].action == Action.DELETE
-    assert last.get_attribute("data-action") == "delete"
+    expect(page.locator(f"#c-{sha}")).to_have_attribute("data-action", "delete")
 
 
-def test_without_javascript_like_and_sort_are_plain_pages(browser: Any, scene: Scene, url: str) -> None:  # noqa: F811
-    context = browser.new_context(java_script_enabled=False, viewport={"width": 390, "height": 800})
-    page = context.new_page()
-    page.goto(f"{url}?sort=alike")
-    assert page.evaluate(SEEN)[: len(stacks_of(scene.batch)[0].ranks)] == list(stacks_of(scene.batch)[0].ranks)
-    page.goto(url)
-    page.locator(f"#c-{scene.shas[2]} a.alike").click()
-    page.wait_for_url("**like=*")
-    assert page.evaluate(SEEN) == like(scene.batch, [scene.shas[2]])[0][:240].tolist()
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    page.check(f"#c-{scene.shas[2]} input[value=delete]")
-    page.click("button[value=save]")
-    assert scene.batch.marks()[scene.shas[2]].action == Action.DELETE
-    assert "like=" in page.url
-    context.close()
+def test_without_javascript_like_and_sort_are_plain_pages(browser: Browser, scene: Scene, url: str) -> None:
+    with browser.page(java_script_enabled=False, viewport={"width": 390, "height": 800}) as page:
+        page.goto(f"{url}?sort=alike")
+        assert page.evaluate(SEEN)[: len(stacks_of(scene.batch)[0].ranks)] == list(stacks_of(scene.batch)[0].ranks)
+        page.goto(url)
+        page.locator(f"#c-{scene.shas[2]} a.alike").click()
+        page.wait_for_url("**like=*")
+        assert page.evaluate(SEEN) == like(scene.batch, [scene.shas[2]])[0][:240].tolist()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        page.check(f"#c-{scene.shas[2]} input[value=delete]")
+        with saved(page):
+            page.click("button[value=save]")
+        assert scene.batch.marks()[scene.shas[2]].action == Action.DELETE
+        assert "like=" in page.url
     mark(scene.batch, [Mark(scene.shas[2], None)], who="tests")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1400, 320])
-def test_axe_finds_nothing(browser: Any, scene: Scene, url: str, scheme: str, width: int) -> None:  # noqa: F811
-    context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 844}, bypass_csp=True)
-    page = context.new_page()
-    for query in ("?sort=alike", "?sort=source", f"?like={scene.shas[2]},{scene.shas[7]}&show=undecided"):
-        page.goto(url + query)
-        assert _troubles(page) == [], query
-    context.close()
+def test_axe_finds_nothing(browser: Browser, scene: Scene, url: str, scheme: str, width: int) -> None:
+    size = {"width": width, "height": 844}
+    with browser.page(color_scheme=scheme, viewport=size, bypass_csp=True) as page:
+        for query in ("?sort=alike", "?sort=source", f"?like={scene.shas[2]},{scene.shas[7]}&show=undecided"):
+            page.goto(url + query)
+            assert _troubles(page) == [], query

@@ -12,7 +12,6 @@ import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
@@ -31,8 +30,9 @@ from keepset.train import train
 from keepset.web import cam_questions
 from keepset.web.cam_questions import CamQuestion, CamQuestions
 from keepset.workspace import Workspace
+from tests.browser_fixtures import Browser, expect
 from tests.factories import dataset_workspace
-from tests.processes import wait_for
+from tests.processes import PATIENCE_S, wait_for
 from tests.web_fixtures import served
 
 SECTION = {"arch": "lite0+lite1", "epochs": 0, "threads": 1, "size": 64}
@@ -89,7 +89,7 @@ def _processes(ws: Workspace) -> list[str]:
 
 def test_two_requests_start_one_process_and_the_next_pictures_are_ready(batch: Batch) -> None:
     row = batch.rows()[next(iter(batch.rows()))]
-    with served(batch.ws.root) as url, httpx.Client(base_url=url, trust_env=False, timeout=120) as c:
+    with served(batch.ws.root) as url, httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as c:
         with ThreadPoolExecutor() as pool:
             asked = [pool.submit(c.get, _address(batch, i)) for i in (0, 0, 1)]
             wait_for(lambda: _processes(batch.ws), "the process to start")
@@ -122,7 +122,7 @@ def test_the_heat_is_that_of_the_report(batch: Batch, questions: CamQuestions) -
     from keepset.interpret.cam import grad_cam
 
     question = _question(batch)
-    rows = questions.ask(question).result(120)
+    rows = questions.ask(question).result(PATIENCE_S)
     record = load_record(batch.ws, question.model)
     image = decode(batch.ws.blob(question.sha256).read_bytes(), shortest=record.preprocess.resize)
     pixels = model_input(image, record.preprocess)
@@ -139,9 +139,9 @@ def test_an_idle_process_ends_and_a_question_starts_another(batch: Batch) -> Non
         wait_for(lambda: questions.pid is not None, "the process to start", every_s=0.02)
         first = questions.pid
         assert first is not None
-        future.result(120)
+        future.result(PATIENCE_S)
         wait_for(lambda: not _alive(first), "the process to end", every_s=0.05)
-        assert questions.ask(_question(batch, 1)).result(120)
+        assert questions.ask(_question(batch, 1)).result(PATIENCE_S)
     finally:
         questions.close()
 
@@ -152,8 +152,8 @@ def test_a_killed_process_is_reported_and_replaced(batch: Batch, questions: CamQ
     assert questions.pid is not None
     os.kill(questions.pid, signal.SIGKILL)
     with pytest.raises(ModelError, match=r"has ended \(exit code -9\)"):
-        future.result(60)
-    assert questions.ask(_question(batch)).result(120)
+        future.result(PATIENCE_S)
+    assert questions.ask(_question(batch)).result(PATIENCE_S)
 
 
 def test_the_process_ends_with_its_input_and_goes_on_after_a_bad_picture(batch: Batch) -> None:
@@ -163,7 +163,7 @@ def test_the_process_ends_with_its_input_and_goes_on_after_a_bad_picture(batch: 
     lines = "".join(json.dumps(vars(q)) + "\n" for q in asked)
     command = program("keepset.interpret.cam_process", str(batch.ws.root))
     done = subprocess.run(
-        command, input=lines, capture_output=True, text=True, env=environment(), timeout=120, check=True
+        command, input=lines, capture_output=True, text=True, env=environment(), timeout=PATIENCE_S, check=True
     )
     bad, good = map(json.loads, done.stdout.splitlines())
     assert bad["message"] == "The file of this picture is gone or damaged."
@@ -172,7 +172,7 @@ def test_the_process_ends_with_its_input_and_goes_on_after_a_bad_picture(batch: 
 
 def test_weights_that_are_gone_are_named(batch: Batch) -> None:
     (batch.ws.models / batch.record.model_id / "weights.safetensors").unlink()
-    with served(batch.ws.root) as url, httpx.Client(base_url=url, trust_env=False, timeout=120) as c:
+    with served(batch.ws.root) as url, httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as c:
         answer = c.get(_address(batch), headers={"accept": "image/jpeg, application/json"})
         assert answer.status_code == 400
         assert answer.json()["message"] == f"The weights of model {batch.record.model_id} are gone or damaged."
@@ -183,7 +183,7 @@ def test_weights_that_are_gone_are_named(batch: Batch) -> None:
 def test_without_the_extra_no_process_starts_and_what_is_known_is_shown(
     batch: Batch, questions: CamQuestions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    questions.ask(_question(batch)).result(120)
+    questions.ask(_question(batch)).result(PATIENCE_S)
     monkeypatch.setattr(extras, "EXTRAS", extras.EXTRAS | {"train": ("not_installed_here",)})
     with pytest.raises(MissingExtra):
         questions.ask(_question(batch, 1))
@@ -200,7 +200,7 @@ def test_questions_are_bounded(batch: Batch, questions: CamQuestions, monkeypatc
     assert questions.ask(_question(batch)) is future
     with pytest.raises(Busy):
         questions.ask(_question(batch, 1))
-    assert future.result(120)
+    assert future.result(PATIENCE_S)
 
 
 def test_heat_lies_over_what_the_network_saw() -> None:
@@ -218,28 +218,20 @@ def test_heat_lies_over_what_the_network_saw() -> None:
 
 
 @pytest.mark.browser
-def test_the_full_view_shows_it(batch: Batch, chromium: str) -> None:
-    from playwright.sync_api import sync_playwright
-
+def test_the_full_view_shows_it(batch: Batch, browser: Browser) -> None:
     place = next(i for i, r in enumerate(batch.rows().values()) if r["label"] != r["predicted"])
     sha = list(batch.rows())[place]
     row = batch.rows()[sha]
-    troubles: list[str] = []
-    with served(batch.ws.root) as url, sync_playwright() as p:
-        args = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = p.chromium.launch(executable_path=chromium, args=args)
-        page = browser.new_page(viewport={"width": 1400, "height": 900})
-        page.on("pageerror", lambda e: troubles.append(str(e)))
+    with served(batch.ws.root) as url, browser.page(viewport={"width": 1400, "height": 900}) as page:
+        looking = page.get_by_text("Looking …")
+        page.route("**/heat.jpg", lambda route: (looking.wait_for(), route.continue_()))
         page.goto(f"{url}/batches/{batch.id}?sort=suspicion&at={place}")
-        page.wait_for_load_state("networkidle")
         page.keyboard.press("w")
-        page.get_by_text("Looking …").wait_for()
         said = page.locator("#full-peek")
-        page.wait_for_selector("#full-picture[src^='blob:']", timeout=120_000)
-        assert f"speaks for ‘{row['predicted']}’" in said.inner_text()
-        _until_drawn(page)
+        expect(said).to_contain_text(f"speaks for ‘{row['predicted']}’")
+        expect(page.locator("#full-picture[src^='blob:']")).to_have_js_property("naturalWidth", 96)
         page.keyboard.press("w")
-        page.get_by_text(f"speaks for ‘{row['label']}’").wait_for(timeout=60_000)
+        expect(said).to_contain_text(f"speaks for ‘{row['label']}’")
         page.keyboard.press("w")
         page.wait_for_selector(f"#full-picture[src*='{sha}']")
         assert said.inner_text() == ""
@@ -247,16 +239,10 @@ def test_the_full_view_shows_it(batch: Batch, chromium: str) -> None:
         page.wait_for_selector("#full-picture[src^='blob:']")
         page.keyboard.press("ArrowRight")  # another picture is shown as it is
         page.wait_for_selector("#full-picture:not([src^='blob:'])")
-        plain = browser.new_context(java_script_enabled=False).new_page()
+    with served(batch.ws.root) as url, browser.page(java_script_enabled=False) as plain:
         plain.goto(f"{url}/batches/{batch.id}/pictures/{sha}")
         link = plain.locator("a.heat").first
         assert re.fullmatch(rf"/batches/.*/{sha}/heat.jpg", link.get_attribute("href") or "")
         with plain.expect_response("**/heat.jpg") as answer:
             link.click()
         assert answer.value.status == 200
-        browser.close()
-    assert troubles == []
-
-
-def _until_drawn(page: Any) -> None:
-    wait_for(lambda: page.evaluate("document.querySelector('#full-picture').naturalWidth") == 96, "the picture")

@@ -66,6 +66,7 @@ NONE_OF_EACH = {
     )
 }
 SIDES, FOLDS = "no duplicate group on both sides of the split", "no duplicate group in two folds"
+ORIGINS = "no pictures of one origin (page, observation, creator) on both sides"
 CASES: list[tuple[str, list[Callable[[Frame], None]], set[str], str]] = [
     ("urls", [twice("url_id")], {"each url_id once"}, "2 of 36 rows"),
     ("urls", [put("status", "rejected", slice(None))], NONE_OF_EACH["urls"], "0, 1 too few"),
@@ -97,7 +98,7 @@ def test_good_data_pass_and_no_expectation_is_without_a_case(gate: str, cfg: Run
     found = outcome(gate, good(gate), cfg)
     assert [o for o in found.values() if not o.passed] == []
     covered = set().union(*(words for g, _, words, _ in CASES if g == gate))
-    covered |= {SIDES, FOLDS} if gate == "dataset" else set()
+    covered |= {SIDES, FOLDS, ORIGINS} if gate == "dataset" else set()
     assert set(found) == covered
     assert all(o.remedy for o in found.values())
 
@@ -114,12 +115,13 @@ def test_bad_data_fail_at_their_own_expectations_and_at_no_other(case: int, cfg:
 
 
 def test_groups_on_two_sides_or_in_two_folds_fail(cfg: RunConfig) -> None:
-    apart = Straddling((("a" * 64, "b" * 64),), (("c" * 64, "d" * 64),))
+    apart = Straddling((("a" * 64, "b" * 64),), (("c" * 64, "d" * 64),), (("e" * 64, "f" * 64),))
     failed = [o for o in outcome("dataset", good("dataset"), cfg, apart).values() if not o.passed]
-    assert [(o.expectation, o.observed) for o in failed] == [(SIDES, "1"), (FOLDS, "1")]
+    assert [(o.expectation, o.observed) for o in failed] == [(SIDES, "1"), (FOLDS, "1"), (ORIGINS, "1")]
     assert "aaaaaaaaaaaa, bbbbbbbbbbbb" in failed[0].remedy
     assert "keepset review" in failed[0].remedy
     assert "keepset split" in failed[1].remedy
+    assert "eeeeeeeeeeee, ffffffffffff" in failed[2].remedy
 
 
 # -- through `check`, on a workspace ---------------------------------------------------------------

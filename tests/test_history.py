@@ -16,6 +16,7 @@ from keepset.review import Batch, Mark, load_batch, mark, submit
 from keepset.status.history import sentence
 from keepset.status.timeline import named, timeline
 from keepset.text import many, share
+from tests.processes import PATIENCE_S
 from tests.review_fixtures import Case, case
 from tests.test_cli import run
 from tests.web_fixtures import served
@@ -77,7 +78,7 @@ def cleaned(case: Case) -> Batch:
 @pytest.fixture
 def client(case: Case, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")  # else it would be retrained here
-    with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False, timeout=60) as c:
+    with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as c:
         yield c
 
 

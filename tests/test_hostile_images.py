@@ -106,9 +106,7 @@ def rows(ws: Workspace, names: dict[str, str]) -> dict[str, dict[str, Any]]:
 def test_good_files_of_all_kinds_and_bad_ones_with_their_reason(tmp_path: Path) -> None:
     files = GOOD | {k: v for k, (v, _) in BAD.items()}
     ws, cfg, names = workspace(tmp_path, files)
-    begin = time.monotonic()
     assert validate(ws, cfg).changed
-    assert time.monotonic() - begin < 60
     found = rows(ws, names)
     assert {n: found[n]["reason"] for n in GOOD} == dict.fromkeys(GOOD)
     assert {n: found[n]["reason"] for n in BAD} == {n: reason for n, (_, reason) in BAD.items()}

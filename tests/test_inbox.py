@@ -14,6 +14,7 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
+from starlette.testclient import TestClient
 
 from keepset.clean import clean, purge
 from keepset.config import RunConfig
@@ -26,6 +27,7 @@ from keepset.scrape import scrape
 from keepset.split import split
 from keepset.train import usable
 from keepset.validate import validate
+from keepset.web.app import create_app
 from tests.factories import jpeg
 from tests.predict_fixtures import Served, client, model_case, template_case  # noqa: F401 - fixtures
 from tests.test_gallery_browser import browser  # noqa: F401 - a fixture
@@ -40,7 +42,7 @@ def switch_on(case: Served, tmp_path: Path, **options: Any) -> RunConfig:
         folder = tmp_path / "sources" / c["name"]
         folder.mkdir(parents=True, exist_ok=True)
         c |= {"pages": [], "folders": [str(folder)]}
-    config = RunConfig.model_validate(raw | {"inbox": {"enabled": True, **options}})
+    config = RunConfig.model_validate(raw | {"inbox": {"enabled": True} | options})
     case.ws.save_config(config)
     return config
 
@@ -71,14 +73,29 @@ def lines(case: Served) -> list[dict[str, str]]:
     return [json.loads(x) for x in path.read_text().splitlines()] if path.exists() else []
 
 
-def test_off_by_default(site: httpx.Client, model_case: Served) -> None:
-    found = send(site, stranger(), "apple")
-    assert (found.status_code, conforms(found, site)["error"]) == (403, "inbox_off")
-    page = site.post("/predict", files={"file": ("a.jpg", stranger(), "image/jpeg")}).text
-    assert "Not right?" not in page
-    assert "Pictures are not kept." in page
+def test_on_by_default_for_this_machine_alone(site: httpx.Client, model_case: Served, tmp_path: Path) -> None:
+    def refused(to: Any) -> None:
+        found = send(to, stranger(), "apple")
+        assert (found.status_code, found.json()["error"]) == (403, "inbox_off")
+        page = to.post("/predict", files={"file": ("a.jpg", stranger(), "image/jpeg")}).text
+        assert "Not right?" not in page
+        assert "Pictures are not kept." in page
+
+    app = create_app(model_case.ws.root, hosts=frozenset(), token="secret")  # open to others
+    with TestClient(app, headers={"Authorization": "Bearer secret"}) as anybody:
+        refused(anybody)
+    switch_on(model_case, tmp_path, enabled=False)
+    refused(site)
     assert not (model_case.ws.root / "inbox").exists()
     assert lines(model_case) == []
+    switch_on(model_case, tmp_path, enabled=None)
+    data = stranger()
+    page = site.post("/predict", files={"file": ("a.jpg", data, "image/jpeg")}).text
+    label = other(model_case, data)[1]
+    assert f'<button name="label" value="{label}">' in page
+    assert 'name="consent" value="yes"' in page
+    assert send(site, data, label, who="").status_code == 201
+    assert len(lines(model_case)) == 1
 
 
 def test_kept_once_with_what_the_model_said(site: httpx.Client, model_case: Served, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from packaging.requirements import Requirement
 
 from keepset.machine import extras
 from tests.predict_fixtures import Served, template_case
-from tests.processes import CHECKOUT
+from tests.processes import CHECKOUT, PATIENCE_S
 from tests.review_fixtures import Case, case
 
 __all__ = ["case", "template_case"]
@@ -99,7 +99,7 @@ def _borrow(name: str, packages: Path) -> None:
 def _run(python: Path, *words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("KEEPSET_", "PYTHON"))}
     return subprocess.run(
-        [python, *words], capture_output=True, text=True, cwd=cwd, check=False, env=clean, timeout=120
+        [python, *words], capture_output=True, text=True, cwd=cwd, check=False, env=clean, timeout=PATIENCE_S
     )
 
 

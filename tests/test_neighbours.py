@@ -12,6 +12,7 @@ import pytest
 from keepset.orchestrator.neighbours import MARK, gallery_of, handle, neighbours, note_neighbour
 from keepset.reasons import Action
 from keepset.workspace import Workspace
+from tests.browser_fixtures import Browser, press
 from tests.review_fixtures import Case, case, make_case
 from tests.web_fixtures import served
 
@@ -29,25 +30,20 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
 @pytest.mark.browser
 def test_a_data_set_begun_elsewhere_is_reviewed_in_the_gallery_of_its_stack(
-    own: Workspace, case: Case, chromium: str
+    own: Workspace, case: Case, browser: Browser
 ) -> None:
-    from playwright.sync_api import sync_playwright
-
     note_neighbour(case.ws)
     note_neighbour(own)
     assert {k: w.root for k, w in neighbours(own.root).items()} == {case.ws.id: case.ws.root}
     batch = case.open_batch()
     below = f"/w/{case.ws.id}"
-    with served(own.root) as url, sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page()
+    with served(own.root) as url, browser.page() as page:
         page.goto(url)
         page.click(f"text={case.ws.name}")
         page.click(".hero a.big")
-        page.wait_for_load_state("networkidle")
+        page.wait_for_url(f"{url}{below}/batches/{batch.id}**")
         page.keyboard.press("ArrowRight")
-        with page.expect_response(lambda r: r.request.method == "POST"):
-            page.keyboard.press("x")
+        press(page, "x")
         assert [m.action for m in batch.marks().values()] == [Action.DELETE]
         page.keyboard.press("Control+Enter")
         page.wait_for_url(f"{url}{below}/batches/{batch.id}/submit")
@@ -57,7 +53,6 @@ def test_a_data_set_begun_elsewhere_is_reviewed_in_the_gallery_of_its_stack(
         page.wait_for_url(f"{url}{below}/batches/{batch.id}?notice=recorded")
         page.click("text=All data sets")
         page.wait_for_url(f"{url}/")
-        browser.close()
     approval = batch.approval()
     assert approval is not None
     assert approval.who == "Ada"

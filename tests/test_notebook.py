@@ -19,6 +19,7 @@ from keepset.stages import Progress, StageResult
 from keepset.workspace import Workspace
 from tests.factories import add_model, dataset_workspace
 from tests.predict_fixtures import Served, model_case, template_case
+from tests.processes import PATIENCE_S
 from tests.review_fixtures import Case, case
 
 __all__ = ["case", "model_case", "template_case"]
@@ -150,7 +151,6 @@ def test_the_report_is_shown_without_scripts(case: Case) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A real kernel, a real training; it draws its own pictures."""
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
@@ -161,7 +161,7 @@ def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert not any(cell.get("outputs") for cell in book.cells)  # committed without
     folder = tmp_path / "work"
     folder.mkdir()
-    nbclient.NotebookClient(book, timeout=800, resources={"metadata": {"path": str(folder)}}).execute()
+    nbclient.NotebookClient(book, timeout=PATIENCE_S, resources={"metadata": {"path": str(folder)}}).execute()
     shown = {cell.source: cell.outputs for cell in book.cells if cell.cell_type == "code"}
     ds = keepset.open(folder / "drawn.toml")
     planted = set(ds.df.index[ds.df.source.str.contains("apple/10[01].jpg")])
@@ -178,7 +178,6 @@ def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert all("text/html" in outputs[-1].data for source, outputs in shown.items() if source.startswith("ds."))
 
 
-@pytest.mark.timeout(60)
 def test_a_run_can_be_interrupted_and_its_errors_are_the_stages(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, ended = threading.Event(), threading.Event()
 

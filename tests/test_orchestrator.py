@@ -12,7 +12,7 @@ import pytest
 from keepset import orchestrator
 from keepset.errors import OrchestratorError
 from keepset.orchestrator import FlowRun, Orchestrator
-from tests.processes import Silent, serving
+from tests.processes import PATIENCE_S, Silent, serving
 
 Asked = list[tuple[str, Any]]
 
@@ -32,7 +32,7 @@ def late(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Orchestrator, Asked]
             first = self.path not in [path for path, _ in asked]
             asked.append((self.path, body))
             if first:
-                go_on.wait(30)
+                go_on.wait(PATIENCE_S)
             self.answer({"id": "run", "name": "brown-bear"})
 
         def answer(self, document: Any) -> None:
@@ -42,7 +42,7 @@ def late(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Orchestrator, Asked]
             self.end_headers()
             self.wfile.write(body)
 
-    monkeypatch.setattr(orchestrator, "_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(orchestrator, "_TIMEOUT_S", 1.0)
     with serving(Late) as port:
         yield Orchestrator(f"http://127.0.0.1:{port}", None), asked
         go_on.set()

@@ -14,6 +14,7 @@ from PIL import Image
 from keepset import manifests
 from keepset.reasons import ImageReason
 from keepset.validate import validate
+from tests.processes import PATIENCE_S
 from tests.test_hostile_images import workspace
 
 _MOST_BYTES = 5_000_000
@@ -27,7 +28,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         "--no-binary", "pillow", "--dest", str(folder), f"pillow=={PIL.__version__}",
     ]  # fmt: skip
     try:
-        subprocess.run(command, check=True, capture_output=True, timeout=120)
+        subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE_S)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
         pytest.skip("Pillow's source distribution cannot be had here (no network?)")
     found: dict[str, bytes] = {}
@@ -41,7 +42,6 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("ignore:Invalid APNG:UserWarning")  # Pillow says so, and takes the picture
 def test_each_has_an_outcome_and_what_is_good_has_a_thumbnail(tmp_path: Path, pictures: dict[str, bytes]) -> None:
     by_content = {data: name for name, data in pictures.items()}

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -307,12 +308,21 @@ def test_the_model_is_taken_out_as_one_file_that_needs_no_workspace(
     assert not copy_model(ws, file).changed
     assert load(file).predict(ws.blob(shas[0])) == predictor.predict(ws.blob(shas[0]))
     (tmp_path / "mine.onnx").write_bytes(b"somebody's")
-    with pytest.raises(WorkspaceError, match="no model that Keepset exported"):
+    with pytest.raises(WorkspaceError, match="is not a model that Keepset exported"):
         copy_model(ws, tmp_path / "mine.onnx")
     with pytest.raises(ConfigError, match=r"does not end in \.onnx"):
         copy_model(ws, tmp_path)
     with pytest.raises(ModelError):
         copy_model(ws, file, "f" * 16)
+    (ws.models / predictor.model_id).rename(ws.models / "gone")  # as in another workspace
+    shutil.copytree(ws.models / "gone", ws.models / ("e" * 16))
+    (ws.models / ("e" * 16) / "model.json").write_text(
+        (ws.models / "gone" / "model.json").read_text().replace(predictor.model_id, "e" * 16)
+    )
+    with pytest.raises(WorkspaceError, match="holds a model of another workspace"):
+        copy_model(ws, file, "e" * 16)
+    shutil.rmtree(ws.models / ("e" * 16))
+    (ws.models / "gone").rename(ws.models / predictor.model_id)
     assert (tmp_path / "mine.onnx").read_bytes() == b"somebody's"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.predict_fixtures import Served, model_case, template_case  # noqa: F401 - fixtures
+from tests.processes import PATIENCE_S
 from tests.test_inbox import switch_on
 from tests.web_fixtures import served
 
@@ -26,6 +27,6 @@ def test_the_api_is_as_described(model_case: Served, tmp_path: Path, token: str)
             str(TOOL), "--config-file", str(Path(__file__).with_name("schemathesis.toml")), "run", f"{url}/openapi.json",
             "--url", url, "--seed", "1", "--request-timeout", "20", *head,
         ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=200, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=PATIENCE_S, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert " 0 passed" not in done.stdout

@@ -23,7 +23,7 @@ from keepset.predict.batch import Job, predict_batch
 from keepset.storage.journal import Journal
 from keepset.workspace import Workspace
 from tests.predict_fixtures import Served, model_case, template_case  # noqa: F401 - fixtures
-from tests.processes import kill_when, serving
+from tests.processes import PATIENCE_S, kill_when, serving
 from tests.storage_fixtures import moved, s3, s3_server  # noqa: F401 - fixtures
 
 
@@ -190,7 +190,7 @@ def test_the_flow_predicts_once_and_needs_no_run_config(model_case: Served, tmp_
     from flows.predict_batch import predict_batch as flow
 
     pictures(model_case, tmp_path / "in", 3)
-    with prefect_test_harness(server_startup_timeout=120):
+    with prefect_test_harness(server_startup_timeout=int(PATIENCE_S)):
         where = {"workspace": str(model_case.ws.root), "source": str(tmp_path / "in")}
         done = flow(**where, to=str(tmp_path / "out.parquet"))
         assert done["changed"]

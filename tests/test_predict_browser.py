@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from tests.browser_fixtures import Browser, expect
 from tests.predict_fixtures import Served, model_case, template_case  # noqa: F401 - fixtures
-from tests.test_gallery_browser import browser  # noqa: F401 - a fixture
+from tests.processes import wait_for
 from tests.web_fixtures import served
 
 pytestmark = pytest.mark.browser
@@ -39,15 +40,13 @@ def _done(page: Any, n: int) -> list[str]:
     return [str(t) for t in page.locator(".answer:not(.waiting)").all_inner_texts()]
 
 
-def test_drop_paste_choose_and_name(browser: Any, address: str, template_case: Served, tmp_path: Path) -> None:
+def test_drop_paste_choose_and_name(browser: Browser, address: str, template_case: Served, tmp_path: Path) -> None:
     picture = base64.b64encode(template_case.pictures[0]).decode()
     labels = template_case.config.labels
     (tmp_path / "fine.jpg").write_bytes(template_case.pictures[1])
     (tmp_path / "<b>evil.jpg").write_bytes(b"no picture")
-    page = browser.new_page()
-    troubles: list[str] = []
-    page.on("pageerror", lambda e: troubles.append(str(e)))
-    page.on("console", lambda m: "Content Security" in m.text and troubles.append(m.text))
+    page = browser.new_context().new_page()
+    page.on("console", lambda m: "Content Security" in m.text and browser.troubles.append(m.text))
     page.goto(address)
     page.evaluate(_GIVE, ["drop", picture, "dropped.jpg"])
     assert "dropped.jpg" in _done(page, 1)[0]
@@ -58,22 +57,37 @@ def test_drop_paste_choose_and_name(browser: Any, address: str, template_case: S
     assert "fine.jpg" in found[0]
     assert any(label in found[0] for label in labels)
     assert "<b>evil.jpg" in found[1]
-    assert "not an image" in found[1]
+    assert "This is not a picture that can be read." in found[1]
     page.fill("#url", "http://10.0.0.1/a.jpg")
     page.keyboard.press("Enter")
-    assert "blocked address" in _done(page, 5)[0]
-    assert page.inner_text("#status") == "5 of 5 done."
-    shown = page.locator(".answer img").evaluate_all("els => els.map((e) => [e.naturalWidth > 0, e.src.slice(0, 16)])")
-    assert shown == [[True, "data:image/webp;"]] * 3
+    assert "This address is not public" in _done(page, 5)[0]
+    sample = page.locator(".sample").first
+    sample.click()
+    assert str(sample.get_attribute("data-name")) in _done(page, 6)[0]
+    expect(page.locator("#status")).to_have_text("6 of 6 done.")
+    shown = page.locator(".answer > img[src^='data:image/webp;']")
+    expect(shown).to_have_count(4)
+    drawn = "all => all.every((e) => e.naturalWidth)"
+    wait_for(lambda: shown.evaluate_all(drawn), "the pictures to be drawn")
     best = page.locator(".answer:not(.failed) tr").first
     share = float(best.locator(".share").inner_text().split()[0]) / 100
     filled, track = (best.locator(x).bounding_box()["width"] for x in (".fill", ".track"))
     assert filled / track == pytest.approx(share, abs=0.01)
-    page.close()
-    assert troubles == []
+    alike = page.locator(".similar").last.locator("li")
+    expect(alike).to_have_count(3)
+    assert alike.first.inner_text() in labels
+    wait_for(lambda: alike.locator("img").evaluate_all(drawn), "the similar pictures to be drawn")
+    page.click("#clear")
+    expect(page.locator(".answer")).to_have_count(0)
+    assert (page.inner_text("#status"), page.is_visible("#clear")) == ("", False)
+    page.set_input_files("#files", tmp_path / "fine.jpg")
+    assert "fine.jpg" in _done(page, 1)[0]
+    expect(page.locator("#status")).to_have_text("1 of 1 done.")
+    page.context.close()
+    assert browser.troubles == []
 
 
-def test_without_javascript_on_a_phone(browser: Any, address: str, template_case: Served, tmp_path: Path) -> None:
+def test_without_javascript_on_a_phone(browser: Browser, address: str, template_case: Served, tmp_path: Path) -> None:
     names = []
     for i in range(2):
         names.append(tmp_path / f"{i}.jpg")
@@ -84,10 +98,12 @@ def test_without_javascript_on_a_phone(browser: Any, address: str, template_case
     page = context.new_page()
     page.goto(address)
     assert page.locator("#camera").get_attribute("capture") == "environment"
-    assert not page.locator(".hint").is_visible()  # nothing to drop on without the script
+    assert not page.locator(".js-only").is_visible()  # nothing to drop on without the script
     page.set_input_files("#files", names)
     page.click("button.main")
     assert len(_done(page, 2)) == 2
+    page.locator(".sample").first.click()
+    assert "sample" in _done(page, 1)[0]
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.click("nav >> text=Home")
     page.click("nav >> text=Predict")
@@ -97,10 +113,10 @@ def test_without_javascript_on_a_phone(browser: Any, address: str, template_case
 
 
 def test_a_screen_reader_hears_labels_and_news(
-    browser: Any, address: str, template_case: Served, tmp_path: Path
+    browser: Browser, address: str, template_case: Served, tmp_path: Path
 ) -> None:
     (tmp_path / "a.jpg").write_bytes(template_case.pictures[0])
-    page = browser.new_page()
+    page = browser.new_context().new_page()
     page.goto(address)
     for name in ("Choose pictures", "or the address of one"):
         assert page.get_by_label(name).count() == 1
@@ -111,12 +127,12 @@ def test_a_screen_reader_hears_labels_and_news(
     assert page.get_by_role("rowheader").count() == len(template_case.config.labels)
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement !== document.body")
-    page.close()
+    page.context.close()
 
 
-def test_a_busy_server_is_asked_again(browser: Any, address: str, template_case: Served, tmp_path: Path) -> None:
+def test_a_busy_server_is_asked_again(browser: Browser, address: str, template_case: Served, tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(template_case.pictures[0])
-    page = browser.new_page()
+    page = browser.new_context().new_page()
     page.goto(address)
     refused: list[int] = []
 
@@ -132,4 +148,4 @@ def test_a_busy_server_is_asked_again(browser: Any, address: str, template_case:
     assert "a.jpg" in _done(page, 1)[0]
     assert "failed" not in str(page.locator(".answer").first.get_attribute("class"))
     assert refused == [503]
-    page.close()
+    page.context.close()

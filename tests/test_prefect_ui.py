@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,9 @@ import pytest
 
 from keepset.orchestrator import FlowRun
 from keepset.orchestrator.waiting import run_id_of
-from keepset.orchestrator.waiting import wait_for as wait_for_decision
 from keepset.review import BatchStatus, list_batches, load_batch, reopen
 from keepset.workspace import Workspace
+from tests.browser_fixtures import Browser
 from tests.prefect_ui import PrefectUi
 from tests.stack_fixtures import Running, ended_right, models, wait_for, waiting_workspace
 from tests.test_team import folders
@@ -23,21 +22,13 @@ pytestmark = [
     pytest.mark.prefect,
     pytest.mark.browser,
     pytest.mark.slow,
-    pytest.mark.timeout(900),  # the first test starts the stack
     pytest.mark.skipif(sys.platform != "linux", reason="finds the stack's processes in /proc"),
 ]
 
 
 @pytest.fixture(scope="module")
-def ui(chromium: str, stack: Running) -> Iterator[PrefectUi]:
-    from playwright.sync_api import sync_playwright
-
-    # the timeline of a run, drawn without a GPU, would take a core
-    arguments = ["--no-sandbox", "--disable-gpu", "--disable-3d-apis", "--disable-background-networking"]
-    with sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=chromium, args=arguments)
-        yield PrefectUi(browser.new_page(viewport={"width": 1280, "height": 1000}), stack)
-        browser.close()
+def ui(browser: Browser, stack: Running) -> PrefectUi:
+    return PrefectUi(browser.new_context(viewport={"width": 1280, "height": 1000}).new_page(), stack)
 
 
 def decide(ui: PrefectUi, run: FlowRun, decision: str, **fields: str) -> None:
@@ -75,7 +66,7 @@ def test_a_new_data_set_from_the_form_to_a_model_a_batch_its_approval_and_the_re
     review = FlowRun(str(run_id_of(batch)), "")
     stack.until(review, lambda s: s.waits)
     decide(ui, review, "approve", Undecided="suggested")
-    wait_for(lambda: ended_right(ws, batch.id), "the approval and the retraining", 300)
+    wait_for(lambda: ended_right(ws, batch.id), "the approval and the retraining")
     assert (ws.revisions(), len(models(ws))) == ([1, 2], 2)
     stack.until(review, lambda s: s.over)
 
@@ -125,8 +116,7 @@ def test_what_is_sent_back_there_is_opened_again_and_rejected_there_which_change
     stack.until(run, lambda s: s.over)
     assert load_batch(ws, batch.id).status == BatchStatus.SENT_BACK
     reopen(load_batch(ws, batch.id), who="ada")
-    again = wait_for_decision(stack.prefect, batch)  # as `keepset review reopen` and the gallery ask for it
-    assert again is not None
+    again = stack.reopened(batch, run.id)  # as `keepset review reopen` and the gallery ask for it
     stack.until(again, lambda s: s.waits)
     decide(ui, again, "reject")
     stack.until(again, lambda s: s.over)

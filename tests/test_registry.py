@@ -25,6 +25,7 @@ from keepset.pipeline.registry import STAGES, StageChain, StageFunction, StageOp
 from keepset.stages import Progress, Stage, StageResult
 from keepset.workspace import Workspace
 from tests.factories import jpeg
+from tests.processes import PATIENCE_S
 
 
 def census(ws: Workspace, config: RunConfig, *, progress: Progress, only: str | None = None) -> StageResult:
@@ -100,7 +101,7 @@ def test_an_added_stage_runs_as_a_task_of_the_flows(tmp_path: Path, pictures: Pa
 
     from flows.build_dataset import build_dataset
 
-    with prefect_test_harness(server_startup_timeout=120):
+    with prefect_test_harness(server_startup_timeout=int(PATIENCE_S)):
         done = build_dataset(str(tmp_path / "ws"), config=str(pictures))
         with get_client(sync_client=True) as client:
             runs = sorted(client.read_task_runs(), key=lambda r: r.start_time or r.created)  # type: ignore[arg-type, return-value]

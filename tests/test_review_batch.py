@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -524,26 +522,3 @@ def test_marks_of_several_processes_are_all_kept(case: Case) -> None:
     events = batch.events()
     assert batch.version == 75
     assert {w: sum(e["who"] == w for e in events) for w in ("ann", "bob", "eve")} == {"ann": 25, "bob": 25, "eve": 25}
-
-
-def test_marking_stays_quick_at_five_thousand_candidates(case: Case) -> None:
-    from keepset import manifests
-    from keepset.manifests import Header
-
-    batch = case.open_batch()
-    row = batch.candidates().rows()[0]
-    many: list[dict[str, Any]] = [row | {"sha256": f"{i:064x}", "rank": i} for i in range(5000)]
-    other = load_batch(case.ws, batch.id)
-    path = case.ws.batches / "b0002-00000000" / "candidates.parquet"
-    manifests.write(path, many, Header("candidates", "review", "x"))
-    record = json.loads((other.folder / "batch.json").read_text()) | {"id": "b0002-00000000", "number": 2}
-    (path.parent / "batch.json").write_text(json.dumps(record))
-    large = load_batch(case.ws, "b0002-00000000")
-    mark(large, delete(*(r["sha256"] for r in many[:4000])), who="ann")
-    took = []
-    for r in many[4000:4010]:
-        begin = time.perf_counter()
-        mark(large, delete(r["sha256"]), who="ann")
-        took.append(time.perf_counter() - begin)
-    assert min(took) < 0.25
-    assert large.progress().deleted == 4010

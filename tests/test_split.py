@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import random
 import tempfile
 from collections import Counter, defaultdict
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import hypothesis
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 
 from keepset import manifests
+from keepset.gates import check
+from keepset.gates.leaks import straddling, with_todays_groups
 from keepset.manifests import Header
 from keepset.reasons import Split
 from keepset.split import split
@@ -251,3 +257,83 @@ def test_the_ways_out_of_no_validation_image(tmp_path: Path) -> None:
     assert {r["split"] for r in run(ws, few, 7, valid=0.5).values()} == {"train"}
     assert "valid" in {r["split"] for r in run(ws, few + some(8, 1, start=100), 7).values()}
     assert "valid" in {r["split"] for r in fresh(few, valid=0.5).values()}
+
+
+def origin_rows(rng: random.Random, n: int) -> list[Row]:
+    """Images by creators who take 1 to 6 of both classes, each a page with up to 4; some without either."""
+    rows: list[Row] = []
+    while len(rows) < n:
+        creator, page = f"C{rng.random()}", f"https://a.example/{rng.random()}"
+        for _ in range(rng.randint(1, 6)):
+            named = {"creator": creator, "landing_page": page} if rng.random() < 0.8 else {}
+            rows.append(image(len(rows), len(rows), rng.choice(LABELS)) | named)
+            page = page if rng.random() < 0.7 else f"https://a.example/{rng.random()}"
+    return rows
+
+
+@quick
+@hypothesis.given(seed=st.integers(0, 2**30), n=st.integers(60, 300))
+def test_pictures_of_one_page_or_creator_stay_on_one_side_and_nobody_moves(seed: int, n: int) -> None:
+    rows = origin_rows(random.Random(seed), n)
+    first, later = rows[: n * 2 // 3], rows
+    with tempfile.TemporaryDirectory() as folder:
+        ws = Workspace.create(Path(folder) / "ws", "drawn")
+        before = run(ws, first, 7)
+        assert places(fresh(first[::-1], 7)) == places(before), "whatever the order"
+        after = run(ws, later, 7)
+        apart = straddling(ws, with_todays_groups(ws, ws.current_dataset().frame()))
+    assert {s: places(after)[s] for s in before} == places(before)
+    assert all(r["active"] for r in after.values()), "nothing is left out for its origin"
+    for label in LABELS:
+        mine = [r["split"] for r in before.values() if r["label"] == label]
+        assert abs(mine.count("valid") - 0.2 * len(mine)) <= max(2, 0.05 * len(mine))
+    total = Counter(r["label"] for r in first)
+    for key in ("landing_page", "creator"):
+        for value in {r.get(key) for r in first} - {None}:
+            mine = [r for r in first if r.get(key) == value]
+            of_both = [r for r in first if r.get("creator") == mine[0]["creator"]]  # that is all it can be joined with
+            if all(sum(r["label"] == c for r in of_both) <= max(2, total[c] // 10) for c in LABELS):
+                assert len({(before[r["sha256"]]["split"], before[r["sha256"]]["fold"]) for r in mine}) == 1
+    assert not apart.origins
+
+
+def test_a_creator_of_most_pictures_does_not_swallow_the_split(tmp_path: Path) -> None:
+    ws = Workspace.create(tmp_path / "ws", "drawn")
+    rows = [
+        r | {"creator": "Big  Agency", "landing_page": f"https://a.example/{i // 3}"} for i, r in enumerate(some(90, 1))
+    ]
+    rows += [r | {"creator": "Unknown", "landing_page": "https://b.example/all"} for r in some(90, 1, start=1000)]
+    cfg = factories.config(ws.root, LABELS, seed=7)
+    manifests.write(ws.images, rows, Header("images", "validate", "by hand"))
+    said = split(ws, cfg).message
+    assert (
+        "too many from one place to keep on one side: https://b.example/all (50% of 'grizzly'), Big  Agency (50%"
+        in said
+    )
+    got = {r["sha256"]: r for r in ws.current_dataset().rows()}
+    assert 34 <= sum(r["split"] == "valid" for r in got.values()) <= 36
+    pages = defaultdict(set)
+    for r in rows[:90]:
+        pages[r["landing_page"]].add(got[r["sha256"]]["split"])
+    assert all(len(sides) == 1 for sides in pages.values()), "the finer key is kept"
+    frame = with_todays_groups(ws, ws.current_dataset().frame())
+    frame.loc[0, "split"] = "test"
+    assert straddling(ws, frame).origins == (tuple(sorted(r["sha256"] for r in rows[:3])),)
+
+
+def test_a_data_set_from_before_origins_keeps_its_sides(tmp_path: Path) -> None:
+    ws = Workspace.create(tmp_path / "ws", "drawn")
+    rows = [r | {"creator": f"c{i // 4}"} for i, r in enumerate(some(120, 1))]
+    before = run(ws, [r | {"creator": None} for r in rows], 7)
+    table = ws.current_dataset().table.drop_columns(["origin_id"])  # as an earlier Keepset wrote it
+    header = Header("dataset", "split", "by hand", extra={"revision": 1, "before": 0, "cause": "split"}, rows=120)
+    with pq.ParquetWriter(ws.dataset(1), table.schema, store_schema=False) as out:
+        out.write_table(table)
+        out.add_key_value_metadata({b"keepset": json.dumps(asdict(header)).encode()})
+    new = [image(1000 + i, 1000 + i, LABELS[i % 2]) | {"creator": f"c{i // 2}"} for i in range(40)]
+    after = run(ws, rows + new, 7)
+    assert {s: places(after)[s] for s in before} == places(before)
+    for i, r in enumerate(new):
+        old = Counter(before[o["sha256"]]["split"] for o in rows if o["creator"] == f"c{i // 2}")
+        assert after[r["sha256"]]["split"] == max(old, key=lambda s: (old[s], s))
+    check(ws, factories.config(ws.root, LABELS), "dataset")

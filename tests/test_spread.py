@@ -32,7 +32,7 @@ from keepset.workspace import Workspace
 from tests.dask_fixtures import CHECKOUT, DaskCluster, dask_cluster
 from tests.download_fixtures import Web
 from tests.factories import config as drawn_config
-from tests.processes import serving, wait_for
+from tests.processes import PATIENCE_S, serving, wait_for
 from tests.test_hostile_images import JPEG, PHOTO, saved
 from tests.test_hostile_images import workspace as image_workspace
 
@@ -133,9 +133,9 @@ def test_a_killed_worker_loses_nothing_and_repeats_nothing_that_was_done(tmp_pat
         done: list[Any] = []
         run = threading.Thread(target=lambda: done.append(spread(Stage.DOWNLOAD, ws, cluster.engine, SILENT)))
         run.start()
-        wait_for(lambda: sum(len(h["asked"]) for h in found.values()) > 40, "the workers to be at it", 60)
+        wait_for(lambda: sum(len(h["asked"]) for h in found.values()) > 40, "the workers to be at it")
         cluster.kill(cluster.workers[0])
-        run.join(120)
+        run.join(PATIENCE_S)
         assert done
         twice = [path for h in found.values() for path, n in h["asked"].items() if n > 1]
         assert len(twice) <= 2 * len(found)  # what was in flight: per_host of each host
@@ -151,7 +151,7 @@ def test_a_killed_run_leaves_no_worker_at_it_and_the_next_goes_on(tmp_path: Path
         command = [sys.executable, "-m", "keepset", "download", "-w", str(ws.root)]
         command += ["--engine", "dask", "--address", cluster.address]
         run = subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=CHECKOUT)
-        wait_for(lambda: sum(len(h["asked"]) for h in found.values()) > 30, "the workers to be at it", 60)
+        wait_for(lambda: sum(len(h["asked"]) for h in found.values()) > 30, "the workers to be at it")
         run.send_signal(signal.SIGKILL)
         run.wait()
         ws.save_config(ws.config().model_copy(update={"download": _fast(ws.config())}))

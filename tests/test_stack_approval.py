@@ -14,11 +14,9 @@ import pytest
 
 from deployments.reconcile import GRACE_S, settle_batches
 from keepset.clean import restore
-from keepset.errors import OrchestratorError, ReviewError
+from keepset.errors import ReviewError
 from keepset.models import list_models
-from keepset.orchestrator import FlowRun
-from keepset.orchestrator.waiting import notify_decision, run_id_of, wake
-from keepset.orchestrator.waiting import wait_for as wait_for_decision
+from keepset.orchestrator.waiting import notify_decision
 from keepset.review import Batch, BatchStatus, load_batch, reopen, submit
 from keepset.workspace import Workspace
 from tests.stack_fixtures import Running, ended_right, models, plan_kills, start, wait_for, waiting_workspace
@@ -66,7 +64,7 @@ def test_of_four_simultaneous_approvals_one_is_applied(stack: Running, tmp_path:
             submit(load_batch(ws, batch.id), "approve", who=who, undecided="suggested", confirm=True, via="gallery")
         except ReviewError:
             return ""
-        wake(stack.prefect, load_batch(ws, batch.id))
+        stack.wake(batch)
         return who
 
     with ThreadPoolExecutor(4) as pool:
@@ -86,9 +84,9 @@ def test_of_four_simultaneous_approvals_one_is_applied(stack: Running, tmp_path:
 def test_approving_on_the_command_line_retrains_once_though_the_event_comes_twice(stack: Running) -> None:
     run, batch = stack.review()
     submit(batch, "approve", who="ada", undecided="suggested", confirm=True)
-    assert notify_decision(stack.ws, batch)
+    wait_for(lambda: notify_decision(stack.ws, batch), "Prefect to take the decision up")
     stack.until(run, lambda s: s.over)
-    assert notify_decision(stack.ws, batch)  # told twice is no trouble
+    wait_for(lambda: notify_decision(stack.ws, batch), "Prefect to be told twice")  # no trouble
     data = stack.ws.current_dataset()
     again = {
         "occurred": "2026-01-01T00:00:00Z",
@@ -136,7 +134,7 @@ def test_kills_of_everything_while_two_batches_wait_and_in_the_middle_of_the_wor
         _, batch = second.review(third)
         plan_kills(deaths, "self@applied.json", "prefect-server@comparison.json", "web@000002.parquet")
         submit(batch, "approve", who="ada", undecided="suggested", confirm=True)
-        assert wake(second.prefect, batch)
+        second.wake(batch)
         wait_for(lambda: ended_right(third, batch.id), "the approval and the retraining")
         wait_for(lambda: not second.prefect.runs(["RUNNING", "PENDING", "SCHEDULED"]), "all runs to be over")
     finally:
@@ -151,29 +149,17 @@ def _ended_once(ws: Workspace, batch: Batch) -> None:
     assert [r["what"]["batch"] for r in ws.audit_log() if r["action"] == "clean"] == [batch.id]
 
 
-def _woken(stack: Running, batch: Batch) -> bool:
-    """A server whose SQLite file is locked may answer too late; the stack's upkeep asks again as well."""
-    try:
-        return wake(stack.prefect, batch)
-    except OrchestratorError as e:
-        if "did not answer in time" not in e.message:
-            raise
-        return False
-
-
 def test_a_reopened_batch_has_a_run_that_waits_for_it(stack: Running, tmp_path: Path) -> None:
     ws = waiting_workspace(tmp_path)
     run, batch = stack.review(ws)
     submit(batch, "send_back", who="ada")
-    wait_for(lambda: _woken(stack, batch), "the server to take the decision")
+    stack.wake(batch)
     stack.until(run, lambda s: s.over)
 
     reopen(batch, who="ada")
-    second = wait_for_decision(stack.prefect, batch)
-    assert second is not None
+    second = stack.reopened(batch, run.id)
     for _ in range(2):
-        wait_for_decision(stack.prefect, batch)
-        assert run_id_of(batch) == second.id
+        assert stack.reopened(batch, run.id) == second
     stack.until(second, lambda s: s.waits)
 
     _let_expire(batch)
@@ -184,8 +170,7 @@ def test_a_reopened_batch_has_a_run_that_waits_for_it(stack: Running, tmp_path: 
     reopen(load_batch(ws, batch.id), who="ada")
     for _ in range(3):
         list(settle_batches(ws, stack.prefect))
-    wait_for(lambda: run_id_of(batch) not in (run.id, second.id), "the new run to wait")
-    third = FlowRun(str(run_id_of(batch)), "")
+    third = stack.reopened(batch, second.id)
     stack.until(third, lambda s: s.waits)
     stack.resume(third, YES)
     stack.until(third, lambda s: s.over)

@@ -8,9 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from keepset.errors import WorkspaceBusy
@@ -20,10 +20,11 @@ from keepset.storage.carrying import AT_ONCE, bring, delivered, landing
 from keepset.storage.journals import open_journal
 from keepset.workspace import Workspace
 from tests.flaky_store import flaky
-from tests.processes import race, wait_for
-from tests.storage_fixtures import another_machine, s3, s3_server
+from tests.processes import PATIENCE_S, race, wait_for
+from tests.review_fixtures import Case, case
+from tests.storage_fixtures import another_machine, moved, s3, s3_server
 
-__all__ = ["s3", "s3_server"]
+__all__ = ["case", "s3", "s3_server"]
 
 _RACE = """
 import sys
@@ -56,21 +57,67 @@ def test_of_simultaneous_writers_exactly_one_wins(s3: str, tmp_path: Path) -> No
     assert [x for x in lines if x.startswith("machine1 ")] == [f"machine1 {n}" for n in range(8)]
 
 
+def test_a_takedown_reaches_the_store_and_the_caches_of_other_machines(
+    s3: str, tmp_path: Path, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from keepset.clean.matching import Wanted
+    from keepset.clean.takedown import forget_here, take_down
+    from keepset.train.rows_file import RowsFile
+
+    gone, kept = (r["sha256"] for r in case.active()[:2])
+    secrets = [case.ws.blob(gone).read_bytes(), case.ws.thumb(gone).read_bytes()]
+    vectors = np.arange(1, 65, dtype=np.float32).reshape(2, 32)
+    root = moved(case.ws.root, s3)
+
+    def use(machine: str) -> Workspace:
+        """Another machine reads both pictures, and has computed features of them."""
+        another_machine(monkeypatch, tmp_path / machine)
+        ws = Workspace.open(root)
+        for sha in (gone, kept):
+            assert ws.blob(sha).read_bytes()
+            assert ws.thumb(sha).read_bytes()
+        RowsFile(ws.cache / "features" / "body", 32).append([gone, kept], vectors)
+        return ws
+
+    def left(machine: str) -> bytes:
+        return b"".join(p.read_bytes() for p in (tmp_path / machine).rglob("*") if p.is_file())
+
+    use("second")
+    ws = use("first")
+    take_down(ws, Wanted("sha256", gone), who="Ann")
+    assert not any(s in left("first") for s in [*secrets, vectors[0].tobytes()])
+    stored = [
+        p.read_bytes()
+        for p in (root / "blobs" / gone[:2] / gone, root / "thumbs" / gone[:2] / f"{gone}.jpg")
+        if p.exists()
+    ]
+    assert stored == []
+    assert all(s in left("second") for s in secrets)
+    another_machine(monkeypatch, tmp_path / "second")
+    ws = Workspace.open(root)
+    assert gone in ws.purged()
+    forget_here(ws)  # as every run does first
+    assert not any(s in left("second") for s in [*secrets, vectors[0].tobytes()])
+    assert np.array_equal(RowsFile(ws.cache / "features" / "body", 32).read([kept])[0], vectors[1])
+    assert RowsFile(ws.cache / "features" / "body", 32).missing([gone, kept]) == [gone]
+
+
 # -- locks -----------------------------------------------------------------------------------------
 
 _HOLD = """
-import sys, time
+import sys
 from keepset.storage import locate
 from keepset.workspace import Workspace
 with Workspace.open(locate(sys.argv[1])).lock("train"):
     print("held", flush=True)
-    time.sleep(60)
+    sys.stdin.read()
 """
 
 
 def _holder(root: str, cache: Path) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-c", _HOLD, root],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ | {"KEEPSET_CACHE": str(cache)},
@@ -94,10 +141,8 @@ def test_a_lock_holds_across_machines_and_outlives_none(
     finally:
         other.send_signal(signal.SIGKILL)
         other.communicate()
-    begin = time.monotonic()
     with ws.lock("train"):  # taken for dead a few seconds after its last word
-        waited = time.monotonic() - begin
-    assert waited < 60
+        pass
     with ws.lock("train", wait=False):
         pass
 
@@ -183,7 +228,7 @@ def test_a_slow_store_holds_up_nobody_who_writes_the_same_journal(
     def slowly(method: str, path: str) -> str:
         if method == "PUT" and "/journal/" in path:
             asked.set()
-            go_on.wait(60)
+            go_on.wait(PATIENCE_S)
         return ""
 
     with flaky(s3_server, slowly) as (address, _):
@@ -192,14 +237,12 @@ def test_a_slow_store_holds_up_nobody_who_writes_the_same_journal(
             one.put("k0", {"n": 0})
             sending = threading.Thread(target=one.send)
             sending.start()
-            assert asked.wait(30)
-            begin = time.monotonic()
+            assert asked.wait(PATIENCE_S)
             other.put("k0", {"n": 1})
             other.put("k1", {"n": 1})
-            took = time.monotonic() - begin
+            assert sending.is_alive(), "the journal was locked while the store was asked"
             go_on.set()
             sending.join()
-            assert took < 5, "the journal was locked while the store was asked"
             left = other.db.execute("SELECT key FROM unsent ORDER BY key").fetchall()
             assert left == [("k0",), ("k1",)], "what was put meanwhile is still to be sent"
 

@@ -29,12 +29,11 @@ from keepset.orchestrator.waiting import run_id_of
 from keepset.review import Batch, BatchStatus, list_batches, load_batch
 from keepset.workspace import Workspace
 from tests import processes
-from tests.processes import CHECKOUT, free_port
+from tests.processes import CHECKOUT, PATIENCE_S, free_port
 
 AUTH = "team:a long secret"
 TOKEN = "another long secret"
-PATIENCE_S = 240.0
-wait_for = functools.partial(processes.wait_for, patience_s=PATIENCE_S, every_s=0.3)
+wait_for = functools.partial(processes.wait_for, every_s=0.3)
 
 
 def test_compose_publishes_on_loopback_only_asks_for_secrets_and_checks_health() -> None:
@@ -120,7 +119,6 @@ def folders(root: Path, per_class: int = 12) -> list[dict[str, Any]]:
 
 @pytest.mark.prefect
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_a_worker_on_postgresql_runs_the_whole_pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if programs() is None:
         pytest.skip("there is no PostgreSQL on this machine; apt-get install postgresql")
@@ -170,12 +168,12 @@ def _approve_on_the_web(url: str, batch: Batch) -> None:
     page = f"{url}/batches/{batch.id}"
     form = {"who": "ada", "decision": "approve", "undecided": "suggested", "confirm": "yes"}
     wait_for(lambda: _answers(f"{url}/healthz"), "the web app")
-    with httpx.Client(trust_env=False, timeout=60) as stranger:
+    with httpx.Client(trust_env=False, timeout=PATIENCE_S) as stranger:
         assert stranger.get(page).status_code == 401
         assert stranger.post(f"{page}/submit", data=form).status_code == 401
         assert stranger.get(f"{page}?token=guess").status_code == 401
     assert load_batch(batch.ws, batch.id).status == BatchStatus.OPEN
-    with httpx.Client(trust_env=False, timeout=60, follow_redirects=True) as reviewer:
+    with httpx.Client(trust_env=False, timeout=PATIENCE_S, follow_redirects=True) as reviewer:
         assert batch.id in reviewer.get(f"{page}?token={TOKEN}").text
         answer = reviewer.post(f"{page}/submit", data=form)
         assert answer.is_success, answer.text

@@ -19,11 +19,16 @@ from keepset.errors import StageError, WorkspaceNotWritable
 from keepset.files import write_bytes
 from keepset.manifests import Header
 from keepset.validate.worker import memory_limit_gap
+from tests.processes import PATIENCE_S
 from tests.test_hostile_images import JPEG, PHOTO, rows, saved, workspace
 
 
 def test_what_may_be_the_machines_fault_is_tried_again_by_the_next_run(tmp_path: Path) -> None:
-    ws, cfg, names = workspace(tmp_path, {"jpeg": JPEG, "png": saved(PHOTO, "PNG")})
+    exif = Image.Exif()
+    exif[0x0132], exif.get_ifd(0x8769)[0x9003] = "2021:02:03 04:05:06", "2019:05:31 10:00:00"
+    ws, cfg, names = workspace(
+        tmp_path, {"jpeg": saved(PHOTO, "JPEG", quality=75, exif=exif), "png": saved(PHOTO, "PNG")}
+    )
     sha = next(s for s, n in names.items() if n == "jpeg")
     away = tmp_path / "away"
     ws.blob(sha).rename(away)
@@ -32,7 +37,9 @@ def test_what_may_be_the_machines_fault_is_tried_again_by_the_next_run(tmp_path:
     assert not validate.is_current(ws, cfg)
     away.rename(ws.blob(sha))
     assert validate.validate(ws, cfg).changed
-    assert rows(ws, names)["jpeg"]["status"] == "ok"
+    found = rows(ws, names)
+    assert found["jpeg"]["status"] == "ok"
+    assert [(found[n]["jpeg_quality"], found[n]["year"]) for n in ("jpeg", "png")] == [(75, 2019), (None, None)]
     assert not validate.validate(ws, cfg).changed
 
 
@@ -110,7 +117,7 @@ def test_a_script_without_a_main_guard_runs_once(tmp_path: Path) -> None:
     )
     path = os.pathsep.join(p for p in sys.path if p)
     done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False,
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=PATIENCE_S, check=False,
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(Path.cwd()), path])},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

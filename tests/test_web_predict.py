@@ -29,7 +29,7 @@ from keepset.web.security import COOKIE
 from keepset.web.uploads import LONGEST_URL, MAX_ITEMS
 from tests.factories import config, dataset_workspace
 from tests.predict_fixtures import Served, client, model_case, template_case  # noqa: F401 - fixtures
-from tests.processes import Silent, serving, wait_for
+from tests.processes import PATIENCE_S, Silent, serving, wait_for
 from tests.test_hostile_images import BAD, GOOD, JPEG, saved
 from tests.web_fixtures import served
 
@@ -121,9 +121,7 @@ def _count(site: httpx.Client, name: str) -> float:
 def test_every_hostile_file_is_refused_in_words_and_every_good_kind_is_taken(site: httpx.Client) -> None:
     fine_here = {"tiny", "thin"}  # too small for a data set, but there is no reason not to look at them
     bad = {k: v for k, (v, _) in BAD.items() if k not in fine_here}
-    begin = time.monotonic()
     found = conforms(site.post("/api/predict", files=files(*GOOD.values(), *bad.values())), site)["items"]
-    assert time.monotonic() - begin < 60
     assert ["label" in i for i in found] == [True] * len(GOOD) + [False] * len(bad)
     by_name = dict(zip(bad, found[len(GOOD) :], strict=True))
     assert {by_name[n]["error"] for n in ("html", "zeros")} == {"not_an_image"}
@@ -278,7 +276,7 @@ def test_fetched_bytes_count_towards_what_may_be_in_flight(model_case: Served, e
             return {"type": "http.request", "body": body, "more_body": False}
 
         head = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        intake = Intake(UPLOADS, (elsewhere,), budget)
+        intake = Intake(UPLOADS, (elsewhere,), lambda _: b"", budget)
         try:
             async with intake.given(Request({"type": "http", "headers": head}, receive), form=False) as found:
                 assert intake.budget.used == len(body) + len(JPEG)
@@ -387,8 +385,8 @@ def _reason(service: Service, data: bytes) -> ImageReason | None:
 
 
 def _answers_soon(service: Service) -> bool:
-    """Within 20 s, in which a worker may have to start."""
-    until = time.monotonic() + 20
+    """A worker may have to start first."""
+    until = time.monotonic() + PATIENCE_S
     while (reason := _reason(service, JPEG)) is not None:
         assert reason == ImageReason.TIMEOUT
         assert time.monotonic() < until

@@ -24,6 +24,7 @@ from keepset.web import security
 from keepset.web.app import create_app
 from keepset.web.security import COOKIE
 from keepset.web.templating import templates
+from tests.processes import PATIENCE_S
 from tests.review_fixtures import Case, edit_images, make_case
 from tests.web_fixtures import large_batch, served
 
@@ -65,11 +66,11 @@ def test_without_being_told_it_listens_on_loopback_alone_and_says_where(case: Ca
         port = f":{int(said[2]):04X}"
         assert [r[1] for r in rows if r[1].endswith(port) and r[3] == "0A"] == [f"0100007F{port}"]
         taken = [*command[:-1], said[2]]
-        second = subprocess.run(taken, capture_output=True, text=True, timeout=60, check=False)
+        second = subprocess.run(taken, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
         assert (second.returncode, "--port" in second.stderr) == (2, True), second.stderr
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE_S)
 
 
 def test_tokens_are_compared_in_constant_time(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:

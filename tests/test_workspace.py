@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from keepset.errors import ConfigError, WorkspaceBusy, WorkspaceError, Workspace
 from keepset.files import append_line, atomic_path, read_json, write_json
 from keepset.workspace import Workspace
 from tests.factories import dataset_workspace
+from tests.processes import PATIENCE_S
 
 
 def test_create_open_and_create_again_give_one_workspace(tmp_path: Path) -> None:
@@ -99,9 +101,7 @@ def test_promotion_is_audited_once(tmp_path: Path) -> None:
 def _hold(root: Path, held: multiprocessing.synchronize.Event) -> None:
     with Workspace.open(root).lock("train"):
         held.set()
-        import time
-
-        time.sleep(60)
+        threading.Event().wait()
 
 
 def test_a_lock_keeps_others_out_and_dies_with_its_process(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_lock_keeps_others_out_and_dies_with_its_process(tmp_path: Path) -> No
     held = context.Event()
     other = context.Process(target=_hold, args=(ws.root, held))
     other.start()
-    assert held.wait(30)
+    assert held.wait(PATIENCE_S)
     with pytest.raises(WorkspaceBusy, match="train"), ws.lock("train", wait=False):
         pass
     with ws.lock("split", wait=False):

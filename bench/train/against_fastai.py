@@ -114,20 +114,16 @@ def table(runs: list[Run]) -> str:
 _TOP = """\
 # Training against fastai
 
-Written by `bench/train/against_fastai.py`, whose top says how to run it. fastai 2.8.12 in an environment of its own,
-as its course does it: `vision_learner`, `aug_transforms`, `fine_tune(4)`; both start from packaged ImageNet weights,
-fastai and the first usable model from EfficientNet-Lite0's, the full training from those of Lite0, 1 and 2, and see the same files and splits. A run is a process on one thread; CPU seconds are its own, from
-files to a finished model (loading libraries apart, and on both sides their own modules too). The validation images are what Keepset
-chooses between head and fine-tuned network by; the errors are counted on further test images, which neither has seen.
-The sizes are small so that the whole bench takes an hour of CPU; only *bears* has the default 224 px. On the other sets
-fastai's defaults (batches of 32, of which an epoch has 4 to 6) take too few steps to learn much: its errors there say
-that, not that it could not learn them. What the recipe freezes, its batch sizes and the limits of its rates were chosen on
-*digits*, *drawn* and *polygons* with seed 0: those rows flatter it; *bears* and the other seeds had no part in that.
-What was done for speed later (the frozen front apart, two passes in turn, a shorter rate finder, two epochs instead of
-three) was settled before these runs, on other pictures ([training.md](training.md)). Keepset's rows are of one version
-and one evening. Of fastai's, 11 were run some hours before, by the same script on the same machine; six others were run
-both then and now, and made the same errors to the image. Other work kept the machine's two cores more than busy
-all the time, during Keepset's runs no less than during fastai's, so that CPU seconds are rough and rather too high.
+Written by `bench/train/against_fastai.py`, whose top says how to run it. fastai 2.8.12 in an environment of its own, as its
+course uses it: `vision_learner`, `aug_transforms`, `fine_tune(4)`; fastai and
+the first usable model start from packaged weights of EfficientNet-Lite0, the full training from those of Lite0, 1 and 2. All see the same files and
+splits. A run is a process on one thread; CPU seconds run from files to a finished model, without loading libraries. Keepset
+chooses between head and fine-tuned network by the validation images; errors are counted on further test images.
+
+What weakens this: the sizes are small (only *bears* has 224 px), and on the other sets fastai's defaults (4 to 6 batches
+per epoch) take too few steps to learn much. What the recipe freezes, its batch sizes and the limits of its rates were
+chosen on *digits*, *drawn* and *polygons* with seed 0, which flatters those rows. The machine was busy, so CPU seconds are
+rather too high on both sides.
 
 | set | px | train | validation | test |
 |---|---|---|---|---|"""

@@ -23,6 +23,7 @@ class What(StrEnum):
     WEBDATASET = "webdataset"
     HUGGINGFACE = "huggingface"
     MODEL = "model"
+    SITE = "site"
 
 
 def register(app: typer.Typer) -> None:
@@ -30,10 +31,13 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    what: Annotated[What, typer.Argument(help="Format of the data set; or the model.")],
+    what: Annotated[What, typer.Argument(help="Format of the data set; or the model, or the model as a web site.")],
     to: Annotated[
         Path,
-        typer.Option("--to", help="Folder: new, empty, or an older export, which is replaced. For the model a file."),
+        typer.Option(
+            "--to",
+            help="Folder: new, empty, or an older export of the same kind, which is replaced. For the model a file.",
+        ),
     ],
     workspace: WorkspaceOption = None,
     revision: Annotated[
@@ -42,13 +46,26 @@ def export(
     split: Annotated[
         list[Split] | None, typer.Option("--split", help="Only this split. Repeatable. Default: all.")
     ] = None,
+    all_pictures: Annotated[
+        bool,
+        typer.Option(
+            "--all-pictures", help="Site: show training pictures whatever their licence; you may publish them."
+        ),
+    ] = False,
+    runtime: Annotated[
+        Path | None,
+        typer.Option(
+            "--runtime", help="Site: the npm package onnxruntime-web, a folder or .tgz. Default: fetched by npm."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Export the data set or the model in a format that other tools read.
 
     imagefolder: a tree SPLIT/CLASS/SHA256.jpg for torchvision, fastai, Keras and timm, with images.csv beside it.
     csv: labels.csv beside one folder of pictures. webdataset: tar shards. huggingface: Parquet with the pictures inside.
-    model: one ONNX file with classes, preprocessing and calibration inside.
+    model: one ONNX file with classes, preprocessing and calibration inside. site: a folder of static files that classifies
+    in the browser, for any static host: no server, no upload, and it works offline.
 
     Deleted pictures and exact copies are left out and counted. Safe to repeat: a finished export is skipped, and an
     interrupted one leaves nothing that looks finished.
@@ -56,12 +73,21 @@ def export(
     from keepset.workspace import Workspace
 
     ws = Workspace.open(find_workspace(workspace))
+    if what in (What.MODEL, What.SITE) and (split or revision):
+        raise ConfigError("A model has no revision or split.", "Leave out --revision and --split.")
+    if what != What.SITE and (all_pictures or runtime):
+        raise ConfigError("--all-pictures and --runtime are about a site.", "Leave them out, or export a site.")
     if what == What.MODEL:
         from keepset.export.model_file import copy_model
 
-        if split or revision:
-            raise ConfigError("A model has no revision or split.", "Leave out --revision and --split.")
         output.results([copy_model(ws, to)], as_json=as_json)
+        return
+    if what == What.SITE:
+        from keepset.export.site import SiteOptions, export_site
+
+        with output.progress(as_json=as_json) as progress:
+            done = export_site(ws, to, SiteOptions(all_pictures, runtime), progress=progress)
+            output.results([done], as_json=as_json)
         return
     from keepset.export.dataset import Format, ImageFilter, export_dataset
 

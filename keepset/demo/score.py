@@ -57,9 +57,13 @@ _MEANING = {
     Plant.EXACT_COPY: "counted as a copy of one image",
     Plant.SAME_PIXELS: "grouped as an exact duplicate",
     Plant.NEAR_COPY: "grouped as a near duplicate",
+    Plant.CROP: "grouped as a near duplicate",
+    Plant.MIRRORED: "grouped as a near duplicate",
     Plant.TWO_CLASSES: "shown as a conflict of classes",
     Plant.WRONG_LABEL: "suggested to relabel to the true class",
     Plant.JUNK: "suggested to delete",
+    Plant.CARTOON: "suggested to delete",
+    Plant.COLLAGE: "suggested to delete",
 }
 
 
@@ -76,14 +80,14 @@ def _found(known: _Manifests, p: Planted, url: str) -> bool:
             return _refused(download, image)
         case Plant.EXACT_COPY:
             return bool(image.get("copies", 0) > 1)
-        case Plant.SAME_PIXELS | Plant.NEAR_COPY:
+        case Plant.SAME_PIXELS | Plant.NEAR_COPY | Plant.CROP | Plant.MIRRORED:
             group = image.get("group_id")
             return bool(group) and sum(i["group_id"] == group for i in known.images.values()) > 1
         case Plant.TWO_CLASSES:
             return bool(image.get("other_labels"))
         case Plant.WRONG_LABEL:
             return suggestion == "relabel" and label == p.truth
-        case Plant.JUNK:
+        case Plant.JUNK | Plant.CARTOON | Plant.COLLAGE:
             return suggestion == "delete"
         case _:
             return False
@@ -104,7 +108,9 @@ def _false_alarms(known: _Manifests, planted: Sequence[Planted], base: str) -> L
     return Line("good pictures", len(good), wrong, "wrongly suggested for a change (fewer is better)")
 
 
-_COPIES = {Plant.EXACT_COPY, Plant.SAME_PIXELS, Plant.NEAR_COPY, Plant.TWO_CLASSES}
+_COPIES = {
+    Plant.EXACT_COPY, Plant.SAME_PIXELS, Plant.NEAR_COPY, Plant.CROP, Plant.MIRRORED, Plant.TWO_CLASSES,
+}  # fmt: skip
 
 
 def _candidates(ws: Workspace, batch_id: str | None) -> dict[str, dict[str, Any]]:

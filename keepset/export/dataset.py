@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from keepset import __version__, manifests
-from keepset.errors import WorkspaceError
 from keepset.export import folders, huggingface, webdataset
 from keepset.export.originals import Originals
-from keepset.export.place import check_ours, finish, place, standing
+from keepset.export.place import apart, finish, place, remember, standing
 from keepset.export.readme import write_readme
 from keepset.export.selection import ImageFilter, Selection
 from keepset.stages import SILENT, Progress, Stage, StageResult
@@ -48,25 +47,19 @@ def export_dataset(
     very export already. Raises ``WorkspaceError`` for a folder that holds anything else, ``WorkspaceBusy``,
     ``ManifestMissing``, ``ConfigError`` or ``StageError``.
     """
-    to = to.expanduser().resolve()
-    _apart(ws, to)
+    to = apart(ws, to)
     with Selection(ws, wanted or ImageFilter()) as chosen:
         facts = _facts(ws, form, chosen)
         if there := standing(to, facts["fingerprint"]):
             return _result(to, there, changed=False)
-        check_ours(to)
-        with place(to) as part:
+        with place(to, facts) as part:
             progress.start(f"exporting {form}", chosen.total)
             notes = _WRITERS[form](part, chosen, Originals(ws), progress)
             facts["notes"] = notes
             write_readme(part, form, chosen, notes)
             facts = finish(part, facts)
+        remember(ws, str(form), to, revision=facts["revision"], splits=sorted(facts["images"]))
         return _result(to, facts, changed=True)
-
-
-def _apart(ws: Workspace, to: Path) -> None:
-    if to == ws.root or to in ws.root.parents:
-        raise WorkspaceError(f"{to} holds the workspace itself.", "Give another folder with --to.")
 
 
 def _facts(ws: Workspace, form: Format, chosen: Selection) -> dict[str, Any]:

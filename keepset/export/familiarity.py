@@ -38,9 +38,10 @@ FEW = 64
 
 @dataclass(frozen=True)
 class Familiar:
-    """``reference``: features float32 [m, d] of training images, each body's block (``widths``) scaled alike and each row
-    to length one; ``far``: distance under which 99 % of held-out images lie."""
+    """``reference``: features float32 [m, d] of the training images ``shas``, each body's block (``widths``) scaled alike
+    and each row to length one; ``far``: distance under which 99 % of held-out images lie."""
 
+    shas: tuple[str, ...]
     reference: Floats
     widths: tuple[int, ...]
     far: float
@@ -58,6 +59,7 @@ def familiar(ws: Workspace, record: ModelRecord, network: torch.nn.Module, width
     is_learn = np.arange(len(features)) < len(learn)
     held_out = distances(features, is_learn)[~is_learn]
     return Familiar(
+        tuple(learn),
         units(features[is_learn], (features.shape[1],)),
         widths,
         float(np.quantile(held_out, 0.99)) if len(held_out) else 2.0,

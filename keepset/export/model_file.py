@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 from keepset.errors import ConfigError, ModelError, WorkspaceError
+from keepset.export.place import remember
 from keepset.files import write_bytes
 from keepset.models import load_record
 from keepset.stages import Stage, StageResult
@@ -33,10 +34,11 @@ def copy_model(ws: Workspace, to: Path, model_id: str | None = None) -> StageRes
     facts = {"model": record.id, "bytes": len(data), "classes": list(record.classes)}
     what = f"model {record.id[:8]} ({len(record.classes)} classes, {len(data) / 1e6:.1f} MB)"
     if to.exists():
-        _check_ours(to)
+        _check_ours(ws, to)
         if hashlib.sha256(to.read_bytes()).digest() == hashlib.sha256(data).digest():
             return StageResult(Stage.EXPORT, False, f"up to date: {what} in {to}", facts, {"file": str(to)})
     write_bytes(to, data)
+    remember(ws, "model", to, model=record.id)
     return StageResult(Stage.EXPORT, True, f"{what} in {to}", facts, {"file": str(to)})
 
 
@@ -47,12 +49,13 @@ def _promoted(ws: Workspace) -> str:
     return promoted
 
 
-def _check_ours(to: Path) -> None:
+def _check_ours(ws: Workspace, to: Path) -> None:
     from keepset.predict.model import Predictor
 
+    elsewhere = "Give another file with --to."
     try:
-        Predictor(to)
+        there = Predictor(to).model_id
     except ModelError as e:
-        raise WorkspaceError(
-            f"{to} is there already and is no model that Keepset exported.", "Give another file with --to."
-        ) from e
+        raise WorkspaceError(f"{to} exists and is not a model that Keepset exported.", elsewhere) from e
+    if not (ws.models / there / "model.json").exists():
+        raise WorkspaceError(f"{to} holds a model of another workspace ({there[:8]}).", elsewhere)

@@ -1,4 +1,4 @@
-"""A model as one ONNX file: uint8 pixels in, logits, features and distance out, everything else in its metadata.
+"""A model as one ONNX file: uint8 pixels in, logits, features and similarities out, everything else in its metadata.
 
 Normalisation and the reference of the distance are part of the graph, so that a caller only needs
 ``keepset.images.pixels.model_input``.
@@ -10,6 +10,7 @@ import contextlib
 import json
 import logging
 import warnings
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,20 +26,21 @@ from keepset.workspace import Workspace
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["export_for_serving", "export_model", "load_network"]
+__all__ = ["export_for_serving", "export_model", "forget_pictures", "load_network"]
 
 TOLERANCE = 1e-4
-VERSION = "3"
-OUTPUTS = ("logits", "features", "distance")
+VERSION = "4"
+OUTPUTS = ("logits", "features", "distance", "similarity")
 
 
 def export_model(ws: Workspace, model_id: str) -> Path:
     """Write ``models/<id>/model.onnx`` unless it stands, checked against torch. Raises ``ModelError``.
 
     Input ``pixels``: uint8 [n, crop, crop, 3]. Outputs ``logits``: float32 [n, classes], ``features``: float32
-    [n, d] (of several bodies side by side), and ``distance``: float32 [n], mean cosine distance to the 5 nearest training images. Metadata:
-    ``classes``, ``preprocess``, ``temperature``, ``far`` (the distance under which 99 % of held-out images lie),
-    ``model_id``, ``version``.
+    [n, d] (of several bodies side by side), ``similarity``: float32 [n, m], cosine to each of the m training images of the
+    reference, and ``distance``: float32 [n], mean cosine distance to the 5 nearest of them. Metadata: ``classes``,
+    ``preprocess``, ``temperature``, ``far`` (the distance under which 99 % of held-out images lie), ``reference`` (the m
+    training images' sha256), ``model_id``, ``version``.
     """
     path = ws.models / model_id / "model.onnx"
     if path.exists() and _is_current(path):
@@ -50,7 +52,7 @@ def export_model(ws: Workspace, model_id: str) -> Path:
     network = _with_normalisation(trained, record)
     seen = familiar(ws, record, network, tuple(map(width, bodies_of(trained))))
     with atomic_path(path) as part:
-        _write(_with_distance(network, seen), record, seen.far, part)
+        _write(_with_distance(network, seen), record, seen, part)
         _check(network, ws, record, part)
     return path
 
@@ -67,6 +69,33 @@ def export_for_serving(ws: Workspace, config: RunConfig, model_id: str, *, progr
         else f"up to date: {path.name} of {model_id}"
     )
     return StageResult(Stage.EXPORT, changed, done, {"bytes": path.stat().st_size}, outputs)
+
+
+def forget_pictures(ws: Workspace, model_id: str, shas: Collection[str]) -> bool:
+    """Overwrite what ``models/<id>/model.onnx`` keeps of these pictures with zeros, which no picture is similar to.
+
+    A file in which they cannot be found is deleted; ``keepset export model`` makes it again. Whether there was anything.
+    """
+    path = ws.models / model_id / "model.onnx"
+    if not path.exists():
+        return False
+    import onnx
+
+    model = onnx.load(local(path), load_external_data=False)
+    known = json.loads(next((p.value for p in model.metadata_props if p.key == "reference"), "[]"))
+    gone = [i for i, sha in enumerate(known) if sha in shas]
+    if known and not gone:
+        return False
+    stored = [t for t in model.graph.initializer if t.name.endswith("reference") and t.dims[1:] == [len(known)]]
+    if len(stored) != 1:
+        path.unlink()
+        return True
+    values = onnx.numpy_helper.to_array(stored[0]).copy()
+    values[:, gone] = 0
+    stored[0].CopyFrom(onnx.numpy_helper.from_array(values, stored[0].name))
+    with atomic_path(path) as part:
+        onnx.save(model, str(part))
+    return True
 
 
 def _is_current(path: Path) -> bool:
@@ -122,19 +151,19 @@ def _with_distance(network: torch.nn.Module, seen: Familiar) -> torch.nn.Module:
             self.register_buffer("reference", torch.from_numpy(seen.reference).T.contiguous())
             self.near = neighbours(len(seen.reference))
 
-        def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
             logits, features = self.network(pixels)
             blocks = torch.split(features, list(seen.widths), dim=1)
             units = [b / (torch.linalg.vector_norm(b, dim=1, keepdim=True) + 1e-9) for b in blocks]
             unit = torch.cat(units, 1) / len(units) ** 0.5
-            away = 1 - unit @ self.get_buffer("reference")
-            nearest = torch.topk(away, self.near, dim=1, largest=False).values
-            return logits, features, nearest.mean(1).clamp(0, 2)
+            cosine = unit @ self.get_buffer("reference")
+            nearest = torch.topk(1 - cosine, self.near, dim=1, largest=False).values
+            return logits, features, nearest.mean(1).clamp(0, 2), cosine
 
     return Measured().eval()
 
 
-def _write(network: torch.nn.Module, record: ModelRecord, far: float, path: Path) -> None:
+def _write(network: torch.nn.Module, record: ModelRecord, seen: Familiar, path: Path) -> None:
     import onnx
     import torch
 
@@ -150,9 +179,12 @@ def _write(network: torch.nn.Module, record: ModelRecord, far: float, path: Path
             dynamic_shapes=({0: torch.export.Dim("n")},), dynamo=True, external_data=False, verbose=False,
         )  # fmt: skip
     model = onnx.load(str(path))
+    for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
+        del part.metadata_props[:]  # stack traces, with paths of this machine: a megabyte
     facts = {
         "classes": json.dumps(record.classes), "preprocess": json.dumps(asdict(record.preprocess)),
-        "temperature": repr(record.temperature), "far": repr(far), "model_id": record.id, "version": VERSION,
+        "temperature": repr(record.temperature), "far": repr(seen.far), "model_id": record.id, "version": VERSION,
+        "reference": json.dumps(seen.shas),
     }  # fmt: skip
     onnx.helper.set_model_props(model, facts)
     onnx.save(model, str(path))

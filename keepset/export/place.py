@@ -1,7 +1,8 @@
 """Where an export goes: built beside its place, put there whole, and never over what is not its own.
 
 A folder that was exported holds ``keepset-export.json``: what is in it, and a digest of its file names and sizes. A
-folder without that file, or one whose files are others by now, is somebody's work and is left alone.
+folder without that file, or one whose files have changed, is somebody's work and is left alone; so is an export of another
+data set or in another format.
 """
 
 from __future__ import annotations
@@ -11,17 +12,36 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from keepset.errors import WorkspaceBusy, WorkspaceError
 from keepset.files import read_json, refusals, write_json
+from keepset.settings import settings
+from keepset.workspace import Workspace
 
-__all__ = ["MARKER", "check_ours", "finish", "place", "standing"]
+__all__ = ["MARKER", "apart", "check_ours", "finish", "place", "remember", "standing"]
 
 MARKER = "keepset-export.json"
 _LITTER = {".DS_Store", "Thumbs.db", "desktop.ini", MARKER}
+
+
+def apart(ws: Workspace, to: Path) -> Path:
+    """``to`` in full. Raises ``WorkspaceError`` if it holds the workspace itself."""
+    to = to.expanduser().resolve()
+    if to == ws.root or to in ws.root.parents:
+        raise WorkspaceError(f"{to} holds the workspace itself.", "Give another folder with --to.")
+    return to
+
+
+def remember(ws: Workspace, form: str, to: Path, **facts: Any) -> None:
+    """Note in the audit log what left the workspace, so that a takedown can name it; who may only read exports all the same.
+
+    ``facts``: ``revision`` and ``splits`` of a data set, or ``model``.
+    """
+    with contextlib.suppress(WorkspaceError):
+        ws.audit("export", who=settings().reviewer, what={"format": form, "to": str(to), **facts})
 
 
 def standing(to: Path, fingerprint: str) -> dict[str, Any] | None:
@@ -31,8 +51,9 @@ def standing(to: Path, fingerprint: str) -> dict[str, Any] | None:
     return found if ours else None
 
 
-def check_ours(to: Path) -> None:
-    """Raise ``WorkspaceError`` unless an export may be put at ``to``."""
+def check_ours(to: Path, facts: Mapping[str, Any]) -> None:
+    """Raise ``WorkspaceError`` unless the export that ``facts`` describe may be put at ``to``: a folder that is new, empty,
+    or an earlier export of the same data set in the same format, which nobody has changed."""
     if not to.exists():
         return
     if not to.is_dir():
@@ -50,16 +71,21 @@ def check_ours(to: Path) -> None:
             f"Files in {to} were added, removed or changed since it was exported; they are left alone.",
             "Give another folder with --to, or delete that one if nothing in it is needed.",
         )
+    elif any(found.get(k) != facts[k] for k in ("format", "workspace")):
+        raise WorkspaceError(
+            f"{to} holds another export: {found.get('format')} of the data set '{found.get('name')}'.",
+            "Give another folder with --to, or delete that one if nothing in it is needed.",
+        )
 
 
 @contextlib.contextmanager
-def place(to: Path) -> Iterator[Path]:
+def place(to: Path, facts: Mapping[str, Any]) -> Iterator[Path]:
     """Yield an empty folder beside ``to``; when the block ends well it takes the place of ``to`` in one rename.
 
-    The block must call ``finish``. A kill leaves a hidden folder that the next export clears away. Raises
+    ``facts`` name at least ``format`` and ``workspace``. The block must call ``finish``. A kill leaves a hidden folder that the next export clears away. Raises
     ``WorkspaceError``, or ``WorkspaceBusy`` if another export to the same place is at work.
     """
-    check_ours(to)
+    check_ours(to, facts)
     part, old = (to.with_name(f".{to.name}.keepset-{what}") for what in ("part", "old"))
     with refusals(to):
         to.parent.mkdir(parents=True, exist_ok=True)
@@ -71,13 +97,13 @@ def place(to: Path) -> Iterator[Path]:
                 if not (part / MARKER).exists():
                     raise RuntimeError("the export was not finished")
                 os.sync()
-                _swap(part, to, old)
+                _swap(part, to, old, facts)
             finally:
                 _remove(part)
 
 
-def _swap(part: Path, to: Path, old: Path) -> None:
-    check_ours(to)  # somebody may have worked there meanwhile
+def _swap(part: Path, to: Path, old: Path, facts: Mapping[str, Any]) -> None:
+    check_ours(to, facts)  # somebody may have worked there meanwhile
     _remove(old)
     if to.exists():
         to.rename(old)

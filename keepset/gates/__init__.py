@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ExpectationResult", "GateResult", "check"]
 
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _frame(gate: str, found: Manifest) -> pd.DataFrame:
         "urls": ["url_id", "label", "status"],
         "downloads": ["url_id", "label", "status"],
         "images": ["sha256", "label", "status", "dup_of", "width", "height", "group_id"],
-        "dataset": ["sha256", "label", "split", "fold", "group_id", "active"],
+        "dataset": ["sha256", "label", "split", "fold", "group_id", "origin_id", "active"],
     }[gate]
     frame: pd.DataFrame = found.table.select(columns).to_pandas()
     return frame

@@ -4,6 +4,9 @@ The data set records each image's group as it was when the image came. Groups gr
 another search. So what ``images.parquet`` says today is looked at as well. A group there may hang together by
 images that are not in use (``split`` leaves out what would tie two sides); what counts is whether those in use are
 alike among themselves. That is compared again for the few groups in doubt, except pairs that a reviewer has kept.
+
+Pictures of one origin (page, observation, creator) are looked at as recorded: ``split`` keeps to the record, and what came
+before there was one stays where it is.
 """
 
 from __future__ import annotations
@@ -24,10 +27,11 @@ __all__ = ["Straddling", "straddling", "with_todays_groups"]
 
 @dataclass(frozen=True)
 class Straddling:
-    """Groups of images in use, by sha256, that are on two sides, or in two folds."""
+    """Groups of images in use, by sha256, that are on two sides, or in two folds; and origins that are on two sides."""
 
     sides: tuple[tuple[str, ...], ...]
     folds: tuple[tuple[str, ...], ...]
+    origins: tuple[tuple[str, ...], ...]
 
 
 def with_todays_groups(ws: Workspace, frame: pd.DataFrame) -> pd.DataFrame:
@@ -46,12 +50,15 @@ def straddling(ws: Workspace, frame: pd.DataFrame) -> Straddling:
     active = frame[frame.active]
     doubtful = [_several(active, "today", column) for column in ("split", "fold")]
     groups = _together(ws, sorted({*doubtful[0].sha256, *doubtful[1].sha256}), active.set_index("sha256").today)
-    return Straddling(_apart(active, "split", groups), _apart(active, "fold", groups))
+    origins = _several(active, "origin_id", "split").groupby("origin_id", sort=True).sha256
+    return Straddling(
+        _apart(active, "split", groups), _apart(active, "fold", groups), tuple(tuple(sorted(o)) for _, o in origins)
+    )
 
 
 def _several(active: pd.DataFrame, group: str, column: str) -> pd.DataFrame:
     """The rows of the groups that have two values of ``column``."""
-    shared = active[active[group].duplicated(keep=False)]
+    shared = active[active[group].duplicated(keep=False) & active[group].notna()]
     values = shared.groupby(group)[column].nunique()
     return shared[shared[group].isin(values[values > 1].index)]
 

@@ -91,9 +91,8 @@ def _counts(used: pd.DataFrame, config: RunConfig, apart: Straddling | None) -> 
     counts = used.label.value_counts().reindex(list(config.labels), fill_value=0)
     row = {f"count:{label}": float(n) for label, n in counts.items()}
     row["balance"] = float(counts.min() / max(counts.max(), 1))
-    row["leaking_groups"], row["straddling_groups"] = (
-        (float(len(apart.sides)), float(len(apart.folds))) if apart else (0.0, 0.0)
-    )
+    for name, groups in _apart_of(apart).items():
+        row[name] = float(len(groups))
     return pd.DataFrame([row])
 
 
@@ -109,11 +108,21 @@ def _count_rules(gate: str, config: RunConfig, apart: Straddling | None) -> Iter
     words = f"the smallest class at least {balance:.0%} of the largest"
     remedy = "Balance the sources, or lower [gates] min_balance."
     yield _Rule(_LEAST, {"column": "balance", "min_value": balance}, words, remedy, share=True)
-    sides, folds = (apart.sides, apart.folds) if apart else ((), ())
+    sides, folds, origins = _apart_of(apart).values()
     words = "no duplicate group on both sides of the split"
     yield _Rule(_MOST, {"column": "leaking_groups", "max_value": 0}, words, _leak_remedy(sides))
     remedy = f"Run `keepset split`: merged groups take one fold.{_such(folds)}"
     yield _Rule(_MOST, {"column": "straddling_groups", "max_value": 0}, "no duplicate group in two folds", remedy)
+    words = "no pictures of one origin (page, observation, creator) on both sides"
+    remedy = (
+        f"The data set's file was changed by hand: restore the revision before with `keepset restore`.{_such(origins)}"
+    )
+    yield _Rule(_MOST, {"column": "leaking_origins", "max_value": 0}, words, remedy)
+
+
+def _apart_of(apart: Straddling | None) -> dict[str, tuple[tuple[str, ...], ...]]:
+    found = (apart.sides, apart.folds, apart.origins) if apart else ((), (), ())
+    return dict(zip(("leaking_groups", "straddling_groups", "leaking_origins"), found, strict=True))
 
 
 def _leak_remedy(sides: Sequence[Sequence[str]]) -> str:

@@ -1,6 +1,6 @@
 """The inbox: what people on the prediction page say a picture shows, kept until a reviewer decides about it.
 
-Off unless ``[inbox] enabled``, and on an object store. A row of ``inbox.jsonl`` is
+Off unless ``[inbox] enabled`` or the app answers to this machine alone, and always on an object store. A row of ``inbox.jsonl`` is
 ``{"at", "sha256", "predicted", "label", "who"}``: it is offered to the reviewer, never applied. A picture that the data
 set does not hold is kept below ``inbox/``, from where ``scrape`` takes it like a file of a folder, under the class
 that the model said. It then waits in the data set, not in use, until a cleaning batch relabels it or deletes it.
@@ -79,11 +79,11 @@ class Kept:
 def inbox_config(ws: Workspace) -> InboxConfig:
     """As the run config has it now; off where there is no valid one, and on an object store."""
     if isinstance(ws.root, StoredPath):  # the inbox is a folder of files, which scrape takes in
-        return InboxConfig()
+        return InboxConfig(enabled=False)
     try:
         return ws.config().inbox
     except (ConfigError, ValueError):
-        return InboxConfig()
+        return InboxConfig(enabled=False)
 
 
 def inbox_folder(ws: Workspace) -> Path:

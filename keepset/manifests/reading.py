@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from keepset.errors import ManifestError, ManifestMissing
 from keepset.files import local
 from keepset.manifests.schemas import SCHEMA_VERSION, SCHEMAS, check_version
-from keepset.manifests.tables import table_from_rows
+from keepset.manifests.tables import completed, table_from_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -143,7 +143,7 @@ def batches(
                     start -= rows
                     continue
                 group = parquet.read_row_group(number, columns=columns).slice(start)
-                yield from group.to_batches(max_chunksize=size)
+                yield from completed(SCHEMAS[schema], group, columns).to_batches(max_chunksize=size)
                 start = 0
     except (pa.ArrowInvalid, OSError) as e:
         raise _damaged(path, e) from e

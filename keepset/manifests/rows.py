@@ -90,6 +90,8 @@ class ImageRow(TypedDict):
     dup_of: str | None
     dup_kind: str | None
     dup_how: str | None
+    jpeg_quality: int | None
+    year: int | None
 
 
 class DatasetRow(TypedDict):
@@ -106,6 +108,7 @@ class DatasetRow(TypedDict):
     added_in: int
     changed_in: int | None
     changed_by: str | None
+    origin_id: str | None
 
 
 class PredictionRow(TypedDict):

@@ -189,6 +189,10 @@ def _schemas() -> dict[str, ManifestSchema]:
                         null=True,
                     ),
                     _f("dup_how", pa.string(), "how this copy differs from dup_of, e.g. crop, 62 %", null=True),
+                    _f(
+                        "jpeg_quality", pa.int16(), "quality that a JPEG was saved with, 1 to 100, estimated", null=True
+                    ),
+                    _f("year", pa.int16(), "year of the earliest date in its EXIF", null=True),
                 ]
             ),
             status | {"reason": r.ImageReason},
@@ -217,6 +221,13 @@ def _schemas() -> dict[str, ManifestSchema]:
                     _f("added_in", pa.int32(), "revision that added it"),
                     _f("changed_in", pa.int32(), "revision that last changed it", null=True),
                     _f("changed_by", pa.string(), "batch that last changed it", null=True),
+                    _f(
+                        "origin_id",
+                        pa.string(),
+                        "what stays on one side with it: copies, and pictures of one page, observation or creator; empty "
+                        "if it was split before Keepset looked at that",
+                        null=True,
+                    ),
                 ]
             ),
             {"split": r.Split},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from keepset.errors import ManifestError
 from keepset.manifests.schemas import SCHEMAS, ManifestSchema
 
-__all__ = ["GROUP_ROWS", "Digest", "content_hash", "table_from_rows"]
+__all__ = ["GROUP_ROWS", "Digest", "completed", "content_hash", "table_from_rows"]
 
 GROUP_ROWS = 65_536
 """Rows of a row group, and of a piece of the content hash."""
@@ -22,10 +22,11 @@ def table_from_rows(schema: str | ManifestSchema, rows: Iterable[Mapping[str, An
     """Cast rows strictly to a manifest's schema.
 
     Raises ``ManifestError`` on an unknown or missing column, a null where none may be, a value of
-    another type, or a value outside the column's enum. A nullable column may be left out of a row.
+    another type, or a value outside the column's enum. A nullable column may be left out: it is empty then, as in a
+    manifest that was written before there was such a column.
     """
     want = SCHEMAS[schema] if isinstance(schema, str) else schema
-    table = rows if isinstance(rows, pa.Table) else _from_dicts(want, list(rows))
+    table = completed(want, rows) if isinstance(rows, pa.Table) else _from_dicts(want, list(rows))
     missing = [n for n in want.arrow.names if n not in table.column_names]
     unknown = [n for n in table.column_names if n not in want.arrow.names]
     if missing or unknown:
@@ -37,6 +38,16 @@ def table_from_rows(schema: str | ManifestSchema, rows: Iterable[Mapping[str, An
         raise ManifestError(f"Rows do not fit the manifest '{want.name}': {e}") from e
     _check_choices(want, table)
     return table
+
+
+def completed(want: ManifestSchema, table: pa.Table, columns: Sequence[str] | None = None) -> pa.Table:
+    """``table`` with those of its nullable columns (of ``columns``, if given) that it lacks, empty; in the schema's order."""
+    lacking = [f for f in want.arrow if f.nullable and f.name not in table.column_names]
+    for field in lacking:
+        if columns is None or field.name in columns:
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+    names = [n for n in want.arrow.names if n in table.column_names]
+    return table.select([*names, *(n for n in table.column_names if n not in names)]) if lacking else table
 
 
 def _from_dicts(want: ManifestSchema, rows: list[Mapping[str, Any]]) -> pa.Table:

@@ -26,7 +26,7 @@ from keepset.workspace import Workspace
 
 __all__ = ["FlowRun", "Orchestrator", "RunState", "connect", "is_of", "login_file"]
 
-_TIMEOUT_S = 30.0
+_TIMEOUT_S, _TRIES = 10.0, 3
 _PAGE = 200
 """The most rows that Prefect's API gives in one answer."""
 _FORGOTTEN = {
@@ -235,18 +235,21 @@ class Orchestrator:
     def _call(self, method: str, path: str, body: Any = None, missing: Any = None) -> Any:
         """The answer's JSON, or ``missing`` (if given) where there is no such thing.
 
-        A request whose answer is lost is sent again only if doing it twice does nothing more.
+        A request whose answer is lost is sent again only if doing it twice does nothing more. All tries together have
+        half a minute: a page of the gallery may wait for them.
         """
-        for attempt in range(5):
+        until = time.monotonic() + _TRIES * _TIMEOUT_S
+        again = method != "POST" or path.endswith("/filter") or "idempotency_key" in (body or {})
+        for pause_s in itertools.count(0.5, 0.5):
             try:
-                answer = self._request(method, path, body, _TIMEOUT_S)
+                answer = self._request(method, path, body, _TIMEOUT_S if again else _TRIES * _TIMEOUT_S)
             except httpx.TimeoutException as e:
-                if not (method != "POST" or path.endswith("/filter") or "idempotency_key" in body):
-                    raise OrchestratorError(
-                        f"The Prefect server at {self.api_url} did not answer in time to {method} {path}.",
-                        "See `keepset status`: it may have done it all the same. If not, try again in a minute.",
-                    ) from e
-                continue
+                if again and time.monotonic() + _TIMEOUT_S <= until:
+                    continue
+                raise OrchestratorError(
+                    f"The Prefect server at {self.api_url} did not answer in time to {method} {path}.",
+                    "See `keepset status`: it may have done it all the same. If not, try again in a minute.",
+                ) from e
             except httpx.HTTPError as e:
                 raise OrchestratorError(
                     f"The Prefect server at {self.api_url} does not answer: {type(e).__name__}.",
@@ -254,9 +257,9 @@ class Orchestrator:
                 ) from e
             if answer.status_code != 503:  # SQLite was busy: Prefect asks to come again
                 break
-            time.sleep(0.5 * (attempt + 1))
-        else:
-            raise OrchestratorError(f"The Prefect server at {self.api_url} is too busy.", "Try again in a minute.")
+            if time.monotonic() + pause_s >= until:
+                raise OrchestratorError(f"The Prefect server at {self.api_url} is too busy.", "Try again in a minute.")
+            time.sleep(pause_s)
         if answer.status_code == 401:
             raise OrchestratorError("The Prefect server refuses the login.", "Set PREFECT_API_AUTH_STRING.")
         if answer.status_code == 404 and missing is not None:

@@ -23,7 +23,7 @@ from keepset.workspace import Workspace
 
 __all__ = ["QUEUE_S", "Teller", "Work", "announce", "is_at_work", "progress_of", "record", "teller_of", "working"]
 
-START_S, QUEUE_S = 60.0, 900.0
+START_S, QUEUE_S = 300.0, 900.0
 """Within this time a process that was started, or a run in Prefect's queue, must hold the lock."""
 _EVERY_S = 0.5
 

@@ -96,5 +96,5 @@ def _read(name: str, limits: Limits, allow_private: tuple[str, ...]) -> bytes:
         return read_file(Path(name), limits)
     data = sys.stdin.buffer.read(limits.max_bytes + 1)
     if len(data) > limits.max_bytes:
-        raise Refused(ImageReason.TOO_LARGE, f"The file is over {limits.max_bytes} bytes.")
+        raise Refused(ImageReason.TOO_LARGE, f"The file is larger than {limits.max_bytes / 1e6:g} MB.")
     return data

@@ -121,7 +121,7 @@ def read_file(path: Path, limits: Limits) -> bytes:
     with path.open("rb") as f:
         data = f.read(limits.max_bytes + 1)
     if len(data) > limits.max_bytes:
-        raise Refused(ImageReason.TOO_LARGE, f"The file is over {limits.max_bytes} bytes.")
+        raise Refused(ImageReason.TOO_LARGE, f"The file is larger than {limits.max_bytes / 1e6:g} MB.")
     return data
 
 
@@ -147,7 +147,9 @@ def open_image(data: bytes, *, shortest: int, limits: Limits = DEFAULT_LIMITS) -
     except (Refused, MemoryError):
         raise
     except Exception as e:  # Pillow's plugins raise nearly anything on hostile bytes
-        raise Refused(ImageReason.BROKEN, f"{type(e).__name__}: {e}"[:300]) from e
+        early = "truncated" in str(e).lower() or isinstance(e, EOFError)
+        words = "This file is damaged: it ends early." if early else "This file is damaged and cannot be read."
+        raise Refused(ImageReason.BROKEN, words) from e
 
 
 def _check_format(data: bytes, limits: Limits) -> None:
@@ -157,13 +159,18 @@ def _check_format(data: bytes, limits: Limits) -> None:
     if kind is None:
         raise Refused(ImageReason.NOT_AN_IMAGE, "This is not a picture that can be read.")
     if kind not in limits.formats:
-        raise Refused(ImageReason.FORMAT, f"{kind} is not taken.")
+        raise Refused(ImageReason.FORMAT, f"Pictures of the format {kind} are not taken.")
 
 
 def _check_header(data: bytes, limits: Limits) -> None:
     with opened(data) as image:
         kind, pixels = image.format, image.width * image.height
     if pixels > limits.max_pixels:
-        raise Refused(ImageReason.TOO_MANY_PIXELS, f"{pixels} pixels; at most {limits.max_pixels}.")
+        raise Refused(
+            ImageReason.TOO_MANY_PIXELS,
+            f"The picture has {pixels / 1e6:.0f} million pixels; at most {limits.max_pixels / 1e6:.0f} million are taken.",
+        )
     if kind == "JPEG" and count_scans(data) > MAX_SCANS:
-        raise Refused(ImageReason.TOO_MANY_SCANS, f"more than {MAX_SCANS} scans.")
+        raise Refused(
+            ImageReason.TOO_MANY_SCANS, f"This JPEG has more than {MAX_SCANS} scans. Save it again as a plain JPEG."
+        )

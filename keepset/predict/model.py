@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["Outcome", "Prediction", "Predictor", "find", "load", "session"]
 
 
+SIMILAR = 3
+"""Training images that a prediction names."""
+
+
 class Outcome(StrEnum):
     SURE = "sure"
     UNSURE = "unsure"  # the best class has less than ``unsure_below``
@@ -37,6 +41,8 @@ class Prediction:
 
     ``distance`` is the mean cosine distance to the 5 nearest training images, 0 to 2; ``unfamiliar`` says that it
     is over what 99 % of held-out images have: such a picture may show no class at all, however sure the answer.
+    ``similar``: sha256 and cosine of the most similar training images, the nearest first; empty for a model that an older
+    Keepset exported.
     """
 
     label: str
@@ -46,6 +52,7 @@ class Prediction:
     model_id: str
     distance: float
     unfamiliar: bool
+    similar: tuple[tuple[str, float], ...] = ()
 
     def _repr_html_(self) -> str:
         """A bar per class, for notebooks."""
@@ -72,6 +79,7 @@ class Predictor:
             self.classes = tuple(json.loads(facts["classes"]))
             self.temperature, self.model_id = float(facts["temperature"]), facts["model_id"]
             self.far = float(facts["far"])
+            self.reference = tuple(json.loads(facts.get("reference", "[]")))
         except (KeyError, ValueError, TypeError) as e:
             raise ModelError(
                 f"{path} lacks Keepset's metadata (classes, preprocess, temperature, far): {e}.",
@@ -113,16 +121,21 @@ class Predictor:
     def _run(self, pixels: npt.NDArray[np.uint8]) -> Prediction:
         import numpy as np
 
-        logits, distance = self._session.run(["logits", "distance"], {"pixels": pixels[None]})
+        names = ["logits", "distance", *(["similarity"] if self.reference else [])]
+        logits, distance, *cosines = self._session.run(names, {"pixels": pixels[None]})
         e = np.exp((logits[0] - logits[0].max()) / self.temperature)
-        return self._prediction(e / e.sum(), float(distance[0]))
+        near = cosines[0][0] if cosines else np.empty(0)
+        similar = tuple((self.reference[i], float(near[i])) for i in np.argsort(-near, kind="stable")[:SIMILAR])
+        return self._prediction(e / e.sum(), float(distance[0]), similar)
 
-    def _prediction(self, probs: npt.NDArray[np.float32], distance: float) -> Prediction:
+    def _prediction(
+        self, probs: npt.NDArray[np.float32], distance: float, similar: tuple[tuple[str, float], ...]
+    ) -> Prediction:
         order = sorted(range(len(self.classes)), key=lambda i: -probs[i])
         found = {self.classes[i]: float(probs[i]) for i in order}
         label, top = next(iter(found.items()))
         outcome = Outcome.UNSURE if top < self.unsure_below else Outcome.SURE
-        return Prediction(label, top, outcome, found, self.model_id, distance, distance > self.far)
+        return Prediction(label, top, outcome, found, self.model_id, distance, distance > self.far, similar)
 
 
 def _read(path: Path) -> bytes:

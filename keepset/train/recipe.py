@@ -128,6 +128,7 @@ class Recipe:
         self.progress.start("linear head, cross-validated", None)
         learn, k = self.learn, len(self.classes)
         chosen = hd.choose_strength(features[learn], self.labels[learn], self.folds[learn], k)
+        self.strength = chosen.strength
         cv_probs = hd.cross_validate(features, self.labels, self.folds, k, (chosen.strength,))[0]
         return cv_probs, hd.fit_head(features[learn], self.labels[learn], k, chosen.strength), chosen.error
 
@@ -215,7 +216,7 @@ class Recipe:
             dataset_hash=self.data.content_hash, seed=self.config.seed, threads=self.threads,
             device=self.device.type, config=self.config.part("train"), winner=winner.name,
             candidates=candidates, temperature=temperature, history=history, lr_find=found,
-            metrics={"valid": rs.measure(scores.probs[valid], y[valid]), "cv": rs.measure(scores.cv_probs, y)},
+            metrics={"valid": rs.measure(scores.probs[valid], y[valid]), "cv": rs.measure(scores.cv_probs, y) | {"strength": self.strength}},
             ood={"quantile99": float(np.quantile(scores.distances[valid], 0.99))},
             created_at=datetime.now(UTC).isoformat(), seconds=seconds,
             machine=facts(self.machine, self.batch_size, self.chunks) | {"notes": self.notes + self.chunks.notes},

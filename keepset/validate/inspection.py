@@ -19,6 +19,7 @@ from keepset.images.exif import turn_of
 from keepset.images.formats import foreign, sniff
 from keepset.images.header import MAX_SCANS, extra_bytes, walk_jpeg
 from keepset.images.pixels import decode, mended, opened, to_rgb
+from keepset.images.saving import exif_year, jpeg_quality
 from keepset.reasons import ImageReason as Reason
 from keepset.reasons import ImageWarning as Warn
 from keepset.validate.measures import perceptual_hash, quality
@@ -178,6 +179,8 @@ def _check_header(image: Image.Image, limits: ImageLimits, facts: dict[str, Any]
     frames = int(getattr(image, "n_frames", 1))
     sides = {"width": min(image.width, _LARGEST), "height": min(image.height, _LARGEST)}  # headers claim anything
     facts |= {"mode": image.mode, "frames": min(frames, _LARGEST), **sides}
+    saved = jpeg_quality(getattr(image, "quantization", {})), exif_year(image.info.get("exif"))
+    facts |= dict(zip(("jpeg_quality", "year"), saved, strict=True))
     if image.width * image.height > limits.max_pixels:
         raise _Reject(Reason.TOO_MANY_PIXELS, f"{image.width} x {image.height} pixels")
     if frames > limits.max_frames:

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from keepset.config import InboxConfig
 from keepset.errors import ModelError
 from keepset.inbox import Inbox, InboxFull, Kept, TooMany, inbox_config
 from keepset.predict.intake import Refused
@@ -31,9 +32,16 @@ _TROUBLES = (BadRequest, Busy, ModelError, TooMany, InboxFull, Refused)
 
 
 class CorrectionSite:
-    def __init__(self, ws: Workspace, service: Service, intake: Intake) -> None:
-        self.ws, self.service, self.intake = ws, service, intake
+    """``local``: the app answers to this machine alone."""
+
+    def __init__(self, ws: Workspace, service: Service, intake: Intake, *, local: bool) -> None:
+        self.ws, self.service, self.intake, self.local = ws, service, intake, local
         self.inbox = Inbox(ws, inbox_config(ws))
+
+    def config(self) -> InboxConfig | None:
+        """As the run config has it now; None where corrections are not taken."""
+        found = inbox_config(self.ws)
+        return found if found.enabled or (found.enabled is None and self.local) else None
 
     def routes(self) -> list[Route]:
         return [
@@ -58,9 +66,10 @@ class CorrectionSite:
         return JSONResponse(asdict(done), 201)
 
     async def _correct(self, request: Request) -> Kept:
-        self.inbox.config = await run_in_threadpool(inbox_config, self.ws)
-        if not self.inbox.config.enabled:
+        config = await run_in_threadpool(self.config)
+        if config is None:
             raise BadRequest(403, "inbox_off", "Corrections are not taken here: [inbox] enabled is off.")
+        self.inbox.config = config
         self.inbox.admit()
         serving = await run_in_threadpool(self.service.model)
         self.service.room(1)

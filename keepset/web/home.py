@@ -6,10 +6,12 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from keepset.interpret.plots import mistakes_over_revisions
 from keepset.machine.programs import spell
 from keepset.models import list_models
 from keepset.orchestrator.neighbours import neighbours
@@ -22,7 +24,6 @@ from keepset.status.timeline import timeline
 from keepset.storage.localfiles import shown
 from keepset.text import many
 from keepset.web import followup
-from keepset.web.curve import drawn
 from keepset.web.pages import page
 from keepset.web.prefix import base
 from keepset.workspace import Workspace
@@ -59,10 +60,11 @@ def routes(ws: Workspace) -> list[Route]:
 def _home(ws: Workspace, request: Request) -> Response:
     batches, data, model = list_batches(ws), data_health(ws), model_health(ws)
     reports = [m for m in list_models(ws) if (ws.reports / m.id / "report.html").exists()]
-    events = timeline(ws)
+    events, points = timeline(ws), error_curve(ws)
+    curve = Markup(mistakes_over_revisions(points)) if points else None  # noqa: S704 - the plot escapes its texts
     return page(
         "home.html", ws, data=data, model=model, step=next_step(ws, batches, data, model), followup=followup.view(ws),
-        curve=drawn(error_curve(ws)), batches=[(b, _outcome(b)) for b in batches[::-1]], models=reports[::-1],
+        curve=curve, points=points, batches=[(b, _outcome(b)) for b in batches[::-1]], models=reports[::-1],
         promoted=ws.promoted(), advice=stop_rule(ws), events=events[:LATEST], more=len(events) > LATEST,
         others=_others(ws), most_classes=CLASSES, has_config=(ws.root / "config.json").exists(),
         first_run=spell("keepset", "run", ws.config_beside(), "-w", ws.root),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,15 +18,16 @@ from starlette.routing import Route
 
 from keepset import __version__
 from keepset.errors import ModelError
-from keepset.inbox import inbox_config
 from keepset.predict.intake import Refused
 from keepset.predict.metrics import CONTENT_TYPE_LATEST
 from keepset.predict.model import Outcome, Prediction
 from keepset.predict.queueing import Answer, Busy
 from keepset.predict.remote import own_servers
 from keepset.predict.serving import QueueOptions, Service, Serving
+from keepset.reasons import DownloadReason, ImageReason
 from keepset.web.corrections import CorrectionSite, again, told
 from keepset.web.pages import page
+from keepset.web.predict_pictures import PagePictures, Shown
 from keepset.web.refusals import refusal
 from keepset.web.uploads import MAX_ITEMS, BadRequest, Given, Intake
 from keepset.workspace import Workspace
@@ -38,18 +40,40 @@ _DESCRIPTION = Path(__file__).with_name("openapi.json")
 
 FRAGMENT = "x-keepset-fragment"
 """Header with which the page's script asks for the answers alone, to put them into the page."""
+_SAVE = "Save it, then drop the file here."
+_NOT_FETCHED: Mapping[str, str] = {
+    **dict.fromkeys(set(DownloadReason) - set(ImageReason), f"The picture could not be fetched. {_SAVE}"),
+    DownloadReason.BLOCKED_ADDRESS: f"This address is not public, so nothing is fetched from it. {_SAVE}",
+    DownloadReason.BAD_URL: "This is not the address of a picture.",
+    DownloadReason.NOT_FOUND: "There is no picture at this address.",
+    DownloadReason.FORBIDDEN: f"The site does not hand out this picture. {_SAVE}",
+    **dict.fromkeys(
+        (
+            DownloadReason.DNS,
+            DownloadReason.CONNECT,
+            DownloadReason.TIMEOUT,
+            DownloadReason.TOO_SLOW,
+            DownloadReason.TLS,
+        ),
+        "The site does not answer. Check the address, or try again later.",
+    ),
+}
 Trouble = BadRequest | Busy | ModelError
 _TROUBLES = (BadRequest, Busy, ModelError)
 
 
 class PredictionSite:
-    """The routes of one workspace. The service starts with its first use and ends with ``service.close()``."""
+    """The routes of one workspace. The service starts with its first use and ends with ``service.close()``.
 
-    def __init__(self, ws: Workspace, options: QueueOptions | None = None) -> None:
+    ``local``: the app answers to this machine alone, whose people may correct answers unless the config says no.
+    """
+
+    def __init__(self, ws: Workspace, options: QueueOptions | None = None, *, local: bool = False) -> None:
         self.ws, self.service = ws, Service(ws, options)
         self.limits = self.service.options.limits
-        self.intake = Intake(self.limits, own_servers(ws.root))
-        self.corrections = CorrectionSite(ws, self.service, self.intake)
+        self.pictures = PagePictures(ws)
+        self.intake = Intake(self.limits, own_servers(ws.root), self.pictures.sample)
+        self.corrections = CorrectionSite(ws, self.service, self.intake, local=local)
 
     def routes(self) -> list[Route]:
         return [
@@ -113,8 +137,8 @@ class PredictionSite:
         try:
             await self._serving()
         except ModelError as e:
-            return self._page([], e, 200)
-        return self._page([], None, 200)
+            return self._page([], e, 200, await self._known())
+        return self._page([], None, 200, await self._known())
 
     async def _from_form(self, request: Request) -> Response:
         items: list[_Item] = []
@@ -126,28 +150,24 @@ class PredictionSite:
         except _TROUBLES as e:
             trouble, status = e, told(e)[0]
         if FRAGMENT in request.headers:
-            answer: Response = page("answers.html", self.ws, status, items=items, trouble=trouble, **self._inbox())
+            answer: Response = page(
+                "answers.html", self.ws, status, items=items, trouble=trouble, **await self._known()
+            )
         else:
-            answer = self._page(items, trouble, status)
+            answer = self._page(items, trouble, status, await self._known())
         return again(answer, trouble)
 
-    def _page(self, items: list[_Item], trouble: Trouble | None, status: int) -> Response:
-        return page(
-            "predict.html",
-            self.ws,
-            status,
-            items=items,
-            trouble=trouble,
-            serving=self.service.serving,
-            most=MAX_ITEMS,
-            **self._inbox(),
-        )
+    def _page(self, items: list[_Item], trouble: Trouble | None, status: int, known: dict[str, Any]) -> Response:
+        facts = {"items": items, "trouble": trouble, "serving": self.service.serving, "most": MAX_ITEMS}
+        return page("predict.html", self.ws, status, **facts, **known)
 
-    def _inbox(self) -> dict[str, Any]:
-        """What the cards need to be corrected; ``inbox`` is None where it is off."""
-        config, serving = inbox_config(self.ws), self.service.serving
+    async def _known(self) -> dict[str, Any]:
+        """What the cards need besides the answers; ``inbox`` is None where it is off."""
+        serving = self.service.serving
+        shown = await run_in_threadpool(self.pictures.shown, serving) if serving else Shown({}, ())
         classes = serving.predictor.classes if serving else ()
-        return {"inbox": config if config.enabled else None, "classes": classes}
+        inbox = await run_in_threadpool(self.corrections.config)
+        return {"inbox": inbox, "classes": classes, "labels": shown.labels, "samples": shown.samples}
 
     # -- both --------------------------------------------------------------------------------------
 
@@ -183,11 +203,27 @@ class _Item:
             return {"name": self.name, "error": str(self.found.reason), "message": self.found.detail}
         return {"name": self.name} | _facts(self.found.prediction, top)
 
+    def shown(self, labels: Mapping[str, str], base: str) -> dict[str, Any]:
+        """For ``answer.html``; the picture is as the decoder drew it anew."""
+        if self.answer is None:
+            raise RuntimeError(f"{self.name} has no answer")
+        p = self.answer.prediction
+        preview = f"data:image/webp;base64,{base64.b64encode(self.answer.preview).decode()}"
+        similar = [
+            {"link": f"{base}/pictures/{sha}", "src": f"{base}/thumbs/{sha}.jpg", "label": labels[sha]}
+            for sha, _ in p.similar
+            if sha in labels
+        ]
+        top = list(p.probabilities.items())[:TOP]
+        facts = {"preview": preview, "name": self.name, "similar": similar, "top": top}
+        return {**_facts(p, TOP), **facts}
+
     @property
-    def preview(self) -> str:
-        """For ``src``: the picture as drawn anew by the decoder."""
-        answer = self.answer
-        return f"data:image/webp;base64,{base64.b64encode(answer.preview).decode()}" if answer else ""
+    def words(self) -> str:
+        """Why there is no answer, for a person."""
+        if not isinstance(self.found, Refused):
+            return ""
+        return _NOT_FETCHED.get(self.found.reason, self.found.detail)
 
 
 def _item(given: Given, found: Answer | Refused | None) -> _Item:

@@ -21,7 +21,14 @@ def templates() -> Environment:
     from jinja2 import Environment, PackageLoader
 
     env = Environment(loader=PackageLoader("keepset.web"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    env.filters |= {"batch": batch_name, "link": _safe_link, "file": file_name, "day": _day, "share": share}
+    env.filters |= {
+        "batch": batch_name,
+        "link": _safe_link,
+        "file": file_name,
+        "day": _day,
+        "share": share,
+        "percent": _percent,
+    }
     return env
 
 
@@ -34,3 +41,8 @@ def _day(at: str) -> str:
     """``3 May 2026, 14:05`` (UTC) of an ISO time."""
     when = datetime.fromisoformat(at).astimezone(UTC)
     return f"{when.day} {when:%B %Y, %H:%M}"
+
+
+def _percent(share: float) -> str:
+    """Whole per cents, and no picture is 100 % sure. The pages' script says it alike: static/predict/cards.js."""
+    return "over 99 %" if share > 0.995 else "under 1 %" if 0 < share < 0.005 else f"{round(100 * share)} %"

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -69,10 +70,15 @@ class _Whole(MultiPartParser):
 
 
 class Intake:
-    """Reads requests; bodies in flight are bounded together, so that many large ones cannot fill the memory."""
+    """Reads requests; bodies in flight are bounded together, so that many large ones cannot fill the memory.
 
-    def __init__(self, limits: Limits, allow_private: tuple[str, ...], budget: int = BUDGET) -> None:
-        self.limits, self.allow_private = limits, allow_private
+    ``sample`` gives the bytes of a picture that the page offers, or raises ``BadRequest``.
+    """
+
+    def __init__(
+        self, limits: Limits, allow_private: tuple[str, ...], sample: Callable[[str], bytes], budget: int = BUDGET
+    ) -> None:
+        self.limits, self.allow_private, self.sample = limits, allow_private, sample
         self.budget = Budget(budget, patience=PATIENCE_S, waiting=WAITING)
         self.fetches = asyncio.Semaphore(FETCHES)
 
@@ -182,6 +188,8 @@ class Intake:
             await parts.close()
 
     async def _part(self, name: str, value: UploadFile | str) -> Given | None:
+        if isinstance(value, str) and name == "sample" and value:
+            return Given("sample", await run_in_threadpool(self.sample, value))
         if isinstance(value, str):
             return _url(value.strip()) if name == "url" and value.strip() else None
         if not value.filename and not value.size:
@@ -192,7 +200,7 @@ class Intake:
 
     def _capped(self, one: Given) -> Given:
         if len(one.data) > self.limits.max_bytes:
-            one.trouble = Refused(ImageReason.TOO_LARGE, f"The file is over {self.limits.max_bytes} bytes.")
+            one.trouble = Refused(ImageReason.TOO_LARGE, f"The file is larger than {self.limits.max_bytes / 1e6:g} MB.")
             one.data = b""
         return one
 

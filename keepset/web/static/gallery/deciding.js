@@ -1,9 +1,9 @@
 // Keep, delete, relabel: on the selection, else on the tile in focus. A decision moves on to the next undecided tile.
 import { $, filters, labels, open, say, url } from "./page.js";
 import { bySha, cards, paint, suggestionOf } from "./cards.js";
-import { current, go, onwards } from "./moving.js";
+import { current, go, leave, onwards } from "./moving.js";
 import { select, selected } from "./selection.js";
-import { send, settled } from "./saving.js";
+import { send } from "./saving.js";
 
 /** What a decision is about: the selection, else the tile in focus; sha256s. */
 export function chosen() {
@@ -63,10 +63,7 @@ export async function turn(path) {
   if (first && current() === before) go(first);
 }
 
-export async function submit() {
-  await settled();
-  location.href = `${url}/submit${filters ? `?${filters}` : ""}`;
-}
+export const submit = () => leave(`${url}/submit${filters ? `?${filters}` : ""}`);
 
 export const byNumber = (digit) => (labels.length <= 9 ? labels[digit - 1] : undefined);
 

@@ -10,9 +10,13 @@ const FLICKER_MS = 700;
 const about = new Map(); // what the server has said of a picture, by sha256
 let way = "single"; // or "pair", "flicker"
 let flickering;
-let telling; // what goes on until all of a picture is shown
+let telling; // resolves to whether all that is known of the picture in focus is shown
 
-export const shown = () => telling;
+/** Wait for what the server knows of the picture in focus: false if it did not answer, or the reviewer has moved on. */
+export async function known() {
+  const card = current();
+  return (await telling) && isOpen() && current() === card;
+}
 export const isOpen = () => $("full").open;
 
 /** Open the full view on the tile in focus, at once as "pair" if its copies are asked for. */
@@ -20,6 +24,7 @@ export function openFull(as = "single") {
   if (!current()) return;
   select([]);
   if (!isOpen()) $("full").showModal();
+  $("full").append($("said")); // a modal dialog covers everything else
   $("full-stage").focus();
   telling = show(as);
 }
@@ -43,12 +48,14 @@ async function show(as = "single") {
   if (document.activeElement.closest("#full-side .acts")) $("full-stage").focus(); // or Enter would press that button again
   showMark();
   const told = await ask(sha);
-  if (!told || current() !== card || !isOpen()) return;
+  if (!told && current() === card) say("The gallery does not answer.", true);
+  if (!told || current() !== card || !isOpen()) return false;
   $("full-body").replaceChildren(told.cloneNode(true));
   $("full-body").querySelectorAll(".js").forEach((e) => (e.hidden = false));
   if (as !== "single") setWay(as);
   const next = cards[cards.indexOf(card) + 1];
   if (next) [new Image().src] = [picture(next.dataset.sha)];
+  return true;
 }
 
 /** What is known of a picture, as the server writes it; null if it does not answer. */
@@ -96,9 +103,7 @@ const copies = () => [...$("full-body").querySelectorAll(".copies-of figure")];
 /** Toggle between the picture alone and its copies "pair" or "flicker". */
 export async function toggleWay(wanted) {
   if (!isOpen()) return openFull(wanted);
-  const card = current();
-  await telling; // until then nobody knows whether it has copies
-  if (isOpen() && current() === card) setWay(way === wanted ? "single" : wanted);
+  if (await known()) setWay(way === wanted ? "single" : wanted);
 }
 
 function setWay(wanted) {
@@ -175,7 +180,10 @@ export function wireFull() {
     const button = e.target.closest("#full-body [data-way]");
     if (button) toggleWay(button.dataset.way);
   });
-  $("full").addEventListener("close", () => setWay("single"));
+  $("full").addEventListener("close", () => {
+    setWay("single");
+    $("main").append($("said"));
+  });
   $("full-close").addEventListener("click", () => $("full").close());
   $("full-prev").addEventListener("click", () => step(-1));
   $("full-next").addEventListener("click", () => step(1));

@@ -4,7 +4,7 @@
 //   keepset:tiles {added}; keepset:focus {sha256}; keepset:selection {shas}; keepset:marks {version, status, counts, suggested, changed}
 import { $, open } from "./page.js";
 import { cards } from "./cards.js";
-import { arrive, beginAnew, current, go, leave } from "./moving.js";
+import { arrive, beginAnew, current, go, leave, stay } from "./moving.js";
 import { band, select, selected, selectRange, wasDrag } from "./selection.js";
 import { decide, showChosen, showCounts, submit, takeAll, takeSuggestion, turn } from "./deciding.js";
 import { reload } from "./saving.js";
@@ -64,7 +64,10 @@ function wireBar() {
   document.querySelectorAll("dialog").forEach((d) => d.addEventListener("close", () => current()?.focus({ preventScroll: true })));
   for (const name of ["selection", "focus"]) document.addEventListener(`keepset:${name}`, showChosen);
   document.addEventListener("keepset:marks", (e) => showCounts(e.detail));
-  addEventListener("pageshow", reload);
+  addEventListener("pageshow", (e) => {
+    if (e.persisted) stay(); // the reviewer came back to this page as it was left
+    reload();
+  });
 }
 
 document.querySelectorAll(".js").forEach((e) => (e.hidden = false));
@@ -80,10 +83,10 @@ if (open) {
   band($("area"));
   wireBar();
 }
-document.querySelectorAll(".filters select").forEach((s) => s.addEventListener("change", () => {
+document.querySelectorAll(".filters select").forEach((s) => s.addEventListener("change", () => leave(() => {
   if (s.name === "sort") beginAnew();
   s.form.requestSubmit();
-}));
+})));
 document.querySelectorAll(".pages a").forEach((a) => a.addEventListener("click", (e) => {
   e.preventDefault();
   leave(a.href, "first");

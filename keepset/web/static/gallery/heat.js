@@ -1,7 +1,7 @@
 // What the model looks at: the picture in the full view under a heat map, for the predicted class, then for the given one.
 import { $ } from "./page.js";
 import { current } from "./moving.js";
-import { isOpen, large, openFull, shown } from "./full.js";
+import { isOpen, known, large, openFull } from "./full.js";
 
 const links = () => [...$("full-body").querySelectorAll("a.heat")];
 let showing; // the address of the picture under its heat map
@@ -9,7 +9,7 @@ let showing; // the address of the picture under its heat map
 /** The next of: predicted class, given class if it is another, the picture as it is. */
 export async function toggleHeat() {
   if (!isOpen()) openFull();
-  await shown();
+  if (!(await known())) return;
   const all = links();
   const now = all.findIndex((a) => a.matches(".on"));
   if (now + 1 < all.length) return look(all[now + 1]);

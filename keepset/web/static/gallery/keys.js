@@ -1,7 +1,7 @@
 // The keys. They are the same in the grid and in the full view.
 import { $, labels, open } from "./page.js";
 import { cards } from "./cards.js";
-import { current, nextUndecided, step } from "./moving.js";
+import { current, leaving, nextUndecided, stay, step } from "./moving.js";
 import { select, selectRange, selected } from "./selection.js";
 import { byNumber, chosen, decide, submit, takeSuggestion, turn } from "./deciding.js";
 import { askLabel } from "./relabel.js";
@@ -38,6 +38,7 @@ const selecting = {
 };
 
 function pressed(e) {
+  if (leaving()) return act(e, () => e.key === "Escape" && stay());
   const full = isOpen();
   if ((document.querySelector("dialog[open]") && !full) || e.target.matches("select, textarea, input:not([type=range])")) return;
   if (e.target.matches("input[type=range]") && e.key.startsWith("Arrow")) return;

@@ -53,11 +53,25 @@ export function nextUndecided() {
   leave(`${url}?${filters}${filters ? "&" : ""}next=${after}`);
 }
 
-/** Another page, after everything is saved; `place` is where it begins: "first" or "last". */
-export async function leave(href, place) {
+/** Whether another page is on its way. A key that comes before it is meant for that page, not for a picture of this one. */
+export const leaving = () => document.body.inert;
+
+/** Leave after everything is saved, or stay if something is not; `to` is an address, or what submits a form. `place` is
+ * where the next page begins: "first" or "last". */
+export async function leave(to, place) {
+  if (leaving()) return;
+  document.querySelector("dialog[open]")?.close(); // a modal dialog is not inert with the page
+  document.body.inert = true;
+  if (!(await settled())) return stay();
   if (place) sessionStorage.setItem(here, place);
-  await settled();
-  location.href = href;
+  if (typeof to === "string") location.href = to;
+  else to();
+}
+
+/** Take keys and clicks again: the next page was called off, or the reviewer is back from it. */
+export function stay() {
+  document.body.inert = false;
+  current()?.focus({ preventScroll: true });
 }
 
 /** Let the next page begin at its first undecided picture, not where this one was left. */

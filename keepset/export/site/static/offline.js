@@ -1,0 +1,45 @@
+// Keeps the whole site on the device. A new version is fetched in the background and used from the next visit on.
+
+const VERSION = "@VERSION@";
+const FILES = @FILES@;
+
+const digest = async (answer) => {
+  const found = await crypto.subtle.digest("SHA-256", await answer.clone().arrayBuffer());
+  return [...new Uint8Array(found)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+};
+
+/** What the browser has already, if it is of this version; else from the server. */
+async function fetched(name, wanted) {
+  const answer = await fetch(name);
+  return answer.ok && (await digest(answer)) === wanted ? answer : fetch(name, { cache: "reload" });
+}
+
+self.addEventListener("install", (event) => {
+  const all = caches.open(VERSION).then((cache) =>
+    Promise.all(
+      Object.entries(FILES).map(async ([name, wanted]) => {
+        const answer = await fetched(name, wanted);
+        if (!answer.ok) throw new Error(`${name}: ${answer.status}`);
+        await cache.put(name, answer);
+      }),
+    ),
+  );
+  event.waitUntil(all);
+});
+
+self.addEventListener("activate", (event) => {
+  const others = async () => (await caches.keys()).filter((name) => name.startsWith("@SITE@") && name !== VERSION);
+  const tidy = async () => Promise.all((await others()).map((name) => caches.delete(name)));
+  event.waitUntil(tidy().then(() => self.clients.claim()));
+});
+
+self.addEventListener("fetch", (event) => {
+  if (event.request.method !== "GET") return;
+  const kept = async () => {
+    const cache = await caches.open(VERSION);
+    const url = new URL(event.request.url);
+    const path = url.pathname.endsWith("/") ? `${url.pathname}index.html` : url.pathname;
+    return (await cache.match(url.origin + path)) ?? fetch(event.request);
+  };
+  event.respondWith(kept());
+});
