@@ -13,9 +13,7 @@ from bench.review.forecast.sets import JUNK, Labelled
 from keepset.forecast.heads import Heads, Known, compressed, effects, retrained
 from keepset.models.columns import Column, columns
 
-__all__ = ["Judged", "judged", "table"]
-
-GOOD = ("right", "suggested", "careless")
+__all__ = ["Features", "Judged", "judged", "table"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class _Features:
+class Features:
     """A set's features as the product reads them from a model's file."""
 
     rows: np.ndarray
@@ -69,7 +67,7 @@ def judged(s: Labelled, outcomes: Sequence[Outcome]) -> list[Judged]:
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):
-        known = Known(compressed(_Features(s.features)), s.folds, s.learn, s.classes)  # type: ignore[arg-type]
+        known = Known(compressed(Features(s.features)), s.folds, s.learn, s.classes)  # type: ignore[arg-type]
         before = retrained(known, s.labels)
         return [row for o in outcomes[1:] for row in _judged(s, known, before, outcomes[0], o)]
 
