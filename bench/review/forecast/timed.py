@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
 from bench.review.forecast.judged import Features
-from bench.review.forecast.sets import JUNK, Labelled
+from bench.review.forecast.sets import JUNK, Labelled, mixed
 from keepset.forecast.heads import Known, compressed, effects, retrained
 
 __all__ = ["times"]
@@ -26,7 +25,7 @@ def times(s: Labelled, sizes: tuple[int, ...] = (500, 1000, 5000, 20_000)) -> It
     yield "| pictures | once per model and revision | each set of marks |"
     yield "|---|---|---|"
     for n in sizes:
-        big = _mixed(s, n)
+        big = mixed(s, n)
         with threadpool_limits(1):
             begin = time.process_time()
             known = Known(compressed(Features(big.features)), big.folds, big.learn, big.classes)  # type: ignore[arg-type]
@@ -37,13 +36,3 @@ def times(s: Labelled, sizes: tuple[int, ...] = (500, 1000, 5000, 20_000)) -> It
             begin = time.process_time()
             effects(known, retrained(known, after, before.strength), big.labels, after)
         yield f"| {n:,} | {first:.2f} | {time.process_time() - begin:.2f} |"
-
-
-def _mixed(s: Labelled, n: int) -> Labelled:
-    """A picture plus half the difference of two others: as many directions as the set has, and no two alike."""
-    rng = np.random.default_rng(n)
-    i, j, k = (rng.integers(0, len(s), n) for _ in range(3))
-    features = (s.features[i] + 0.5 * (s.features[j] - s.features[k])).astype(np.float32)
-    features += rng.normal(0, 0.1 * features.std(), features.shape).astype(np.float32)
-    learn = rng.random(n) < 0.8
-    return replace(s, features=features, labels=s.labels[i], folds=rng.integers(0, 5, n), learn=learn, valid=~learn)
