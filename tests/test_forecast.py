@@ -15,12 +15,12 @@ from keepset.errors import TrainingError
 from keepset.files import read_json, write_bytes
 from keepset.forecast import Forecast, forecast, heads, of_decisions, of_model
 from keepset.forecast.words import sentence
+from keepset.history.timeline import timeline
 from keepset.interpret.comparing import before_and_after
 from keepset.models.columns import Column, Columns, columns
 from keepset.models.promote import compare_and_promote
 from keepset.reasons import Action
 from keepset.review import Mark, mark, submit
-from keepset.status.timeline import timeline
 from keepset.train.head import choose_strength, cross_validate, fit_head
 from tests.review_fixtures import Case, case, delete, top_up  # noqa: F401
 

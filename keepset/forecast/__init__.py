@@ -27,13 +27,14 @@ from keepset.reasons import Action
 from keepset.review import Batch, load_batch, planned
 from keepset.workspace import Workspace
 
-__all__ = ["Flip", "Forecast", "Weight", "forecast", "of_decisions", "of_model"]
+__all__ = ["SURE", "Flip", "Forecast", "Weight", "forecast", "of_decisions", "of_model"]
 
 _NOTHING = "Nothing changes, so there is nothing to forecast."
 _VERSION = 1  # raised when the same decisions would now give another forecast
 _NAMED = 6  # marks named as those that matter, and as disputed
 _WORTH = 0.05  # nats: a mark that changes the loss of all other pictures by less is not named
-_SURE = 0.8  # probability from which the retrained head disputes a relabelling
+SURE = 0.8
+"""Probability from which the retrained head disputes a relabelling."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ def _retrained(batch: Batch, record: ModelRecord, m: Marked) -> Forecast:
     weights = {
         i: _weight(start.shas[i], now[i], effect[i], classes) for i in sorted(marks, key=lambda i: -abs(effect[i]))
     }
-    sure = after.probs.max(1) >= _SURE
+    sure = after.probs.max(1) >= SURE
     disputed = [i for i in weights if now[i] != OUT and sure[i] and after.probs[i].argmax() != now[i]]
     return Forecast(
         sentence(found), notes(batch, record, m.unseen), found, flips(~old & new), flips(old & ~new),

@@ -15,7 +15,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from bench.review.forecast.judged import judged, table
+from bench.review.forecast.judged import disputes, judged, table
 from bench.review.forecast.retrained import outcomes
 from bench.review.forecast.sets import CHOSEN_ON, OTHERS, labelled
 from bench.review.forecast.timed import times
@@ -48,6 +48,10 @@ def main() -> int:
                 "",
                 f"CPU s per forecast: {seconds[len(seconds) // 2]:.2f}, at most {seconds[-1]:.2f}",
                 sep="\n",
+            )
+            a, b, c, d = sum(disputes(s) for s in sets)
+            print(
+                f"Look again names {a} of {b} pictures that were relabelled wrongly, and {c} of {d} that were relabelled rightly."
             )
         found += rows
     if args.json:
