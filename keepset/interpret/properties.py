@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float32]
     Ints = npt.NDArray[np.int64]
 
-__all__ = ["CORNERS", "Column", "Edge", "columns", "edges"]
+__all__ = ["CORNERS", "MARGIN", "Column", "Edge", "columns", "edges"]
 
+MARGIN = "plain margin"
 MOST_VALUES = 24
 BINS = 8
 CORNERS = ("top left", "top right", "bottom left", "bottom right")
