@@ -199,7 +199,10 @@ V = {"n": 153, "errors": 8, "error_rate": 8 / 153, "low": 0.027, "high": 0.1}
     [
         ({}, "Right on 145 of 153 held-out pictures; likely 90–97 % on new pictures like them."),
         (
-            {"errors_left": {"count": 9.2, "low": 4, "high": 17}, "next_site": {"by": "site", "low": 0.05, "high": 0.12}},
+            {
+                "errors_left": {"count": 9.2, "low": 4, "high": 17},
+                "next_site": {"by": "site", "low": 0.05, "high": 0.12},
+            },
             "Right on 145 of 153 held-out pictures; about 9 labels are still wrong; likely 88–95 % on a site it has not seen.",
         ),
     ],
