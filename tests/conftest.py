@@ -34,7 +34,7 @@ DEAREST = (
 SLOW = {
     "bench_noise", "chaos", "clean_kill", "demo", "download_lost", "end_to_end", "faults", "followup", "inbox", "installing",
     "interpret_cam", "interpret_datasize", "pipeline", "predict", "predict_api_fuzz", "predict_batch", "promote", "registry",
-    "review_placeholder", "review_suspicion", "spread", "storage_pipeline", "storage_sharing", "train", "train_chain",
+    "review_placeholder", "review_suspicion", "spread", "storage_pipeline", "storage_sharing", "takedown", "train", "train_chain",
     "train_contenders", "train_features", "train_machine", "train_resume", "validate", "web_predict",
 }  # fmt: skip
 """Files whose tests train, export or start programs, all of them marked ``slow``."""

@@ -77,6 +77,15 @@ def test_purging(case: Case, tmp_path: Path) -> None:
     assert all(("purge", "None") in map(tuple, s["audit"]) for s in seen)
 
 
+def test_taking_down(case: Case, tmp_path: Path) -> None:
+    case.open_batch()
+    seen = kills("remove", case, tmp_path)
+    assert len(seen) > 12
+    end = same_end(seen)
+    assert (len(end["blobs"]), end["revisions"]) == (35, [1, 2])
+    assert [a for a, _ in end["audit"]] == ["certificate", "open", "promote", "remove", "takedown"]
+
+
 @pytest.mark.parametrize("step", ["mark"])
 def test_marking(case: Case, tmp_path: Path, step: str) -> None:
     case.open_batch()

@@ -64,6 +64,14 @@ def test_a_class_may_be_just_its_lists(folder: Path) -> None:
         ("lists/black.txt", "lists/brown.txt", "brown.txt, which is not a file"),
         ('lists = ["lists/black.txt"]', "", "class 'black' is empty"),
         ("[classes.teddy]", "[classes.Black]", "two names for one class"),
+        ('lists = ["lists/teddy.txt"]', 'search = { openverse = " \u3000" }', "the search text for openverse is empty"),
+        (
+            'lists = ["lists/teddy.txt"]',
+            f'search = {{ wikimedia = "{"熊" * 500}" }}',
+            "500 characters ('熊熊熊熊熊熊熊熊熊熊熊熊熊熊熊熊熊熊熊熊熊熊熊熊熊熊熊熊熊熊...'), and it takes at most 300",
+        ),
+        ('lists = ["lists/teddy.txt"]', 'search = { flickr = "bear" }', "no source 'flickr'; known are openverse"),
+        ('lists = ["lists/teddy.txt"]', 'lists = ["lists/teddy.txt"]\nexclude = [""]', "would leave out everything"),
         ("lists/teddy.txt", "lists/black.txt", "two names for one class"),
         ('[classes.teddy]\nlists = ["lists/teddy.txt"]', "", "at least two classes"),
         ('lists = ["lists/teddy.txt"]', 'list = ["lists/teddy.txt"]', "unknown key 'classes.teddy.list'; did"),
@@ -91,7 +99,7 @@ def test_a_wrong_config_names_the_thing(folder: Path, old: str, new: str, says: 
         ("[train]", '[scrape.api_urls]\ngbif = "gbif"\n[train]', "'gbif' is not a web address", "[train]"),
         ("[train]", '[download]\nallow_private = ["http://a:80"]\n[train]', "is not host:port",
          '[download]\nallow_private = ["a:80"]\n[train]'),
-        ('lists = ["lists/teddy.txt"]', 'pages = ["bears.html"]', "is not a web address", 'pages = ["http://x.example/bears.html"]'),
+        ('lists = ["lists/teddy.txt"]', 'pages = ["bears"]', "is not a web address", 'pages = ["http://x.example/bears.html"]'),
     ],
 )  # fmt: skip
 def test_what_people_stumble_over_has_its_remedy(folder: Path, old: str, new: str, says: str, mended: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from keepset.config.sections import ClassConfig, RunConfig
+from keepset.config.sections import ClassConfig, RunConfig, is_saved
 from keepset.errors import ConfigError
 from keepset.machine.programs import spell
 from keepset.storage.localfiles import absolute, config_path, path_of, shown
@@ -122,6 +122,8 @@ def _absolute(data: dict[str, Any], base: Path) -> dict[str, Any]:
             for key in ("lists", "folders", "tables"):
                 if isinstance(c.get(key), list | tuple):
                     c[key] = [_absolute_path(p, base) for p in c[key]]
+            if isinstance(c.get("pages"), list | tuple):
+                c["pages"] = [_absolute_path(p, base) if is_saved(p) else p for p in c["pages"]]
         resolved.append(c)
     return data | {"classes": resolved}
 
@@ -197,6 +199,7 @@ def _sources_exist(config: RunConfig, where: str) -> None:
             (c.lists, Path.is_file, "URL list", "a file"),
             (c.tables, Path.is_file, "table", "a file"),
             (c.folders, Path.is_dir, "folder", "a folder"),
+            (tuple(filter(is_saved, c.pages)), Path.is_file, "saved page", "a file"),
         ):
             wrong = [p for p in paths if not kind(path_of(p))]
             missing += [f"class '{c.name}' names the {what} {_written(p)}, which is not {as_what}" for p in wrong]

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator, model_validator
 
+from keepset.sources import SOURCES
 from keepset.storage.localfiles import shown
 from keepset.text import label_of
 
@@ -23,6 +24,7 @@ __all__ = [
     "SplitConfig",
     "TrainConfig",
     "ValidateConfig",
+    "is_saved",
 ]
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -42,7 +44,11 @@ class ClassConfig(_Section):
         "a column label, the rows of this class are taken.",
     )
     urls: tuple[str, ...] = Field((), description="URLs of pictures, here instead of in a file.")
-    pages: tuple[str, ...] = Field((), description="Web pages whose pictures are taken.")
+    pages: tuple[str, ...] = Field(
+        (),
+        description="Web pages whose pictures are taken: addresses, or pages that a browser saved (.html, relative to the "
+        "config file), with the folder of their pictures or without.",
+    )
     folders: tuple[str, ...] = Field((), description="Local folders of pictures, relative to the config file.")
     tables: tuple[str, ...] = Field(
         (),
@@ -52,7 +58,12 @@ class ClassConfig(_Section):
     )
     search: dict[str, tuple[str, ...]] = Field(
         default_factory=dict,
-        description="Search text, or several, by source: openverse, wikimedia, inaturalist, gbif, duckduckgo.",
+        description="Search text, or several (synonyms, other languages), by source: openverse, wikimedia, inaturalist, "
+        "gbif, duckduckgo.",
+    )
+    exclude: tuple[str, ...] = Field(
+        (),
+        description="Words: what the web offers with one of them in its title or address is not taken, e.g. cartoon, toy.",
     )
 
     @field_validator("name")
@@ -73,6 +84,18 @@ class ClassConfig(_Section):
             return {source: (texts,) if isinstance(texts, str) else texts for source, texts in value.items()}
         return value
 
+    @field_validator("search")
+    @classmethod
+    def _can_be_searched(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        return {source: _texts(source, texts) for source, texts in value.items()}
+
+    @field_validator("exclude")
+    @classmethod
+    def _plain_words(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+        if empty := [w for w in words if not label_of(w)]:
+            raise ValueError(f"exclude holds {empty[0]!r}, which would leave out everything; write words")
+        return words
+
     @field_serializer("search")
     def _one_text_as_it_was(self, value: dict[str, tuple[str, ...]]) -> dict[str, str | list[str]]:
         return {source: texts[0] if len(texts) == 1 else list(texts) for source, texts in value.items()}
@@ -85,7 +108,7 @@ class ClassConfig(_Section):
     @field_validator("pages")
     @classmethod
     def _pages_are_addresses(cls, pages: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(_web_address(p) for p in pages)
+        return tuple(p if is_saved(p) else _web_address(p, "nor a saved page (.html)") for p in pages)
 
     @model_validator(mode="after")
     def _has_source(self) -> ClassConfig:
@@ -298,10 +321,35 @@ def _no_two_names(classes: tuple[ClassConfig, ...]) -> None:
         seen[key] = c.name
 
 
+def _texts(source: str, texts: tuple[str, ...]) -> tuple[str, ...]:
+    """The texts with single spaces, each once. Raises ``ValueError``."""
+    if source not in SOURCES:
+        raise ValueError(f"there is no source '{source}'; known are {', '.join(SOURCES)}")
+    plain = tuple(dict.fromkeys(label_of(text) for text in texts))
+    if "" in plain:
+        raise ValueError(f"the search text for {source} is empty; write what the pictures show")
+    longest = SOURCES[source].longest
+    if long := [text for text in plain if len(text) > longest]:
+        raise ValueError(
+            f"a search text for {source} has {len(long[0])} characters ('{long[0][:30]}...'), and it takes at most {longest}; "
+            "give several short ones"
+        )
+    return plain
+
+
 def _no_shared_source(classes: tuple[ClassConfig, ...]) -> None:
+    searched: dict[tuple[str, str], str] = {}
+    for c in classes:
+        for source, text in c.searches:
+            other = searched.setdefault((source, text.casefold()), c.name)
+            if other != c.name:
+                raise ValueError(
+                    f"'{other}' and '{c.name}' both search {source} for '{text}': each picture can have one class only; "
+                    "give one of them another text"
+                )
     seen: dict[str, str] = {}
     for c in classes:
-        sources = {*c.lists, *c.pages, *c.folders, *(f"{k}: {v}" for k, v in c.searches)}
+        sources = {*c.lists, *c.pages, *c.folders}
         for source in sorted(sources):
             if source in seen:
                 raise ValueError(
@@ -311,7 +359,15 @@ def _no_shared_source(classes: tuple[ClassConfig, ...]) -> None:
             seen[source] = c.name
 
 
-def _web_address(text: str) -> str:
+def is_saved(page: Any) -> bool:
+    """Whether an entry of ``pages`` is a file that a browser saved."""
+    return isinstance(page, str) and "://" not in page.removeprefix("file://") and page.lower().endswith(_SAVED)
+
+
+_SAVED = (".html", ".htm", ".xhtml")
+
+
+def _web_address(text: str, nor: str = "") -> str:
     """Raises ``ValueError``."""
     try:
         parts = urlsplit(text.strip())
@@ -319,4 +375,4 @@ def _web_address(text: str) -> str:
             return text.strip()
     except ValueError:
         pass
-    raise ValueError(f"'{text}' is not a web address (http://... or https://...)")
+    raise ValueError(f"'{text}' is not a web address (http://... or https://...){', ' + nor if nor else ''}")

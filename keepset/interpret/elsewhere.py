@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -68,16 +67,13 @@ def site_of(url: str | None) -> str | None:
     """
     try:
         host = (urlsplit(url or "").hostname or "").rstrip(".").lower()
-        if not host:
-            return None
-        ipaddress.ip_address(host)
-    except ValueError:
-        if not host:
-            return None
-        parts = host.split(".")
-        two_letters = len(parts) > 2 and len(parts[-1]) == 2 and parts[-2] in _SECOND_LEVEL
-        return ".".join(parts[-3:] if two_letters else parts[-2:])
-    return host
+    except ValueError:  # such as http://[x
+        return None
+    parts = host.split(".")
+    if ":" in host or parts[-1].isdigit():  # an address in numbers
+        return host
+    two_letters = len(parts) > 2 and len(parts[-1]) == 2 and parts[-2] in _SECOND_LEVEL
+    return ".".join(parts[-3:] if two_letters else parts[-2:]) or None
 
 
 def _known(ws: Workspace, predictions: Predictions) -> _Known:
@@ -138,11 +134,10 @@ def _shortcuts(ws: Workspace, predictions: Predictions, known: _Known) -> dict[s
     shas = [known.shas[i] for i in some]
     edge = _edges(ws, shas)
     found = columns([rows[s] for s in shas], [known.sites[i] for i in some], edge)
-    width = max((e.corners.shape[1] for e in edge if e), default=1)
-    corners = np.zeros((len(shas), 4, width), np.float32)
-    for i, e in enumerate(edge):
-        if e is not None and e.corners.shape[1] == width:
-            corners[i] = e.corners
+    there = next((e for e in edge if e is not None), None)
+    corners = (
+        None if there is None else np.stack([np.zeros_like(there.corners) if e is None else e.corners for e in edge])
+    )
     shown = {c.name: c.shown for c in found}
     tested = told_by(known.labels[some], found, corners, predictions.record.seed)
     worst = next((t for t in tested if t.found), None)

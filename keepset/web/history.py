@@ -43,7 +43,7 @@ def _history(ws: Workspace, request: Request, trouble: str = "", status: int = 2
     return page(
         "history.html", ws, status, events=shown, older=begin + PER_PAGE if begin + PER_PAGE < len(events) else 0,
         trouble=trouble, followup=followup.view(ws), who=given_name(request), known={b.id for b in list_batches(ws)},
-        restored=request.query_params.get("restored", ""),
+        restored=request.query_params.get("restored", ""), revisions=len(ws.revisions()),
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from keepset import __version__, manifests
 from keepset.errors import ModelError
 from keepset.export.onnx import export_model
-from keepset.export.place import apart, finish, place, standing
+from keepset.export.place import apart, finish, place, remember, standing
 from keepset.export.site.fitting import Fitted, fitted
 from keepset.export.site.pictures import SitePictures, credits_of, site_pictures
 from keepset.export.site.runtime import VERSION, Runtime, browser_runtime
@@ -78,6 +78,7 @@ def export_site(
         progress.advance()
         facts |= _told(part, small, pictures)
         facts = finish(part, facts)
+    remember(ws, "site", to, model=record.id)
     return _result(ws, to, facts, changed=True)
 
 
