@@ -316,6 +316,13 @@ def test_every_image_can_be_asked_for(capsys: pytest.CaptureFixture[str], case: 
     assert "without 'list'" in err
 
 
+def test_random_pictures_can_be_asked_for(capsys: pytest.CaptureFixture[str], case: Case) -> None:
+    code, out, _ = run(capsys, "review", "--random", "9", "-w", case.ws.root)
+    assert (code, "13 images to look at, 9 of them drawn at random" in out) == (0, True)
+    code, _, err = run(capsys, "review", "--random", "9", "list", "-w", case.ws.root)
+    assert (code, "without 'list'" in err) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

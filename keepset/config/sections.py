@@ -248,6 +248,11 @@ class ReviewConfig(_Section):
         description="Least chance that an image needs a change for it to be shown: 0.15 shows images of whose kind one in "
         "seven is wrong. Lower finds more and costs more looks.",
     )
+    random_looks: int = Field(
+        12,
+        ge=0,
+        description="Pictures per batch that nothing speaks against, drawn at random: they tell how many wrong ones are left.",
+    )
     large_share: Fraction = Field(0.2, description="Deleting more of a class than this needs a tick.")
     min_per_class: int = Field(10, ge=1, description="A class falling under this needs a tick.")
     deadline_days: float = Field(14.0, gt=0, description="An unanswered batch expires after this, days.")
