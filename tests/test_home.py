@@ -13,6 +13,7 @@ from keepset import manifests
 from keepset.clean import clean
 from keepset.config import parse_config
 from keepset.files import write_json
+from keepset.history.health import data_health, error_curve, model_health
 from keepset.models import list_models
 from keepset.models.promote import compare_and_promote
 from keepset.pipeline.atwork import Work, is_at_work, progress_of, record, teller_of, working
@@ -21,19 +22,16 @@ from keepset.reasons import Action
 from keepset.review import BatchStatus, Mark, list_batches, load_batch, mark, review, submit
 from keepset.stages import Stage, StageResult
 from keepset.status import collect
-from keepset.status.health import data_health, error_curve, model_health
 from keepset.status.next_step import next_step
 from keepset.text import share
 from keepset.workspace import Workspace
 from tests.browser_fixtures import Browser
 from tests.processes import PATIENCE_S
-from tests.review_fixtures import Case, case, edit_predictions, top_up
+from tests.review_fixtures import Case, edit_predictions, top_up
 from tests.stack_fixtures import wait_for
 from tests.test_followup import FOLLOW_UP_S, keepset_web
 from tests.test_team import folders
 from tests.web_fixtures import served
-
-__all__ = ["case"]
 
 PAGE = {"accept": "text/html"}
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 BatchArgument = Annotated[
-    str | None, typer.Argument(help="Batch id. Left out: the newest batch that is open.", show_default=False)
+    str | None, typer.Argument(help="Batch id. Default: the newest open batch.", show_default=False)
 ]
 
 group = typer.Typer(
@@ -153,7 +153,7 @@ def show(
     if len(rows) > limit:
         print(f"... and {len(rows) - limit} more (--limit, or the gallery: keepset web)")
     for guard in guards(found) if found.status == BatchStatus.OPEN else ():
-        print(f"Needs a tick (--confirm): {guard}")
+        print(f"Confirmation required (--confirm): {guard}")
 
 
 def _suggestion(action: str, label: str | None) -> str:
@@ -171,7 +171,7 @@ def approve(
         list[str] | None,
         typer.Option("--keep", help="Image to keep in any case: 8 digits of its sha256, or more. Repeatable."),
     ] = None,
-    confirm: Annotated[bool, typer.Option("--confirm", help="Tick the guards on large deletions.")] = False,
+    confirm: Annotated[bool, typer.Option("--confirm", help="Confirm large deletions.")] = False,
     retrain: Annotated[bool, typer.Option(help="Apply and retrain here and now, unless Prefect does it.")] = True,
     who: WhoOption = "",
     note: NoteOption = "",
@@ -263,7 +263,7 @@ def log(
     as_json: JsonOption = False,
 ) -> None:
     """The audit log: who changed what, when and why."""
-    from keepset.status.history import sentence
+    from keepset.history.sentences import sentence
 
     ws, _ = open_workspace(workspace)
     rows = ws.audit_log()[-limit:]

@@ -1,4 +1,4 @@
-"""Polite requests for sources: guarded like downloads, repeated when transient, and told in words when refused."""
+"""Polite requests for sources: guarded like downloads, retried when transient, with an error in plain language when refused."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ class Web:
         try:
             found = json.loads(answer.body)
         except (ValueError, RecursionError) as e:
-            raise SourceError(f"{url} did not answer with JSON.", "Try again later.") from e
+            raise SourceError(f"{url} did not return JSON.", "Try again later.") from e
         if not isinstance(found, dict):
-            raise SourceError(f"{url} answered with JSON, but not with an object.", "Try again later.")
+            raise SourceError(f"{url} returned JSON, but not an object.", "Try again later.")
         return found
 
     def page(self, url: str) -> SmallResponse:
@@ -69,7 +69,7 @@ class Web:
         except Trouble as e:
             raise SourceError(f"{url}: {e.reason} ({e.detail}).", _NEXT) from e
         if why:
-            raise SourceError(f"{url} is forbidden by {why}.", "Ask the site's owner, or take another page.")
+            raise SourceError(f"{url} is not allowed by {why}.", "Ask the site's owner, or use another page.")
         return self._get(url)
 
     def _wait_for_turn(self, url: str) -> None:
@@ -95,7 +95,9 @@ class Web:
                 if answer.status != 429 and answer.status < 500:
                     break
             if (asked or 0) > _LONGEST_WAIT_S:
-                raise SourceError(f"{url} asks us to wait {asked:.0f} seconds.", "Run it again after that.")
+                raise SourceError(
+                    f"{url} asks Keepset to wait {asked:.0f} seconds.", "Run the same command again after that."
+                )
             if attempt < self.config.download.retries:
                 time.sleep(self.rng.uniform(0, min(30.0, 2.0**attempt)) if asked is None else asked)
         raise SourceError(f"{url} does not answer: {problem}.", self._remedy(url, problem))
@@ -109,7 +111,7 @@ class Web:
         return _NEXT
 
 
-_NEXT = "Run it again later, or remove this source from the config. URLs already collected are kept."
+_NEXT = "Try again later, or remove this source from the config. URLs collected so far are kept."
 
 
 def dig(value: Any, *path: str) -> Any:

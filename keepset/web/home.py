@@ -11,6 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from keepset.history.health import DataHealth, ModelHealth, data_health, error_curve, model_health
+from keepset.history.timeline import timeline
 from keepset.interpret.plots import mistakes_over_revisions
 from keepset.machine.programs import spell
 from keepset.models import list_models
@@ -19,8 +21,6 @@ from keepset.pipeline.followup import State, standing
 from keepset.review import Batch, BatchStatus, errors_left, list_batches
 from keepset.review.naming import batch_name
 from keepset.starting import unread_config
-from keepset.status.health import DataHealth, ModelHealth, data_health, error_curve, model_health
-from keepset.status.timeline import timeline
 from keepset.storage.localfiles import shown
 from keepset.text import many
 from keepset.web import followup
