@@ -106,15 +106,15 @@ def _advice(c: _Course, verb: str) -> str:
 
 
 def _rate_too_high(c: _Course) -> Finding | None:
-    """A loss that exploded, or a network that knows its own training pictures less well than the linear head, from which it
-    started, knew new ones."""
+    """A loss that exploded; or, at a rate above the finder's, a network that knows its own training pictures less well than
+    the linear head, from which it started, knew new ones."""
     plain = c.column("train_plain_loss")
     losses = [*c.column("train_loss"), *c.valid, *plain]
     if any(not math.isfinite(x) for x in losses):
         told = "became infinite"
     elif max(losses) > 10 * c.guess or max(plain, default=0.0) > 2 * c.guess:
         told = f"rose to {max(losses):.3g}, where guessing gives {c.guess:.2f}"
-    elif plain and plain[-1] > c.head and c.valid[-1] > (1 + ROSE) * c.head:
+    elif plain and c.rate > 2 * c.suggested and plain[-1] > c.head and c.valid[-1] > (1 + ROSE) * c.head:
         told = f"on its own training pictures ended at {plain[-1]:.2f}, above the {c.head:.2f} of the linear head on new ones"
     else:
         return None
