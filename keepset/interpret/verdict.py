@@ -41,7 +41,7 @@ def _left(found: Facts | None) -> list[str]:
         return []
     n = round(found["count"])
     if n == 0:
-        return ["no label is known to be wrong"]
+        return ["probably no label is still wrong"]
     return [f"about {many(n, 'label')} {'is' if n == 1 else 'are'} still wrong"]
 
 
