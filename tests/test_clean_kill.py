@@ -13,9 +13,7 @@ import pytest
 
 from keepset.clean import clean
 from keepset.review import submit
-from tests.review_fixtures import Case, case
-
-__all__ = ["case"]
+from tests.review_fixtures import Case
 
 
 def kills(step: str, case: Case, scratch: Path) -> list[dict[str, Any]]:

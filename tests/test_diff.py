@@ -13,16 +13,14 @@ import pytest
 from keepset import manifests
 from keepset.clean.revising import Change, write_revision
 from keepset.errors import ConfigError
+from keepset.history.diff import Kind, diff, state_of
 from keepset.manifests import Header
-from keepset.status.diff import Kind, diff, state_of
 from keepset.workspace import Workspace
 from tests.factories import dataset_row
-from tests.review_fixtures import Case, case
+from tests.review_fixtures import Case
 from tests.test_cli import run
 from tests.test_history import cleaned
 from tests.web_fixtures import served
-
-__all__ = ["case"]
 
 LABELS = ("a", "b", "c")
 

@@ -122,7 +122,7 @@ def test_running_again_asks_nobody_and_retry_failed_asks_only_for_failures(tmp_p
 
 def test_a_kill_loses_no_finished_download(tmp_path: Path) -> None:
     with hostile_web() as (base, asked):
-        ws, config = workspace(tmp_path, [f"{base}/good/{i}" for i in range(120)], base, per_host_rate=60.0)
+        ws, config = workspace(tmp_path, [f"{base}/good/{i}" for i in range(120)], base, per_host_rate=20.0)
         code = (
             "import sys; from pathlib import Path; from keepset.workspace import Workspace\n"
             "from keepset.download import download\n"

@@ -21,10 +21,8 @@ from keepset.storage.journals import open_journal
 from keepset.workspace import Workspace
 from tests.flaky_store import flaky
 from tests.processes import PATIENCE_S, race, wait_for
-from tests.review_fixtures import Case, case
-from tests.storage_fixtures import another_machine, moved, s3, s3_server
-
-__all__ = ["case", "s3", "s3_server"]
+from tests.review_fixtures import Case
+from tests.storage_fixtures import another_machine, moved
 
 _RACE = """
 import sys

@@ -61,20 +61,28 @@ def propose(
             "The rest stays unless you mark it.",
         ),
     ] = False,
+    looks: Annotated[
+        int | None,
+        typer.Option(
+            "--random",
+            min=1,
+            help="So many pictures drawn at random beside what is proposed: they tell how many wrong ones are left.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Open a cleaning batch for the newest model, or report that there is nothing to review."""
     if context.invoked_subcommand is not None:
-        if everything:
-            raise typer.BadParameter(
-                f"it opens a batch, so it goes without '{context.invoked_subcommand}'.", param_hint="--all"
-            )
+        for given, flag in ((everything, "--all"), (looks, "--random")):
+            if given:
+                where = context.invoked_subcommand
+                raise typer.BadParameter(f"it opens a batch, so it goes without '{where}'.", param_hint=flag)
         return
     from keepset.review import review
 
     ws, cfg = open_workspace(workspace)
     with output.progress(as_json=as_json) as progress:
-        done = output.results([review(ws, cfg, everything=everything, progress=progress)], as_json=as_json)
+        done = output.results([review(ws, cfg, everything=everything, looks=looks, progress=progress)], as_json=as_json)
     if as_json:
         return
     if done[0].outputs.get("batch_id"):
@@ -136,7 +144,7 @@ def show(
          _suggestion(*done[r["sha256"]]) if r["sha256"] in done else "", r["explanation"])
         for r in rows[:limit]
     ]  # fmt: skip
-    held = f"{len(rows)} images, {found.proposed} proposed" if found.record.on_request else f"{len(rows)} candidates"
+    held = f"{len(rows)} images, {found.proposed} proposed"
     output.table(
         f"{found.id}: {found.status}, {held}, {len(marks)} marked",
         ["#", "image", "given → predicted", "suggested", "decided" if decided else "marked", "why"],
@@ -255,7 +263,7 @@ def log(
     as_json: JsonOption = False,
 ) -> None:
     """The audit log: who changed what, when and why."""
-    from keepset.status.history import sentence
+    from keepset.history.sentences import sentence
 
     ws, _ = open_workspace(workspace)
     rows = ws.audit_log()[-limit:]

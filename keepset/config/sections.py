@@ -252,6 +252,11 @@ class ReviewConfig(_Section):
         description="Show images whose chance to need a change is at least this. At 0.15, one in seven such images is wrong. "
         "Lower values find more and take more looking.",
     )
+    random_looks: int = Field(
+        12,
+        ge=0,
+        description="Pictures per batch that nothing speaks against, drawn at random: they tell how many wrong ones are left.",
+    )
     large_share: Fraction = Field(0.2, description="Deleting more of a class than this needs a confirmation.")
     min_per_class: int = Field(10, ge=1, description="Leaving a class smaller than this needs a confirmation.")
     deadline_days: float = Field(14.0, gt=0, description="An unanswered batch expires after this, days.")

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from keepset.history.health import ErrorPoint
 from keepset.interpret import plots
 from keepset.interpret.thumbs import Thumbs
-from keepset.status.health import ErrorPoint
 from keepset.workspace import Workspace
 
 __all__ = ["render"]

@@ -287,6 +287,7 @@ def _schemas() -> dict[str, ManifestSchema]:
                     _f("split", pa.string(), "train, valid or test"),
                     _f("group_id", pa.string(), "duplicate group"),
                     _f("group_members", _STRINGS, "its other active copies, the best first"),
+                    _f("drawn", pa.float32(), "of a random look: the probability with which it was drawn", null=True),
                 ]
             ),
             {"suggestion": r.Action, "split": r.Split},

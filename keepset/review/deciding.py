@@ -54,7 +54,7 @@ def planned(batch: Batch, *, undecided: str = "keep", keep: Sequence[str] = ()) 
     kept = whole(keep, batch.markable(), batch.id)
     plan: dict[str, dict[str, Any]] = {}
     if undecided == "suggested":
-        unasked = batch.on_request()
+        unasked = batch.unproposed()
         for r in batch.candidates().rows(CandidateRow):
             if r["sha256"] in unasked:
                 continue  # nobody looked at it, and nothing speaks against it
