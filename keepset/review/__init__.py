@@ -4,7 +4,16 @@
 ``keepset.clean.clean`` applies what was approved. The state of record is files (``keepset.review.batch``).
 """
 
-from keepset.review.batch import Approval, Batch, BatchProgress, BatchRecord, BatchStatus, list_batches, load_batch
+from keepset.review.batch import (
+    Approval,
+    Batch,
+    BatchProgress,
+    BatchRecord,
+    BatchStatus,
+    damaged_batches,
+    list_batches,
+    load_batch,
+)
 from keepset.review.deciding import Preview, guards, planned, preview, reopen, submit
 from keepset.review.log import Mark, MarkState
 from keepset.review.marking import changes_since, mark, redo, undo
@@ -23,6 +32,7 @@ __all__ = [
     "Preview",
     "StopAdvice",
     "changes_since",
+    "damaged_batches",
     "guards",
     "list_batches",
     "load_batch",

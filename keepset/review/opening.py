@@ -12,7 +12,7 @@ from keepset.config import RunConfig
 from keepset.files import write_json
 from keepset.manifests import Header
 from keepset.review.auditing import audit_opening, settle
-from keepset.review.batch import Batch, BatchRecord, BatchStatus, list_batches, load_batch
+from keepset.review.batch import Batch, BatchRecord, BatchStatus, damaged_batches, list_batches, load_batch, next_number
 from keepset.review.candidates import find_candidates
 from keepset.review.evidence import Evidence, gather
 from keepset.review.memory import STRONG
@@ -46,6 +46,8 @@ def review(
 
     with ws.lock("review", note=progress.note):
         settle(ws)
+        for e in damaged_batches(ws):
+            progress.note(f"{e.message} {e.remedy}")
         evidence = gather(ws, config)
         wanted = evidence.fingerprint(VERSION, everything=everything)
         there = (_whole if everything else _same_question)(evidence, wanted)
@@ -81,7 +83,7 @@ def _opened(batch: Batch, left: int) -> str:
     words = f"Batch {batch.id} is open: {total} images to look at{said}."
     words += f" {left} more are likely enough to be wrong; the next batch shows them." if left else ""
     others = [b.id for b in list_batches(batch.ws) if b.id != batch.id and b.status == BatchStatus.OPEN]
-    if batch.record.on_request and others:
+    if others:
         words += f" Also open: {', '.join(others)}; a mark counts in the batch where it is made, so decide on each."
     return words
 
@@ -142,7 +144,7 @@ def _standing(batch: Batch) -> StageResult:
 def _open(evidence: Evidence, config: RunConfig, rows: list[dict[str, Any]], fingerprint: str, now: datetime) -> Batch:
     """Write candidates, then ``batch.json`` (a folder without it is no batch), then the audit row."""
     ws = evidence.ws
-    number = max((b.record.number for b in list_batches(ws)), default=0) + 1
+    number = next_number(ws)
     batch_id = f"b{number:04d}-{fingerprint[:8]}"
     record = BatchRecord(
         id=batch_id,
