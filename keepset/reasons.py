@@ -13,6 +13,7 @@ __all__ = [
     "LOCAL_SOURCES",
     "ON_REQUEST",
     "REMEDIES",
+    "UNPROPOSED",
     "Action",
     "CandidateReason",
     "DownloadReason",
@@ -142,10 +143,14 @@ class CandidateReason(StrEnum):
     USER_CORRECTION = "user_correction"
     NOT_SUSPECTED = "not_suspected"  # nothing was found; somebody asked for all images
     DECIDED_BEFORE = "decided_before"  # the same, and a person decided it once
+    RANDOM_LOOK = "random_look"  # nothing was found; drawn at random, to learn how many wrong ones are left
 
 
 ON_REQUEST = frozenset({CandidateReason.NOT_SUSPECTED, CandidateReason.DECIDED_BEFORE})
-"""Reasons that propose nothing: the image is shown because somebody asked for all of them."""
+"""Reasons of images that are shown because somebody asked for all of them."""
+
+UNPROPOSED = ON_REQUEST | {CandidateReason.RANDOM_LOOK}
+"""Reasons that propose nothing: what nobody marks of such images stays as it is, and undecided."""
 
 
 _AGAIN = "then run `keepset download --retry-failed`."

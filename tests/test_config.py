@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def test_a_class_may_be_just_its_lists(folder: Path) -> None:
         ),
         ('lists = ["lists/teddy.txt"]', 'search = { flickr = "bear" }', "no source 'flickr'; known are openverse"),
         ('lists = ["lists/teddy.txt"]', 'lists = ["lists/teddy.txt"]\nexclude = [""]', "would leave out everything"),
-        ("lists/teddy.txt", "lists/black.txt", "two names for one class"),
+        ("lists/teddy.txt", "lists/black.txt", "remove it from one of them"),
         ('[classes.teddy]\nlists = ["lists/teddy.txt"]', "", "at least two classes"),
         ('lists = ["lists/teddy.txt"]', 'list = ["lists/teddy.txt"]', "unknown key 'classes.teddy.list'; did"),
         ("seed = 3", "seed = = 3", "not valid TOML"),
@@ -178,3 +179,38 @@ def test_a_config_kept_by_an_earlier_version_is_read_without_the_keys_that_are_g
     kept["train"]["another"] = 1
     with pytest.raises(ConfigError, match=r"unknown key 'train\.another'"):
         saved_config(kept, where="config.json")
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"seed": "x"}, "seed: must be a whole number"),
+        ({"seed": -1}, "seed: must be at least 0"),
+        ({"train": 3}, "train: must be a table of keys and values"),
+        ({"train": {"device": "gpu"}}, "train.device: must be 'auto', 'cpu', 'cuda' or 'mps'"),
+        ({"download": {"robots": "maybe"}}, "download.robots: must be true or false"),
+        ({"split": {"valid": 1}}, "split.valid: must be less than 1"),
+        ({"validate": {"max_aspect": "wide"}}, "validate.max_aspect: must be a number"),
+        ({"name": ""}, "name: must not be empty"),
+        ({"name": 5}, "name: must be text (in quotes)"),
+        ({"inbox": {"consent": "x" * 2000}}, "inbox.consent: must be at most 1000 characters long"),
+        ({"scrape": {"licenses": "cc0"}}, "scrape.licenses: must be a list (in square brackets)"),
+        ({"scrape": {"contact": "a\nb"}}, "scrape.contact: an HTTP header is one line of text; write an e-mail"),
+    ],
+)
+def test_a_wrong_value_is_explained_in_plain_english(tmp_path: Path, given: dict[str, Any], line: str) -> None:
+    classes = {c: {"urls": [f"https://pictures.example/{c}.jpg"]} for c in ("a", "b")}
+    with pytest.raises(ConfigError) as e:
+        parse_config({"classes": classes, **given}, base=tmp_path)
+    assert f"\n  - {line}" in str(e.value)
+    assert not re.search("value error|input should", str(e.value), re.I)
+
+
+def test_a_wrong_environment_variable_is_explained_in_plain_english(monkeypatch: pytest.MonkeyPatch) -> None:
+    from keepset.settings import settings
+
+    monkeypatch.setenv("KEEPSET_WORKERS", "many")
+    settings.cache_clear()
+    with pytest.raises(ConfigError, match="KEEPSET_WORKERS='many' must be a whole number"):
+        settings()
+    settings.cache_clear()

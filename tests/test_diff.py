@@ -13,8 +13,8 @@ import pytest
 from keepset import manifests
 from keepset.clean.revising import Change, write_revision
 from keepset.errors import ConfigError
+from keepset.history.diff import Kind, diff, state_of
 from keepset.manifests import Header
-from keepset.status.diff import Kind, diff, state_of
 from keepset.workspace import Workspace
 from tests.factories import dataset_row
 from tests.review_fixtures import Case

@@ -196,7 +196,7 @@ def test_what_is_not_its_own_is_left_alone(mixed: Mixed, tmp_path: Path) -> None
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "thesis.tex").write_text("years of work")
-    with pytest.raises(WorkspaceError, match="not empty and is no export"):
+    with pytest.raises(WorkspaceError, match="not empty and is not a Keepset export"):
         export(mixed, Format.CSV, folder)
     with pytest.raises(WorkspaceError, match="holds the workspace"):
         export(mixed, Format.CSV, tmp_path)

@@ -13,14 +13,15 @@ from keepset import manifests
 from keepset.clean import clean
 from keepset.config import parse_config
 from keepset.files import write_json
+from keepset.history.health import data_health, error_curve, model_health
 from keepset.models import list_models
 from keepset.models.promote import compare_and_promote
 from keepset.pipeline.atwork import Work, is_at_work, progress_of, record, teller_of, working
 from keepset.pipeline.followup import State, standing
 from keepset.reasons import Action
-from keepset.review import BatchStatus, Mark, list_batches, load_batch, mark, submit
+from keepset.review import BatchStatus, Mark, list_batches, load_batch, mark, review, submit
 from keepset.stages import Stage, StageResult
-from keepset.status.health import data_health, error_curve, model_health
+from keepset.status import collect
 from keepset.status.next_step import next_step
 from keepset.text import share
 from keepset.workspace import Workspace
@@ -293,3 +294,38 @@ def test_errors_are_pages_for_people_json_and_text_for_programs(case: Case, clie
         assert set(as_json) >= {"error", "message", "remedy"}, path
     evil = client.get("/batches/<script>alert(1)<script>", headers=PAGE)
     assert "<script>alert" not in evil.text
+
+
+def test_random_looks_tell_what_is_left_on_every_page_and_in_status(case: Case, client: httpx.Client) -> None:
+    batch = load_batch(case.ws, review(case.ws, case.config, looks=8).outputs["batch_id"])
+    here = f"/batches/{batch.id}"
+    page = client.get(here).text
+    assert "8 of these pictures are drawn at random" in page
+    cards = re.findall(r'data-sha="([0-9a-f]{64})"[^>]* data-suggestion="(\w+)"', page)
+    assert [sha for sha, _ in cards] == list(batch.rows())
+    assert {said for sha, said in cards if sha in batch.drawn()} == {"keep"}
+    assert "Wrong pictures left" not in client.get("/").text
+    assert collect(case.ws)["left"] is None
+
+    slots = [i for i, (sha, _) in enumerate(cards) if sha in batch.drawn()]
+    first = next(sha for sha, _ in cards if sha in case.wrong)
+    mark(batch, [Mark(first, Action.DELETE)], who="ann")
+    order = re.findall(r'data-sha="([0-9a-f]{64})"', client.get(here).text)
+    after = [order.index(cards[i][0]) for i in slots]
+    assert after == sorted(after)  # what is learnt moves the others, not these
+    submitting = client.get(f"{here}/submit").text
+    assert "8 of the undecided pictures are drawn at random" in submitting
+    assert f'href="{here}?reason=random_look&amp;show=undecided"' in submitting
+    narrowed = client.get(f"{here}?reason=random_look&show=undecided").text
+    assert set(re.findall(r'data-sha="([0-9a-f]{64})"', narrowed)) == batch.drawn()
+
+    mark(batch, [Mark(s, Action.KEEP) for s in batch.rows() if s != first], who="ann")
+    left = collect(case.ws)["left"]
+    assert left["looks"] == 8
+    assert left["found"] == 1
+    assert left["command"] == ("keepset", "review", "--all")
+    for text in (client.get(here).text, client.get("/").text):
+        assert left["advice"] in text
+        assert "<code>keepset review --all</code>" in text
+    submit(batch, "approve", who="ann", confirm=True)
+    assert left["words"] in client.get(f"{here}?notice=recorded").text

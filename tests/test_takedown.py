@@ -23,6 +23,7 @@ from keepset.download import download
 from keepset.errors import ReviewError
 from keepset.export.dataset import Format, export_dataset
 from keepset.export.onnx import export_model
+from keepset.history.trace import trace
 from keepset.interpret import interpret
 from keepset.models.features import ModelFeatures
 from keepset.models.promote import compare_and_promote
@@ -30,7 +31,6 @@ from keepset.pipeline.followup import pending
 from keepset.predict.model import Predictor
 from keepset.scrape import scrape
 from keepset.split import split
-from keepset.status.trace import trace
 from keepset.train import train
 from keepset.validate import validate
 from keepset.workspace import Workspace

@@ -20,10 +20,10 @@ from keepset.card import write_card
 from keepset.clean.matching import Takedown, Wanted, holding, match
 from keepset.clean.purging import files_of
 from keepset.clean.revising import COLUMNS, Change, Edit, settle_revisions, write_revision
-from keepset.export.onnx import forget_pictures
 from keepset.manifests.rows import DatasetRow
 from keepset.models import list_models
 from keepset.models.features import blank
+from keepset.models.served import forget_pictures
 from keepset.reasons import ItemStatus, UrlReason
 from keepset.review.auditing import audit_once
 from keepset.review.naming import needs_name

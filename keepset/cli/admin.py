@@ -52,7 +52,7 @@ def up(
     notify: Annotated[
         str | None,
         typer.Option(
-            help="Webhook (Slack, Teams, Discord ...) to tell of a waiting batch, a failed run, a new model.",
+            help="Webhook (Slack, Teams, Discord ...) for messages about waiting batches, failed runs and new models.",
             metavar="URL",
         ),
     ] = None,
@@ -122,7 +122,7 @@ def failures(
 
 
 def status(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
-    """Where the workspace stands: stages, revisions, models, cleaning batches, the stack and its last runs."""
+    """Show the state of the workspace: stages, revisions, models, cleaning batches, the stack and its last runs."""
     from keepset.status import collect
     from keepset.workspace import Workspace
 
@@ -145,6 +145,8 @@ def status(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> No
     for complaint in found["complaints"]:
         print(f"\n{complaint}")
     print(f"\nModel in use: {found['promoted'] or 'none yet'}")
+    if left := found["left"]:
+        print(f"Left: {left['words']} {left['advice']} {' '.join(left['command'])}".rstrip())
     for words in found["on_other_sites"]:
         print(words)
     print(f"Next: {found['next']}")

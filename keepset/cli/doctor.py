@@ -266,13 +266,7 @@ def ask_sources(workspace: Path | None) -> Iterator[Check]:
             try:
                 took = web.asked(f"{web.base(name)}{rules.path}?{rules.probe}")
             except SourceError as e:
-                cut_off = any(reason in e.message for reason in ("dns_failure", "connect_failed", "timeout"))
-                remedy = (
-                    "Check this machine's network (behind a proxy: set HTTPS_PROXY), then ask again."
-                    if cut_off
-                    else e.remedy
-                )
-                yield Check(name, Verdict.FAIL, e.message, remedy)
+                yield Check(name, Verdict.FAIL, e.message, e.remedy)
                 continue
             if rules.contact and not config.scrape.contact:
                 yield Check(

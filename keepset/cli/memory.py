@@ -21,7 +21,7 @@ from keepset.finding import find_workspace
 
 if TYPE_CHECKING:
     from keepset.clean.matching import Takedown
-    from keepset.status.diff import Change
+    from keepset.history.diff import Change
 
 __all__ = ["register"]
 
@@ -47,8 +47,8 @@ def diff(
     It also lists the pictures of which the models of the two revisions say different things. The gallery shows the same
     with thumbnails, on its history page.
     """
-    from keepset.status.diff import Kind
-    from keepset.status.diff import diff as compare
+    from keepset.history.diff import Kind
+    from keepset.history.diff import diff as compare
     from keepset.workspace import Workspace
 
     found = compare(Workspace.open(find_workspace(workspace)), first, second)
@@ -95,7 +95,7 @@ def trace(
     It names every query and list that found it, and the revisions, models, reports and exports it is in. Of a creator it
     shows every picture.
     """
-    from keepset.status.trace import trace as follow
+    from keepset.history.trace import trace as follow
     from keepset.workspace import Workspace
 
     found = follow(Workspace.open(find_workspace(workspace)), what)
@@ -145,7 +145,7 @@ def rot(
         f"{n} {state.replace('_', ' ')}" for state, n in sorted(found.counts.items(), key=lambda c: -c[1])
     )
     print(f"{found.pictures} pictures from the web, {len(found.addresses)} addresses: {counts or 'none'}.")
-    print(f"{len(found.lost)} of them can be had nowhere else by now. All are in the workspace.")
+    print(f"{len(found.lost)} of them can no longer be had elsewhere. All are in the workspace.")
 
 
 def remove(

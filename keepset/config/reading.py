@@ -16,6 +16,7 @@ from keepset.config.sections import ClassConfig, RunConfig, is_saved
 from keepset.errors import ConfigError
 from keepset.machine.programs import spell
 from keepset.storage.localfiles import absolute, config_path, path_of, shown
+from keepset.wrong_values import explained
 
 __all__ = ["check_config", "load_config", "parse_config", "saved_config"]
 
@@ -161,8 +162,7 @@ def _explain_one(err: dict[str, Any], data: dict[str, Any]) -> str:
         return f"unknown key '{where}'{hint}"
     if err["type"] == "missing":
         return f"'{where}' is missing"
-    message = str(err["msg"]).removeprefix("Value error, ")
-    return f"{where}: {message}" if where else message
+    return f"{where}: {explained(err)}" if where else explained(err)
 
 
 def _as_written(loc: tuple[Any, ...], data: dict[str, Any]) -> Iterator[str]:
@@ -205,7 +205,7 @@ def _sources_exist(config: RunConfig, where: str) -> None:
             missing += [f"class '{c.name}' names the {what} {_written(p)}, which is not {as_what}" for p in wrong]
     if missing:
         said = f" {missing[0]}." if len(missing) == 1 else "".join(f"\n  - {m}" for m in missing)
-        raise ConfigError(f"{where}:{said}", "Give the right path (relative to the config file), or take it out.")
+        raise ConfigError(f"{where}:{said}", "Correct the path (relative to the config file), or remove it.")
 
 
 def _written(path: str) -> str:

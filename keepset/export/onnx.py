@@ -10,7 +10,6 @@ import contextlib
 import json
 import logging
 import warnings
-from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +25,7 @@ from keepset.workspace import Workspace
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["export_for_serving", "export_model", "forget_pictures", "load_network"]
+__all__ = ["export_for_serving", "export_model", "load_network"]
 
 TOLERANCE = 1e-4
 VERSION = "4"
@@ -69,33 +68,6 @@ def export_for_serving(ws: Workspace, config: RunConfig, model_id: str, *, progr
         else f"up to date: {path.name} of {model_id}"
     )
     return StageResult(Stage.EXPORT, changed, done, {"bytes": path.stat().st_size}, outputs)
-
-
-def forget_pictures(ws: Workspace, model_id: str, shas: Collection[str]) -> bool:
-    """Overwrite what ``models/<id>/model.onnx`` keeps of these pictures with zeros, which no picture is similar to.
-
-    A file in which they cannot be found is deleted; ``keepset export model`` makes it again. Whether there was anything.
-    """
-    path = ws.models / model_id / "model.onnx"
-    if not path.exists():
-        return False
-    import onnx
-
-    model = onnx.load(local(path), load_external_data=False)
-    known = json.loads(next((p.value for p in model.metadata_props if p.key == "reference"), "[]"))
-    gone = [i for i, sha in enumerate(known) if sha in shas]
-    if known and not gone:
-        return False
-    stored = [t for t in model.graph.initializer if t.name.endswith("reference") and t.dims[1:] == [len(known)]]
-    if len(stored) != 1:
-        path.unlink()
-        return True
-    values = onnx.numpy_helper.to_array(stored[0]).copy()
-    values[:, gone] = 0
-    stored[0].CopyFrom(onnx.numpy_helper.from_array(values, stored[0].name))
-    with atomic_path(path) as part:
-        onnx.save(model, str(part))
-    return True
 
 
 def _is_current(path: Path) -> bool:

@@ -64,7 +64,7 @@ def check_ours(to: Path, facts: Mapping[str, Any]) -> None:
     if found is None:
         if any(p.name not in _LITTER for p in to.iterdir()):
             raise WorkspaceError(
-                f"{to} is not empty and is no export of Keepset.", "Give an empty or a new folder with --to."
+                f"{to} is not empty and is not a Keepset export.", "Give an empty or a new folder with --to."
             )
     elif found["files"] != _census(to):
         raise WorkspaceError(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from keepset.history.health import error_curve
+from keepset.history.timeline import timeline, with_pictures
 from keepset.models import ModelRecord, list_models
 from keepset.review import list_batches
-from keepset.status.health import error_curve
-from keepset.status.timeline import timeline, with_pictures
 from keepset.text import many
 from keepset.workspace import Workspace
 

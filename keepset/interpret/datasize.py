@@ -174,7 +174,8 @@ def _projected(wrong: Bools, curves: Floats, sizes: list[int]) -> dict[str, Any]
     n, rates = np.array(sizes, float), wrong.mean((0, 2))
     a, b, c = fit_power_law(n, rates)
     all_saved = np.array([_saved(fit_power_law(n, curve), n[-1]) for curve in curves])
-    saved, low, high = _saved((a, b, c), n[-1]), *np.quantile(all_saved, [0.025, 0.975])
+    saved = _saved((a, b, c), n[-1])
+    low, high = np.quantile(all_saved, [0.025, 0.975])
     left_low, left_high = np.quantile(curves[:, -1] * (1 - all_saved), [0.025, 0.975])
     return {
         "fit": {"floor": a, "scale": b, "exponent": c}, "saved": saved, "saved_interval": (float(low), float(high)),

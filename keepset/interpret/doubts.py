@@ -10,10 +10,10 @@ import numpy as np
 from keepset.interpret.gain import Doubts
 from keepset.models import ModelRecord
 from keepset.reasons import Action
-from keepset.review import Batch, list_batches
+from keepset.review import Batch, errors_left, list_batches
 from keepset.workspace import Workspace
 
-__all__ = ["batch_of", "doubts_of", "reviewed"]
+__all__ = ["batch_of", "doubts_of", "reviewed", "still_wrong"]
 
 
 def batch_of(ws: Workspace, record: ModelRecord) -> Batch | None:
@@ -27,7 +27,7 @@ def doubts_of(ws: Workspace, record: ModelRecord, shas: Sequence[str]) -> Doubts
     chance, label = np.zeros(len(shas)), np.full(len(shas), -1)
     batch = batch_of(ws, record)
     if batch is not None:
-        place, unasked = {s: i for i, s in enumerate(shas)}, batch.on_request()
+        place, unasked = {s: i for i, s in enumerate(shas)}, batch.unproposed()
         for r in batch.candidates().rows():
             i = place.get(r["sha256"])
             if i is None or r["suggestion"] == Action.KEEP or r["sha256"] in unasked:
@@ -43,6 +43,21 @@ def reviewed(ws: Workspace, record: ModelRecord) -> dict[str, Any] | None:
     batch = batch_of(ws, record)
     if batch is None or not batch.proposed:
         return None
-    unasked = batch.on_request()
+    unasked = batch.unproposed()
     chances = [float(r["score"]) for r in batch.candidates().rows() if r["sha256"] not in unasked]
     return {"batch": batch.id, "proposed": len(chances), "expected": sum(chances)}
+
+
+def still_wrong(ws: Workspace, record: ModelRecord) -> dict[str, Any] | None:
+    """How many wrong pictures are left, if this is known and the model is of the current revision."""
+    left = errors_left(ws) if ws.revisions()[-1:] == [record.dataset_revision] else None
+    if left is None:
+        return None
+    return {
+        "count": left.wrong,
+        "low": left.low,
+        "high": left.high,
+        "found": left.found,
+        "words": left.words,
+        "advice": left.advice,
+    }

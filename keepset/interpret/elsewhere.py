@@ -44,6 +44,7 @@ class _Known:
 
     shas: list[str]
     labels: Ints
+    plain_wrong: npt.NDArray[np.bool_]
     sites: list[str | None]
     creators: list[str | None]
     folds: Ints
@@ -92,7 +93,8 @@ def _known(ws: Workspace, predictions: Predictions) -> _Known:
         for sha, fold, group, origin in zip(*(batch.column(c).to_pylist() for c in wanted), strict=True):
             if (i := place.get(sha)) is not None:
                 folds[i], origins[i] = fold, origin or group
-    return _Known(shas, predictions.cross_validated().given, sites, creators, folds, origins)
+    scored = predictions.cross_validated()
+    return _Known(shas, scored.given, scored.wrong, sites, creators, folds, origins)
 
 
 def _pieces(ws: Workspace, names: Sequence[str]) -> list[pa.RecordBatch]:
@@ -113,9 +115,8 @@ def _unseen(ws: Workspace, predictions: Predictions, known: _Known) -> Unseen:
     rows = [row[sha] for sha in known.shas]
     strength = record.metrics.get("cv", {}).get("strength", STRENGTH)
     data = Judged(
-        record.classes, known.labels, known.folds, predictions.cross_validated().wrong, known.sites, known.creators,
-        lambda keep: features.all() if len(keep) == len(rows) == len(features) and rows == list(range(len(rows)))
-        else features.at([rows[i] for i in keep]), float(strength), record.seed,
+        record.classes, known.labels, known.folds, known.plain_wrong, known.sites, known.creators,
+        lambda keep: features.at([rows[i] for i in keep]), float(strength), record.seed,
     )  # fmt: skip
     return error_on_unseen(data)
 

@@ -9,7 +9,7 @@ from keepset.config import RunConfig
 from keepset.interpret.cleaning import what_cleaning_bought
 from keepset.interpret.comparing import before_and_after
 from keepset.interpret.diagnosis import diagnose
-from keepset.interpret.doubts import reviewed
+from keepset.interpret.doubts import reviewed, still_wrong
 from keepset.interpret.elsewhere import elsewhere
 from keepset.interpret.metrics import confusion, measure, per_class, reliability
 from keepset.interpret.mistakes import confused_pairs, with_names, worst
@@ -42,7 +42,7 @@ def gather(ws: Workspace, config: RunConfig, record: ModelRecord) -> dict[str, A
         "per_class": per_class(yardstick), "pairs": confused_pairs(yardstick), "top_losses": worst(yardstick),
         "reliability": reliability(yardstick), "history": list(record.history), "lr_find": dict(record.lr_find),
         "before_after": before_and_after(ws, record.id), "dataset": card.facts(ws, record.dataset_revision),
-        "review": reviewed(ws, record), "cleaning": what_cleaning_bought(ws, record), "errors_left": None, "next_site": None,
+        "review": reviewed(ws, record), "cleaning": what_cleaning_bought(ws, record), "errors_left": still_wrong(ws, record), "next_site": None,
         "data_size": None, "gain": None, "looks": None, "left_out": [],
     }  # fmt: skip
     facts["elsewhere"] = elsewhere(ws, predictions)

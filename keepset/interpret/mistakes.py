@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from keepset.history.timeline import named
 from keepset.interpret.scored import Scored
-from keepset.status.timeline import named
 from keepset.workspace import Workspace
 
 __all__ = ["confused_pairs", "with_names", "worst"]

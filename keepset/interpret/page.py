@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from keepset.history.health import ErrorPoint
 from keepset.interpret import plots
 from keepset.interpret.thumbs import Thumbs
-from keepset.status.health import ErrorPoint
 from keepset.workspace import Workspace
 
 __all__ = ["render"]
@@ -34,7 +34,9 @@ def render(ws: Workspace, facts: dict[str, Any], pictures: Mapping[str, str] | N
 
     def first(sha: str) -> bool:
         """Whether this is the first tile of the picture, to which its large version leads back."""
-        return sha not in placed and placed.add(sha) is None
+        new = sha not in placed
+        placed.add(sha)
+        return new
 
     # The plots escape their own texts; they are the only markup that is let through.
     drawn = {k: Markup(v) for k, v in _plots(facts).items()}  # noqa: S704

@@ -228,7 +228,7 @@ STAGES: tuple[StageSpec, ...] = (
         command=True, then=(Stage.EXPORT, Stage.PROMOTE), hours=24,
     ),
     StageSpec(  # right after the training: a person can begin while the model is exported, compared and reported on
-        Stage.REVIEW, "Open a cleaning batch, if anything is worth a look.", _review, StageChain.LEARN,
+        Stage.REVIEW, "Open a cleaning batch, if any image needs review.", _review, StageChain.LEARN,
         "looking for images to review", reads=("dataset", "images", "predictions"), config=("review",), leaves="batches/",
     ),
     StageSpec(

@@ -15,10 +15,10 @@ from keepset.review.batch import (
     load_batch,
 )
 from keepset.review.deciding import Preview, guards, planned, preview, reopen, submit
+from keepset.review.left import ErrorsLeft, errors_left
 from keepset.review.log import Mark, MarkState
 from keepset.review.marking import changes_since, mark, redo, undo
 from keepset.review.opening import review
-from keepset.review.stopping import BatchYield, StopAdvice, stop_rule
 
 __all__ = [
     "Approval",
@@ -26,13 +26,13 @@ __all__ = [
     "BatchProgress",
     "BatchRecord",
     "BatchStatus",
-    "BatchYield",
+    "ErrorsLeft",
     "Mark",
     "MarkState",
     "Preview",
-    "StopAdvice",
     "changes_since",
     "damaged_batches",
+    "errors_left",
     "guards",
     "list_batches",
     "load_batch",
@@ -42,7 +42,6 @@ __all__ = [
     "redo",
     "reopen",
     "review",
-    "stop_rule",
     "submit",
     "undo",
 ]

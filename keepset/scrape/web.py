@@ -1,4 +1,4 @@
-"""Polite requests for sources: guarded like downloads, repeated when transient, and told in words when refused."""
+"""Polite requests for sources: guarded like downloads, retried when transient, with an error in plain language when refused."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ class Web:
         try:
             found = json.loads(answer.body)
         except (ValueError, RecursionError) as e:
-            raise SourceError(f"{url} did not answer with JSON.", "Try again later.") from e
+            raise SourceError(f"{url} did not return JSON.", "Try again later.") from e
         if not isinstance(found, dict):
-            raise SourceError(f"{url} answered with JSON, but not with an object.", "Try again later.")
+            raise SourceError(f"{url} returned JSON, but not an object.", "Try again later.")
         return found
 
     def page(self, url: str) -> SmallResponse:
@@ -69,7 +69,7 @@ class Web:
         except Trouble as e:
             raise SourceError(f"{url}: {e.reason} ({e.detail}).", _NEXT) from e
         if why:
-            raise SourceError(f"{url} is forbidden by {why}.", "Ask the site's owner, or take another page.")
+            raise SourceError(f"{url} is not allowed by {why}.", "Ask the site's owner, or use another page.")
         return self._get(url)
 
     def _wait_for_turn(self, url: str) -> None:
@@ -86,7 +86,7 @@ class Web:
                 answer = self.runner.run(self.fetcher.read(url, most=_MOST_BYTES))
             except Trouble as e:
                 if not e.transient:
-                    raise SourceError(f"{url}: {e.reason} ({e.detail}).", _NEXT) from e
+                    raise SourceError(f"{url}: {e.reason} ({e.detail}).", self._remedy(url, e.reason)) from e
                 problem, asked = f"{e.reason} ({e.detail})", None
             else:
                 if answer.status < 400:
@@ -95,7 +95,9 @@ class Web:
                 if answer.status != 429 and answer.status < 500:
                     break
             if (asked or 0) > _LONGEST_WAIT_S:
-                raise SourceError(f"{url} asks us to wait {asked:.0f} seconds.", "Run it again after that.")
+                raise SourceError(
+                    f"{url} asks Keepset to wait {asked:.0f} seconds.", "Run the same command again after that."
+                )
             if attempt < self.config.download.retries:
                 time.sleep(self.rng.uniform(0, min(30.0, 2.0**attempt)) if asked is None else asked)
         raise SourceError(f"{url} does not answer: {problem}.", self._remedy(url, problem))
@@ -106,10 +108,14 @@ class Web:
             return 'It wants to know whom to write to: set [scrape] contact = "you@example.org", then run again.'
         if problem == "HTTP 429":
             return "It limits how often it may be asked. Run it again in an hour, or tomorrow. URLs already collected are kept."
+        if problem.startswith(_CUT_OFF):
+            return "Check this machine's network (behind a proxy: set HTTPS_PROXY), then run again. " + _KEPT
         return _NEXT
 
 
-_NEXT = "Run it again later, or remove this source from the config. URLs already collected are kept."
+_CUT_OFF = ("dns_failure", "connect_failed", "timeout")
+_KEPT = "URLs collected so far are kept."
+_NEXT = f"Try again later, or remove this source from the config. {_KEPT}"
 
 
 def dig(value: Any, *path: str) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ def collect(ws: Workspace) -> dict[str, Any]:
         "promoted": ws.promoted(),
         "on_other_sites": on_other_sites(ws, ws.promoted()),
         "batches": _batches(ws),
+        "left": _left(ws),
         "next": next_step(ws, str((stack or {}).get("web_url") or "")),
         "stack": stack,
         "trouble": troubles(ws),
@@ -113,6 +115,14 @@ def _batches(ws: Workspace) -> list[dict[str, Any]]:
         }
         for b in list_batches(ws)
     ]
+
+
+def _left(ws: Workspace) -> dict[str, Any] | None:
+    """How many wrong pictures are left, with the sentences about it; None while nothing tells."""
+    from keepset.review import errors_left
+
+    left = errors_left(ws)
+    return {**asdict(left), "words": left.words, "advice": left.advice, "command": left.command} if left else None
 
 
 def gallery_url(ws: Workspace) -> str:

@@ -9,8 +9,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from keepset.errors import ConfigError
+from keepset.history.diff import Kind, diff
 from keepset.review import list_batches
-from keepset.status.diff import Kind, diff
 from keepset.web.pages import page
 from keepset.web.refusals import refusal
 from keepset.workspace import Workspace

@@ -12,9 +12,9 @@ from starlette.routing import Route
 
 from keepset.clean import restore
 from keepset.errors import ReviewError
+from keepset.history.timeline import timeline, with_pictures
 from keepset.pipeline.followup import take_on
 from keepset.review import list_batches
-from keepset.status.timeline import timeline, with_pictures
 from keepset.web import followup
 from keepset.web.marking import given_name
 from keepset.web.pages import page

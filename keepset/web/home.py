@@ -11,16 +11,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from keepset.history.health import DataHealth, ModelHealth, data_health, error_curve, model_health
+from keepset.history.timeline import timeline
 from keepset.interpret.plots import mistakes_over_revisions
 from keepset.machine.programs import spell
 from keepset.models import list_models
 from keepset.orchestrator.neighbours import neighbours
 from keepset.pipeline.followup import State, standing
-from keepset.review import Batch, BatchStatus, list_batches, stop_rule
+from keepset.review import Batch, BatchStatus, errors_left, list_batches
 from keepset.review.naming import batch_name
 from keepset.starting import unread_config
-from keepset.status.health import DataHealth, ModelHealth, data_health, error_curve, model_health
-from keepset.status.timeline import timeline
 from keepset.storage.localfiles import shown
 from keepset.text import many
 from keepset.web import followup
@@ -65,7 +65,7 @@ def _home(ws: Workspace, request: Request) -> Response:
     return page(
         "home.html", ws, data=data, model=model, step=next_step(ws, batches, data, model), followup=followup.view(ws),
         curve=curve, points=points, batches=[(b, _outcome(b)) for b in batches[::-1]], models=reports[::-1],
-        promoted=ws.promoted(), advice=stop_rule(ws), events=events[:LATEST], more=len(events) > LATEST,
+        promoted=ws.promoted(), left=errors_left(ws), events=events[:LATEST], more=len(events) > LATEST,
         others=_others(ws), most_classes=CLASSES, has_config=(ws.root / "config.json").exists(),
         first_run=spell("keepset", "run", ws.config_beside(), "-w", ws.root),
         edited=_edited(ws), report=any(m.id == ws.promoted() for m in reports), working=standing(ws).state == State.WORKING,

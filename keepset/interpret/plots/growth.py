@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from keepset.history.health import ErrorPoint
 from keepset.interpret.plots.canvas import WIDTH, Label, Panel, percents, svg, text, ticks
-from keepset.status.health import ErrorPoint
 from keepset.text import share
 
 __all__ = ["data_size", "mistakes_over_revisions", "over_revisions"]

@@ -15,10 +15,10 @@ import pyarrow.compute as pc
 
 from keepset import manifests
 from keepset.errors import ConfigError, KeepsetError
+from keepset.history.timeline import named
 from keepset.models import list_models
 from keepset.reasons import Split
 from keepset.review.auditing import REVISING
-from keepset.status.timeline import named
 from keepset.workspace import Workspace
 
 __all__ = ["Change", "Decision", "Diff", "Kind", "Said", "State", "diff", "state_of"]

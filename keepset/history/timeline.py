@@ -13,11 +13,11 @@ from typing import Any
 from keepset import manifests
 from keepset.errors import KeepsetError
 from keepset.files import read_json
+from keepset.history.sentences import sentence
 from keepset.models import ModelRecord, list_models
 from keepset.review import Batch, list_batches
 from keepset.review.auditing import REVISING, by_a_person
 from keepset.review.naming import batch_name, called
-from keepset.status.history import sentence
 from keepset.text import many, share
 from keepset.workspace import Workspace
 
