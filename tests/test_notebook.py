@@ -108,7 +108,7 @@ def test_open_finds_what_a_name_means(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(WorkspaceError, match="no Keepset workspace"):
         keepset.open()
-    with pytest.raises(ConfigError, match="no config file"):
+    with pytest.raises(WorkspaceError, match="There is no data set"):
         keepset.open("pets")
     for name in ("cat", "dog"):
         (tmp_path / "photos" / name).mkdir(parents=True)
