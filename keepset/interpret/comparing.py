@@ -18,8 +18,6 @@ from keepset.workspace import Workspace
 
 __all__ = ["before_and_after", "paired_difference"]
 
-SHOWN = 24
-
 
 def before_and_after(ws: Workspace, model_id: str) -> dict[str, Any] | None:
     """What ``keepset.models.promote`` found, with what both models said of each image it names, and what was forecast of the batch
