@@ -50,6 +50,10 @@ def test_a_batch_by_keyboard(browser: Browser, case: Case, monkeypatch: pytest.M
         press(page, "u")
         page.keyboard.press("Control+Enter")
         page.wait_for_url("**/submit")
+        page.wait_for_selector("#forecast .says")
+        assert "36 pictures" in page.inner_text("#forecast .says") or "35 pictures" in page.inner_text(
+            "#forecast .says"
+        )
         page.fill("input[name=who]", "Ada")
         page.keyboard.press("Enter")  # approves nothing
         assert load_batch(case.ws, batch.id).approval() is None
@@ -115,6 +119,9 @@ def test_without_javascript(browser: Browser, case: Case) -> None:
         assert batch.marks()[second].action == Action.DELETE
         page.click("main a.button")
         page.click("button[value=submit]")
+        page.click("#forecast a")
+        assert page.locator("#forecast .says").is_visible()
+        page.go_back()
         page.fill("input[name=who]", "Ada")
         with saved(page):
             page.click("button[value=send_back]")

@@ -231,3 +231,19 @@ def test_what_is_named_is_found_with_its_exact_copies(before: tuple[Path, str], 
     for wrong in ({}, {"creator": "a", "url": "b"}):
         with pytest.raises(ReviewError, match="Give one of --creator"):
             Wanted.one_of(**wrong)
+
+
+def test_a_licence_is_blocked_before_anything_of_it_was_found(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    base.mkdir()
+    (base / "a.csv").write_text("url,license\nhttp://a.example/1.jpg,CC BY-NC 4.0\nhttp://a.example/2.jpg,cc-by-4.0\n")
+    (base / "b.csv").write_text("http://b.example/1.jpg\n")
+    config = parse_config({"classes": {k: {"lists": [f"{k}.csv"]} for k in "ab"}}, base=base)
+    ws = Workspace.create(base / "ws", "x")
+    done = take_down(ws, Wanted.one_of(license="CC BY-NC"), who="Ann")
+    assert done.pictures == done.lines == ()
+    scrape(ws, config)
+    rows = [(r["url"].partition(":")[0], r["reason"]) for r in manifests.read(ws.urls, "urls").rows()]
+    assert rows == [("removed", "taken_down"), ("http", None), ("http", None)]
+    assert not scrape(ws, config).changed
+    assert [r["action"] for r in ws.audit_log()] == ["takedown", "certificate"]

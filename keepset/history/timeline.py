@@ -13,8 +13,11 @@ from typing import Any
 from keepset import manifests
 from keepset.errors import KeepsetError
 from keepset.files import read_json
+from keepset.forecast import of_model
+from keepset.forecast.words import beside
 from keepset.history.sentences import sentence
 from keepset.models import ModelRecord, list_models
+from keepset.models.columns import Columns
 from keepset.review import Batch, list_batches
 from keepset.review.auditing import REVISING, by_a_person
 from keepset.review.naming import batch_name, called
@@ -138,8 +141,16 @@ def _effects(ws: Workspace) -> dict[int, tuple[str, str]]:
             before, after = (c[k] / c["n"] for k in ("errors_before", "errors_after"))
             words = f"error {share(before)} → {share(after)} on {c['n']} held-out pictures"
             kept = "" if c["promote"] else "; the model before stays in use"
-            found[model.dataset_revision] = (words + kept, model.id)
+            found[model.dataset_revision] = (words + kept + _cross_checked(ws, model.id, c), model.id)
     return found
+
+
+def _cross_checked(ws: Workspace, model_id: str, compared: Row) -> str:
+    """Mistakes on all pictures, real beside forecast; empty for a comparison of an earlier version."""
+    if not compared.get("columns"):
+        return ""
+    foreseen = of_model(ws, model_id, str(compared["before"]), make=False)
+    return f"; {beside(Columns.from_json(compared['columns']), foreseen.columns if foreseen else None)}"
 
 
 def _splits(ws: Workspace, log: Iterable[Row]) -> Iterable[Event]:
