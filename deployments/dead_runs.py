@@ -80,7 +80,7 @@ def _never_began(run: Mapping[str, Any]) -> bool:
 
 def _settle(prefect: Orchestrator, run: Mapping[str, Any]) -> str:
     if run.get("parent_task_run_id"):
-        prefect.give_up(run["id"], "Its parent's process is gone; the parent begins it anew.")
+        prefect.give_up(run["id"], "Its parent's process is gone; the parent starts it again.")
         return ""
     if run["state_type"] == StateType.CANCELLING:
         prefect.cancelled(run["id"], "Its process is gone; it was to be cancelled anyway.")

@@ -85,6 +85,13 @@ def _tutorial(root: Path, url: str, browser: Any) -> None:
 
     batch = list_batches(Workspace.open(root))[0]
     here = f"{url}/batches/{batch.id}"
+    page = browser.new_page(viewport=WIDE)
+    page.goto(url)
+    _shoot(page, "home-waiting")
+    page.goto(here)
+    for _ in range(7):  # a few decisions, to show what they look like
+        page.keyboard.press("Enter")
+        page.wait_for_load_state("networkidle")
     for scheme in ("light", "dark"):
         page = browser.new_page(viewport=WIDE, color_scheme=scheme)
         page.goto(here)
@@ -93,11 +100,9 @@ def _tutorial(root: Path, url: str, browser: Any) -> None:
     page.goto(here)
     _shoot(page, "gallery-phone")
     page = browser.new_page(viewport=WIDE, color_scheme="light")
-    page.goto(url)
-    _shoot(page, "home-waiting")
-    page.goto(here)
-    page.locator(".card img, .tile img, figure img").nth(2).click()
-    page.wait_for_timeout(1500)
+    page.goto(f"{here}?reason=label_issue")
+    page.locator("main img").nth(2).click()
+    page.wait_for_timeout(3000)
     _shoot(page, "full-view")
     page.goto(f"{here}/submit")
     page.fill("input[name=who]", "Ada")
@@ -109,7 +114,6 @@ def _tutorial(root: Path, url: str, browser: Any) -> None:
     page.wait_for_selector("#followup.done", timeout=900_000)
     _shoot(page, "after")
     page.goto(url)
-    _shoot(page, "home-after")
     page.click("text=Report >> nth=0")
     page.wait_for_url("**/reports/*")
     _shoot(page, "report")

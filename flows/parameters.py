@@ -22,14 +22,14 @@ class ClassForm(BaseModel):
     """One class and where its pictures come from."""
 
     name: str = Field(min_length=1, title="Class", description="As predictions will show it.")
-    urls: str = Field("", title="Picture URLs", description="Addresses of pictures, one a line.")
+    urls: str = Field("", title="Picture URLs", description="URLs of pictures, one per line.")
     openverse: str = Field("", title="Openverse search", description="Pictures with open licences.")
     wikimedia: str = Field("", title="Wikimedia Commons search", description="Pictures with open licences.")
     inaturalist: str = Field("", title="iNaturalist species", description="Scientific or common name.")
     gbif: str = Field("", title="GBIF species", description="Scientific name.")
     pages: list[str] = Field([], title="Web pages", description="Pages whose pictures are taken.")
     lists: list[str] = Field(
-        [], title="URL lists", description="Files on the worker's disk: one URL a line, or csv/parquet."
+        [], title="URL lists", description="Files on the worker's disk: one URL per line, or CSV or Parquet."
     )
     folders: list[str] = Field([], title="Folders", description="Folders of pictures on the worker's disk.")
 
@@ -47,7 +47,9 @@ class DatasetForm(BaseModel):
 
     name: str = Field(min_length=1, title="Name of the data set")
     classes: list[ClassForm] = Field(min_length=2, description="At least two.")
-    max_per_class: int = Field(1000, ge=1, title="Most pictures a class", description="URLs collected, at most.")
+    max_per_class: int = Field(
+        1000, ge=1, title="Maximum URLs per class", description="Collected from all sources together."
+    )
     seed: int = Field(42, ge=0, description="Same seed, same split, same model.")
     valid: float = Field(
         0.2, gt=0, lt=1, title="Validation share", description="Of all pictures, set apart for measuring."

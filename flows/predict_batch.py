@@ -29,7 +29,7 @@ def predict_batch(
         source: Folder, or a Parquet, CSV or text file with a column path or url. Left empty: the data set itself.
         model: Id of a model, or a model.onnx. Left empty: the model in use.
         to: Parquet file to write. Left empty: below predictions/ in the workspace.
-        retry_failed: Ask again for what could not be fetched or read.
+        retry_failed: Retry pictures that could not be fetched or read.
     """
     ws = Workspace.open(Path(workspace))
     be_present(ws)

@@ -42,7 +42,7 @@ def review_batch(workspace: str, batch_id: str | None = None, all_images: bool =
 
     Args:
         workspace: Folder of the data set.
-        batch_id: A batch that is there already. Left out: one is opened for the newest model.
+        batch_id: An existing batch. Default: open one for the newest model.
         all_images: Open a batch of every image in use, what is proposed first. Without it: only what is proposed.
     """
     ws, _ = opened(workspace)

@@ -13,6 +13,7 @@ __all__ = [
     "LOCAL_SOURCES",
     "ON_REQUEST",
     "REMEDIES",
+    "UNPROPOSED",
     "Action",
     "CandidateReason",
     "DownloadReason",
@@ -62,6 +63,8 @@ class UrlReason(StrEnum):
     OUTSIDE = "outside_its_folder"  # a table may name files below its own folder only
     NO_LABEL = "no_label"
     UNREADABLE = "unreadable"  # a row of a table, an entry of a folder or an item of an API
+    EXCLUDED = "excluded_word"  # its title or address holds a word that the class excludes
+    TAKEN_DOWN = "taken_down"  # `keepset remove`
 
 
 class DownloadReason(StrEnum):
@@ -140,10 +143,14 @@ class CandidateReason(StrEnum):
     USER_CORRECTION = "user_correction"
     NOT_SUSPECTED = "not_suspected"  # nothing was found; somebody asked for all images
     DECIDED_BEFORE = "decided_before"  # the same, and a person decided it once
+    RANDOM_LOOK = "random_look"  # nothing was found; drawn at random, to learn how many wrong ones are left
 
 
 ON_REQUEST = frozenset({CandidateReason.NOT_SUSPECTED, CandidateReason.DECIDED_BEFORE})
-"""Reasons that propose nothing: the image is shown because somebody asked for all of them."""
+"""Reasons of images that are shown because somebody asked for all of them."""
+
+UNPROPOSED = ON_REQUEST | {CandidateReason.RANDOM_LOOK}
+"""Reasons that propose nothing: what nobody marks of such images stays as it is, and undecided."""
 
 
 _AGAIN = "then run `keepset download --retry-failed`."
@@ -164,6 +171,8 @@ REMEDIES: dict[str, dict[str, str]] = {
         UrlReason.OVER_CAP: "Raise [scrape] max_per_class if you want more.",
         UrlReason.OUTSIDE: "A table may name files below its own folder only. Move the files there, or the table above them.",
         UrlReason.NO_LABEL: "Write the class into the row, then run again.",
+        UrlReason.EXCLUDED: "Its title or address holds a word of the class's `exclude`. Remove the word if you want it.",
+        UrlReason.TAKEN_DOWN: "Nothing to do: `keepset remove` took it down for good, and it is not fetched again.",
         UrlReason.UNREADABLE: "Correct the row or file that `keepset failures --each` shows, then run again.",
     },
     "downloads": {
@@ -199,7 +208,7 @@ REMEDIES: dict[str, dict[str, str]] = {
         DownloadReason.FORMAT: _CONVERT,
         DownloadReason.EMPTY: f"The file has 0 bytes. Replace it; if it is on the web: {_LATER[0].lower()}{_LATER[1:]}",
         DownloadReason.CHECKSUM: "The file is not the one that the source described. See its landing page.",
-        DownloadReason.PURGED: "Nothing to do: `keepset purge` deleted this picture for good, and it is not fetched again.",
+        DownloadReason.PURGED: "Nothing to do: `keepset purge` or `remove` deleted this picture for good, and it is not fetched again.",
     },
     "images": {
         ImageReason.NOT_AN_IMAGE: "Not an image, despite its name. Replace it, or leave it out.",

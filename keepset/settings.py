@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from keepset.errors import ConfigError
 from keepset.machine.cores import usable_cores
+from keepset.wrong_values import explained
 
 __all__ = ["Settings", "settings"]
 
@@ -38,7 +39,7 @@ class Settings(BaseSettings):
     )
     cache: Path = Field(
         default_factory=lambda: Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "keepset",
-        description="Where local copies of a workspace on s3:// lie. May be deleted at any time.",
+        description="Local copies of a workspace on s3://. May be deleted at any time.",
     )
     workers: int = Field(default_factory=usable_cores, ge=1, description="Processes that decode images.")
     engine: Literal["local", "dask"] = Field(
@@ -47,7 +48,7 @@ class Settings(BaseSettings):
     dask_address: str = Field(
         "", description="Address of a Dask scheduler, e.g. tcp://scheduler:8786; empty starts workers here."
     )
-    dask_workers: int = Field(0, ge=0, description="Dask workers to start here; 0 is one a core.")
+    dask_workers: int = Field(0, ge=0, description="Dask workers to start here; 0: one per core.")
     host: str = Field("127.0.0.1", description="Address the gallery and the web app bind to.")
     web_port: int = Field(8765, ge=0, le=65535, description="Port of the gallery; 0 picks a free one.")
     prefect_port: int = Field(4200, ge=0, le=65535, description="Port of the embedded Prefect server.")
@@ -57,8 +58,8 @@ class Settings(BaseSettings):
     )
     notify: str = Field(
         "",
-        description="Webhook that the stack tells of a waiting batch, a failed run and a new model, or the id of a "
-        "notification block of Prefect's.",
+        description="Webhook for messages about waiting batches, failed runs and new models, or the id of a "
+        "Prefect notification block.",
     )
     token: str = Field("", description="Access token of the web app; needed to bind beyond loopback.")
     checkpoint_s: float = Field(
@@ -67,7 +68,7 @@ class Settings(BaseSettings):
     reconcile_s: float = Field(
         20.0,
         ge=1,
-        description="Seconds between the stack's looks for work left lying. On a bucket each look costs requests.",
+        description="Seconds between the stack's checks for unfinished work. On a bucket each check costs requests.",
     )
     reviewer: str = Field(
         default_factory=_login_name, description="Name put into the audit log; default: the login name."
@@ -85,7 +86,7 @@ def settings() -> Settings:
     try:
         return Settings()
     except ValidationError as e:
-        wrong = [f"KEEPSET_{'_'.join(map(str, x['loc'])).upper()}={x['input']!r}: {x['msg']}" for x in e.errors()]
+        wrong = [f"KEEPSET_{'_'.join(map(str, x['loc'])).upper()}={x['input']!r} {explained(x)}" for x in e.errors()]
         raise ConfigError(
             "Wrong environment variable: " + "; ".join(wrong) + ".",
             "Change it or unset it, then run again. All settings: `keepset docs config`",

@@ -47,8 +47,8 @@ def _check_shares_a_class(ws: Workspace, config: RunConfig, path: Path) -> None:
         return
     if not set(known) & set(config.labels):
         raise ConfigError(
-            f"The workspace {ws.root} holds {', '.join(known[:5])}; {path} has none of these classes.",
-            f"Give it a workspace of its own: {spell('keepset', 'run', path, '-w', ws.root.with_name(path.stem))}",
+            f"The workspace {ws.root} holds {', '.join(known[:5])}; {path} names none of these classes.",
+            f"Use a workspace of its own: {spell('keepset', 'run', path, '-w', ws.root.with_name(path.stem))}",
         )
 
 
@@ -82,8 +82,8 @@ def _check_reads(config: Path, source: Path, classes: Sequence[str], say: Callab
     paths = [path_of(p) for c in known.classes for p in (*c.folders, *c.tables)]
     if not any(p == source or p.is_relative_to(source) for p in paths):
         raise ConfigError(
-            f"{config} is there already, and it does not read {shown(source)}.",
-            f"Write another one: {spell('keepset', 'import', shown(source), f'{config.stem}-2.toml')}",
+            f"{config} already exists and does not use {shown(source)}.",
+            f"Write another config: {spell('keepset', 'import', shown(source), f'{config.stem}-2.toml')}",
         )
     if missing := [c for c in classes if c not in known.labels]:
-        say(f"{config} lacks classes that are in {shown(source)}: {', '.join(missing)}.")
+        say(f"{config} does not have these classes of {shown(source)}: {', '.join(missing)}.")

@@ -248,8 +248,8 @@ class Workspace:
         return read_rows(self.root / "audit.jsonl")
 
     def purged(self) -> frozenset[str]:
-        """The pictures that were ever deleted for good: none of them is taken in again."""
-        rows = (r["what"] for r in self.audit_log() if r["action"] == "purge")
+        """The pictures that were ever deleted for good, or taken down: none of them is taken in again."""
+        rows = (r["what"] for r in self.audit_log() if r["action"] in ("purge", "takedown"))
         return frozenset(sha for what in rows for sha in what["sha256"])
 
     # -- locks -------------------------------------------------------------------------------------

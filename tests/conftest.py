@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+Hook = tuple[str, list[dict[str, Any]]]
+Once = Callable[[str, Callable[[Path], object]], Path]
 
 if TYPE_CHECKING:
     from tests.browser_fixtures import Browser
@@ -19,6 +23,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+
+pytest_plugins = [f"tests.{topic}_fixtures" for topic in ("export", "installing", "predict", "review", "storage")]
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -34,7 +40,7 @@ DEAREST = (
 SLOW = {
     "bench_noise", "chaos", "clean_kill", "demo", "download_lost", "end_to_end", "faults", "followup", "inbox", "installing",
     "interpret_cam", "interpret_datasize", "pipeline", "predict", "predict_api_fuzz", "predict_batch", "promote", "registry",
-    "review_placeholder", "review_suspicion", "spread", "storage_pipeline", "storage_sharing", "train", "train_chain",
+    "review_placeholder", "review_suspicion", "spread", "storage_pipeline", "storage_sharing", "takedown", "train", "train_chain",
     "train_contenders", "train_features", "train_machine", "train_resume", "validate", "web_predict",
 }  # fmt: skip
 """Files whose tests train, export or start programs, all of them marked ``slow``."""
@@ -50,6 +56,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group(group[item]))
     rank = {name: n for n, name in enumerate(DEAREST)}
     items.sort(key=lambda i: rank.get(group[i], len(rank)))
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """``once(name, make)``: the folder that ``make`` has filled, the same one for all workers of a run. Copy it, or only read."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        done, part = base / f"once-{name}", base / f"once-{name}.part"
+        with (base / f"once-{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                part.mkdir()
+                make(part)
+                part.rename(done)
+        return done
+
+    return made
 
 
 @pytest.fixture(scope="session")
@@ -78,11 +103,28 @@ def browser(chromium: str) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A real stack, started once: 15 s. Its own workspace has a batch worth a look; others may be brought along."""
+def hook() -> Iterator[Hook]:
+    """A webhook on loopback: its address, and what was sent there."""
+    from tests.stack_fixtures import listening
+
+    with listening() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def told(hook: Hook) -> list[dict[str, Any]]:
+    return hook[1]
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, hook: Hook) -> Iterator[Running]:
+    """A real stack, started once, with ``--notify``: 15 s. Its own workspace has a batch worth a look; others may be
+    brought along.
+    """
     from tests.stack_fixtures import start, waiting_workspace
 
-    running = start(waiting_workspace(tmp_path_factory.mktemp("stack")), forked=True)
+    ws = waiting_workspace(tmp_path_factory.mktemp("stack"))
+    running = start(ws, forked=True, environment={"KEEPSET_NOTIFY": hook[0]})
     yield running
     running.stop()
     assert not (running.ws.root / "stack.json").exists()

@@ -6,6 +6,7 @@ drifts from the schemas fails at once.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import json
@@ -41,6 +42,13 @@ def jpeg(image: Image.Image, quality: int = 88) -> bytes:
     return out.getvalue()
 
 
+@functools.lru_cache(maxsize=4096)
+def _drawn(label: str, i: int, width: int, height: int) -> tuple[Image.Image, bytes, bytes]:
+    """A drawn picture, its file and its thumbnail. Most tests ask for the same few."""
+    picture = draw(label, i, width=width, height=height)
+    return picture, jpeg(picture), jpeg(picture, 75)
+
+
 def dataset_workspace(
     root: Path,
     *,
@@ -63,13 +71,10 @@ def dataset_workspace(
     for i in range(per_class * len(labels)):
         true = labels[i % len(labels)]
         label = labels[(i + 1) % len(labels)] if i < flips else true
-        picture = draw(true if true in CLASSES else CLASSES[labels.index(true) % 3], i, width=size[0], height=size[1])
-        data = jpeg(picture)
+        picture, data, thumb = _drawn(true if true in CLASSES else CLASSES[labels.index(true) % 3], i, *size)
         sha = hashlib.sha256(data).hexdigest()
         write_bytes(ws.blob(sha), data)
-        thumb = io.BytesIO()
-        picture.save(thumb, "JPEG")
-        write_bytes(ws.thumb(sha), thumb.getvalue())
+        write_bytes(ws.thumb(sha), thumb)
         truth[sha] = true
         images.append(image_row(sha, label, data, picture, i))
         rows.append(dataset_row(sha, label, i, len(labels)))

@@ -16,7 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from keepset import manifests
 from keepset.clean import clean, purge, restore
+from keepset.clean.matching import Wanted
+from keepset.clean.takedown import take_down
 from keepset.review import Batch, list_batches, mark, review, submit
 from keepset.workspace import Workspace
 from tests.review_fixtures import delete
@@ -31,7 +34,7 @@ def die_before(n: int, root: Path) -> None:
     def watch(event: str, args: tuple[Any, ...]) -> None:
         nonlocal left
         writes = event in WRITES or (event == "open" and isinstance(args[2], int) and args[2] & 3)
-        if not writes or not str(args[0]).startswith(str(root)):
+        if not writes or not str(args[0]).startswith(str(root)) or str(args[0]).startswith(str(root / "locks")):
             return
         left -= 1
         if left <= 0:
@@ -55,6 +58,11 @@ def newest(ws: Workspace) -> Batch:
 
 def _review(ws: Workspace) -> None:
     review(ws, ws.config())
+
+
+def _remove(ws: Workspace) -> None:
+    sha = ws.current_dataset().rows()[0]["sha256"]
+    take_down(ws, Wanted("sha256", sha), who="ann", why="asked by its author")
 
 
 def _mark(ws: Workspace) -> None:
@@ -81,7 +89,8 @@ def _purge(ws: Workspace) -> None:
     purge(ws, who="ann", dry_run=False)
 
 
-STEPS = {"review": _review, "mark": _mark, "submit": _submit, "clean": _clean, "restore": _restore, "purge": _purge}
+STEPS = {"review": _review, "mark": _mark, "submit": _submit, "clean": _clean, "restore": _restore, "purge": _purge,
+         "remove": _remove}  # fmt: skip
 
 
 def look(ws: Workspace) -> dict[str, Any]:
@@ -95,6 +104,7 @@ def look(ws: Workspace) -> dict[str, Any]:
         "revisions": ws.revisions(),
         "rows": [(r["sha256"], r["label"], r["active"], r["changed_by"]) for r in rows],
         "audit": sorted((r["action"], str(r["what"].get("batch"))) for r in ws.audit_log()),
+        "images": manifests.read_header(ws.images).content_hash,
         "blobs": sorted(p.name for p in (ws.root / "blobs").glob("*/*")),
         "left_over": [p.name for p in ws.root.rglob("*.part")],
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from keepset.config import RunConfig
 from keepset.export.onnx import export_model
 from keepset.workspace import Workspace
+from tests.conftest import Once
 from tests.factories import add_model, dataset_workspace
 from tests.processes import PATIENCE_S
 
@@ -55,8 +57,15 @@ def make_served(root: Path, **options: Any) -> Served:
 
 
 @pytest.fixture(scope="session")
-def template_case(tmp_path_factory: pytest.TempPathFactory) -> Served:
-    return make_served(tmp_path_factory.mktemp("served"))
+def template_case(once: Once) -> Served:
+    """Only to be read."""
+
+    def make(folder: Path) -> None:
+        (folder / "truth.json").write_text(json.dumps(make_served(folder).truth))
+
+    folder = once("served", make)
+    ws = Workspace.open(folder / "ws")
+    return Served(ws, ws.config(), json.loads((folder / "truth.json").read_text()))
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from keepset.manifests import Header
 from keepset.reasons import Action
 from keepset.review import Batch, Mark, load_batch, review
 from keepset.workspace import Workspace
+from tests.conftest import Once
 from tests.factories import add_model, dataset_workspace
 
 
@@ -63,12 +64,13 @@ def make_case(root: Path, *, flips: int = 4, per_class: int = 12, **sections: An
 
 
 @pytest.fixture
-def case(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
-    """The ordinary case: 36 images, 4 of them wrong. Drawn once a session, then copied."""
-    template = tmp_path_factory.getbasetemp() / "review-template"
-    if not template.exists():
-        drawn = make_case(template)
-        (template / "truth.json").write_text(json.dumps(drawn.truth))
+def case(tmp_path: Path, once: Once) -> Case:
+    """The ordinary case: 36 images, 4 of them wrong; a copy of one's own."""
+
+    def make(folder: Path) -> None:
+        (folder / "truth.json").write_text(json.dumps(make_case(folder).truth))
+
+    template = once("review", make)
     shutil.copytree(template / "ws", tmp_path / "ws")
     ws = Workspace.open(tmp_path / "ws")
     return Case(ws, ws.config(), json.loads((template / "truth.json").read_text()))

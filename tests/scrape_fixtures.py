@@ -31,6 +31,8 @@ class Apis(BaseHTTPRequestHandler):
             self.answer(b"{}", code, {"Retry-After": wait} if wait else {})
         elif parts.path in self.state["answers"]:
             self.answer(*self.state["answers"][parts.path])
+        elif parts.path in known and (refused := self.refused(parts.path, q)):
+            self.answer(json.dumps({"detail": refused[1]}).encode(), refused[0])
         elif parts.path in known:
             self.answer(json.dumps(known[parts.path](q)).encode())
         elif parts.path == "/":  # DuckDuckGo's page, which holds the token for its pictures
@@ -44,6 +46,35 @@ class Apis(BaseHTTPRequestHandler):
             self.answer(GALLERY.encode())
         else:
             self.answer(b"", 404)
+
+    def refused(self, path: str, q: dict[str, str]) -> tuple[int, str] | None:
+        """What the real services refuse, as ``keepset.sources`` says with its references."""
+        agent = self.headers.get("User-Agent", "")
+        if path == "/v1/images/":
+            if int(q.get("page_size", 20)) > 20:
+                return 401, "page_size must be between 1 and 20 for unauthenticated requests"
+            if int(q["page"]) * int(q.get("page_size", 20)) > 240:
+                return 400, "page x page_size may not exceed 240"
+            return (400, "q has more than 200 characters") if len(q["q"]) > 200 else None
+        if path == "/w/api.php":
+            if "@" not in agent and "http" not in agent:
+                return 403, "Please set a user-agent with contact information"
+            wide = int(q.get("iiurlwidth", 20))
+            wrong = (
+                wide not in (20, 40, 60, 120, 250, 330, 500, 960, 1280, 1920, 3840) or int(q.get("gsrlimit", 1)) > 50
+            )
+            return (
+                (400, "Use thumbnail steps listed on https://w.wiki/GHai")
+                if wrong or len(q.get("gsrsearch", "")) > 320
+                else None
+            )
+        if path == "/v1/observations":
+            return (422, "per_page is 200 at most") if int(q["per_page"]) > 200 else None
+        return (
+            (400, "offset + limit")
+            if int(q["limit"]) > 300 or int(q.get("offset", 0)) + int(q["limit"]) > 100_000
+            else None
+        )
 
     def openverse(self, q: dict[str, str]) -> dict[str, Any]:
         n = int(q["page"])
@@ -65,14 +96,14 @@ class Apis(BaseHTTPRequestHandler):
         return page if second else {"continue": {"gsroffset": 50, "continue": "gsroffset||"}, **page}
 
     def inaturalist(self, q: dict[str, str]) -> dict[str, Any]:
-        last = int(q["id_above"])
+        last = int(q.get("id_above", 0))
         ids = range(last + 1, min(last + 200, 201) + 1)
         photo = {"license_code": "cc-by-nc", "original_dimensions": {"width": 2048, "height": 1536}}
         return {"results": [{"id": i, "uri": f"https://i.example/{i}", "user": {"login": "eve"},
                              "photos": [photo | {"url": f"https://i.example/{i}/square.jpg"}]} for i in ids]}  # fmt: skip
 
     def gbif(self, q: dict[str, str]) -> dict[str, Any]:
-        at = int(q["offset"])
+        at = int(q.get("offset", 0))
         media = [{"type": "StillImage", "identifier": f"https://g.example/{at}.jpg", "creator": "Di",
                   "license": "http://creativecommons.org/licenses/by/4.0/legalcode"}, {"type": "Sound"}]  # fmt: skip
         return {"offset": at, "endOfRecords": at > 0, "results": [{"key": at, "media": media}]}

@@ -194,10 +194,21 @@ def listening() -> Iterator[tuple[str, list[dict[str, Any]]]]:
         yield f"http://127.0.0.1:{port}/told", told
 
 
+SMALLEST = {"arch": "test_resnet", "weights": "none", "epochs": 0, "size": 64}
+"""What trains and exports soonest, where nothing depends on what it learns."""
+
+
+def train_smaller(ws: Workspace) -> None:
+    """From now on with one network instead of three, which looks at less: what a form has no field for."""
+    config = ws.config()
+    small = config.train.model_copy(update={"arch": "lite0", "size": 64, "epochs": 0})
+    ws.save_config(config.model_copy(update={"train": small}))
+
+
 def waiting_workspace(root: Path) -> Workspace:
     """A data set with four wrong labels and a model: the next batch is worth a look, retraining is quick."""
     root.mkdir(parents=True, exist_ok=True)
-    ws, config, truth = dataset_workspace(root, per_class=12, flips=4, train={"epochs": 0, "size": 64})
+    ws, config, truth = dataset_workspace(root, per_class=12, flips=4, train=SMALLEST)
     add_model(ws, config, truth)
     return ws
 

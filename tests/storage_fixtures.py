@@ -16,14 +16,13 @@ import pytest
 
 from tests.processes import free_port, wait_for
 
-pytest.importorskip("obstore")
-
 LOGIN = {"AWS_ACCESS_KEY_ID": "keepset", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
     """Address of the server."""
+    pytest.importorskip("obstore")
     port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

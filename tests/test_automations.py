@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,36 +17,13 @@ from keepset.orchestrator import FlowRun
 from keepset.review import Batch, BatchStatus, load_batch, submit
 from keepset.workspace import Workspace
 from tests.processes import PATIENCE_S
-from tests.stack_fixtures import CHECKOUT, Running, listening, start, wait_for, waiting_workspace
+from tests.stack_fixtures import CHECKOUT, Running, wait_for, waiting_workspace
 from tests.test_team import folders
 
 pytestmark = [
     pytest.mark.prefect,
     pytest.mark.skipif(sys.platform != "linux", reason="finds the stack's processes in /proc"),
 ]
-
-
-Hook = tuple[str, list[dict[str, Any]]]
-
-
-@pytest.fixture(scope="module")
-def hook() -> Iterator[Hook]:
-    with listening() as found:
-        yield found
-
-
-@pytest.fixture
-def told(hook: Hook) -> list[dict[str, Any]]:
-    return hook[1]
-
-
-@pytest.fixture(scope="module")
-def notifying(hook: Hook, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A stack that was started with ``--notify``."""
-    ws = waiting_workspace(tmp_path_factory.mktemp("notifying"))
-    running = start(ws, forked=True, environment={"KEEPSET_NOTIFY": hook[0]})
-    yield running
-    running.stop()
 
 
 def heard(told: list[dict[str, Any]], subject: str, *words: str) -> str:
@@ -64,18 +40,18 @@ def heard(told: list[dict[str, Any]], subject: str, *words: str) -> str:
 
 
 def test_pictures_to_review_and_the_model_that_follows_are_told_of_with_a_link(
-    notifying: Running, told: list[dict[str, Any]]
+    stack: Running, told: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    ws, web = notifying.ws, notifying.state["web_url"]
-    run, batch = notifying.review()
+    ws, web = waiting_workspace(tmp_path / "told"), stack.state["web_url"]
+    run, batch = stack.review(ws)
     folder = f"{ws.root.parent.name}/{ws.root.name}"
     said = heard(told, "pictures to review", folder)
-    assert f"{web}/batches/{batch.id}" in said
+    assert f"{web}/w/{ws.id}/batches/{batch.id}" in said
     assert f"{batch.candidates().header.rows} pictures to review." in said
-    _refuse_nameless(notifying, run, batch)
+    _refuse_nameless(stack, run, batch)
     submit(batch, "approve", who="ada", undecided="suggested", confirm=True)  # a look for work left lying finds it
     said = heard(told, "a new model is in use", folder, "held-out pictures")
-    assert f"{web}/reports/{ws.promoted()}" in said
+    assert f"{web}/w/{ws.id}/reports/{ws.promoted()}" in said
 
 
 def _refuse_nameless(stack: Running, run: FlowRun, batch: Batch) -> None:
@@ -87,37 +63,28 @@ def _refuse_nameless(stack: Running, run: FlowRun, batch: Batch) -> None:
 
 
 def test_a_killed_run_and_then_a_failed_one_are_told_of_once_each(
-    notifying: Running, told: list[dict[str, Any]], tmp_path: Path
+    stack: Running, told: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     """Killed while it waits for the data set; taken up again, its gate fails, for there are too few pictures."""
     ws = Workspace.create(tmp_path / "few", "few")
     form = {"name": "few", "classes": folders(tmp_path / "pictures", per_class=3), "epochs": 0}
     parameters = {"workspace": str(ws.root), "dataset": form}
     with ws.lock("flow-build"):  # as a run of long duration holds it
-        run = notifying.prefect.start_deployment("pipeline/pipeline", parameters)
-        wait_for(lambda: ws.root in flow_runs(notifying.ws.root).values(), "the run's process")
-        for pid, root in flow_runs(notifying.ws.root).items():
+        run = stack.prefect.start_deployment("pipeline/pipeline", parameters)
+        wait_for(lambda: ws.root in flow_runs(stack.ws.root).values(), "the run's process")
+        for pid, root in flow_runs(stack.ws.root).items():
             if root == ws.root:
                 os.kill(pid, signal.SIGKILL)
         name = f"pipeline {ws.root.parent.name}/{ws.root.name}"
         assert "is Crashed" in heard(told, "a run failed", name)
-    wait_for(lambda: notifying.prefect.state(run).type == "FAILED", "the run to be taken up again and to fail")
-    assert "min_images_per_class" in notifying.prefect.state(run).message
+    wait_for(lambda: stack.prefect.state(run).type == "FAILED", "the run to be taken up again and to fail")
+    assert "min_images_per_class" in stack.prefect.state(run).message
     said = heard(told, "a run failed", name, "is Failed")
-    assert f"{notifying.state['ui_url']}/" in said
+    assert f"{stack.state['ui_url']}/" in said
     assert run.id in said
-    assert sum("is Failed" in t["text"] for t in told) == 1  # not once more for the flow within it
-
-
-def test_a_start_without_notify_takes_them_away(hook: Hook, tmp_path: Path) -> None:
-    ws = Workspace.create(tmp_path / "ws", "quiet")
-    for url, names in ((hook[0], 3), ("", 0)):
-        running = start(ws, forked=True, environment={"KEEPSET_NOTIFY": url})
-        try:
-            found = [a["name"] for a in running.post("/automations/filter", {}).json()]
-        finally:
-            running.stop()
-        assert sum(n.startswith("Keepset: ") for n in found) == names
+    assert (
+        sum(f"{name} " in t["text"] and "is Failed" in t["text"] for t in told) == 1
+    )  # not once more for the flow within it
 
 
 @pytest.mark.parametrize("where", ["slack", "ftp://a.example/b", "https://", "12345"])

@@ -75,9 +75,10 @@ def test_facts_say_where_everything_came_from_and_what_was_left_out(collected: W
     assert [(c["label"], c["images"]) for c in f["classes"]] == [("apple", 8), ("boat", 8)]
     assert sum(f["splits"].values()) == 16
     apples, boats = of(f["sources"], label="apple"), of(f["sources"], label="boat")
-    assert (apples["source"], apples["query"], apples["lines"], apples["accepted"]) == ("list", "apples.csv", 11, 10)
-    assert apples["images"] == 8
-    assert boats == {"label": "boat", "source": "folder", "query": "boats", "lines": 8, "accepted": 8, "images": 8}
+    assert (apples["source"], apples["query"], apples["lines"]) == ("list", "apples.csv", 11)
+    assert [apples[k] for k in ("new", "duplicates", "rejected", "waiting", "kept")] == [8, 1, 2, 0, 8]
+    none = dict.fromkeys(("duplicates", "rejected", "waiting", "deleted", "relabelled"), 0)
+    assert boats == {"label": "boat", "source": "folder", "query": "boats", "lines": 8, "new": 8, "kept": 8, **none}
     by_cc = of(f["licenses"], license="cc-by-4.0")
     assert by_cc == {"license": "cc-by-4.0", "url": BY, "images": 2, "creators": 1, "names": ["Ada <b>|x"]}
     assert of(f["licenses"], license="unknown")["images"] == 12
@@ -98,7 +99,8 @@ def test_a_revision_has_its_own_card_and_decisions_have_names(collected: Workspa
     write_revision(collected, lambda _: (changes, counts), cause="batch:b0001-00000000", who="Ada", why="no boat")
     now = facts(collected)
     assert now["images"] == {"active": 15, "deleted": 1, "set_aside": 0, "waiting": 0, "relabelled": 0}
-    assert of(now["sources"], label="boat")["images"] == 7
+    boats = of(now["sources"], label="boat")
+    assert (boats["new"], boats["deleted"], boats["kept"]) == (8, 1, 7)
     first, second = now["revisions"]
     assert (first["who"], first["added"], first["at"]) == ("keepset", 16, None)
     assert (second["who"], second["why"], second["deleted"], second["images"]) == ("Ada", "no boat", 1, 15)

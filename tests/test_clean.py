@@ -15,10 +15,8 @@ from keepset.files import write_bytes
 from keepset.manifests import Header
 from keepset.reasons import Action
 from keepset.review import Batch, BatchStatus, Mark, mark, submit
-from tests.review_fixtures import Case, case, delete, say, top_up
+from tests.review_fixtures import Case, delete, say, top_up
 from tests.test_review_batch import race
-
-__all__ = ["case"]
 
 
 def approved(case: Case) -> Batch:

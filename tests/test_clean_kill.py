@@ -13,9 +13,7 @@ import pytest
 
 from keepset.clean import clean
 from keepset.review import submit
-from tests.review_fixtures import Case, case
-
-__all__ = ["case"]
+from tests.review_fixtures import Case
 
 
 def kills(step: str, case: Case, scratch: Path) -> list[dict[str, Any]]:
@@ -75,6 +73,15 @@ def test_purging(case: Case, tmp_path: Path) -> None:
     assert {len(s["blobs"]) for s in seen} == {32}
     assert {str(s["rows"]) for s in seen} == {str(seen[-1]["rows"])}
     assert all(("purge", "None") in map(tuple, s["audit"]) for s in seen)
+
+
+def test_taking_down(case: Case, tmp_path: Path) -> None:
+    case.open_batch()
+    seen = kills("remove", case, tmp_path)
+    assert len(seen) > 12
+    end = same_end(seen)
+    assert (len(end["blobs"]), end["revisions"]) == (35, [1, 2])
+    assert [a for a, _ in end["audit"]] == ["certificate", "open", "promote", "remove", "takedown"]
 
 
 @pytest.mark.parametrize("step", ["mark"])

@@ -14,9 +14,7 @@ from keepset.config import load_config
 from keepset.settings import settings
 from keepset.workspace import Workspace
 from tests.factories import dataset_workspace
-from tests.review_fixtures import Case, case
-
-__all__ = ["case"]
+from tests.review_fixtures import Case
 
 
 def run(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str, str]:
@@ -74,7 +72,7 @@ def test_a_folder_of_pictures_is_imported_and_its_workspace_is_beside_the_config
     _folder_of_pictures(tmp_path / "more")
     (tmp_path / "more" / "cat").rename(pets / "fox")
     code, out, err = run(capsys, "scrape", "My Pets")  # again: the config that is there, with a word on what it lacks
-    assert (code, "up to date" in out, "lacks classes that are in" in err, "fox" in err) == (0, True, True, True)
+    assert (code, "up to date" in out, "does not have these classes of" in err, "fox" in err) == (0, True, True, True)
     assert run(capsys, "status")[0] == 0  # found: the only workspace here
     assert run(capsys, "scrape", ws.name)[0] == 0  # a workspace may be named as well
     (tmp_path / "other").mkdir()
@@ -314,6 +312,13 @@ def test_every_image_can_be_asked_for(capsys: pytest.CaptureFixture[str], case: 
     code, _, err = run(capsys, "review", "--all", "list", "-w", case.ws.root)
     assert code == 2
     assert "without 'list'" in err
+
+
+def test_random_pictures_can_be_asked_for(capsys: pytest.CaptureFixture[str], case: Case) -> None:
+    code, out, _ = run(capsys, "review", "--random", "9", "-w", case.ws.root)
+    assert (code, "13 images to look at, 9 of them drawn at random" in out) == (0, True)
+    code, _, err = run(capsys, "review", "--random", "9", "list", "-w", case.ws.root)
+    assert (code, "without 'list'" in err) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,15 @@ def test_a_class_may_be_just_its_lists(folder: Path) -> None:
         ("lists/black.txt", "lists/brown.txt", "brown.txt, which is not a file"),
         ('lists = ["lists/black.txt"]', "", "class 'black' is empty"),
         ("[classes.teddy]", "[classes.Black]", "two names for one class"),
-        ("lists/teddy.txt", "lists/black.txt", "two names for one class"),
+        ('lists = ["lists/teddy.txt"]', 'search = { openverse = " \u3000" }', "the search text for openverse is empty"),
+        (
+            'lists = ["lists/teddy.txt"]',
+            f'search = {{ wikimedia = "{"熊" * 500}" }}',
+            "500 characters ('熊熊熊熊熊熊熊熊熊熊熊熊熊熊熊熊熊熊熊熊熊熊熊熊熊熊熊熊熊熊...'), and it takes at most 300",
+        ),
+        ('lists = ["lists/teddy.txt"]', 'search = { flickr = "bear" }', "no source 'flickr'; known are openverse"),
+        ('lists = ["lists/teddy.txt"]', 'lists = ["lists/teddy.txt"]\nexclude = [""]', "would leave out everything"),
+        ("lists/teddy.txt", "lists/black.txt", "remove it from one of them"),
         ('[classes.teddy]\nlists = ["lists/teddy.txt"]', "", "at least two classes"),
         ('lists = ["lists/teddy.txt"]', 'list = ["lists/teddy.txt"]', "unknown key 'classes.teddy.list'; did"),
         ("seed = 3", "seed = = 3", "not valid TOML"),
@@ -91,7 +100,7 @@ def test_a_wrong_config_names_the_thing(folder: Path, old: str, new: str, says: 
         ("[train]", '[scrape.api_urls]\ngbif = "gbif"\n[train]', "'gbif' is not a web address", "[train]"),
         ("[train]", '[download]\nallow_private = ["http://a:80"]\n[train]', "is not host:port",
          '[download]\nallow_private = ["a:80"]\n[train]'),
-        ('lists = ["lists/teddy.txt"]', 'pages = ["bears.html"]', "is not a web address", 'pages = ["http://x.example/bears.html"]'),
+        ('lists = ["lists/teddy.txt"]', 'pages = ["bears"]', "is not a web address", 'pages = ["http://x.example/bears.html"]'),
     ],
 )  # fmt: skip
 def test_what_people_stumble_over_has_its_remedy(folder: Path, old: str, new: str, says: str, mended: str) -> None:
@@ -170,3 +179,38 @@ def test_a_config_kept_by_an_earlier_version_is_read_without_the_keys_that_are_g
     kept["train"]["another"] = 1
     with pytest.raises(ConfigError, match=r"unknown key 'train\.another'"):
         saved_config(kept, where="config.json")
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"seed": "x"}, "seed: must be a whole number"),
+        ({"seed": -1}, "seed: must be at least 0"),
+        ({"train": 3}, "train: must be a table of keys and values"),
+        ({"train": {"device": "gpu"}}, "train.device: must be 'auto', 'cpu', 'cuda' or 'mps'"),
+        ({"download": {"robots": "maybe"}}, "download.robots: must be true or false"),
+        ({"split": {"valid": 1}}, "split.valid: must be less than 1"),
+        ({"validate": {"max_aspect": "wide"}}, "validate.max_aspect: must be a number"),
+        ({"name": ""}, "name: must not be empty"),
+        ({"name": 5}, "name: must be text (in quotes)"),
+        ({"inbox": {"consent": "x" * 2000}}, "inbox.consent: must be at most 1000 characters long"),
+        ({"scrape": {"licenses": "cc0"}}, "scrape.licenses: must be a list (in square brackets)"),
+        ({"scrape": {"contact": "a\nb"}}, "scrape.contact: an HTTP header is one line of text; write an e-mail"),
+    ],
+)
+def test_a_wrong_value_is_explained_in_plain_english(tmp_path: Path, given: dict[str, Any], line: str) -> None:
+    classes = {c: {"urls": [f"https://pictures.example/{c}.jpg"]} for c in ("a", "b")}
+    with pytest.raises(ConfigError) as e:
+        parse_config({"classes": classes, **given}, base=tmp_path)
+    assert f"\n  - {line}" in str(e.value)
+    assert not re.search("value error|input should", str(e.value), re.I)
+
+
+def test_a_wrong_environment_variable_is_explained_in_plain_english(monkeypatch: pytest.MonkeyPatch) -> None:
+    from keepset.settings import settings
+
+    monkeypatch.setenv("KEEPSET_WORKERS", "many")
+    settings.cache_clear()
+    with pytest.raises(ConfigError, match="KEEPSET_WORKERS='many' must be a whole number"):
+        settings()
+    settings.cache_clear()

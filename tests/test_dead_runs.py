@@ -13,9 +13,6 @@ from deployments.reconcile import known_workspaces
 from keepset.orchestrator import Orchestrator, is_of
 from keepset.storage import locate
 from keepset.workspace import Workspace
-from tests.storage_fixtures import s3, s3_server
-
-__all__ = ["s3", "s3_server"]
 
 
 class Answers:

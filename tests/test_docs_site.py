@@ -51,7 +51,9 @@ def test_nothing_is_loaded_from_another_host(site: Path) -> None:
         found.feed(page.read_text(encoding="utf-8"))
         assert [a for a in found.addresses if re.match(r"(https?:)?//", a)] == [], page.name
         assert found.unnamed == [], page.name
-        assert 'class="mermaid"' not in page.read_text(encoding="utf-8"), "its script comes from another host: draw an SVG"
+        assert 'class="mermaid"' not in page.read_text(encoding="utf-8"), (
+            "its script comes from another host: draw an SVG"
+        )
     styles = "".join(p.read_text(encoding="utf-8") for p in site.rglob("*.css"))
     assert re.findall(r"url\(\s*[\"']?(?:https?:)?//[^)]*", styles) == []
 

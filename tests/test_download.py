@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -121,7 +122,7 @@ def test_running_again_asks_nobody_and_retry_failed_asks_only_for_failures(tmp_p
 
 def test_a_kill_loses_no_finished_download(tmp_path: Path) -> None:
     with hostile_web() as (base, asked):
-        ws, config = workspace(tmp_path, [f"{base}/good/{i}" for i in range(120)], base, per_host_rate=60.0)
+        ws, config = workspace(tmp_path, [f"{base}/good/{i}" for i in range(120)], base, per_host_rate=20.0)
         code = (
             "import sys; from pathlib import Path; from keepset.workspace import Workspace\n"
             "from keepset.download import download\n"
@@ -376,3 +377,64 @@ def test_a_blob_that_a_power_cut_left_short_is_fetched_again(tmp_path: Path) -> 
 )  # fmt: skip
 def test_what_is_public(address: str, public: bool) -> None:
     assert is_public(address) is public
+
+
+def test_rot_tells_what_is_gone_moved_or_changed_and_where_else_a_picture_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from keepset.manifests import Header
+    from tests.download_fixtures import Web
+    from tests.factories import dataset_row
+    from tests.test_cli import run
+
+    with hostile_web() as (base, asked):
+        kinds = ("same", "gone", "page", "longer", "busy", "moved")
+        monkeypatch.setattr(Web, "on_rot", lambda self: self.answer(PICTURE + self.path.encode()), raising=False)
+        monkeypatch.setattr(Web, "on_twin", lambda self: self.answer(PICTURE + b"/rot/gone"), raising=False)
+        urls = [f"{base}/rot/{k}" for k in kinds] + [f"{base}/twin/1", f"{base}/versioned/1"]
+        ws, config = workspace(tmp_path, urls, base, retries=0)
+        download(ws, config)
+        rows = {r["url"].removeprefix(base): r for r in manifests.read(ws.downloads, "downloads").rows() if r["sha256"]}
+        assert rows["/twin/1"]["sha256"] == rows["/rot/gone"]["sha256"]
+        shas = {r["sha256"] for r in rows.values()}
+        manifests.write(ws.images, [
+            {"sha256": s, "label": "a", "other_labels": [], "status": "ok", "warnings": [], "url": "x", "copies": 1, "source": "list",
+             "bytes": 1, "landing_page": f"http://p.example/{s[:4]}"} for s in shas
+        ], Header("images", "validate", "f"))  # fmt: skip
+        extra = {"revision": 1, "before": 0, "cause": "split"}
+        data = [dataset_row(s, "a", i, 1) for i, s in enumerate(sorted(shas))]
+        manifests.write(ws.dataset(1), data, Header("dataset", "split", "f", extra=extra))
+
+        def now(self: Web) -> None:
+            kind = self.path.rpartition("/")[2]
+            if kind == "moved":
+                self.answer(b"", 301, Location="/good/rot")
+            elif kind == "page":
+                self.answer(b"<!doctype html>", Content_Type="text/html")
+            else:
+                more = b"!" if kind == "longer" else b""
+                code = {"gone": 404, "busy": 503}.get(kind, 200)
+                self.answer(PICTURE + self.path.encode() + more, code)
+
+        def archived(self: Web) -> None:
+            self.answer(PICTURE if "/rot/page" in self.path else b"", 200 if "/rot/page" in self.path else 404)
+
+        monkeypatch.setattr(Web, "on_rot", now)
+        monkeypatch.setattr(Web, "on_archive", archived, raising=False)
+        monkeypatch.setattr(Web, "on_good", lambda self: self.answer(PICTURE + b"/rot/moved"))
+        asked.clear()
+        code, out, _ = run(capsys, "rot", "-w", ws.root, "--json", "--archive", f"{base}/archive/")
+        found = json.loads(out)
+        assert code == 0
+        bad = {a["url"].removeprefix(base): a for a in found["addresses"]}
+        assert {u: a["state"] for u, a in bad.items()} == {
+            "/rot/gone": "gone", "/rot/page": "gone", "/rot/longer": "changed", "/rot/busy": "no_answer", "/rot/moved": "moved",
+        }  # fmt: skip
+        assert found["counts"]["same"] == 3
+        assert bad["/rot/gone"]["elsewhere"] == [f"{base}/twin/1"]
+        assert bad["/rot/page"]["elsewhere"] == [f"{base}/archive/{base}/rot/page"]
+        assert bad["/rot/longer"]["landing_page"].startswith("http://p.example/")
+        assert set(found["lost"]) == {rows[f"/rot/{k}"]["sha256"] for k in ("longer", "busy")}
+        assert asked["304"] == 1  # what has an ETag is asked for by it
+        assert "All are in the workspace." in run(capsys, "rot", "-w", ws.root)[1]
+        assert all(ws.blob(s).exists() for s in shas)

@@ -4,6 +4,10 @@ import asyncio
 import time
 from collections import Counter
 
+import pytest
+
+from keepset.download.answers import Trouble, check_status
+from keepset.download.lanes import host_of
 from keepset.download.turns import Turns
 
 
@@ -61,5 +65,22 @@ def test_the_rate_is_kept_after_a_burst_of_ten() -> None:
 
 
 def test_a_host_with_rules_of_its_own_is_asked_by_them() -> None:
-    _, most = serve([("upload.wikimedia.org", i) for i in range(20)], per_host=6, rate=1e6)
-    assert most["upload.wikimedia.org"] == 2
+    """Wikimedia's thumbnails come from a host of their own, and count as its own."""
+    urls = [
+        f"https://{h}.wikimedia.org/wikipedia/commons/thumb/b/be/B.jpg/960px-{i}.jpg"
+        for i in range(10)
+        for h in ("upload", "thumb")
+    ]
+    _, most = serve([(host_of({"source": "list", "url": u}), i) for i, u in enumerate(urls)], per_host=6, rate=1e6)
+    assert most == {"upload.wikimedia.org": 2}
+
+
+def test_a_thumbnail_of_a_width_that_wikimedia_refuses_says_which_to_take() -> None:
+    address = "https://thumb.wikimedia.org/wikipedia/commons/thumb/b/be/B.jpg/{}px-B.jpg"
+    for status in (400, 429):
+        with pytest.raises(Trouble, match="write 960px instead of 800px") as e:
+            check_status(status, {}, address.format(800))
+        assert not e.value.transient
+    with pytest.raises(Trouble) as e:
+        check_status(429, {}, address.format(960))
+    assert e.value.transient

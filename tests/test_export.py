@@ -1,7 +1,5 @@
 """Exports, each loaded with its own library; what is left out, what is refused, and what a kill leaves behind."""
 
-# ruff: noqa: F811 - a fixture is imported, and then named as an argument
-
 from __future__ import annotations
 
 import csv
@@ -27,9 +25,9 @@ from keepset.reasons import Split
 from keepset.stages import StageResult
 from keepset.storage.filenames import folder_names
 from keepset.workspace import Workspace
-from tests.export_fixtures import LABELS, Mixed, make_mixed, mixed, write_revision  # noqa: F401 - a fixture
+from tests.export_fixtures import LABELS, Mixed, make_mixed, write_revision
 from tests.processes import wait_for
-from tests.storage_fixtures import moved, s3, s3_server  # noqa: F401 - fixtures
+from tests.storage_fixtures import moved
 
 FOLDERS = {".hidden": "%2Ehidden", "bär": "bär", "con": "%63on"}
 
@@ -198,7 +196,7 @@ def test_what_is_not_its_own_is_left_alone(mixed: Mixed, tmp_path: Path) -> None
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "thesis.tex").write_text("years of work")
-    with pytest.raises(WorkspaceError, match="not empty and is no export"):
+    with pytest.raises(WorkspaceError, match="not empty and is not a Keepset export"):
         export(mixed, Format.CSV, folder)
     with pytest.raises(WorkspaceError, match="holds the workspace"):
         export(mixed, Format.CSV, tmp_path)

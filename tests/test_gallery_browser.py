@@ -11,13 +11,13 @@ import pytest
 from keepset.reasons import Action
 from keepset.review import BatchStatus, Mark, load_batch, mark, submit
 from tests.browser_fixtures import Browser, at_rank, expect, press, saved
-from tests.review_fixtures import Case, case, make_case  # noqa: F401 - a fixture
+from tests.review_fixtures import Case, make_case
 from tests.web_fixtures import large_batch, served
 
 pytestmark = pytest.mark.browser
 
 
-def test_a_batch_by_keyboard(browser: Browser, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_a_batch_by_keyboard(browser: Browser, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")  # else it would be retrained here
     batch = case.open_batch()
     rows = batch.candidates().rows()
@@ -65,7 +65,7 @@ def test_a_batch_by_keyboard(browser: Browser, case: Case, monkeypatch: pytest.M
     assert approval.decisions[rows[1]["sha256"]]["label"] == third
 
 
-def test_a_closed_batch_opens_at_its_top(browser: Browser, case: Case) -> None:  # noqa: F811
+def test_a_closed_batch_opens_at_its_top(browser: Browser, case: Case) -> None:
     """What became of it is above the pictures: the page must not scroll past it to the tile that had the focus."""
     batch = case.open_batch()
     with served(case.ws.root) as url, browser.page(viewport={"width": 320, "height": 300}) as page:
@@ -79,7 +79,7 @@ def test_a_closed_batch_opens_at_its_top(browser: Browser, case: Case) -> None: 
         assert page.evaluate("scrollY") == 0
 
 
-def test_a_stale_tab_overwrites_nothing(browser: Browser, case: Case) -> None:  # noqa: F811
+def test_a_stale_tab_overwrites_nothing(browser: Browser, case: Case) -> None:
     batch = case.open_batch()
     sha = batch.candidates().rows()[0]["sha256"]
     with served(case.ws.root) as url, browser.page() as one, browser.page() as two:
@@ -96,7 +96,7 @@ def test_a_stale_tab_overwrites_nothing(browser: Browser, case: Case) -> None:  
         assert batch.marks()[sha].action == Action.KEEP
 
 
-def test_without_javascript(browser: Browser, case: Case) -> None:  # noqa: F811
+def test_without_javascript(browser: Browser, case: Case) -> None:
     batch = case.open_batch()
     first, second = (r["sha256"] for r in batch.candidates().rows()[:2])
     small = {"width": 390, "height": 800}
@@ -287,7 +287,7 @@ def test_fingers_select_and_sweep(browser: Browser, tmp_path: Path) -> None:
             page.locator(f"#full-place:has-text('{place}')").wait_for()
 
 
-def test_a_decided_batch_can_be_looked_at_and_no_more(browser: Browser, case: Case) -> None:  # noqa: F811
+def test_a_decided_batch_can_be_looked_at_and_no_more(browser: Browser, case: Case) -> None:
     batch = case.open_batch()
     submit(batch, "reject", who="ann")
     with served(case.ws.root) as url, browser.page() as page:
@@ -321,7 +321,7 @@ def test_all_suggestions_of_the_filter_are_taken_as_one_step(browser: Browser, t
         assert set(batch.marks()) == {rows[0]["sha256"]}
 
 
-def test_a_mark_that_cannot_be_saved_is_taken_back_and_said(browser: Browser, case: Case) -> None:  # noqa: F811
+def test_a_mark_that_cannot_be_saved_is_taken_back_and_said(browser: Browser, case: Case) -> None:
     """In the full view too; and a page with a decision that was refused is not left."""
     batch = case.open_batch()
     with served(case.ws.root) as url, browser.page() as page:

@@ -20,9 +20,7 @@ from keepset.reasons import Action
 from keepset.review import Mark, mark, submit
 from keepset.workspace import Workspace
 from tests.factories import CLASSES, config, dataset_workspace
-from tests.review_fixtures import Case, case, edit_images
-
-__all__ = ["case"]
+from tests.review_fixtures import Case, edit_images
 
 Row = dict[str, Any]
 Frame = pd.DataFrame

@@ -10,18 +10,16 @@ import pytest
 
 from keepset.clean import clean, purge, restore
 from keepset.files import read_json, write_json
+from keepset.history.sentences import sentence
+from keepset.history.timeline import named, timeline
 from keepset.models.promote import compare_and_promote
 from keepset.reasons import Action
 from keepset.review import Batch, Mark, load_batch, mark, submit
-from keepset.status.history import sentence
-from keepset.status.timeline import named, timeline
 from keepset.text import many, share
 from tests.processes import PATIENCE_S
-from tests.review_fixtures import Case, case
+from tests.review_fixtures import Case
 from tests.test_cli import run
 from tests.web_fixtures import served
-
-__all__ = ["case"]
 
 
 def test_each_step_of_a_cleaning_is_a_sentence(case: Case, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,26 +13,25 @@ from keepset import manifests
 from keepset.clean import clean
 from keepset.config import parse_config
 from keepset.files import write_json
+from keepset.history.health import data_health, error_curve, model_health
 from keepset.models import list_models
 from keepset.models.promote import compare_and_promote
 from keepset.pipeline.atwork import Work, is_at_work, progress_of, record, teller_of, working
 from keepset.pipeline.followup import State, standing
 from keepset.reasons import Action
-from keepset.review import BatchStatus, Mark, list_batches, load_batch, mark, submit
+from keepset.review import BatchStatus, Mark, list_batches, load_batch, mark, review, submit
 from keepset.stages import Stage, StageResult
-from keepset.status.health import data_health, error_curve, model_health
+from keepset.status import collect
 from keepset.status.next_step import next_step
-from keepset.web.curve import drawn
+from keepset.text import share
 from keepset.workspace import Workspace
 from tests.browser_fixtures import Browser
 from tests.processes import PATIENCE_S
-from tests.review_fixtures import Case, case, edit_predictions, top_up
+from tests.review_fixtures import Case, edit_predictions, top_up
 from tests.stack_fixtures import wait_for
 from tests.test_followup import FOLLOW_UP_S, keepset_web
 from tests.test_team import folders
 from tests.web_fixtures import served
-
-__all__ = ["case"]
 
 PAGE = {"accept": "text/html"}
 
@@ -106,20 +105,13 @@ def test_the_curve_measures_every_model_on_the_same_pictures_and_todays_labels(c
     assert (first.revision, second.revision, first.n) == (1, 2, second.n)
     assert (first.wrong, second.wrong) == (wrong("0" * 16), wrong("1" * 16))
     assert first.wrong >= 2
-    curve = drawn((first, second))
-    assert curve is not None
-    left, right = curve.dots
-    assert left.x < right.x
-    assert (left.y < right.y) == (first.rate > second.rate)  # up is more
-    assert curve.ceiling <= left.y <= curve.floor
     with served(case.ws.root) as url:
         page = httpx.get(url, trust_env=False).text
-    assert page.count('class="dot') == 2
-    assert f"Revision 1: {first.wrong} of {first.n} wrong" in page
-
-
-def test_no_data_no_curve() -> None:
-    assert drawn(()) is None
+    dots = re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)" r="3" class="s1"/>', page)
+    (left, high), (right, low) = (map(float, d) for d in dots)
+    assert left < right
+    assert (high < low) == (first.rate > second.rate)  # up is more
+    assert f"<title>Mistakes: revision 1 {share(first.rate)}, revision 2 {share(second.rate)}</title>" in page
 
 
 @pytest.mark.browser
@@ -270,8 +262,9 @@ def test_a_report_leads_back_and_its_pictures_into_the_gallery(case: Case, clien
     plain = (case.ws.reports / ("0" * 16) / "report.html").read_text()
     page = client.get(f"/reports/{'0' * 16}").text
     assert '<header class="back"><a href="/">← drawn</a></header>' in page
-    shas = re.findall(r'<a class="zoom" href="/pictures/([0-9a-f]{64})"><img ', page)
-    assert len(shas) == plain.count("data-sha256=") > 3
+    shas = re.findall(r'<a href="/pictures/([0-9a-f]{64})">Open in the gallery</a>', page)
+    assert len(shas) == plain.count("data-open=") == 6
+    assert '<a class="go" href="/">' in page
     shown = client.get(f"/pictures/{shas[0]}")
     assert shown.status_code == 200
     assert "/pictures/" not in plain  # the file itself is for mail, and has no gallery
@@ -301,3 +294,38 @@ def test_errors_are_pages_for_people_json_and_text_for_programs(case: Case, clie
         assert set(as_json) >= {"error", "message", "remedy"}, path
     evil = client.get("/batches/<script>alert(1)<script>", headers=PAGE)
     assert "<script>alert" not in evil.text
+
+
+def test_random_looks_tell_what_is_left_on_every_page_and_in_status(case: Case, client: httpx.Client) -> None:
+    batch = load_batch(case.ws, review(case.ws, case.config, looks=8).outputs["batch_id"])
+    here = f"/batches/{batch.id}"
+    page = client.get(here).text
+    assert "8 of these pictures are drawn at random" in page
+    cards = re.findall(r'data-sha="([0-9a-f]{64})"[^>]* data-suggestion="(\w+)"', page)
+    assert [sha for sha, _ in cards] == list(batch.rows())
+    assert {said for sha, said in cards if sha in batch.drawn()} == {"keep"}
+    assert "Wrong pictures left" not in client.get("/").text
+    assert collect(case.ws)["left"] is None
+
+    slots = [i for i, (sha, _) in enumerate(cards) if sha in batch.drawn()]
+    first = next(sha for sha, _ in cards if sha in case.wrong)
+    mark(batch, [Mark(first, Action.DELETE)], who="ann")
+    order = re.findall(r'data-sha="([0-9a-f]{64})"', client.get(here).text)
+    after = [order.index(cards[i][0]) for i in slots]
+    assert after == sorted(after)  # what is learnt moves the others, not these
+    submitting = client.get(f"{here}/submit").text
+    assert "8 of the undecided pictures are drawn at random" in submitting
+    assert f'href="{here}?reason=random_look&amp;show=undecided"' in submitting
+    narrowed = client.get(f"{here}?reason=random_look&show=undecided").text
+    assert set(re.findall(r'data-sha="([0-9a-f]{64})"', narrowed)) == batch.drawn()
+
+    mark(batch, [Mark(s, Action.KEEP) for s in batch.rows() if s != first], who="ann")
+    left = collect(case.ws)["left"]
+    assert left["looks"] == 8
+    assert left["found"] == 1
+    assert left["command"] == ("keepset", "review", "--all")
+    for text in (client.get(here).text, client.get("/").text):
+        assert left["advice"] in text
+        assert "<code>keepset review --all</code>" in text
+    submit(batch, "approve", who="ann", confirm=True)
+    assert left["words"] in client.get(f"{here}?notice=recorded").text

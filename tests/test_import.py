@@ -1,7 +1,5 @@
 """Imports: trees, tables and our own exports become a run config; the pictures come in the ordinary way."""
 
-# ruff: noqa: F811 - a fixture is imported, and then named as an argument
-
 from __future__ import annotations
 
 import csv
@@ -24,7 +22,7 @@ from keepset.stages import StageResult
 from keepset.text import label_of
 from keepset.validate import validate
 from keepset.workspace import Workspace
-from tests.export_fixtures import Mixed, mixed  # noqa: F401 - a fixture
+from tests.export_fixtures import Mixed
 from tests.factories import jpeg
 
 

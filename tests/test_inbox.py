@@ -1,7 +1,5 @@
 """Corrections: off unless wanted, bounded, kept safely; and from the page to a candidate that a person approves."""
 
-# ruff: noqa: F811 - a fixture is imported, and then named as an argument
-
 from __future__ import annotations
 
 import hashlib
@@ -28,9 +26,9 @@ from keepset.split import split
 from keepset.train import usable
 from keepset.validate import validate
 from keepset.web.app import create_app
+from tests.browser_fixtures import Browser, expect
 from tests.factories import jpeg
-from tests.predict_fixtures import Served, client, model_case, template_case  # noqa: F401 - fixtures
-from tests.test_gallery_browser import browser  # noqa: F401 - a fixture
+from tests.predict_fixtures import Served, client
 from tests.test_web_predict import conforms
 from tests.web_fixtures import served
 
@@ -212,15 +210,13 @@ def test_undecided_strangers_stay_out(site: httpx.Client, model_case: Served, tm
 
 
 @pytest.mark.browser
-def test_correcting_on_a_phone(browser: Any, model_case: Served, tmp_path: Path) -> None:
+def test_correcting_on_a_phone(browser: Browser, model_case: Served, tmp_path: Path) -> None:
     switch_on(model_case, tmp_path)
     (tmp_path / "mine.jpg").write_bytes(stranger())
     _, label = other(model_case, stranger())
     with served(model_case.ws.root) as url:
-        page = browser.new_page(viewport={"width": 390, "height": 844})
-        troubles: list[str] = []
-        page.on("pageerror", lambda e: troubles.append(str(e)))
-        page.on("console", lambda m: "Content Security" in m.text and troubles.append(m.text))
+        page = browser.new_context(viewport={"width": 390, "height": 844}).new_page()
+        page.on("console", lambda m: "Content Security" in m.text and browser.troubles.append(m.text))
         page.goto(f"{url}/predict")
         page.set_input_files("#files", [tmp_path / "mine.jpg"])
         page.click("summary")
@@ -231,7 +227,7 @@ def test_correcting_on_a_phone(browser: Any, model_case: Served, tmp_path: Path)
         page.click("text=Send correction")
         page.locator("[role=status]:has-text('Thank you')").wait_for()
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        page.close()
+        page.context.close()
         plain = browser.new_context(java_script_enabled=False).new_page()
         plain.goto(f"{url}/predict")
         plain.set_input_files("#files", [tmp_path / "mine.jpg"])
@@ -241,7 +237,7 @@ def test_correcting_on_a_phone(browser: Any, model_case: Served, tmp_path: Path)
         plain.set_input_files("form.correction input[type=file]", [tmp_path / "mine.jpg"])
         plain.check("input[name=consent]")
         plain.click("text=Send correction")
-        assert "Thank you" in plain.inner_text("#said")
-        plain.close()
-    assert troubles == []
+        expect(plain.locator("#said")).to_contain_text("Thank you")
+        plain.context.close()
+    assert browser.troubles == []
     assert [r["label"] for r in lines(model_case)] == [label]

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
-import zipfile
-from email import message_from_bytes
 from importlib import metadata
 from pathlib import Path
 
@@ -19,108 +16,21 @@ import pytest
 from packaging.requirements import Requirement
 
 from keepset.machine import extras
-from tests.predict_fixtures import Served, template_case
-from tests.processes import CHECKOUT, PATIENCE_S
-from tests.review_fixtures import Case, case
-
-__all__ = ["case", "template_case"]
-
-
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy: a build leaves its folders in the checkout."""
-    source, to = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for name in ("keepset", "tasks", "flows", "deployments", "docs"):
-        shutil.copytree(CHECKOUT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "*.png"))
-    for name in ("pyproject.toml", "constraints.txt", "README.md", "LICENSE"):
-        shutil.copy(CHECKOUT / name, source)
-    _pip("wheel", "--no-build-isolation", "--no-deps", "--wheel-dir", str(to), str(source))
-    (built,) = to.glob("*.whl")
-    return built
-
-
-@pytest.fixture(scope="session")
-def core(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of an environment with the wheel and what its core requires, and nothing else."""
-    return _with_extra(wheel, "", tmp_path_factory.mktemp("core"))
-
-
-def _with_extra(wheel: Path, extra: str, folder: Path) -> Path:
-    python = _environment(folder)
-    for name in _closure(_required(wheel), extra):
-        _borrow(name, _packages_of(python))
-    _pip("--python", str(python), "install", "--no-index", f"keepset[{extra}] @ {wheel.as_uri()}")
-    return python
-
-
-def _pip(*words: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "pip", *words, "-q", "--disable-pip-version-check"], capture_output=True,
-                          text=True, check=False, env={**os.environ, "PIP_CONFIG_FILE": os.devnull})  # fmt: skip
-    assert done.returncode == 0, done.stderr
-
-
-def _environment(folder: Path) -> Path:
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
-    return folder / "bin" / "python"
-
-
-def _packages_of(python: Path) -> Path:
-    (found,) = python.parents[1].glob("lib/python*/site-packages")
-    return found
-
-
-def _required(wheel: Path) -> list[Requirement]:
-    with zipfile.ZipFile(wheel) as z:
-        (name,) = (n for n in z.namelist() if n.endswith(".dist-info/METADATA"))
-        return [Requirement(r) for r in message_from_bytes(z.read(name)).get_all("Requires-Dist", [])]
-
-
-def _closure(required: list[Requirement], extra: str = "") -> set[str]:
-    """The distributions that pip would install, by name."""
-    todo, found = [r for r in required if not r.marker or r.marker.evaluate({"extra": extra})], set[str]()
-    while todo:
-        one = todo.pop()
-        if one.name not in found:
-            found.add(one.name)
-            more = map(Requirement, metadata.requires(one.name) or ())
-            todo += [r for r in more if not r.marker or any(r.marker.evaluate({"extra": e}) for e in ("", *one.extras))]
-    return found
-
-
-def _borrow(name: str, packages: Path) -> None:
-    """Lend a distribution of this environment to another one."""
-    files = metadata.files(name) or []
-    for top in {f.parts[0] for f in files if f.parts[0] not in ("..", "__pycache__")}:
-        place = Path(str(metadata.distribution(name).locate_file(top)))
-        if place.exists() and not (packages / top).exists():
-            (packages / top).symlink_to(place)
-
-
-def _run(python: Path, *words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("KEEPSET_", "PYTHON"))}
-    return subprocess.run(
-        [python, *words], capture_output=True, text=True, cwd=cwd, check=False, env=clean, timeout=PATIENCE_S
-    )
-
-
-@pytest.fixture
-def hostile(tmp_path: Path) -> Path:
-    """A folder with modules of its own under our names."""
-    for name in ("tasks.py", "deployments.py", "keepset.py", "flows/__init__.py"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text("raise SystemExit('the wrong module')")
-    return tmp_path
+from tests.installing_fixtures import closure, required, run, with_extra
+from tests.predict_fixtures import Served
+from tests.processes import CHECKOUT
+from tests.review_fixtures import Case
 
 
 def test_the_core_predicts_and_is_small(core: Path, wheel: Path, template_case: Served, hostile: Path) -> None:
-    assert len(_closure(_required(wheel))) < 30
+    assert len(closure(required(wheel))) < 30
     (hostile / "one.jpg").write_bytes(template_case.pictures[0])
     model = template_case.ws.models / ("0" * 16) / "model.onnx"
-    done = _run(core.with_name("keepset"), "predict", "one.jpg", "--model", str(model), "--json", cwd=hostile)
+    done = run(core.with_name("keepset"), "predict", "one.jpg", "--model", str(model), "--json", cwd=hostile)
     assert done.returncode == 0, done.stderr
     (row,) = json.loads(done.stdout)["predictions"]
     code = f"import keepset; print(keepset.load({str(model)!r}).predict('one.jpg').label)"
-    assert _run(core, "-P", "-c", code, cwd=hostile).stdout.strip() == row["label"] in template_case.config.labels
+    assert run(core, "-P", "-c", code, cwd=hostile).stdout.strip() == row["label"] in template_case.config.labels
 
 
 @pytest.mark.parametrize(
@@ -136,7 +46,7 @@ def test_a_missing_extra_is_one_line_with_the_command(
 ) -> None:
     model = template_case.ws.models / ("0" * 16) / "model.onnx"
     (tmp_path / "x.toml").write_text('[classes.a]\nurls = ["http://a/1"]\n[classes.b]\nurls = ["http://a/2"]\n')
-    done = _run(core.with_name("keepset"), *words.format(model=model).split(), cwd=tmp_path)
+    done = run(core.with_name("keepset"), *words.format(model=model).split(), cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     what, remedy = done.stderr.strip().splitlines()
     assert f"extra '{extra}'" in what
@@ -172,12 +82,12 @@ with httpx.Client(base_url="http://127.0.0.1:%d" % server.servers[0].sockets[0].
 
 
 def test_the_pages_need_the_extra_web_alone(wheel: Path, template_case: Served, case: Case, tmp_path: Path) -> None:
-    python = _with_extra(wheel, "web", tmp_path / "web")
+    python = with_extra(wheel, "web", tmp_path / "web")
     model = Path("models") / ("0" * 16) / "model.onnx"
     shutil.copy(template_case.ws.root / model, case.ws.root / model)
     case.open_batch()
     (tmp_path / "one.jpg").write_bytes(template_case.pictures[0])
-    done = _run(python, "-P", "-c", PAGES, str(case.ws.root), "one.jpg", cwd=tmp_path)
+    done = run(python, "-P", "-c", PAGES, str(case.ws.root), "one.jpg", cwd=tmp_path)
     *pages, heat = done.stdout.splitlines()
     assert [line for line in pages if not line.startswith("200 ")] == [], done.stdout
     assert len(pages) == 7, done.stderr
@@ -200,7 +110,7 @@ for package in (keepset, tasks, flows, deployments):
             found[m.name] = e.remedy
 print(json.dumps(found))
 """
-    done = _run(core, "-P", "-c", code, cwd=tmp_path)
+    done = run(core, "-P", "-c", code, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["keepset.predict"] == found["keepset.predict.writers"] == ""
@@ -217,16 +127,16 @@ def test_a_folder_of_the_same_name_does_not_hide_the_package(tmp_path: Path) -> 
 
 def test_what_messages_point_at_is_installed(core: Path, hostile: Path) -> None:
     keepset = core.with_name("keepset")
-    pages = [line.split()[0] for line in _run(keepset, "docs", cwd=hostile).stdout.splitlines()]
+    pages = [line.split()[0] for line in run(keepset, "docs", cwd=hostile).stdout.splitlines()]
     assert {p.stem for p in (CHECKOUT / "docs").glob("*.md")} == set(pages)
-    assert _run(keepset, "docs", "config", cwd=hostile).stdout.startswith("# The run config")
+    assert run(keepset, "docs", "config", cwd=hostile).stdout.startswith("# The run config")
     source = "\n".join(p.read_text() for layer in ("keepset", "tasks", "flows", "deployments") for p in (CHECKOUT / layer).rglob("*.py"))  # fmt: skip
     assert set(re.findall(r"`keepset docs (\w+)", source)) <= set(pages)
-    assert _run(keepset, "docs", "nonsense", cwd=hostile).returncode == 2
+    assert run(keepset, "docs", "nonsense", cwd=hostile).returncode == 2
 
 
 def test_doctor_of_the_core_finds_no_fault(core: Path, tmp_path: Path) -> None:
-    done = _run(core.with_name("keepset"), "doctor", "-w", "ws", "--json", cwd=tmp_path)
+    done = run(core.with_name("keepset"), "doctor", "-w", "ws", "--json", cwd=tmp_path)
     checks = {c["name"]: c for c in json.loads(done.stdout)["checks"]}
     assert (done.returncode, checks["torch"]["verdict"], checks["onnxruntime"]["verdict"]) == (0, "note", "ok")
     assert checks["extras"]["found"] == "not installed: web, train, prefect, dask, cloud, search"
@@ -266,12 +176,3 @@ def test_what_keepset_imports_is_required() -> None:
                 names += [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
                 strange |= {n: path.name for n in names if n.partition(".")[0] not in known}
     assert strange == {}
-
-
-def installed(wheel: Path, folder: Path) -> Path:
-    """The command of the wheel in an environment of its own, which takes everything else from this one."""
-    python = _environment(folder)
-    ours = [p for p in sys.path if p.endswith("-packages")]
-    (_packages_of(python) / "others.pth").write_text("\n".join(ours))
-    _pip("--python", str(python), "install", "--no-index", "--no-deps", str(wheel))
-    return python.with_name("keepset")

@@ -19,12 +19,19 @@ from keepset.errors import ModelError
 from keepset.files import read_json, write_bytes, write_json
 from keepset.interpret import contact_sheet, interpret
 from keepset.interpret.markdown import as_markdown, captions
+from keepset.interpret.verdict import next_thing, verdict
 from keepset.manifests import Header
 from keepset.workspace import Workspace
 from tests.factories import add_model, config, dataset_workspace
 
 MODEL = "0" * 16
 Row = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The slow parts have tests of their own."""
+    monkeypatch.setattr("keepset.interpret.slow.BUDGET_S", 0.0)
 
 
 def finished(root: Path, **options: Any) -> tuple[Workspace, RunConfig]:
@@ -72,6 +79,17 @@ def test_a_report_is_one_small_file_without_script(tmp_path: Path) -> None:
         assert f'id="{anchor}"' in html
     assert facts["metrics"]["valid"]["n"] == sum(map(sum, facts["confusion"])) == 36
     assert facts["verdict"] in html.replace("&#39;", "'")
+    first = html.index("What is taken for what")
+    assert html.index(facts["verdict"]) < html.index(facts["next"]["title"]) < first < html.index('id="worst"')
+    for jargon in ("nats", "ECE", "temperature"):  # folded
+        assert html.index(jargon) > html.index("<details>")
+    worst = facts["top_losses"][:6]
+    shown = re.findall(r'<small class="file">([^<]+)</small>', html)[:6]
+    assert shown == [r["name"] for r in worst]
+    assert all(re.fullmatch(r"\w+/\d+\.jpg", name) for name in shown)
+    assert sum(r["label"] != r["predicted"] for r in worst) == min(6, facts["metrics"]["valid"]["errors"])
+    for r in worst:  # each opens large, and leads back
+        assert html.count(f'id="p-{r["sha256"][:16]}"') == html.count(f'id="t-{r["sha256"][:16]}"') == 1
 
 
 def test_losses_that_are_no_numbers(tmp_path: Path) -> None:
@@ -164,11 +182,52 @@ def test_a_perfect_model(tmp_path: Path) -> None:
     ws, cfg = finished(tmp_path)
     change_rows(predictions(ws), "predictions", lambda r: r | {"predicted": r["label"]})
     change_record(ws, lambda r: r["metrics"]["valid"].update(errors=0, error_rate=0.0))
-    facts, _ = report(ws, cfg)
-    assert "No mistakes on" in facts["verdict"]
+    facts, html = report(ws, cfg)
+    assert facts["verdict"].startswith("No mistakes on 9 held-out pictures; the true error could still be up to 30 %.")
+    assert "No mistakes. The 6 it was least sure of" in html
+    assert facts["next"]["title"] == "Collect more pictures"
     assert facts["pairs"] == []
     assert [c["f1"] for c in facts["per_class"]] == [1.0] * 3
     assert all(c["recall_interval"][0] < 1 for c in facts["per_class"])  # few images prove little
+
+
+V = {"n": 153, "errors": 8, "error_rate": 8 / 153, "low": 0.027, "high": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("known", "says"),
+    [
+        ({}, "Right on 145 of 153 held-out pictures; likely 90–97 % on new pictures like them."),
+        (
+            {
+                "errors_left": {"count": 9.2, "low": 4, "high": 17},
+                "next_site": {"by": "site", "low": 0.05, "high": 0.12},
+            },
+            "Right on 145 of 153 held-out pictures; about 9 labels are still wrong; likely 88–95 % on a site it has not seen.",
+        ),
+    ],
+)
+def test_the_report_in_a_sentence(known: dict[str, Any], says: str) -> None:
+    facts = {"metrics": {"valid": V}, "per_class": [], **known}
+    assert verdict(facts).replace("\u00a0", " ") == says
+
+
+NOTHING = {"changed_classes": [], "classes": [], "diagnosis": [], "review": None, "gain": None, "metrics": {"valid": V}}
+
+
+@pytest.mark.parametrize(
+    ("facts", "title"),
+    [
+        ({"changed_classes": ["tree"], "review": {"proposed": 4, "expected": 3.0}}, "Train on the new classes"),
+        ({"diagnosis": [{"kind": "rate_too_low", "words": "w"}]}, "Train again"),
+        ({"diagnosis": [{"kind": "no_gain", "words": "w"}], "review": {"proposed": 4, "expected": 3.0}}, "Review 4 pictures"),
+        ({"review": {"proposed": 4, "expected": 0.6}, "gain": {"answer": "more", "words": "w"}}, "Collect more pictures"),
+        ({"metrics": {"valid": {"n": 20, "errors": 0, "high": 0.16}}}, "Collect more pictures"),
+        ({}, "Use it"),
+    ],
+)  # fmt: skip
+def test_the_one_thing_to_do(facts: dict[str, Any], title: str) -> None:
+    assert next_thing(NOTHING | facts)["title"].startswith(title)
 
 
 def test_the_card_shows_the_data_the_model_was_trained_on(tmp_path: Path) -> None:
@@ -191,7 +250,7 @@ def test_before_and_after_names_its_pictures(tmp_path: Path, known: bool) -> Non
         manifests.write(ws.models / before / "predictions.parquet", old, Header("predictions", "train", before))
     valid = [r for r in manifests.read(predictions(ws), "predictions").rows() if r["split"] == "valid"]
     found = {
-        "before": before, "message": "1 fixed, 1 broken", "n": 9, "errors_before": 3, "errors_after": 3,
+        "before": before, "promote": True, "message": "1 fixed, 1 broken", "n": 9, "errors_before": 3, "errors_after": 3,
         "fixed": 1, "broken": 1, "fixed_images": [valid[0]["sha256"]], "broken_images": [valid[1]["sha256"]],
     }  # fmt: skip
     write_json(ws.models / MODEL / "comparison.json", found)
@@ -254,17 +313,22 @@ def test_classes_changed_since_the_training_are_said(tmp_path: Path) -> None:
     facts, html = report(ws, config(tmp_path, ("apple", "boat", "tree")))
     assert facts["changed_classes"] == ["house", "tree"]
     assert "The classes have changed since this model was trained (house, tree)" in html
+    assert facts["next"]["command"] == "keepset train"
 
 
 def test_an_unreadable_thumbnail_is_an_honest_gap(tmp_path: Path) -> None:
     ws, cfg = finished(tmp_path)
-    shas = [r["sha256"] for r in manifests.read(predictions(ws), "predictions").rows() if r["split"] == "valid"]
+    facts, _ = report(ws, cfg)
+    shas = [r["sha256"] for r in facts["top_losses"]]
     ws.thumb(shas[0]).write_bytes(b"no picture")
     ws.thumb(shas[1]).unlink()
     ws.thumb(shas[2]).write_bytes(ws.thumb(shas[2]).read_bytes()[:400])
-    _, html = report(ws, cfg)
+    ws.blob(shas[3]).unlink()  # it does not open large
+    _, html = report(ws, cfg.model_copy(update={"classes": cfg.classes[:2]}))
     assert "3 pictures could not be read: run <code>keepset validate</code>" in html
     assert html.count(">picture not readable<") >= 3
+    assert f'data-sha256="{shas[3]}"' in html
+    assert f'id="p-{shas[3][:16]}"' not in html
 
 
 def test_pictures_that_do_not_fit_are_left_out_and_counted(tmp_path: Path) -> None:
@@ -276,7 +340,7 @@ def test_pictures_that_do_not_fit_are_left_out_and_counted(tmp_path: Path) -> No
         noise = Image.fromarray(rng.integers(0, 256, (256, 256, 3), dtype=np.uint8))
         noise.save(ws.thumb(sha), "JPEG", quality=95)
     found = {
-        "before": "f" * 16, "message": "", "n": 90, "errors_before": 45, "errors_after": 45, "fixed": 45,
+        "before": "f" * 16, "promote": True, "message": "", "n": 90, "errors_before": 45, "errors_after": 45, "fixed": 45,
         "broken": 45, "fixed_images": shas[:45], "broken_images": shas[45:],
     }  # fmt: skip
     write_json(ws.models / MODEL / "comparison.json", found)
@@ -298,22 +362,23 @@ def test_hundreds_of_classes(tmp_path: Path) -> None:
     assert len(html.encode()) < 3_000_000
     assert len(facts["confusion"]) == 300
     assert len(re.findall('<rect [^>]*rx="', html)) <= 20 * 20
-    assert "Of 300 classes the 20 with the most mistakes are drawn" in html
+    assert "The 20 hardest of 300 classes" in html
 
 
-def test_what_was_asked_for_once_stays_until_it_is_refused(tmp_path: Path) -> None:
+def test_what_takes_too_long_is_left_out_until_it_is_asked_for(tmp_path: Path) -> None:
     ws, cfg = finished(tmp_path, per_class=15)
-    assert interpret(ws, cfg).changed
-    asked = interpret(ws, cfg, data_size=True)
-    assert asked.changed
+    facts, html = report(ws, cfg)
+    assert facts["gain"] is None
+    curve, looks = facts["left_out"]
+    assert "To have it: keepset interpret --full --model" in curve
+    assert looks == f"“Where it looked” cannot be made: The weights of model {MODEL} are gone or damaged."
+    assert curve in html
+    assert interpret(ws, cfg, full=True).changed
     facts = read_json(ws.reports / MODEL / "report.json")
     assert len(facts["data_size"]["points"]) >= 3
-    assert "Would more data help?" in (ws.reports / MODEL / "report.html").read_text()
+    assert facts["gain"]["words"] in (ws.reports / MODEL / "report.html").read_text()
+    assert facts["left_out"] == [looks]
     assert not interpret(ws, cfg).changed  # a later run without the flag loses nothing
-    assert interpret(ws, cfg, data_size=False).changed
-    assert read_json(ws.reports / MODEL / "report.json")["data_size"] is None
-    by_config = config(tmp_path, interpret={"data_size": True})
-    assert interpret(ws, by_config).changed
 
 
 def test_fields_of_a_later_training_are_passed_on(tmp_path: Path) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from keepset import manifests
 from keepset.errors import ModelError
 from keepset.files import read_json
 from keepset.images.pixels import Preprocess
 from keepset.interpret import interpret
 from keepset.interpret.cam import grad_cam, spread
+from keepset.interpret.cam_pictures import where_it_looked
 from keepset.models import load_record
+from keepset.stages import SILENT
 from keepset.train import train
 from tests.factories import dataset_workspace
 
@@ -99,19 +103,23 @@ def test_networks_side_by_side_are_looked_at_together() -> None:
     assert np.allclose(first, grad_cam(alone, pixels(), SPEC, 1).heat, atol=1e-5)
 
 
-def test_the_report_shows_where_a_trained_model_looked(tmp_path: Path) -> None:
+def test_the_report_shows_where_a_trained_model_looked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     section = {"epochs": 0, "threads": 1, "size": 64}
     ws, cfg, _ = dataset_workspace(tmp_path, per_class=8, flips=3, size=(96, 72), train=section)
     record = load_record(ws, train(ws, cfg).outputs["model_id"])
-    plain = interpret(ws, cfg)
-    before = (ws.reports / record.id / "report.html").read_text()
-    assert plain.changed
-    assert "Where it looked" not in before
-    first = read_json(ws.reports / record.id / "report.json")["top_losses"][0]["sha256"]
-    ws.blob(first).write_bytes(b"gone bad")
-    assert interpret(ws, cfg, grad_cam=True).changed
+    said = manifests.read(ws.models / record.id / "predictions.parquet", "predictions").rows()
+    held_out = sorted(
+        (r for r in said if r["split"] == "valid"), key=lambda r: (r["label"] == r["predicted"], -r["loss"])
+    )
+    ws.blob(held_out[0]["sha256"]).write_bytes(b"gone bad")
+    assert interpret(ws, cfg).changed
     rows = read_json(ws.reports / record.id / "report.json")["looks"]
     html = (ws.reports / record.id / "report.html").read_text()
     assert [r["readable"] for r in rows] == [False] + [True] * (len(rows) - 1)
     assert all(0 < r["spread"] <= 1 for r in rows[1:])
-    assert html.count("data:image/webp") == before.count("data:image/webp") + 2 * (len(rows) - 1)
+    assert len(rows) == 6
+    assert "Where it looked" in html
+    monkeypatch.setattr("time.process_time", itertools.count(0, 10).__next__)  # each takes ten seconds or more
+    few = where_it_looked(ws, record, read_json(ws.reports / record.id / "report.json")["top_losses"], SILENT, 35.0)
+    assert (len(few.rows), few.left_out) == (3, 3)
+    assert few.seconds >= 30

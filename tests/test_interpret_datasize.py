@@ -1,11 +1,15 @@
-"""Would more data help? Right on data of which the answer is known."""
+"""More data, or cleaner data? Right on data of which the answer is known."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from keepset.interpret.datasize import DataSize, data_size_curve, fit_power_law
+from keepset.interpret.datasize import DataSize, data_size_curve, fit_power_law, seconds_for
+from keepset.interpret.gain import Doubts, more_or_cleaner
 
 
 def blobs(n: int, apart: float, noise_labels: float = 0.0, seed: int = 0, width: int = 24) -> DataSize:
@@ -30,8 +34,7 @@ def test_the_fit_finds_a_curve_that_it_was_drawn_from() -> None:
 
 def test_close_clouds_want_more_data() -> None:
     found = data_size_curve(blobs(150, 1.6, width=48))
-    assert found["answer"] == "yes"
-    assert found["words"].startswith("Yes: with twice as many training images")
+    assert found["saved"] > 0.1
     rates = [p["error_rate"] for p in found["points"]]
     assert rates[0] > 1.3 * rates[-1]
     assert found["twice"]["error_rate"] < rates[-1]
@@ -43,21 +46,50 @@ def test_close_clouds_want_more_data() -> None:
 
 def test_wrong_labels_are_a_floor_that_no_data_lowers() -> None:
     found = data_size_curve(blobs(600, 8.0, noise_labels=0.15))
-    assert found["answer"] == "no"
-    assert found["words"].startswith("Hardly")
+    assert found["saved"] < 0.03
     assert found["fit"]["floor"] > 0.1
-
-
-def test_without_a_mistake_nothing_more_is_promised() -> None:
-    found = data_size_curve(blobs(300, 40.0))
-    assert found["answer"] == "no"
-    assert "no mistake is left" in found["words"]
 
 
 def test_a_handful_draws_no_curve() -> None:
     found = data_size_curve(blobs(9, 3.0))
     assert found["points"] == []
-    assert "too few images" in found["words"]
+
+
+def advice(data: DataSize, wrong: list[int], right: list[int]) -> dict[str, Any]:
+    """With the pictures ``wrong`` surely doubted, and their ``right`` classes proposed."""
+    chance, label = np.zeros(len(data.labels)), np.full(len(data.labels), -1)
+    chance[wrong], label[wrong] = 0.9, right
+    doubts = Doubts(chance, label)
+    data = replace(data, judged=~doubts.wrong)
+    return more_or_cleaner(data, doubts, data_size_curve(data))
+
+
+def test_more_or_cleaner_data() -> None:
+    clean = blobs(150, 1.6, width=48)
+    more = advice(clean, [], [])
+    assert more["answer"] == "more"
+    assert "twice as many pictures would take the error on new pictures" in more["words"]
+    noisy = blobs(240, 3.5, noise_labels=0.3)
+    true = np.arange(240) % 3
+    wrong = np.flatnonzero(noisy.labels != true)
+    cleaner = advice(noisy, wrong.tolist(), true[wrong].tolist())
+    assert cleaner["answer"] == "cleaner"
+    assert cleaner["words"].startswith(f"Cleaner data: correcting the {len(wrong)} labels that look wrong")
+    assert cleaner["cleaner"] > 0.3
+    assert advice(blobs(300, 40.0), [], [])["answer"] == "neither"
+    few = advice(blobs(9, 3.0), [], [])
+    assert (few["answer"], few["words"]) == (
+        "more",
+        "More data: there are too few pictures to draw a curve over their number.",
+    )
+
+
+def test_what_a_curve_will_cost_is_known_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter(np.arange(100) * 0.03)
+    monkeypatch.setattr("time.process_time", lambda: next(ticks))
+    small, large = (seconds_for(blobs(n, 2.0)) for n in (60, 3000))
+    assert small == pytest.approx(0.03 / 60 * (4 * 5 * (9 + 15 + 27) + 5 * 48 + 3 * (9 + 15 + 27 + 48)), rel=0.1)
+    assert large > 2 * small
 
 
 def test_the_same_seed_gives_the_same_answer() -> None:

@@ -31,13 +31,28 @@ NAN = float("nan")
         pytest.param([0.9, NAN], [0.8, 0.9], [0.2, 0.6], 3, ["rate_too_high"], id="nan"),
         pytest.param([1.1, 1.09, 1.08], [1.1] * 3, [0.6] * 3, 3, ["rate_too_low"], id="too low"),
         pytest.param([0.9, 0.8], [0.7, 0.6], [0.3, 0.2], 3, ["too_few_epochs"], id="too few epochs"),
-        pytest.param([0.6], [0.12], [0.05], 3, ["too_few_epochs"], id="one epoch, as in the lesson"),
         pytest.param(
-            [0.5, 0.3, 0.1, 0.05, 0.01], [0.5] * 5, [0.2, 0.1, 0.15, 0.18, 0.2], 3, ["overfitting"], id="overfitting"
+            [0.5, 0.3, 0.1, 0.05, 0.01], [0.5, 0.4, 0.5, 0.6, 0.7], [0.2] * 5, 3, ["overfitting"], id="overfitting"
         ),
-        pytest.param([0.5, 0.3, 0.1], [0.5, 0.4, 0.35], [0.2, 0.15, 0.1], 3, ["healthy"], id="healthy"),
         pytest.param(
-            [0.5, 0.3, 0.1, 0.05], [0.5, 0.5, 0.6, 0.7], [0.1] * 4, 3, ["healthy"], id="loss rises, error does not"
+            [0.5, 0.3, 0.1, 0.05, 0.01], [0.5, 0.5, 0.3, 0.5, 0.5], [0.2] * 5, 3, ["healthy"], id="one lucky epoch"
+        ),
+        pytest.param(
+            [0.5, 0.3, 0.1, 0.05, 0.01],
+            [0.5] * 5,
+            [0.2, 0.1, 0.15, 0.18, 0.2],
+            3,
+            ["healthy"],
+            id="the error alone got worse",
+        ),
+        pytest.param([0.5, 0.3, 0.1], [0.5, 0.4, 0.39], [0.2, 0.15, 0.1], 3, ["healthy"], id="healthy"),
+        pytest.param(
+            [0.5, 0.3, 0.1, 0.05],
+            [0.5, 0.5, 0.6, 0.7],
+            [0.2, 0.2, 0.15, 0.12],
+            3,
+            ["healthy"],
+            id="loss rises, and the error falls",
         ),
         pytest.param([0.2, 0.1], [0.2, 0.15], [0.0, 0.0], 1, ["healthy"], id="one class"),
     ],
@@ -73,7 +88,7 @@ def course(
             id="an augmented loss above the validation loss is not too few epochs",
         ),
         pytest.param(
-            course([0.5, 0.3], [0.5, 0.45], [0.2, 0.15]), "too_few_epochs", "40% off the training loss", id="still learning"
+            course([0.5, 0.3], [0.5, 0.45], [0.2, 0.15]), "too_few_epochs", "10% off the held-out loss", id="still learning"
         ),
         pytest.param(
             course([0.5, 0.3], [0.5, 0.52], [0.2, 0.15]), "healthy", "", id="held-out loss climbs, one error fewer"
@@ -81,7 +96,7 @@ def course(
         pytest.param(
             course([0.1, 0.05, 0.005], [0.15, 0.162, 0.172], [0.06, 0.06, 0.053], winner="linear_head",
                    candidates={"linear_head": {"nll": 0.123}}),
-            "no_gain", "from 0.123 to 0.172", id="the linear head is better and is kept",
+            "no_gain", "held-out loss 0.172, linear head 0.123", id="the linear head is better and is kept",
         ),
         pytest.param(
             course([0.5, 0.3], [0.5, 0.45], [0.2, 0.15], candidates={"linear_head": {"nll": 0.40}}),
@@ -93,7 +108,7 @@ def course(
         ),
         pytest.param(course([0.01] * 3, [0.2] * 3, [0.0] * 3), "healthy", "", id="nothing to learn at a good rate"),
         pytest.param(
-            course([0.1, 0.4, 0.5], [0.3, 0.6, 0.8], [0.1, 0.3, 0.3], rate=0.1), "rate_too_high", "unlearned", id="unlearned"
+            course([0.1, 0.4, 0.5], [0.3, 0.6, 0.8], [0.1, 0.3, 0.3], rate=0.1), "rate_too_high", "above the 0.30 of the linear head", id="unlearned"
         ),
         pytest.param(
             course([0.1, 3.0], [0.3, 2.0], [0.1, 0.1], rate=1.0), "rate_too_high", "rose to 3.6", id="worse than guessing"
@@ -101,7 +116,7 @@ def course(
         pytest.param(
             course([0.1, 0.099, 0.098], [0.30, 0.31, 0.32], [0.1] * 3, winner="linear_head",
                    candidates={"linear_head": {"nll": 0.29}}),
-            "no_gain", "from 0.290 to 0.320", id="fine-tuning without a gain",
+            "no_gain", "held-out loss 0.320, linear head 0.290", id="fine-tuning without a gain",
         ),
     ],
 )  # fmt: skip

@@ -8,7 +8,7 @@ from sklearn.metrics import confusion_matrix, f1_score, precision_score, recall_
 
 from keepset.interpret.comparing import paired_difference
 from keepset.interpret.metrics import confusion, f1_interval, measure, per_class, reliability
-from keepset.interpret.mistakes import confused_pairs, top_losses
+from keepset.interpret.mistakes import confused_pairs, worst
 from keepset.interpret.scored import Scored
 
 
@@ -72,9 +72,14 @@ def test_measures_and_their_intervals() -> None:
 
 def test_mistakes_are_sorted_and_counted() -> None:
     s = scored(400)
-    losses = [r["loss"] for r in top_losses(s)]
+    first = worst(s)
+    losses = [r["loss"] for r in first]
     assert losses == sorted(losses, reverse=True)
-    assert losses[0] == s.losses.max()
+    assert losses[0] == s.losses[s.wrong].max()
+    few = worst(scored(20, classes=4, seed=1))  # the mistakes come before right ones, whatever the losses are
+    right = [r["label"] == r["predicted"] for r in few]
+    assert right == sorted(right)
+    assert 0 < sum(right) < len(few)
     table = np.array(confusion(s))
     np.fill_diagonal(table, 0)
     pairs = confused_pairs(s)

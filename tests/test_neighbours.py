@@ -13,10 +13,8 @@ from keepset.orchestrator.neighbours import MARK, gallery_of, handle, neighbours
 from keepset.reasons import Action
 from keepset.workspace import Workspace
 from tests.browser_fixtures import Browser, press
-from tests.review_fixtures import Case, case, make_case
+from tests.review_fixtures import Case, make_case
 from tests.web_fixtures import served
-
-__all__ = ["case"]
 
 
 @pytest.fixture

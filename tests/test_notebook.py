@@ -18,11 +18,9 @@ from keepset.notebook import Dataset
 from keepset.stages import Progress, StageResult
 from keepset.workspace import Workspace
 from tests.factories import add_model, dataset_workspace
-from tests.predict_fixtures import Served, model_case, template_case
+from tests.predict_fixtures import Served
 from tests.processes import PATIENCE_S
-from tests.review_fixtures import Case, case
-
-__all__ = ["case", "model_case", "template_case"]
+from tests.review_fixtures import Case
 
 
 def test_the_package_shows_what_there_is_and_stays_light() -> None:

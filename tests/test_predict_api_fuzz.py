@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.predict_fixtures import Served, model_case, template_case  # noqa: F401 - fixtures
+from tests.predict_fixtures import Served
 from tests.processes import PATIENCE_S
 from tests.test_inbox import switch_on
 from tests.web_fixtures import served
@@ -17,7 +17,7 @@ TOOL = Path(sys.executable).with_name("schemathesis")
 
 
 @pytest.mark.parametrize("token", ["", "geheim"], ids=["open", "token"])
-def test_the_api_is_as_described(model_case: Served, tmp_path: Path, token: str) -> None:  # noqa: F811
+def test_the_api_is_as_described(model_case: Served, tmp_path: Path, token: str) -> None:
     if not TOOL.exists():
         pytest.skip("schemathesis is not installed: pip install -e '.[dev]'")
     switch_on(model_case, tmp_path, per_minute=10_000)

@@ -1,7 +1,5 @@
 """Batch prediction: folders, tables, URLs and the data set; a kill -9, a grown folder, and the flow itself."""
 
-# ruff: noqa: F811 - a fixture is imported, and then named as an argument
-
 from __future__ import annotations
 
 import functools
@@ -22,9 +20,9 @@ from keepset.predict import load
 from keepset.predict.batch import Job, predict_batch
 from keepset.storage.journal import Journal
 from keepset.workspace import Workspace
-from tests.predict_fixtures import Served, model_case, template_case  # noqa: F401 - fixtures
+from tests.predict_fixtures import Served
 from tests.processes import PATIENCE_S, kill_when, serving
-from tests.storage_fixtures import moved, s3, s3_server  # noqa: F401 - fixtures
+from tests.storage_fixtures import moved
 
 
 def rows(path: Path) -> list[dict[str, Any]]:

@@ -1,7 +1,5 @@
 """A real Chromium drops, pastes, chooses and names pictures; without its script the form does the same."""
 
-# ruff: noqa: F811 - a fixture is imported, and then named as an argument
-
 from __future__ import annotations
 
 import base64
@@ -12,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.browser_fixtures import Browser, expect
-from tests.predict_fixtures import Served, model_case, template_case  # noqa: F401 - fixtures
+from tests.predict_fixtures import Served
 from tests.processes import wait_for
 from tests.web_fixtures import served
 

@@ -15,7 +15,7 @@ from keepset.review import BatchStatus, list_batches, load_batch, reopen
 from keepset.workspace import Workspace
 from tests.browser_fixtures import Browser
 from tests.prefect_ui import PrefectUi
-from tests.stack_fixtures import Running, ended_right, models, wait_for, waiting_workspace
+from tests.stack_fixtures import Running, ended_right, models, train_smaller, wait_for, waiting_workspace
 from tests.test_team import folders
 
 pytestmark = [
@@ -65,6 +65,7 @@ def test_a_new_data_set_from_the_form_to_a_model_a_batch_its_approval_and_the_re
     batch = list_batches(ws)[0]
     review = FlowRun(str(run_id_of(batch)), "")
     stack.until(review, lambda s: s.waits)
+    train_smaller(ws)
     decide(ui, review, "approve", Undecided="suggested")
     wait_for(lambda: ended_right(ws, batch.id), "the approval and the retraining")
     assert (ws.revisions(), len(models(ws))) == ([1, 2], 2)

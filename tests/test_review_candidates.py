@@ -15,9 +15,7 @@ from keepset.models.features import ModelFeatures
 from keepset.models.features import save as save_features
 from keepset.reasons import Action, CandidateReason
 from keepset.review import Mark, load_batch, mark, review, submit
-from tests.review_fixtures import Case, case, edit_images, edit_predictions, make_case, say, top_up
-
-__all__ = ["case"]
+from tests.review_fixtures import Case, edit_images, edit_predictions, make_case, say, top_up
 
 
 def rows(case: Case) -> list[dict[str, Any]]:

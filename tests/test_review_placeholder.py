@@ -11,11 +11,9 @@ from keepset.download import download
 from keepset.reasons import Action
 from keepset.review import review
 from tests.download_fixtures import hostile_web
-from tests.review_fixtures import Case, case, edit_images
+from tests.review_fixtures import Case, edit_images
 from tests.test_download import workspace
 from tests.test_review_candidates import by_sha, keep_all
-
-__all__ = ["case"]
 
 
 def test_the_summary_says_where_the_urls_went(tmp_path: Path) -> None:

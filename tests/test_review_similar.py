@@ -22,7 +22,7 @@ from keepset.review import batch as stored
 from keepset.review.learning import learnt_odds
 from keepset.review.ordering import Sort, grouped, like, ordered
 from keepset.review.stacks import stacks_of
-from tests.review_fixtures import Case, case, make_case  # noqa: F401 - a fixture
+from tests.review_fixtures import Case, make_case
 from tests.web_fixtures import large_batch
 
 WIDTH = 64
@@ -103,7 +103,7 @@ def test_likeness_is_the_cosine_of_centred_features(scene: Scene) -> None:
     np.testing.assert_allclose(how[1:], (centred @ centred[7])[order[1:]], atol=1e-4)
 
 
-def test_a_copy_is_where_its_better_copy_is_and_a_stranger_nowhere(case: Case) -> None:  # noqa: F811
+def test_a_copy_is_where_its_better_copy_is_and_a_stranger_nowhere(case: Case) -> None:
     batch = large_batch(case, 4)  # the model has seen none of them, and two are copies of one before
     assert (similar.space_of(batch).places == -1).all()  # type: ignore[union-attr]
     assert len(like(batch, [batch.candidates().rows()[0]["sha256"]])[0]) == 0
@@ -113,7 +113,7 @@ def test_a_copy_is_where_its_better_copy_is_and_a_stranger_nowhere(case: Case) -
     assert similar.space_of(batch).places.tolist() == [-1, -1, 0, -1]  # type: ignore[union-attr]
 
 
-def test_without_features_the_order_is_that_of_the_batch(case: Case) -> None:  # noqa: F811
+def test_without_features_the_order_is_that_of_the_batch(case: Case) -> None:
     batch = case.open_batch()
     (case.ws.models / batch.record.model_id / "features.safetensors").unlink()
     similar._space.cache_clear()
@@ -158,7 +158,7 @@ def test_a_relabelled_picture_teaches_about_its_reasons_and_not_about_its_looks(
     assert np.ptp(relabelled[same]) < np.ptp(deleted[same]) / 2  # and not for their looks
 
 
-def test_what_goes_as_a_copy_teaches_nothing(case: Case) -> None:  # noqa: F811
+def test_what_goes_as_a_copy_teaches_nothing(case: Case) -> None:
     batch = case.open_batch()
     rows = batch.candidates().rows()
     rows[0]["reasons"] = [CandidateReason.NEAR_DUPLICATE]

@@ -27,9 +27,7 @@ from keepset.train import recipe, train
 from keepset.train.networks import parts
 from keepset.workspace import Workspace
 from tests.factories import dataset_workspace, write_bytes
-from tests.review_fixtures import Case, case, make_case
-
-__all__ = ["case"]
+from tests.review_fixtures import Case, make_case
 
 
 def scores(case: Case) -> SuspicionScores:

@@ -145,12 +145,6 @@ def test_a_damaged_list_is_named(ws: Workspace, tmp_path: Path) -> None:
     assert not ws.urls.exists()
 
 
-def test_an_unknown_source_is_an_error_not_silence(ws: Workspace, tmp_path: Path) -> None:
-    raw = {"classes": {"a": {"search": {"altavista": "x"}}, "b": {"search": {"openverse": "bear"}}}}
-    with pytest.raises(SourceError, match="no source 'altavista'"):
-        scrape(ws, parse_config(raw, base=tmp_path))
-
-
 def test_the_real_messy_lists_are_read(ws: Workspace, photos: Path) -> None:
     found = sorted((photos / "url-lists").rglob("*.csv"))
     assert len(found) >= 10

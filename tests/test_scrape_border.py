@@ -125,7 +125,7 @@ def test_any_page_is_read_to_its_end(html: str) -> None:
 def test_a_page_that_is_no_address_is_named_by_the_config(tmp_path: Path) -> None:
     from keepset.errors import ConfigError
 
-    for wrong in ("bears.html", "ftp://x.example/", "http://[", "http://"):
+    for wrong in ("bears", "ftp://x.example/", "http://[", "http://"):
         with pytest.raises(ConfigError, match="is not a web address"):
             parse_config({"classes": {"a": {"pages": [wrong]}, "b": {"urls": ["x"]}}}, base=tmp_path)
 

@@ -17,10 +17,10 @@ from tests.scrape_fixtures import apis
 
 def config(tmp_path: Path, base: str, first: dict[str, Any], **more: Any) -> RunConfig:
     (tmp_path / "b.txt").write_text("http://b.example/1.jpg\n")
-    names = ("openverse", "wikimedia", "inaturalist", "gbif")
+    names = ("openverse", "wikimedia", "inaturalist", "gbif", "duckduckgo")
     raw = {
         "classes": {"a": first, "b": {"lists": ["b.txt"]}},
-        "scrape": {"api_urls": dict.fromkeys(names, base), **more},
+        "scrape": {"api_urls": dict.fromkeys(names, base), "contact": "me@example.org", **more},
         "download": {"allow_private": [base.removeprefix("http://")], "retries": 2},
     }
     return parse_config(raw, base=tmp_path)
@@ -164,3 +164,127 @@ def test_duckduckgo_through_its_package(ws: Workspace, tmp_path: Path, monkeypat
     row = found(ws)[0]
     assert (row["url"], row["title"]) == ("https://d.example/bear.jpg", "A bear")
     assert (row["source"], row["width"], row["landing_page"]) == ("duckduckgo", 800, "https://d.example/page")
+
+
+def test_an_openverse_search_ends_where_the_source_does(
+    ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It claims thousands of pages and refuses the 13th."""
+    from tests.scrape_fixtures import Apis
+
+    def endless(self: Apis, q: dict[str, str]) -> dict[str, Any]:
+        results = [{"url": f"https://o.example/{q['page']}-{i}.jpg"} for i in range(20)]
+        return {"page_count": 5000, "results": results}
+
+    monkeypatch.setattr(Apis, "openverse", endless)
+    with apis() as (base, state):
+        scrape(ws, config(tmp_path, base, {"search": {"openverse": "bear"}}))
+        assert len(found(ws)) == 240
+        assert len(state["asked"]) == 12
+
+
+def test_wikimedia_without_a_contact_says_what_to_set_and_others_go_on(ws: Workspace, tmp_path: Path) -> None:
+    notes: list[str] = []
+
+    class Noted(type(SILENT)):  # type: ignore[misc]
+        def note(self, message: str) -> None:
+            notes.append(message)
+
+    with apis() as (base, _):
+        cfg = config(tmp_path, base, {"search": {"wikimedia": "bear", "openverse": "bear"}}, contact="")
+        scrape(ws, cfg, progress=Noted())
+    assert {r["source"] for r in found(ws)} == {"openverse"}
+    assert any("[scrape] contact" in n for n in notes)
+
+
+def test_words_that_a_class_excludes(ws: Workspace, tmp_path: Path) -> None:
+    with apis() as (base, state):
+        titles = ["Teddy Cartoon", "cartoonist at work", "two CARTOONS", "plain", "\u6f2b\u753b\u306e\u718a"]
+        results = [{"url": f"https://o.example/{i}.jpg", "title": t} for i, t in enumerate(titles)]
+        results.append({"url": "https://o.example/my%20cartoon.jpg", "title": "bear"})
+        import json
+
+        state["answers"]["/v1/images/"] = (json.dumps({"page_count": 1, "results": results}).encode(),)
+        scrape(ws, config(tmp_path, base, {"search": {"openverse": "bear"}, "exclude": ["cartoon", "\u6f2b\u753b"]}))
+        assert [r["reason"] for r in found(ws)] == [
+            "excluded_word", None, "excluded_word", None, "excluded_word", "excluded_word",
+        ]  # fmt: skip
+
+
+def test_doctor_asks_each_source_and_names_the_remedy(tmp_path: Path) -> None:
+    from keepset.cli.doctor import ask_sources
+
+    with apis() as (base, state):
+        cfg = config(tmp_path, base, {"search": {"openverse": "bear"}}, contact="")
+        made = Workspace.create(tmp_path / "asked", "x")
+        made.save_config(cfg)
+        state["answers"]["/w/api.php"] = (b"Please set a user-agent", 403)
+        checks = {c.name: c for c in ask_sources(made.root)}
+    assert set(checks) == {"openverse", "wikimedia", "inaturalist", "gbif", "duckduckgo"}
+    assert str(checks["wikimedia"].verdict) == "fail"
+    assert "does not answer: HTTP 403" in checks["wikimedia"].found
+    assert "answers in" in checks["gbif"].found
+    assert str(checks["gbif"].verdict) == "ok"
+
+
+SAVED = """<!doctype html>
+<!-- saved from url=(0033)https://zoo.example/bears/page.html -->
+<img src="./Bears_files/one.jpg" alt="A bear"><img src="Bears_files/one.jpg"><img src="../elsewhere.jpg">
+<img src="Bears_files/../../secret.jpg"><img src="https://zoo.example/two.jpg"><img src="data:image/png;base64,AA">
+<img src="https://external-content.duckduckgo.com/iu/?u=https%3A%2F%2Fd.example%2Fthree.jpg&amp;f=1">"""
+
+
+def test_a_page_that_a_browser_saved_gives_its_files_and_addresses_and_no_other_file(
+    ws: Workspace, tmp_path: Path
+) -> None:
+    from keepset.download import download
+    from tests.download_fixtures import PICTURE
+
+    (folder := tmp_path / "Bears_files").mkdir()
+    (folder / "one.jpg").write_bytes(PICTURE)
+    (tmp_path.parent / "secret.jpg").write_bytes(PICTURE)
+    (tmp_path / "Bears.html").write_text(SAVED)
+    cfg = config(tmp_path, "http://127.0.0.1:9", {"pages": ["Bears.html"]})
+    scrape(ws, cfg)
+    rows = found(ws)
+    assert [(r["source"], r["url"], r["reason"]) for r in rows] == [
+        ("folder", (folder / "one.jpg").as_uri(), None), ("page", "https://zoo.example/elsewhere.jpg", None),
+        ("page", "https://zoo.example/secret.jpg", None), ("page", "https://zoo.example/two.jpg", None),
+        ("page", "data:image/png;base64,AA", "data_uri"), ("page", "https://d.example/three.jpg", None),
+    ]  # fmt: skip
+    assert {r["landing_page"] for r in rows} == {"https://zoo.example/bears/page.html"}
+    assert not scrape(ws, cfg).changed
+    (tmp_path / "Bears.html").write_text(SAVED.replace("https://", "http://127.0.0.1:9/"))
+    scrape(ws, cfg)
+    download(ws, cfg.model_copy(update={"download": cfg.download.model_copy(update={"retries": 0, "deadline_s": 1.0})}))
+    done = manifests.read(ws.downloads, "downloads").rows()
+    assert [r["url"] for r in done if r["status"] == "ok"] == [(folder / "one.jpg").as_uri()]
+
+
+def test_a_saved_page_of_results_gives_the_pictures_not_the_thumbnails(ws: Workspace, tmp_path: Path) -> None:
+    google = (
+        '<img src="data:image/jpeg;base64,AA"><script>x=[["https://encrypted-tbn0.gstatic.com/images?q\\u003dtbn",180,280],'
+        '["https://g.example/bear.jpg?w\\u003d9\\u0026h\\u003d8",960,1280]]</script>'
+    )
+    bing = '<a class="iusc" m="{&quot;murl&quot;:&quot;https://b.example/bear.png&quot;}"><img src="https://th.bing.net/x.jpg"></a>'
+    (tmp_path / "g.html").write_text(google)
+    (tmp_path / "b.htm").write_text(bing)
+    scrape(ws, config(tmp_path, "http://127.0.0.1:9", {"pages": ["g.html", "b.htm"]}))
+    assert [(r["url"], r["query"], r["width"]) for r in found(ws)] == [
+        ("https://g.example/bear.jpg?w=9&h=8", "g.html", 1280), ("https://b.example/bear.png", "b.htm", None),
+    ]  # fmt: skip
+
+
+def test_a_class_whose_sources_all_fail_does_not_take_the_others_with_it(ws: Workspace, tmp_path: Path) -> None:
+    with apis() as (base, _):
+        cfg = config(tmp_path, base, {"search": {"wikimedia": "fail"}})
+        other = cfg.classes[1].model_copy(update={"lists": (), "search": {"openverse": ("bear",)}})
+        cfg = cfg.model_copy(update={"classes": (cfg.classes[0], other)})
+        for _ in range(2):
+            with pytest.raises(SourceError, match="The class 'a' has no URL: Wikimedia Commons refuses"):
+                scrape(ws, cfg)
+            rows = manifests.read(ws.urls, "urls").rows()
+            assert {(r["label"], r["source"]) for r in rows} == {("b", "openverse")}
+        mended = cfg.classes[0].model_copy(update={"search": {"wikimedia": ("bear",)}})
+        assert scrape(ws, cfg.model_copy(update={"classes": (mended, other)})).changed
+        assert {r["label"] for r in manifests.read(ws.urls, "urls").rows()} == {"a", "b"}

@@ -13,10 +13,7 @@ from keepset.stages import SILENT, Stage
 from keepset.storage import StoredPath, locate
 from keepset.workspace import Workspace
 from tests.dask_fixtures import dask_cluster
-from tests.storage_fixtures import s3, s3_server
 from tests.test_spread import hosts, listed, spread
-
-__all__ = ["s3", "s3_server"]
 
 EACH = 8
 

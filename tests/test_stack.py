@@ -29,11 +29,9 @@ from keepset.orchestrator import Orchestrator, is_running
 from keepset.orchestrator.names import SERVED
 from keepset.status import collect
 from keepset.workspace import Workspace
+from tests.installing_fixtures import installed
 from tests.processes import PATIENCE_S
 from tests.stack_fixtures import CHECKOUT, Running, start, wait_for, waiting_workspace
-from tests.test_installing import hostile, installed, wheel
-
-__all__ = ["hostile", "wheel"]
 
 
 def test_a_taken_port_is_named_with_the_option_that_changes_it(tmp_path: Path) -> None:

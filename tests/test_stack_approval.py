@@ -114,8 +114,9 @@ def test_kills_of_everything_while_two_batches_wait_and_in_the_middle_of_the_wor
     the flow run's own process is killed while it applies, the server between training and comparing, and the gallery.
     """
     meanwhile, after, third = (waiting_workspace(tmp_path / name) for name in "abc")
-    first = start(meanwhile, forked=True)
+    first = start(meanwhile, forked=True, environment={"KEEPSET_NOTIFY": "http://127.0.0.1:9/hook"})
     try:
+        assert _notifications(first) == 3
         runs = [first.review(ws) for ws in (meanwhile, after)]
     finally:
         first.kill()
@@ -123,6 +124,7 @@ def test_kills_of_everything_while_two_batches_wait_and_in_the_middle_of_the_wor
     deaths = plan_kills(tmp_path / "kills")
     second = start(meanwhile, deaths, forked=True)
     try:
+        assert _notifications(second) == 0  # started without --notify
         assert second.post(f"/flow_runs/{runs[1][0].id}/resume", {"run_input": YES}).is_success
         for run, _ in runs:
             assert second.until(run, lambda s: s.over).type == "COMPLETED"
@@ -141,6 +143,10 @@ def test_kills_of_everything_while_two_batches_wait_and_in_the_middle_of_the_wor
         second.stop()
     assert not any(deaths.iterdir())
     _ended_once(third, batch)
+
+
+def _notifications(stack: Running) -> int:
+    return sum(a["name"].startswith("Keepset: ") for a in stack.post("/automations/filter", {}).json())
 
 
 def _ended_once(ws: Workspace, batch: Batch) -> None:

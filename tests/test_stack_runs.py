@@ -20,7 +20,7 @@ from keepset.review import list_batches
 from keepset.workspace import Workspace
 from tasks.progress import artifact_key
 from tests.processes import PATIENCE_S
-from tests.stack_fixtures import CHECKOUT, Running, wait_for
+from tests.stack_fixtures import CHECKOUT, Running, train_smaller, wait_for
 from tests.test_team import folders
 
 pytestmark = [
@@ -172,6 +172,7 @@ def test_a_run_started_in_the_gallery_is_followed_there_and_ends_with_a_link_to_
     stack: Running, built: Workspace
 ) -> None:
     """Of a data set that is not the stack's own; Prefect runs it, and the gallery shows its steps."""
+    train_smaller(built)
     web = f"{stack.state['web_url']}/w/{built.id}"
     before = {r["id"] for r in stack.prefect.recent_runs()}
     assert httpx.post(f"{web}/run", trust_env=False, timeout=PATIENCE_S).status_code == 303

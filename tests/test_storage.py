@@ -12,9 +12,7 @@ from keepset.errors import WorkspaceError
 from keepset.files import append_line, atomic_path, local, move_in, read_json, read_lines, write_bytes, write_json
 from keepset.storage import StoredPath, locate
 from keepset.storage.copies import never_changes
-from tests.storage_fixtures import another_machine, s3, s3_server
-
-__all__ = ["s3", "s3_server"]
+from tests.storage_fixtures import another_machine
 
 
 def test_a_place_is_a_folder_or_a_bucket(tmp_path: Path) -> None:

@@ -15,9 +15,7 @@ from keepset.storage import locate
 from keepset.storage.bucket import bucket
 from keepset.workspace import Workspace
 from tests.flaky_store import flaky, sometimes
-from tests.storage_fixtures import another_machine, free_port, s3, s3_server
-
-__all__ = ["s3", "s3_server"]
+from tests.storage_fixtures import another_machine, free_port
 
 
 def test_through_a_flaky_store_everything_ends_right(

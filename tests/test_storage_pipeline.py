@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,11 +19,9 @@ from keepset.demo.server import serve
 from keepset.review import list_batches, submit
 from keepset.storage import leases, locate
 from keepset.workspace import Workspace
-from tests.processes import Silent, kill_when, serving
-from tests.storage_fixtures import another_machine, s3, s3_server
+from tests.processes import PATIENCE_S, Silent, kill_when, serving
+from tests.storage_fixtures import another_machine
 from tests.test_end_to_end import SMALL, keepset, write_config
-
-__all__ = ["s3", "s3_server"]
 
 
 def _config(folder: Path, planted: list[Planted], base: str) -> RunConfig:
@@ -107,14 +105,18 @@ download(ws, ws.config())
 """
 
 
-class _Slow(Silent):
+class _Held(Silent):
+    """Answers forty requests, and the others when ``go_on`` is set."""
+
     pages: dict[str, Planted]
     asked: Counter[str]
+    go_on: threading.Event
 
     def do_GET(self) -> None:
         page = self.pages.get(self.path)
         self.asked[self.path] += 1
-        time.sleep(0.1)
+        if self.asked.total() > 40:
+            self.go_on.wait(PATIENCE_S)
         body = page.body if page else b""
         self.send_response(200 if page else 404)
         self.send_header("Content-Length", str(len(body)))
@@ -131,12 +133,14 @@ def test_a_killed_download_goes_on_from_an_empty_cache(
     monkeypatch.setattr(leases, "STALE_S", 4.0)  # of the killed machine's lock
     pages = {p.path: p for p in plant(seed=6, per_class=24) if p.http_status == 200}
     asked: Counter[str] = Counter()
-    with serving(_Slow, pages=pages, asked=asked) as port:
+    go_on = threading.Event()
+    with serving(_Held, pages=pages, asked=asked, go_on=go_on) as port:
         config = _config(tmp_path, list(pages.values()), f"http://127.0.0.1:{port}")
         ws = Workspace.create(locate(s3), "x")
         ws.save_config(config)
         scrape(ws, config)
         finished = _killed_half_way(ws, tmp_path / "killed")
+        go_on.set()
         before = Counter(asked)
         another_machine(monkeypatch, tmp_path / "fresh")
         done = download(ws, config)

@@ -10,6 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from keepset.errors import WorkspaceBusy
@@ -20,9 +21,8 @@ from keepset.storage.journals import open_journal
 from keepset.workspace import Workspace
 from tests.flaky_store import flaky
 from tests.processes import PATIENCE_S, race, wait_for
-from tests.storage_fixtures import another_machine, s3, s3_server
-
-__all__ = ["s3", "s3_server"]
+from tests.review_fixtures import Case
+from tests.storage_fixtures import another_machine, moved
 
 _RACE = """
 import sys
@@ -53,6 +53,51 @@ def test_of_simultaneous_writers_exactly_one_wins(s3: str, tmp_path: Path) -> No
     lines = read_lines(root / "audit.jsonl")
     assert sorted(lines) == sorted(f"machine{i} {n}" for i in range(3) for n in range(8))
     assert [x for x in lines if x.startswith("machine1 ")] == [f"machine1 {n}" for n in range(8)]
+
+
+def test_a_takedown_reaches_the_store_and_the_caches_of_other_machines(
+    s3: str, tmp_path: Path, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from keepset.clean.matching import Wanted
+    from keepset.clean.takedown import forget_here, take_down
+    from keepset.train.rows_file import RowsFile
+
+    gone, kept = (r["sha256"] for r in case.active()[:2])
+    secrets = [case.ws.blob(gone).read_bytes(), case.ws.thumb(gone).read_bytes()]
+    vectors = np.arange(1, 65, dtype=np.float32).reshape(2, 32)
+    root = moved(case.ws.root, s3)
+
+    def use(machine: str) -> Workspace:
+        """Another machine reads both pictures, and has computed features of them."""
+        another_machine(monkeypatch, tmp_path / machine)
+        ws = Workspace.open(root)
+        for sha in (gone, kept):
+            assert ws.blob(sha).read_bytes()
+            assert ws.thumb(sha).read_bytes()
+        RowsFile(ws.cache / "features" / "body", 32).append([gone, kept], vectors)
+        return ws
+
+    def left(machine: str) -> bytes:
+        return b"".join(p.read_bytes() for p in (tmp_path / machine).rglob("*") if p.is_file())
+
+    use("second")
+    ws = use("first")
+    take_down(ws, Wanted("sha256", gone), who="Ann")
+    assert not any(s in left("first") for s in [*secrets, vectors[0].tobytes()])
+    stored = [
+        p.read_bytes()
+        for p in (root / "blobs" / gone[:2] / gone, root / "thumbs" / gone[:2] / f"{gone}.jpg")
+        if p.exists()
+    ]
+    assert stored == []
+    assert all(s in left("second") for s in secrets)
+    another_machine(monkeypatch, tmp_path / "second")
+    ws = Workspace.open(root)
+    assert gone in ws.purged()
+    forget_here(ws)  # as every run does first
+    assert not any(s in left("second") for s in [*secrets, vectors[0].tobytes()])
+    assert np.array_equal(RowsFile(ws.cache / "features" / "body", 32).read([kept])[0], vectors[1])
+    assert RowsFile(ws.cache / "features" / "body", 32).missing([gone, kept]) == [gone]
 
 
 # -- locks -----------------------------------------------------------------------------------------

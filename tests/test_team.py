@@ -22,6 +22,7 @@ import pytest
 import yaml
 
 from bench.chaos.postgres import postgres, programs
+from keepset.config import parse_config
 from keepset.demo.draw import CLASSES, draw
 from keepset.orchestrator import FlowRun, Orchestrator
 from keepset.orchestrator.names import SERVED, deployment_of
@@ -146,8 +147,10 @@ def test_a_worker_on_postgresql_runs_the_whole_pipeline(tmp_path: Path, monkeypa
         assert all(prefect.knows(deployment_of(flow)) for flow in SERVED)
         worker = ("prefect", "worker", "start", "--pool", "keepset", "--type", "process")
         running.enter_context(program(tmp_path / "worker.log", here, *worker))
-        form = {"name": "fruit", "classes": folders(tmp_path / "pictures"), "epochs": 0}
-        prefect.start_deployment("pipeline/pipeline", {"workspace": str(root), "dataset": form})
+        classes = folders(tmp_path / "pictures")
+        raw = {"name": "fruit", "classes": classes, "train": {"arch": "lite0", "size": 64, "epochs": 0}}
+        Workspace.create(root, "fruit").save_config(parse_config(raw, base=tmp_path))
+        prefect.start_deployment("pipeline/pipeline", {"workspace": str(root)})
         wait_for(lambda: _batches(root), "a batch that waits")
         batch = _batches(root)[0]
         assert batch.status == BatchStatus.OPEN

@@ -134,7 +134,7 @@ def test_a_checkpoint_of_another_training_is_never_used(
     record = load_record(ws, train(ws, cfg, progress=told).outputs["model_id"])
     found = next(n for n in told.notes if "unfinished training" in n)
     assert says in found
-    assert "starts anew" in found
+    assert "training restarts" in found
     assert len(record.history) == 2
 
 
@@ -144,4 +144,4 @@ def test_a_damaged_checkpoint_is_told_and_not_used(cut_off: tuple[Workspace, Run
     path.write_bytes(path.read_bytes()[:1000])
     told = Told()
     train(ws, cut_off[1], progress=told)
-    assert any("cannot be read" in n and "starts anew" in n for n in told.notes)
+    assert any("cannot be read" in n and "training restarts" in n for n in told.notes)

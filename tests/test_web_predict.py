@@ -1,7 +1,5 @@
 """The prediction API and page against the real app: good, bad and hostile bodies, load, hot swap, security."""
 
-# ruff: noqa: F811 - a fixture is imported, and then named as an argument
-
 from __future__ import annotations
 
 import socket
@@ -28,7 +26,7 @@ from keepset.web.predict import TOP, TOP_MOST
 from keepset.web.security import COOKIE
 from keepset.web.uploads import LONGEST_URL, MAX_ITEMS
 from tests.factories import config, dataset_workspace
-from tests.predict_fixtures import Served, client, model_case, template_case  # noqa: F401 - fixtures
+from tests.predict_fixtures import Served, client
 from tests.processes import PATIENCE_S, Silent, serving, wait_for
 from tests.test_hostile_images import BAD, GOOD, JPEG, saved
 from tests.web_fixtures import served

@@ -64,7 +64,15 @@ class Plot:
             (self.folder / f"{label}.txt").write_text("\n".join(urls) + "\n", encoding="utf-8")
             lines += [f"[classes.{label}]", f'lists = ["{label}.txt"]']
         lines += ["[download]", f'allow_private = ["{host}"]', "per_host_rate = 500.0", "shard_size = 24"]
-        lines += ["[validate]", "shard_size = 24", "[train]", "epochs = 0", "size = 64", "threads = 1"]
+        lines += [
+            "[validate]",
+            "shard_size = 24",
+            "[train]",
+            'arch = "lite0"',
+            "epochs = 0",
+            "size = 64",
+            "threads = 1",
+        ]
         path = self.folder / "chaos.toml"
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return path

@@ -27,10 +27,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-import keepset.export.site as site_of
-from keepset.export.site import SiteOptions, export_site
+import keepset.site as site_of
 from keepset.images.pixels import decode
 from keepset.predict import Outcome, load
+from keepset.site import SiteOptions, export_site
 from keepset.workspace import Workspace
 
 _ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]

@@ -57,6 +57,10 @@ def reviewed(folder: Path, root: Path, *, epochs: int | None = None, cache: Path
     path = root.with_suffix(".toml")
     path.write_text(config_text(found, path), encoding="utf-8")
     config = load_config(path)
+    review_only = config.review.model_copy(
+        update={"random_looks": 0}
+    )  # what is proposed is judged, not the random share
+    config = config.model_copy(update={"review": review_only})
     if epochs is not None:
         config = config.model_copy(update={"train": config.train.model_copy(update={"epochs": epochs})})
     ws = Workspace.create(root, config.name) if not (root / "keepset.json").exists() else Workspace.open(root)

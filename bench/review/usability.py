@@ -24,7 +24,7 @@ from pathlib import Path
 from bench.review import controls
 from bench.review.learned import SHARES, decisions
 from bench.review.many import many
-from bench.review.noise.__main__ import CHECKOUT, OUT, _base
+from bench.review.noise.__main__ import CHECKOUT, OUT, base_of
 from bench.review.noise.planting import Condition, Planted, planted
 from bench.review.opening import Cost, chromium, everything, opened, serving
 from bench.review.peers import distances
@@ -71,7 +71,7 @@ def main() -> None:
 
 def _noise(work: Path, seed: int) -> Known:
     condition = Condition("noise20", junk=0.12, swaps=0.04, foreign=0.04, seed=seed)
-    made = planted(_base([]), condition, work / f"noise-{seed}")
+    made = planted(base_of([]), condition, work / f"noise-{seed}")
     root = work / "workspaces" / f"noise-{seed}"
     if not root.exists():
         reviewed(made.folder, root, epochs=0, cache=work / "cache")
@@ -122,7 +122,7 @@ def _mixed(work: Path) -> None:
 
 
 def _junk(work: Path) -> None:
-    run, made = many(_base([]), work / "many", images=2000, junk=200, cache=work / "cache")
+    run, made = many(base_of([]), work / "many", images=2000, junk=200, cache=work / "cache")
     known = _known("2,000", run.ws.root, made.folder, made)
     batch = _fresh(known.whole)
     with serving(batch.ws.root) as (url, _), chromium() as browser:

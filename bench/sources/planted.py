@@ -55,9 +55,9 @@ def pool(folder: Path | None, most: int) -> list[Image.Image]:
     found = []
     for path in files[:: max(1, len(files) // most)][:most]:
         with Image.open(path) as im:
-            im.draft("RGB", (560, 560))
+            im.draft("RGB", (400, 400))
             whole = ImageOps.exif_transpose(im).convert("RGB")
-            whole.thumbnail((560, 560))
+            whole.thumbnail((400, 400))
             found.append(whole)
     return found
 
@@ -143,7 +143,7 @@ def main() -> None:
         f"{len(known)} pictures\n\n| planted | strength | pictures | classes | found | named | least AUC |\n|---|---|---|---|---|---|---|",
         flush=True,
     )
-    for n, classes, strengths in ((150, 3, (1.0,)), (380, 6, (1.0, 0.7))):
+    for n, classes, strengths in ((150, 3, (1.0,)), (230, 6, (1.0, 0.7))):
         for kind in ("none", *PROPERTY):
             for strength in strengths if kind != "none" else (0.0,):
                 sets = options.sets * (4 if kind == "none" else 1)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from keepset.card.counting import facts, revision_of
+from keepset.models.reported import on_other_sites
 from keepset.workspace import Workspace
 
 __all__ = ["Card", "facts", "write_card"]
@@ -32,7 +33,8 @@ def write_card(ws: Workspace, folder: Path, *, revision: int | None = None) -> C
     from keepset.files import write_bytes
 
     data = revision_of(ws, revision)
-    found = facts(ws, int(data.header.extra["revision"]))
+    number = int(data.header.extra["revision"])
+    found = facts(ws, number) | {"elsewhere": on_other_sites(ws, revision=number)}
     written = Card(found, folder / "README.md", folder / "attribution.csv")
     attribution.write(written.attribution, attribution.rows(ws, data))
     write_bytes(written.page, page(found, attribution=written.attribution.name).encode())

@@ -1,7 +1,7 @@
 """Every number of the data set card, as plain data.
 
 Manifests are read some ten thousand rows at a time and counted in Arrow; what is held whole is the revision's
-addresses and, while sources are counted, one pair of ids an active image.
+addresses.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 
 from keepset import manifests
 from keepset.card.history import history
-from keepset.card.public import shown_place, web_link
+from keepset.card.public import web_link
+from keepset.card.yields import by_query, yields
 from keepset.inbox import WAITING
 from keepset.manifests import Manifest
 from keepset.manifests.schemas import SCHEMAS
@@ -32,9 +33,8 @@ def facts(ws: Workspace, revision: int | None = None) -> dict[str, Any]:
     """The card's facts of ``revision`` (default: the current one), JSON-ready. Raises ``ManifestMissing``.
 
     ``images``: counts ``active``, ``deleted`` (by approved batches), ``set_aside`` (never used, because they tie two
-    sides together), ``waiting`` (sent in by users, not reviewed yet), ``relabelled``. ``classes`` and ``splits``: active images. ``sources``: per class, source and
-    query: ``lines`` found, ``accepted`` URLs, and the active ``images`` they led to (an image that two sources found
-    counts for both). ``licenses``: active images by licence and its link, with the number of
+    sides together), ``waiting`` (sent in by users, not reviewed yet), ``relabelled``. ``classes`` and ``splits``: active images. ``sources``: what each class's searches, lists,
+    pages and folders brought (``keepset.card.yields.Yield``); a picture that two of them found counts for the first. ``licenses``: active images by licence and its link, with the number of
     ``creators`` named and the ``names`` of the most frequent. ``creators``: how many images name one and how many do
     not, how many creators there are, and the most frequent. ``stages``: rows, rows that are ok, and
     the others by reason, of each manifest before the split. ``duplicates``, ``quality``: of the active images.
@@ -54,7 +54,7 @@ def facts(ws: Workspace, revision: int | None = None) -> dict[str, Any]:
         "classes": _classes(active, [c["name"] for c in made_from.get("classes", ())]),
         "splits": _counts(active["split"]),
         "duplicates": _duplicates(active),
-        "sources": _sources(ws, active["sha256"]),
+        "sources": [y.as_dict() for y in by_query(yields(ws, data.path))],
         "stages": [_stage(ws, name) for name in _present(ws)],
         "found": _found(ws),
         **_provenance(ws, active["sha256"]),
@@ -121,43 +121,6 @@ def _counts(column: pa.ChunkedArray) -> dict[str, int]:
     """How often each value stands there, the most frequent first."""
     pairs = [(v["values"], v["counts"]) for v in pc.value_counts(column).to_pylist()]
     return dict(sorted(pairs, key=lambda p: (-p[1], str(p[0]))))
-
-
-def _sources(ws: Workspace, shas: pa.ChunkedArray) -> list[dict[str, Any]]:
-    if not {"urls", "downloads"} <= set(_present(ws)):
-        return []
-    led_to = _led_to(ws, shas)
-    lines: Counter[tuple[str, str, str]] = Counter()
-    accepted: Counter[tuple[str, str, str]] = Counter()
-    images: dict[tuple[str, str, str], set[int]] = {}
-    columns = ("url_id", "label", "source", "query", "status")
-    for batch in manifests.batches(ws.urls, "urls", columns, size=_PIECE):
-        table = pa.Table.from_batches([batch])
-        numbers = led_to["image"].take(pc.index_in(table["url_id"], led_to["url_id"])).to_pylist()
-        table = table.drop_columns("url_id")
-        for r, number in zip(table.to_pylist(), numbers, strict=True):
-            key = (r["label"], r["source"], r["query"] or "")
-            lines[key] += 1
-            accepted[key] += r["status"] == ItemStatus.OK
-            if number is not None:
-                images.setdefault(key, set()).add(number)
-    return [
-        {
-            "label": key[0], "source": key[1], "query": shown_place(key[1], key[2]), "lines": n,
-            "accepted": accepted[key], "images": len(images.get(key, ())),
-        }
-        for key, n in sorted(lines.items())
-    ]  # fmt: skip
-
-
-def _led_to(ws: Workspace, shas: pa.ChunkedArray) -> pa.Table:
-    """``url_id`` and the number of the active image that it led to."""
-    pieces = []
-    for piece in active_rows(ws, "downloads", ("url_id", "sha256"), shas):
-        number = pc.index_in(piece["sha256"], shas)
-        pieces.append(pa.table({"url_id": piece["url_id"], "image": number}))
-    empty = pa.table({"url_id": pa.array([], pa.string()), "image": pa.array([], pa.int32())})
-    return pa.concat_tables([empty, *pieces]).combine_chunks()
 
 
 def _stage(ws: Workspace, name: str) -> dict[str, Any]:

@@ -7,11 +7,12 @@ from typing import Any
 import pyarrow.compute as pc
 
 from keepset import manifests
+from keepset.review.auditing import REVISING
 from keepset.workspace import Workspace
 
 __all__ = ["history"]
 
-_COUNTS = ("deleted", "relabelled", "restored")
+_COUNTS = ("deleted", "relabelled", "restored", "removed")
 
 
 def history(ws: Workspace, last: int) -> list[dict[str, Any]]:
@@ -19,7 +20,7 @@ def history(ws: Workspace, last: int) -> list[dict[str, Any]]:
 
     ``who`` is "keepset" for a revision that ``split`` made of new images; ``at`` is None there.
     """
-    decided = {r["what"].get("revision"): r for r in ws.audit_log() if r["action"] in ("clean", "restore")}
+    decided = {r["what"].get("revision"): r for r in ws.audit_log() if r["action"] in REVISING}
     return [_entry(ws, n, decided.get(n)) for n in ws.revisions() if n <= last]
 
 

@@ -92,6 +92,9 @@ def _classes(f: Facts) -> Iterator[str]:
         "copies and pictures of one scene are on one side as far as validation found them, and so are pictures of one "
         "page or creator, unless they are too many."
     )
+    for words in f.get("elsewhere", ()):
+        yield ""
+        yield f"A model trained on it: {_text(words)}" if words == f["elsewhere"][0] else _text(words)
 
 
 def _sources(f: Facts) -> Iterator[str]:
@@ -99,10 +102,14 @@ def _sources(f: Facts) -> Iterator[str]:
     if not f["sources"]:
         yield "Not recorded."
         return
-    rows = [(s["label"], s["source"], s["query"], s["lines"], s["accepted"], s["images"]) for s in f["sources"]]
-    yield from _table(("class", "source", "list, page, folder or search", "lines", "URLs", "images here"), rows)
+    columns = ("label", "source", "query", "lines", "new", "duplicates", "rejected", "deleted", "relabelled")
+    head = ("class", "source", "list, page, folder or search", *columns[3:])
+    yield from _table(head, ([s[c] for c in columns] for s in f["sources"]))
     yield ""
-    yield "An image that several lines led to counts for each source."
+    yield (
+        "A picture that several of them found is new for the first and a duplicate for the others, and so is a near copy of "
+        "another picture. Of the new ones, people deleted and relabelled as many as the last columns say."
+    )
 
 
 def _licenses(f: Facts, attribution: str) -> Iterator[str]:
@@ -178,7 +185,7 @@ def _history(f: Facts) -> Iterator[str]:
 
 
 def _changes(r: Facts) -> str:
-    return ", ".join(f"{r[k]} {k}" for k in ("added", "deleted", "relabelled", "restored") if r[k])
+    return ", ".join(f"{r[k]} {k}" for k in ("added", "deleted", "relabelled", "restored", "removed") if r[k])
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[Any]], raw: Sequence[int] = ()) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The only thing in Keepset that unlinks pictures."""
+"""The only thing in Keepset that unlinks pictures, and where all files of a picture are."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from keepset.review.naming import needs_name
 from keepset.stages import Stage, StageResult
 from keepset.workspace import Workspace
 
-__all__ = ["purge"]
+__all__ = ["files_of", "purge"]
 
 
 def purge(ws: Workspace, *, who: str, dry_run: bool = True) -> StageResult:
@@ -39,7 +39,7 @@ def purge(ws: Workspace, *, who: str, dry_run: bool = True) -> StageResult:
         facts: dict[str, Any] = {"revision": current_number(ws), **summary, "sha256": there}
         ws.audit("purge", who=who.strip(), what=facts)
         for sha in there:
-            for path in _files(ws, sha):
+            for path in files_of(ws, sha):
                 path.unlink(missing_ok=True)
     return StageResult(Stage.CLEAN, True, f"Purged {words}.", summary)
 
@@ -50,7 +50,7 @@ def _deleted(data: Path) -> list[str]:
     return [r["sha256"] for p in pieces for r in p.to_pylist() if not r["active"] and r["changed_by"] != WAITING]
 
 
-def _files(ws: Workspace, sha: str) -> list[Path]:
+def files_of(ws: Workspace, sha: str) -> list[Path]:
     """Where the picture may be."""
     decoded = (ws.cache / "pixels").glob(f"*/{sha[:2]}/{sha}.npy")
     heat = (ws.cache / "heat").glob(f"*/{sha}.*")
@@ -59,7 +59,7 @@ def _files(ws: Workspace, sha: str) -> list[Path]:
 
 def _size(ws: Workspace, sha: str) -> int:
     total = 0
-    for path in _files(ws, sha):
+    for path in files_of(ws, sha):
         with contextlib.suppress(FileNotFoundError):
             total += path.stat().st_size
     return total

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from keepset import manifests
 from keepset.manifests import Header
 from keepset.manifests.rows import DatasetRow
-from keepset.review.auditing import audit_once
+from keepset.review.auditing import REVISING, audit_once
 from keepset.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -95,13 +95,14 @@ def audit_revision(ws: Workspace, revision: int) -> None:
     if header.stage != "clean":
         return
     facts = {k: v for k, v in header.extra.items() if k not in ("who", "why")}
-    action = "restore" if str(facts["cause"]).startswith("restore") else "clean"
+    made_by = str(facts["cause"]).partition(":")[0]
+    action = made_by if made_by in REVISING else "clean"
     audit_once(ws, action, {"revision": revision}, who=header.extra["who"], what=facts, why=header.extra["why"])
 
 
 def settle_revisions(ws: Workspace) -> None:
     """Write the audit rows that a kill has left out. The caller holds the lock ``clean``."""
-    known = {r["what"].get("revision") for r in ws.audit_log() if r["action"] in ("clean", "restore")}
+    known = {r["what"].get("revision") for r in ws.audit_log() if r["action"] in REVISING}
     for revision in ws.revisions():
         if revision not in known:
             audit_revision(ws, revision)

@@ -52,7 +52,7 @@ def up(
     notify: Annotated[
         str | None,
         typer.Option(
-            help="Webhook (Slack, Teams, Discord ...) to tell of a waiting batch, a failed run, a new model.",
+            help="Webhook (Slack, Teams, Discord ...) for messages about waiting batches, failed runs and new models.",
             metavar="URL",
         ),
     ] = None,
@@ -122,7 +122,7 @@ def failures(
 
 
 def status(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
-    """Where the workspace stands: stages, revisions, models, cleaning batches, the stack and its last runs."""
+    """Show the state of the workspace: stages, revisions, models, cleaning batches, the stack and its last runs."""
     from keepset.status import collect
     from keepset.workspace import Workspace
 
@@ -131,16 +131,24 @@ def status(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> No
         output.document({"ok": True, **found})
         return
     print(f"{found['name']}  {found['workspace']}")
-    for title in ("stages", "revisions", "models", "batches", "runs"):
-        rows = [_for_people(r) for r in found[title] or []]
+    for title in ("stages", "sources", "hosts", "revisions", "models", "batches", "runs"):
+        rows = [_for_people(r) for r in (found[title] or [])[: _MOST_ROWS.get(title)]]
         if rows:
-            columns = list(dict.fromkeys(k for r in rows for k in r))
+            columns = [
+                k for k in dict.fromkeys(k for r in rows for k in r) if k in _ALWAYS or any(r.get(k) != 0 for r in rows)
+            ]
             output.table(
                 f"\n{_TITLES[title]}",
                 [c.replace("_", " ") for c in columns],
                 [[_cell(r.get(c)) for c in columns] for r in rows],
             )
+    for complaint in found["complaints"]:
+        print(f"\n{complaint}")
     print(f"\nModel in use: {found['promoted'] or 'none yet'}")
+    if left := found["left"]:
+        print(f"Left: {left['words']} {left['advice']} {' '.join(left['command'])}".rstrip())
+    for words in found["on_other_sites"]:
+        print(words)
     print(f"Next: {found['next']}")
     stack = found["stack"]
     print(f"Service: gallery {stack['web_url']}, Prefect {stack['ui_url']}" if stack else "Service: off")
@@ -151,10 +159,13 @@ def status(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> No
 
 
 _TITLES = {
-    "stages": "Manifests", "revisions": "Revisions", "models": "Models", "batches": "Batches",
+    "stages": "Manifests", "sources": "Sources (pictures and lines)", "hosts": "Hosts", "revisions": "Revisions", "models": "Models", "batches": "Batches",
     "runs": "Last runs (times in UTC)",
 }  # fmt: skip
 _FOR_SCRIPTS = {"id", "waits_until", "n", "error_rate"}
+_MOST_ROWS = {"sources": 20, "hosts": 5}
+_ALWAYS = {"rows", "ok", "images", "active", "lines", "new", "errors"}
+"""Columns that are shown even where they are 0 everywhere."""
 
 
 def _for_people(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -208,14 +219,20 @@ def web(
     serve(root, host or s.host, s.web_port if port is None else port, s.token)
 
 
-def doctor(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+def doctor(
+    workspace: WorkspaceOption = None,
+    sources: Annotated[
+        bool, typer.Option("--sources", help="Ask each picture search one small question over the network instead.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Report what is installed (device, threads, torch, Prefect, weights, disk) and how to fix what is missing."""
-    from keepset.cli.doctor import Verdict, diagnose
+    from keepset.cli.doctor import Verdict, ask_sources, diagnose
 
     place = workspace
     with contextlib.suppress(KeepsetError):  # without a workspace the machine can be looked at all the same
         place = find_workspace(workspace)
-    checks = list(diagnose(place))
+    checks = list((ask_sources if sources else diagnose)(place))
     failed = any(c.verdict == Verdict.FAIL for c in checks)
     if as_json:
         output.document({"ok": not failed, "checks": [c.as_dict() for c in checks]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import shutil
@@ -11,14 +12,17 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keepset.errors import KeepsetError, MissingExtra
 from keepset.machine import extras
 from keepset.machine.cores import usable_cores
 from keepset.storage import StoredPath, scratch
 
-__all__ = ["Check", "Verdict", "diagnose"]
+if TYPE_CHECKING:
+    from keepset.config import RunConfig
+
+__all__ = ["Check", "Verdict", "ask_sources", "diagnose"]
 
 
 class Verdict(StrEnum):
@@ -230,6 +234,52 @@ def _disk(workspace: Path) -> Check:
     if free < 2:
         return Check("disk", Verdict.FAIL, f"{free:.1f} GiB free at {place}", "Free some space: 2 GiB at least.")
     return Check("disk", Verdict.OK, f"{free:.0f} GiB free")
+
+
+def ask_sources(workspace: Path | None) -> Iterator[Check]:
+    """Ask each source that can be searched one small question, with the contact and proxies of the workspace's config."""
+    from tempfile import TemporaryDirectory
+
+    from keepset.errors import SourceError
+    from keepset.scrape.web import Web
+    from keepset.sources import CHECKED, SOURCES
+
+    config = _config_of(workspace)
+    quick = config.download.model_copy(update={"retries": 0, "deadline_s": 10.0})
+    with (
+        TemporaryDirectory() as scratch_folder,
+        Web(config.model_copy(update={"download": quick}), Path(scratch_folder)) as web,
+    ):
+        for name, rules in SOURCES.items():
+            try:
+                took = web.asked(f"{web.base(name)}{rules.path}?{rules.probe}")
+            except SourceError as e:
+                cut_off = any(reason in e.message for reason in ("dns_failure", "connect_failed", "timeout"))
+                remedy = (
+                    "Check this machine's network (behind a proxy: set HTTPS_PROXY), then ask again."
+                    if cut_off
+                    else e.remedy
+                )
+                yield Check(name, Verdict.FAIL, e.message, remedy)
+                continue
+            if rules.contact and not config.scrape.contact:
+                yield Check(
+                    name, Verdict.NOTE, f"answers in {took:.1f} s", 'It wants [scrape] contact = "you@example.org".'
+                )
+            else:
+                deep = f", {rules.deepest:,} results per search at most" if rules.deepest else ""
+                yield Check(name, Verdict.OK, f"answers in {took:.1f} s (its rules as of {CHECKED}{deep})")
+
+
+def _config_of(workspace: Path | None) -> RunConfig:
+    from keepset.config import parse_config
+    from keepset.workspace import Workspace
+
+    if workspace is not None:
+        with contextlib.suppress(KeepsetError):
+            return Workspace.open(workspace).config()
+    nothing = {"urls": ["http://a.invalid/1.jpg"]}
+    return parse_config({"classes": {"a": nothing, "b": nothing}}, base=Path.cwd())
 
 
 def _extras(_: Path) -> Check:

@@ -83,7 +83,7 @@ def export(
         output.results([copy_model(ws, to)], as_json=as_json)
         return
     if what == What.SITE:
-        from keepset.export.site import SiteOptions, export_site
+        from keepset.site import SiteOptions, export_site
 
         with output.progress(as_json=as_json) as progress:
             done = export_site(ws, to, SiteOptions(all_pictures, runtime), progress=progress)

@@ -74,7 +74,7 @@ AddressOption = Annotated[
     str,
     typer.Option(
         "--address",
-        help="Dask scheduler, e.g. tcp://scheduler:8786. Left out: workers are started on this machine.",
+        help="Dask scheduler, e.g. tcp://scheduler:8786. Default: start workers on this machine.",
         show_default=False,
     ),
 ]

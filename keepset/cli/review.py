@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 BatchArgument = Annotated[
-    str | None, typer.Argument(help="Batch id. Left out: the newest batch that is open.", show_default=False)
+    str | None, typer.Argument(help="Batch id. Default: the newest open batch.", show_default=False)
 ]
 
 group = typer.Typer(
@@ -61,20 +61,28 @@ def propose(
             "The rest stays unless you mark it.",
         ),
     ] = False,
+    looks: Annotated[
+        int | None,
+        typer.Option(
+            "--random",
+            min=1,
+            help="So many pictures drawn at random beside what is proposed: they tell how many wrong ones are left.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Open a cleaning batch for the newest model, or say that there is nothing worth a look."""
+    """Open a cleaning batch for the newest model, or report that there is nothing to review."""
     if context.invoked_subcommand is not None:
-        if everything:
-            raise typer.BadParameter(
-                f"it opens a batch, so it goes without '{context.invoked_subcommand}'.", param_hint="--all"
-            )
+        for given, flag in ((everything, "--all"), (looks, "--random")):
+            if given:
+                where = context.invoked_subcommand
+                raise typer.BadParameter(f"it opens a batch, so it goes without '{where}'.", param_hint=flag)
         return
     from keepset.review import review
 
     ws, cfg = open_workspace(workspace)
     with output.progress(as_json=as_json) as progress:
-        done = output.results([review(ws, cfg, everything=everything, progress=progress)], as_json=as_json)
+        done = output.results([review(ws, cfg, everything=everything, looks=looks, progress=progress)], as_json=as_json)
     if as_json:
         return
     if done[0].outputs.get("batch_id"):
@@ -136,7 +144,7 @@ def show(
          _suggestion(*done[r["sha256"]]) if r["sha256"] in done else "", r["explanation"])
         for r in rows[:limit]
     ]  # fmt: skip
-    held = f"{len(rows)} images, {found.proposed} proposed" if found.record.on_request else f"{len(rows)} candidates"
+    held = f"{len(rows)} images, {found.proposed} proposed"
     output.table(
         f"{found.id}: {found.status}, {held}, {len(marks)} marked",
         ["#", "image", "given → predicted", "suggested", "decided" if decided else "marked", "why"],
@@ -145,7 +153,7 @@ def show(
     if len(rows) > limit:
         print(f"... and {len(rows) - limit} more (--limit, or the gallery: keepset web)")
     for guard in guards(found) if found.status == BatchStatus.OPEN else ():
-        print(f"Needs a tick (--confirm): {guard}")
+        print(f"Confirmation required (--confirm): {guard}")
 
 
 def _suggestion(action: str, label: str | None) -> str:
@@ -163,7 +171,7 @@ def approve(
         list[str] | None,
         typer.Option("--keep", help="Image to keep in any case: 8 digits of its sha256, or more. Repeatable."),
     ] = None,
-    confirm: Annotated[bool, typer.Option("--confirm", help="Tick the guards on large deletions.")] = False,
+    confirm: Annotated[bool, typer.Option("--confirm", help="Confirm large deletions.")] = False,
     retrain: Annotated[bool, typer.Option(help="Apply and retrain here and now, unless Prefect does it.")] = True,
     who: WhoOption = "",
     note: NoteOption = "",
@@ -255,7 +263,7 @@ def log(
     as_json: JsonOption = False,
 ) -> None:
     """The audit log: who changed what, when and why."""
-    from keepset.status.history import sentence
+    from keepset.history.sentences import sentence
 
     ws, _ = open_workspace(workspace)
     rows = ws.audit_log()[-limit:]

@@ -122,7 +122,7 @@ def run(
 
     Give it a config, or a folder with one folder of pictures per class. Everything lands in the workspace: by default a
     folder beside the config, of the same name. A second run applies what you approved and does only what is new; a killed
-    run goes on where it died. Through Prefect instead (schedules, UI, retraining by itself): `keepset up`.
+    run continues where it stopped. Through Prefect instead (schedules, UI, retraining by itself): `keepset up`.
     """
     from keepset.pipeline import run as run_all
 

@@ -12,10 +12,11 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from keepset.config.sections import ClassConfig, RunConfig
+from keepset.config.sections import ClassConfig, RunConfig, is_saved
 from keepset.errors import ConfigError
 from keepset.machine.programs import spell
 from keepset.storage.localfiles import absolute, config_path, path_of, shown
+from keepset.wrong_values import explained
 
 __all__ = ["check_config", "load_config", "parse_config", "saved_config"]
 
@@ -23,8 +24,9 @@ _RETIRED = {
     "download": {"max_redirects"},
     "validate": {"max_scans"},
     "train": {"label_smoothing", "lr_mult", "weight_decay"},
+    "interpret": {"grad_cam", "data_size"},
 }
-"""Keys of earlier versions. A workspace has kept them with every other default, so there they are passed over."""
+"""Keys of earlier versions, of which `interpret` was a whole section. A workspace has kept them with every other default, so there they are passed over."""
 
 
 def load_config(path: Path) -> RunConfig:
@@ -95,6 +97,7 @@ def saved_config(raw: dict[str, Any], *, where: str) -> RunConfig:
         if isinstance(values, dict)
         else values
         for section, values in raw.items()
+        if section not in _RETIRED or section in _keys_at(())
     }
     try:
         return RunConfig.model_validate(known)
@@ -120,6 +123,8 @@ def _absolute(data: dict[str, Any], base: Path) -> dict[str, Any]:
             for key in ("lists", "folders", "tables"):
                 if isinstance(c.get(key), list | tuple):
                     c[key] = [_absolute_path(p, base) for p in c[key]]
+            if isinstance(c.get("pages"), list | tuple):
+                c["pages"] = [_absolute_path(p, base) if is_saved(p) else p for p in c["pages"]]
         resolved.append(c)
     return data | {"classes": resolved}
 
@@ -146,6 +151,8 @@ def _explain_one(err: dict[str, Any], data: dict[str, Any]) -> str:
     where = ".".join(_as_written(err["loc"], data))
     if err["type"] == "extra_forbidden":
         section, key = str(err["loc"][0]), str(err["loc"][-1])
+        if where in _RETIRED:
+            return f"[{where}] is a section of an earlier version; remove it"
         if key in _RETIRED.get(section, ()):
             return f"'{where}' is a key of an earlier version; remove the line"
         guess = difflib.get_close_matches(str(err["loc"][-1]), _keys_at(err["loc"][:-1]), n=1)
@@ -155,8 +162,7 @@ def _explain_one(err: dict[str, Any], data: dict[str, Any]) -> str:
         return f"unknown key '{where}'{hint}"
     if err["type"] == "missing":
         return f"'{where}' is missing"
-    message = str(err["msg"]).removeprefix("Value error, ")
-    return f"{where}: {message}" if where else message
+    return f"{where}: {explained(err)}" if where else explained(err)
 
 
 def _as_written(loc: tuple[Any, ...], data: dict[str, Any]) -> Iterator[str]:
@@ -193,12 +199,13 @@ def _sources_exist(config: RunConfig, where: str) -> None:
             (c.lists, Path.is_file, "URL list", "a file"),
             (c.tables, Path.is_file, "table", "a file"),
             (c.folders, Path.is_dir, "folder", "a folder"),
+            (tuple(filter(is_saved, c.pages)), Path.is_file, "saved page", "a file"),
         ):
             wrong = [p for p in paths if not kind(path_of(p))]
             missing += [f"class '{c.name}' names the {what} {_written(p)}, which is not {as_what}" for p in wrong]
     if missing:
         said = f" {missing[0]}." if len(missing) == 1 else "".join(f"\n  - {m}" for m in missing)
-        raise ConfigError(f"{where}:{said}", "Give the right path (relative to the config file), or take it out.")
+        raise ConfigError(f"{where}:{said}", "Correct the path (relative to the config file), or remove it.")
 
 
 def _written(path: str) -> str:

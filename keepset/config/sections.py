@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator, model_validator
 
+from keepset.sources import SOURCES
 from keepset.storage.localfiles import shown
 from keepset.text import label_of
 
@@ -17,13 +18,13 @@ __all__ = [
     "DownloadConfig",
     "GatesConfig",
     "InboxConfig",
-    "InterpretConfig",
     "ReviewConfig",
     "RunConfig",
     "ScrapeConfig",
     "SplitConfig",
     "TrainConfig",
     "ValidateConfig",
+    "is_saved",
 ]
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -43,7 +44,11 @@ class ClassConfig(_Section):
         "a column label, the rows of this class are taken.",
     )
     urls: tuple[str, ...] = Field((), description="URLs of pictures, here instead of in a file.")
-    pages: tuple[str, ...] = Field((), description="Web pages whose pictures are taken.")
+    pages: tuple[str, ...] = Field(
+        (),
+        description="Web pages whose pictures are taken: addresses, or pages that a browser saved (.html, relative to the "
+        "config file), with the folder of their pictures or without.",
+    )
     folders: tuple[str, ...] = Field((), description="Local folders of pictures, relative to the config file.")
     tables: tuple[str, ...] = Field(
         (),
@@ -53,7 +58,12 @@ class ClassConfig(_Section):
     )
     search: dict[str, tuple[str, ...]] = Field(
         default_factory=dict,
-        description="Search text, or several, by source: openverse, wikimedia, inaturalist, gbif, duckduckgo.",
+        description="Search text, or several (synonyms, other languages), by source: openverse, wikimedia, inaturalist, "
+        "gbif, duckduckgo.",
+    )
+    exclude: tuple[str, ...] = Field(
+        (),
+        description="Words: what the web offers with one of them in its title or address is not taken, e.g. cartoon, toy.",
     )
 
     @field_validator("name")
@@ -74,6 +84,18 @@ class ClassConfig(_Section):
             return {source: (texts,) if isinstance(texts, str) else texts for source, texts in value.items()}
         return value
 
+    @field_validator("search")
+    @classmethod
+    def _can_be_searched(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        return {source: _texts(source, texts) for source, texts in value.items()}
+
+    @field_validator("exclude")
+    @classmethod
+    def _plain_words(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+        if empty := [w for w in words if not label_of(w)]:
+            raise ValueError(f"exclude holds {empty[0]!r}, which would leave out everything; write words")
+        return words
+
     @field_serializer("search")
     def _one_text_as_it_was(self, value: dict[str, tuple[str, ...]]) -> dict[str, str | list[str]]:
         return {source: texts[0] if len(texts) == 1 else list(texts) for source, texts in value.items()}
@@ -86,7 +108,7 @@ class ClassConfig(_Section):
     @field_validator("pages")
     @classmethod
     def _pages_are_addresses(cls, pages: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(_web_address(p) for p in pages)
+        return tuple(p if is_saved(p) else _web_address(p, "nor a saved page (.html)") for p in pages)
 
     @model_validator(mode="after")
     def _has_source(self) -> ClassConfig:
@@ -96,12 +118,12 @@ class ClassConfig(_Section):
 
 
 class ScrapeConfig(_Section):
-    max_per_class: int = Field(1000, ge=1, description="Most URLs a class.")
+    max_per_class: int = Field(1000, ge=1, description="Maximum URLs per class.")
     licenses: tuple[str, ...] = Field((), description="Licence codes to take; empty takes all, unknown included.")
     api_urls: dict[str, str] = Field(
         default_factory=dict, description="Base URL by source, for a mirror or a test server."
     )
-    contact: str = Field("", description="E-mail or URL put into the User-Agent; some APIs demand it.")
+    contact: str = Field("", description="E-mail address or URL for the User-Agent; some APIs require it.")
 
     @field_validator("contact")
     @classmethod
@@ -119,19 +141,21 @@ class ScrapeConfig(_Section):
 class DownloadConfig(_Section):
     connections: int = Field(64, ge=1, le=512, description="Requests in flight over all hosts.")
     per_host: int = Field(6, ge=1, le=64, description="Requests in flight to one host.")
-    per_host_rate: float = Field(20.0, gt=0, description="Requests a second to one host.")
+    per_host_rate: float = Field(20.0, gt=0, description="Requests per second to one host.")
     deadline_s: float = Field(
-        60.0, gt=0, description="Total time for one URL, seconds: redirects and further tries included, waits not."
+        60.0, gt=0, description="Time for one URL, seconds: including redirects and retries, excluding waits."
     )
-    min_bytes_per_s: int = Field(1000, ge=0, description="Slower than this for 10 s is given up, bytes/s.")
+    min_bytes_per_s: int = Field(1000, ge=0, description="A download slower than this for 10 s is given up, bytes/s.")
     max_bytes: int = Field(50_000_000, ge=1, description="Largest body, bytes, on the wire and unpacked.")
-    retries: int = Field(3, ge=0, le=10, description="Further tries for what is transient.")
+    retries: int = Field(3, ge=0, le=10, description="Retries for transient failures.")
     refresh_days: float | None = Field(
-        None, ge=0, description="Ask again (If-None-Match) for what is older, failures included; none never."
+        None,
+        ge=0,
+        description="Check for changes (If-None-Match) after this many days, failures included. If unset, never.",
     )
     robots: bool = Field(True, description="Obey robots.txt and X-Robots-Tag.")
     allow_private: tuple[str, ...] = Field(
-        (), description="host:port that may be fetched although its address is not public."
+        (), description="Hosts (host:port) that may be fetched although their address is not public."
     )
     shard_size: int = Field(2000, ge=1, description="URLs per shard: what one Dask worker does at a time.")
 
@@ -152,7 +176,7 @@ class ValidateConfig(_Section):
     max_aspect: float = Field(8.0, ge=1, description="Longest side over shortest, at most.")
     max_pixels: int = Field(64_000_000, ge=1, description="Width times height, at most.")
     max_frames: int = Field(1000, ge=1, description="Frames of an animation, at most; the first is used.")
-    timeout_s: float = Field(15.0, gt=0, description="Decoding time an image, seconds.")
+    timeout_s: float = Field(15.0, gt=0, description="Time to decode one image, seconds.")
     memory_mb: int = Field(2048, ge=256, description="Address space a decoder process may add, MB.")
     near_bits: int = Field(4, ge=0, le=8, description="Perceptual-hash bits two near-duplicates may differ in.")
     shard_size: int = Field(2000, ge=1, description="Images per shard: what one Dask worker does at a time.")
@@ -207,34 +231,34 @@ class TrainConfig(_Section):
         'weights = "none".',
     )
     batch_size: int | None = Field(
-        None, ge=1, description="Images a step; none: 8 to 64, by the number of images. In pieces if memory is short."
+        None,
+        ge=1,
+        description="Batch size. If unset, 8 to 64 depending on the number of images. In pieces if memory is short.",
     )
-    lr: float | None = Field(None, gt=0, description="Base learning rate; none takes the LR finder's advice.")
+    lr: float | None = Field(None, gt=0, description="Base learning rate. If unset, the learning-rate finder's.")
     augment: bool = Field(True, description="Fine-tune on flipped, turned, zoomed and relit copies.")
     oversample: bool = Field(False, description="Draw rare classes more often.")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: CUDA, else MPS, else the CPU.")
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="Number format of training; auto: bfloat16 where it was measured to pay."
+        "auto", description="Number format of training; auto: bfloat16 where it is known to be faster."
     )
     threads: int = Field(0, ge=0, description="torch threads; 0 takes all cores. Recorded with the model.")
-
-
-class InterpretConfig(_Section):
-    grad_cam: bool = Field(False, description="Show in the report where the network looked, for the top losses.")
-    data_size: bool = Field(
-        False, description="Answer in the report whether more data would help (half a minute for 500 images)."
-    )
 
 
 class ReviewConfig(_Section):
     max_candidates: int = Field(200, ge=1, description="Maximum images per cleaning batch.")
     min_score: Fraction = Field(
         0.15,
-        description="Least chance that an image needs a change for it to be shown: 0.15 shows images of whose kind one in "
-        "seven is wrong. Lower finds more and costs more looks.",
+        description="Show images whose chance to need a change is at least this. At 0.15, one in seven such images is wrong. "
+        "Lower values find more and take more looking.",
     )
-    large_share: Fraction = Field(0.2, description="Deleting more of a class than this needs a tick.")
-    min_per_class: int = Field(10, ge=1, description="A class falling under this needs a tick.")
+    random_looks: int = Field(
+        12,
+        ge=0,
+        description="Pictures per batch that nothing speaks against, drawn at random: they tell how many wrong ones are left.",
+    )
+    large_share: Fraction = Field(0.2, description="Deleting more of a class than this needs a confirmation.")
+    min_per_class: int = Field(10, ge=1, description="Leaving a class smaller than this needs a confirmation.")
     deadline_days: float = Field(14.0, gt=0, description="An unanswered batch expires after this, days.")
 
 
@@ -246,9 +270,9 @@ class InboxConfig(_Section):
         description="Take corrections on the prediction page and by the API. If unset, only while the page is open to this "
         "machine alone.",
     )
-    max_pictures: int = Field(500, ge=1, description="Pictures that may wait, at most.")
-    max_mb: int = Field(500, ge=1, description="Size of all that wait, MB.")
-    per_minute: int = Field(30, ge=1, le=10_000, description="Corrections a minute, from everybody together.")
+    max_pictures: int = Field(500, ge=1, description="Maximum pictures waiting.")
+    max_mb: int = Field(500, ge=1, description="Maximum size of all pictures waiting, MB.")
+    per_minute: int = Field(30, ge=1, le=10_000, description="Corrections per minute, from all users together.")
     consent: str = Field(
         "The picture is kept with this data set. If a reviewer agrees, it is used to train the model.",
         min_length=1,
@@ -270,7 +294,6 @@ class RunConfig(_Section):
     gates: GatesConfig = GatesConfig()
     split: SplitConfig = SplitConfig()
     train: TrainConfig = TrainConfig()
-    interpret: InterpretConfig = InterpretConfig()
     review: ReviewConfig = ReviewConfig()
     inbox: InboxConfig = InboxConfig()
 
@@ -307,20 +330,53 @@ def _no_two_names(classes: tuple[ClassConfig, ...]) -> None:
         seen[key] = c.name
 
 
+def _texts(source: str, texts: tuple[str, ...]) -> tuple[str, ...]:
+    """The texts with single spaces, each once. Raises ``ValueError``."""
+    if source not in SOURCES:
+        raise ValueError(f"there is no source '{source}'; known are {', '.join(SOURCES)}")
+    plain = tuple(dict.fromkeys(label_of(text) for text in texts))
+    if "" in plain:
+        raise ValueError(f"the search text for {source} is empty; write what the pictures show")
+    longest = SOURCES[source].longest
+    if long := [text for text in plain if len(text) > longest]:
+        raise ValueError(
+            f"a search text for {source} has {len(long[0])} characters ('{long[0][:30]}...'), and it takes at most {longest}; "
+            "give several short ones"
+        )
+    return plain
+
+
 def _no_shared_source(classes: tuple[ClassConfig, ...]) -> None:
+    searched: dict[tuple[str, str], str] = {}
+    for c in classes:
+        for source, text in c.searches:
+            other = searched.setdefault((source, text.casefold()), c.name)
+            if other != c.name:
+                raise ValueError(
+                    f"'{other}' and '{c.name}' both search {source} for '{text}': each picture can have one class only; "
+                    "give one of them another text"
+                )
     seen: dict[str, str] = {}
     for c in classes:
-        sources = {*c.lists, *c.pages, *c.folders, *(f"{k}: {v}" for k, v in c.searches)}
+        sources = {*c.lists, *c.pages, *c.folders}
         for source in sorted(sources):
             if source in seen:
                 raise ValueError(
-                    f"'{seen[source]}' and '{c.name}' both take {shown(source)}: two names for one class; "
-                    "keep one of them (a table that says the class of each row goes under tables)"
+                    f"'{seen[source]}' and '{c.name}' both take {shown(source)}; "
+                    "remove it from one of them (a table with a class per row belongs under tables)"
                 )
             seen[source] = c.name
 
 
-def _web_address(text: str) -> str:
+def is_saved(page: Any) -> bool:
+    """Whether an entry of ``pages`` is a file that a browser saved."""
+    return isinstance(page, str) and "://" not in page.removeprefix("file://") and page.lower().endswith(_SAVED)
+
+
+_SAVED = (".html", ".htm", ".xhtml")
+
+
+def _web_address(text: str, nor: str = "") -> str:
     """Raises ``ValueError``."""
     try:
         parts = urlsplit(text.strip())
@@ -328,4 +384,4 @@ def _web_address(text: str) -> str:
             return text.strip()
     except ValueError:
         pass
-    raise ValueError(f"'{text}' is not a web address (http://... or https://...)")
+    raise ValueError(f"'{text}' is not a web address (http://... or https://...){', ' + nor if nor else ''}")

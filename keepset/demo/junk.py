@@ -60,26 +60,21 @@ def _banner(image: Image.Image, pen: ImageDraw.ImageDraw, rng: random.Random) ->
     w, h = image.size
     color = _vivid(rng)
     pen.rectangle((0, 0, w, h), color)
-    pen.polygon([(w * 0.62, 0), (w, 0), (w, h), (w * 0.44, h)], _vivid(rng))
-    words, more = rng.choice(
-        (("SUMMER SALE", "up to 40 % off"), ("NEW SEASON", "order today"), ("BIG DEALS", "this week only"))
-    )
-    pen.text((w * 0.06, h * 0.3), words, "white", _type(h * 0.15))
-    pen.text((w * 0.06, h * 0.5), more, "white", _type(h * 0.09))
-    pen.rounded_rectangle((w * 0.06, h * 0.68, w * 0.4, h * 0.82), h * 0.05, "white")
-    pen.text((w * 0.11, h * 0.705), "Shop now", color, _type(h * 0.075))
+    pen.polygon([(w * 0.7, 0), (w, 0), (w, h), (w * 0.52, h)], _vivid(rng))
+    offers = (("SUMMER SALE", "up to 40 % off"), ("NEW SEASON", "order today"), ("BIG DEALS", "this week only"))
+    words, more = rng.choice(offers)
+    pen.text((w * 0.16, h * 0.3), words, "white", _type(h * 0.13))
+    pen.text((w * 0.16, h * 0.48), more, "white", _type(h * 0.08))
+    pen.rounded_rectangle((w * 0.16, h * 0.66, w * 0.47, h * 0.8), h * 0.05, "white")
+    pen.text((w * 0.2, h * 0.685), "Shop now", color, _type(h * 0.07))
 
 
 def _slide(image: Image.Image, pen: ImageDraw.ImageDraw, rng: random.Random) -> None:
     w, h = image.size
     pen.rectangle((0, 0, w, h), (250, 250, 247))
     pen.rectangle((0, 0, w, h * 0.2), _vivid(rng))
-    pen.text(
-        (w * 0.05, h * 0.05),
-        rng.choice(("Results by quarter", "What we learned", "Next steps")),
-        "white",
-        _type(h * 0.09),
-    )
+    title = rng.choice(("Results by quarter", "What we learned", "Next steps"))
+    pen.text((w * 0.16, h * 0.05), title, "white", _type(h * 0.085))
     points = [
         "Costs fell by a third",
         "Two teams, one plan",
@@ -89,23 +84,23 @@ def _slide(image: Image.Image, pen: ImageDraw.ImageDraw, rng: random.Random) -> 
     ]
     for i, words in enumerate(rng.sample(points, 4)):
         y = h * (0.29 + 0.16 * i)
-        pen.ellipse((w * 0.06, y + h * 0.025, w * 0.06 + h * 0.03, y + h * 0.055), _INK)
-        pen.text((w * 0.11, y), words, _INK, _type(h * 0.075))
+        pen.ellipse((w * 0.16, y + h * 0.025, w * 0.16 + h * 0.03, y + h * 0.055), _INK)
+        pen.text((w * 0.21, y), words, _INK, _type(h * 0.07))
 
 
 def _chart(image: Image.Image, pen: ImageDraw.ImageDraw, rng: random.Random) -> None:
     w, h = image.size
     pen.rectangle((0, 0, w, h), "white")
-    pen.text((w * 0.1, h * 0.03), "Sales per month", _INK, _type(h * 0.07))
+    pen.text((w * 0.22, h * 0.03), "Sales per month", _INK, _type(h * 0.07))
     color = _vivid(rng)
     for i in range(5):
         y = h * (0.2 + 0.165 * i)
-        pen.line((w * 0.1, y, w * 0.95, y), (215, 215, 215), 1)
-        pen.text((w * 0.03, y - h * 0.03), str(80 - 20 * i), _INK, _type(h * 0.05))
+        pen.line((w * 0.21, y, w * 0.86, y), (215, 215, 215), 1)
+        pen.text((w * 0.15, y - h * 0.03), str(80 - 20 * i), _INK, _type(h * 0.05))
     for i in range(8):
-        left = w * (0.13 + 0.1 * i)
-        pen.rectangle((left, h * rng.uniform(0.25, 0.75), left + w * 0.065, h * 0.86), color)
-        pen.text((left + w * 0.02, h * 0.88), "JFMAMJJA"[i], _INK, _type(h * 0.055))
+        left = w * (0.23 + 0.078 * i)
+        pen.rectangle((left, h * rng.uniform(0.25, 0.75), left + w * 0.05, h * 0.86), color)
+        pen.text((left + w * 0.014, h * 0.88), "JFMAMJJA"[i], _INK, _type(h * 0.055))
 
 
 def _stripes(image: Image.Image, pen: ImageDraw.ImageDraw, rng: random.Random) -> None:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from keepset import manifests
+from keepset.blocklist import BlockList
 from keepset.config import RunConfig
 from keepset.download.lanes import in_lane, split_in_lanes
 from keepset.download.local import changed
@@ -59,7 +60,7 @@ def plan(ws: Workspace, config: RunConfig, lanes: int = 0, *, retry_failed: bool
     """
     with _journal(ws) as journal:
         journal.settle()
-        known = _Asked(ws, journal, ws.held_blobs(), ws.purged(), _due(config), retry_failed)
+        known = _Asked(ws, journal, ws.held_blobs(), ws.purged(), BlockList.of(ws), _due(config), retry_failed)
         ranges = shards(manifests.read_header(ws.urls).rows, config.download.shard_size * max(1, lanes))
         if lanes:
             found = ((r, known.todo(r)) for r in ranges)
@@ -78,7 +79,7 @@ def _fetch(ws: Workspace, config: RunConfig, shard: Shard, progress: Progress, *
     from keepset.download.run import Run
 
     with _journal(ws, shard) as journal:
-        known = _Asked(ws, journal, ws.held_blobs(), ws.purged(), _due(config), retry_failed)
+        known = _Asked(ws, journal, ws.held_blobs(), ws.purged(), BlockList.of(ws), _due(config), retry_failed)
         count = _count(known, shard)
         if count:
             progress.start("downloading", count)
@@ -107,7 +108,7 @@ def merge(ws: Workspace, config: RunConfig, progress: Progress = SILENT) -> Stag
     everything, purged = Shard(0, 0, manifests.read_header(ws.urls).rows), ws.purged()
     with _journal(ws) as journal, manifests.writing(ws.downloads, "downloads") as out:
         journal.settle()
-        for urls, done in _pieces(ws, everything, journal):
+        for urls, done in _pieces(ws, everything, journal, BlockList.of(ws)):
             rows = [
                 _unpurged(done[u["url"]], purged) | {k: u[k] for k in ("url_id", "url", "label")}
                 for u in urls
@@ -161,7 +162,7 @@ def _a_file_changed(ws: Workspace, config: RunConfig) -> bool:
     if not any(c.folders or c.tables for c in config.classes):
         return False
     with _journal(ws) as journal:
-        pieces = _pieces(ws, Shard(0, 0, manifests.read_header(ws.urls).rows), journal)
+        pieces = _pieces(ws, Shard(0, 0, manifests.read_header(ws.urls).rows), journal, BlockList.of(ws))
         return any(u["url"] in done and changed(u, done[u["url"]]) for urls, done in pieces for u in urls)
 
 
@@ -185,16 +186,24 @@ def _journal(ws: Workspace, shard: Shard | None = None) -> Journal:
     return open_journal(ws, "download", shard.journal_part if shard else "")
 
 
-def _pieces(ws: Workspace, shard: Shard, journal: Journal) -> Iterator[tuple[list[UrlRow], dict[str, JournalRow]]]:
+def _pieces(
+    ws: Workspace, shard: Shard, journal: Journal, blocked: BlockList
+) -> Iterator[tuple[list[UrlRow], dict[str, JournalRow]]]:
     """The shard's URLs that are to be fetched, with the journal's rows of them, a piece at a time."""
     left = shard.stop - shard.start
-    for batch in manifests.batches(ws.urls, "urls", (*_COLUMNS, "status"), size=_PIECE, start=shard.start):
+    for batch in manifests.batches(
+        ws.urls, "urls", (*_COLUMNS, "creator", "license", "status"), size=_PIECE, start=shard.start
+    ):
         rows = batch.slice(0, left).to_pylist()
-        urls = [u for u in rows if u["status"] == ItemStatus.OK and in_lane(u, shard)]
+        urls = [u for u in rows if u["status"] == ItemStatus.OK and in_lane(u, shard) and not _blocked(u, blocked)]
         left -= min(left, batch.num_rows)
         yield urls, journal.get(u["url"] for u in urls)
         if not left:
             return
+
+
+def _blocked(row: UrlRow, blocked: BlockList) -> bool:
+    return blocked.refuses(row["url"], row["creator"], row["license"])
 
 
 @dataclass(frozen=True)
@@ -205,12 +214,13 @@ class _Asked:
     journal: Journal
     held: Held
     purged: frozenset[str]
+    blocked: BlockList
     due: str
     retry_failed: bool = False
 
     def todo(self, shard: Shard) -> Iterator[tuple[UrlRow, JournalRow | None]]:
         """What is to be asked for: the URL's row, and the journal's row if it was asked for before."""
-        for urls, done in _pieces(self.ws, shard, self.journal):
+        for urls, done in _pieces(self.ws, shard, self.journal, self.blocked):
             for u in urls:
                 row = done.get(u["url"])
                 if row is None or row["finished_at"] < self.due or changed(u, row) or not self._kept(row):

@@ -14,6 +14,7 @@ import aiohttp
 from keepset.errors import StageError
 from keepset.files import TOO_MANY_FILES
 from keepset.reasons import DownloadReason as Reason
+from keepset.sources import hint
 
 __all__ = ["SmallResponse", "Trouble", "check_opt_out", "check_status", "retry_after", "told", "trouble_from"]
 
@@ -83,9 +84,11 @@ def check_opt_out(headers: Mapping[str, str]) -> None:
         raise Trouble(Reason.OPTED_OUT, f"X-Robots-Tag: {robots[:100]}")
 
 
-def check_status(code: int, headers: Mapping[str, str]) -> None:
+def check_status(code: int, headers: Mapping[str, str], url: str = "") -> None:
     if code < 300:
         return
+    if advice := hint(url, code):
+        raise Trouble(Reason.HTTP_CLIENT, f"HTTP {code}: {advice}")
     if code in (404, 410):
         raise Trouble(Reason.NOT_FOUND, f"HTTP {code}")
     if code == 407:

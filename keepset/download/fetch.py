@@ -113,6 +113,17 @@ class Fetcher:
             raise Trouble(Reason.PROTOCOL, "HTTP 304 to an unconditional request")
         return part
 
+    async def glance(self, wanted: FetchRequest) -> tuple[int, str, Mapping[str, str]]:
+        """Status, address after redirects, and headers of what is there now; nothing of its body is read. Raises ``Trouble``."""
+        return await self._mapped(self._glance(wanted), self.config.deadline_s)
+
+    async def _glance(self, wanted: FetchRequest) -> tuple[int, str, Mapping[str, str]]:
+        async with self._end_of(Target.parse(wanted.url), wanted.conditions(), permitted=True) as (response, target):
+            found = told(response)
+            if self.config.robots:
+                check_opt_out(found)
+            return response.status, str(target), found
+
     async def read(self, url: str, *, most: int) -> SmallResponse:
         """One request, guarded like the others, whose body of up to ``most`` bytes is kept in memory.
 
@@ -203,7 +214,7 @@ class Fetcher:
                 check_opt_out(headers)
             if response.status == 304 and conditions:
                 return None
-            check_status(response.status, headers)
+            check_status(response.status, headers, str(target))
             facts.headers = headers
             await self._save(response, part, wanted.sha1, facts)
             return part

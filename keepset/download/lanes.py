@@ -9,17 +9,18 @@ from typing import Any
 
 from keepset.download.target import BadUrl, Target
 from keepset.reasons import LOCAL_SOURCES
+from keepset.sources import asked_of
 from keepset.stages import Shard
 
 __all__ = ["host_of", "in_lane", "split_in_lanes"]
 
 
 def host_of(row: Mapping[str, Any]) -> str:
-    """Whom a row of ``urls`` asks, as host or host:port; "" is this machine, for files of a folder."""
+    """Whose limits hold for a row of ``urls``, as host or host:port; "" is this machine, for files of a folder."""
     if row["source"] in LOCAL_SOURCES:
         return ""
     try:
-        return Target.parse(row["url"]).netloc
+        return asked_of(Target.parse(row["url"]).netloc)
     except BadUrl:  # nobody is asked: it is refused with its reason
         return ""
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from keepset.config import RunConfig
+from keepset.config.sections import is_saved
 from keepset.download.fetch import Fetched, Fetcher, FetchRequest, Trouble, user_agent
 from keepset.download.lanes import host_of
 from keepset.download.local import copy_in
@@ -25,7 +26,7 @@ from keepset.stages import Progress
 from keepset.storage import StoredPath
 from keepset.storage.carrying import AT_ONCE, Held
 from keepset.storage.journal import Journal, JournalRow
-from keepset.storage.localfiles import path_of
+from keepset.storage.localfiles import beside, path_of
 from keepset.workspace import Workspace
 
 __all__ = ["Run"]
@@ -120,7 +121,10 @@ class Run:
         if row["source"] == WAITING:
             return [inbox_folder(self.ws)]
         mine = [c for c in self.config.classes if c.name == row["label"]]
-        return [path_of(f) for c in mine for f in c.folders] + [path_of(t).parent for c in mine for t in c.tables]
+        saved = [folder for c in mine for p in c.pages if is_saved(p) for folder in beside(path_of(p))]
+        return (
+            [path_of(f) for c in mine for f in c.folders] + [path_of(t).parent for c in mine for t in c.tables] + saved
+        )
 
     def _have(self, row: JournalRow) -> bool:
         return row["status"] == ItemStatus.OK and self.held.size(row["sha256"]) is not None

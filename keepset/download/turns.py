@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from keepset.sources import IN_FLIGHT, asked_of
+
 __all__ = ["Turns"]
 
 T = TypeVar("T")
 _WINDOW = 20_000
-_KNOWN_LIMITS = {"upload.wikimedia.org": 2}
-"""Requests in flight that a host's own rules allow (https://wikitech.wikimedia.org/wiki/Robot_policy)."""
 
 
 @dataclass
@@ -74,7 +74,8 @@ class Turns(Generic[T]):
 
     def waits(self, host: str) -> bool:
         """Whether anything is still to be asked of ``host``."""
-        return host in self.hosts and bool(self.hosts[host].waiting)
+        name = asked_of(host)
+        return name in self.hosts and bool(self.hosts[name].waiting)
 
     def done(self, host: str) -> None:
         self._back(host)
@@ -113,7 +114,7 @@ class Turns(Generic[T]):
     def _put(self, name: str, item: T, *, first: bool = False) -> None:
         host = self.hosts.get(name)
         if host is None:
-            most = min(self.per_host, _KNOWN_LIMITS.get(name, self.per_host))
+            most = min(self.per_host, IN_FLIGHT.get(name, self.per_host))
             host = _Host(name, most, self.gap) if name else _Host(name, sys.maxsize, 0.0)
             self.hosts[name] = host
         (host.waiting.appendleft if first else host.waiting.append)(item)

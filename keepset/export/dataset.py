@@ -10,7 +10,7 @@ from typing import Any
 from keepset import __version__, manifests
 from keepset.export import folders, huggingface, webdataset
 from keepset.export.originals import Originals
-from keepset.export.place import apart, finish, place, standing
+from keepset.export.place import apart, finish, place, remember, standing
 from keepset.export.readme import write_readme
 from keepset.export.selection import ImageFilter, Selection
 from keepset.stages import SILENT, Progress, Stage, StageResult
@@ -58,6 +58,7 @@ def export_dataset(
             facts["notes"] = notes
             write_readme(part, form, chosen, notes)
             facts = finish(part, facts)
+        remember(ws, str(form), to, revision=facts["revision"], splits=sorted(facts["images"]))
         return _result(to, facts, changed=True)
 
 

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 from keepset.errors import ConfigError, ModelError, WorkspaceError
+from keepset.export.place import remember
 from keepset.files import write_bytes
 from keepset.models import load_record
 from keepset.stages import Stage, StageResult
@@ -37,6 +38,7 @@ def copy_model(ws: Workspace, to: Path, model_id: str | None = None) -> StageRes
         if hashlib.sha256(to.read_bytes()).digest() == hashlib.sha256(data).digest():
             return StageResult(Stage.EXPORT, False, f"up to date: {what} in {to}", facts, {"file": str(to)})
     write_bytes(to, data)
+    remember(ws, "model", to, model=record.id)
     return StageResult(Stage.EXPORT, True, f"{what} in {to}", facts, {"file": str(to)})
 
 

@@ -43,7 +43,7 @@ class Originals:
         kind = sniff(head)
         if kind is None:
             raise StageError(
-                f"The file of picture {item.sha256} is damaged: it is no picture.", "Run `keepset validate`."
+                f"The file of picture {item.sha256} is damaged: it is not a picture.", "Run `keepset validate`."
             )
         return picture_name(item.sha256, kind)
 

@@ -18,9 +18,10 @@ from typing import Any
 
 from keepset.errors import WorkspaceBusy, WorkspaceError
 from keepset.files import read_json, refusals, write_json
+from keepset.settings import settings
 from keepset.workspace import Workspace
 
-__all__ = ["MARKER", "apart", "check_ours", "finish", "place", "standing"]
+__all__ = ["MARKER", "apart", "check_ours", "finish", "place", "remember", "standing"]
 
 MARKER = "keepset-export.json"
 _LITTER = {".DS_Store", "Thumbs.db", "desktop.ini", MARKER}
@@ -32,6 +33,15 @@ def apart(ws: Workspace, to: Path) -> Path:
     if to == ws.root or to in ws.root.parents:
         raise WorkspaceError(f"{to} holds the workspace itself.", "Give another folder with --to.")
     return to
+
+
+def remember(ws: Workspace, form: str, to: Path, **facts: Any) -> None:
+    """Note in the audit log what left the workspace, so that a takedown can name it; who may only read exports all the same.
+
+    ``facts``: ``revision`` and ``splits`` of a data set, or ``model``.
+    """
+    with contextlib.suppress(WorkspaceError):
+        ws.audit("export", who=settings().reviewer, what={"format": form, "to": str(to), **facts})
 
 
 def standing(to: Path, fingerprint: str) -> dict[str, Any] | None:
@@ -54,7 +64,7 @@ def check_ours(to: Path, facts: Mapping[str, Any]) -> None:
     if found is None:
         if any(p.name not in _LITTER for p in to.iterdir()):
             raise WorkspaceError(
-                f"{to} is not empty and is no export of Keepset.", "Give an empty or a new folder with --to."
+                f"{to} is not empty and is not a Keepset export.", "Give an empty or a new folder with --to."
             )
     elif found["files"] != _census(to):
         raise WorkspaceError(

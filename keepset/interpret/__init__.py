@@ -3,41 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keepset import manifests
 from keepset.config import RunConfig
 from keepset.errors import ManifestMissing, ModelError
 from keepset.files import read_json, write_bytes, write_json
+from keepset.interpret.doubts import batch_of
 from keepset.interpret.sheet import contact_sheet
 from keepset.models import ModelRecord, list_models, load_record
 from keepset.stages import SILENT, Progress, Stage, StageResult
 from keepset.workspace import Workspace
 
-if TYPE_CHECKING:
-    from keepset.interpret.facts import Extras
-
 __all__ = ["contact_sheet", "interpret"]
 
-VERSION = 6
+VERSION = 7
 
 
 def interpret(
-    ws: Workspace,
-    config: RunConfig,
-    *,
-    progress: Progress = SILENT,
-    model_id: str | None = None,
-    grad_cam: bool | None = None,
-    data_size: bool | None = None,
+    ws: Workspace, config: RunConfig, *, progress: Progress = SILENT, model_id: str | None = None, full: bool = False
 ) -> StageResult:
     """Write ``reports/<model id>/report.html`` and ``report.json`` for ``model_id`` (default: the newest).
 
-    ``grad_cam`` and ``data_size`` override the run config; None keeps what it says, and what the report already has.
+    What takes over 15 s is left out, and said to be, unless ``full`` is asked for, now or for the report that is there.
     Raises ``ModelError`` for an unknown model or one whose files do not belong together.
     """
     record = _record(ws, model_id)
@@ -45,11 +35,11 @@ def interpret(
     outputs = {"report": f"reports/{record.id}/report.html"}
     with ws.lock("interpret", note=progress.note):
         standing = _standing(folder)
-        extras = _extras(config, {"grad_cam": grad_cam, "data_size": data_size}, standing.get("extras", {}))
-        wanted = _mark(ws, config, record, extras)
+        full = full or bool(standing.get("full"))
+        wanted = {"fingerprint": _fingerprint(ws, config, record), "full": full}
         if standing == wanted:
             return StageResult(Stage.INTERPRET, False, f"up to date: the report of {record.id} stands", {}, outputs)
-        facts = _write(ws, config, record, extras, progress)
+        facts = _write(ws, config, record, progress, full=full)
         write_json(folder / ".made_from", wanted)
     return StageResult(Stage.INTERPRET, True, facts["verdict"], _summary(facts), outputs)
 
@@ -63,13 +53,16 @@ def _record(ws: Workspace, model_id: str | None) -> ModelRecord:
     return models[-1]
 
 
-def _write(ws: Workspace, config: RunConfig, record: ModelRecord, extras: Extras, progress: Progress) -> dict[str, Any]:
-    from keepset.interpret.facts import add_extras, gather
+def _write(ws: Workspace, config: RunConfig, record: ModelRecord, progress: Progress, *, full: bool) -> dict[str, Any]:
+    from keepset.interpret.facts import gather
     from keepset.interpret.page import render
+    from keepset.interpret.slow import add_slow_parts
+    from keepset.interpret.verdict import next_thing
 
     progress.start("writing the report", None)
     facts = gather(ws, config, record)
-    pictures = add_extras(ws, record, facts, extras, progress)
+    pictures = add_slow_parts(ws, record, facts, progress, full=full)
+    facts["next"] = next_thing(facts)
     folder = ws.reports / record.id
     write_json(folder / "report.json", _plain(facts))
     write_bytes(folder / "report.html", render(ws, facts, pictures).encode())
@@ -92,20 +85,9 @@ def _standing(folder: Path) -> dict[str, Any]:
     return found
 
 
-def _extras(config: RunConfig, asked: dict[str, bool | None], standing: dict[str, bool]) -> Extras:
-    """What was asked for now; else what the config says or the report already has, so that a later run loses nothing."""
-    from keepset.interpret.facts import Extras
-
-    by_config = config.interpret.model_dump()
-    chosen = {k: (by_config[k] or standing.get(k, False)) if v is None else v for k, v in asked.items()}
-    return Extras(**chosen)
-
-
-def _mark(ws: Workspace, config: RunConfig, record: ModelRecord, extras: Extras) -> dict[str, Any]:
+def _fingerprint(ws: Workspace, config: RunConfig, record: ModelRecord) -> str:
     facts = {"model": record.id, "labels": list(config.labels)}
-    found = manifests.fingerprint("interpret", _parents(ws, record), facts, VERSION)
-    mark: dict[str, Any] = json.loads(json.dumps({"fingerprint": found, "extras": asdict(extras)}))
-    return mark
+    return manifests.fingerprint("interpret", _parents(ws, record), facts, VERSION)
 
 
 def _parents(ws: Workspace, record: ModelRecord) -> dict[str, str]:
@@ -117,6 +99,8 @@ def _parents(ws: Workspace, record: ModelRecord) -> dict[str, str]:
             parents[name] = manifests.read_header(path).content_hash
         except ManifestMissing:  # a data set can come without the manifests of the stages before it
             continue
+    if (batch := batch_of(ws, record)) is not None:
+        parents["batch"] = batch.id
     for name in ("model.json", "comparison.json"):
         if (folder / name).exists():
             parents[name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()

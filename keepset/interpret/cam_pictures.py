@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from keepset.errors import ModelError
 from keepset.images.heat import laid_over
 from keepset.images.pixels import decode, model_input
 from keepset.interpret.cam import Seen, grad_cam, spread
@@ -19,31 +21,41 @@ if TYPE_CHECKING:
 
 __all__ = ["Looks", "where_it_looked"]
 
-SHOWN = 12
+SHOWN = 6
 
 
 @dataclass(frozen=True)
 class Looks:
-    """``rows``: the images with numbers about each heat map; ``pictures``: data: URIs by the names in the rows."""
+    """``rows``: the images with numbers about each heat map; ``pictures``: data: URIs by the names in the rows.
+
+    ``left_out`` more would have taken ``seconds``.
+    """
 
     rows: list[dict[str, Any]]
     pictures: dict[str, str]
+    left_out: int
+    seconds: float
 
 
-def where_it_looked(ws: Workspace, record: ModelRecord, images: Sequence[dict[str, Any]], progress: Progress) -> Looks:
-    """Grad-CAM of up to 12 ``images`` (cards with sha256 and predicted), for the class predicted of each.
+def where_it_looked(
+    ws: Workspace, record: ModelRecord, images: Sequence[dict[str, Any]], progress: Progress, budget: float
+) -> Looks:
+    """Grad-CAM of up to 6 ``images`` (cards with sha256 and predicted), for the class predicted of each; of the first, and of
+    as many more as fit into ``budget`` CPU seconds by what it took.
 
     An image that cannot be read any more is a row with ``"readable": False``. Raises ``ModelError``.
     """
-    from keepset.export.onnx import load_network
-
-    network = load_network(ws, record)
+    network = _network(ws, record)
     found: list[dict[str, Any]] = []
     pictures: dict[str, str] = {}
-    progress.start("Grad-CAM of the top losses", len(images[:SHOWN]))
-    for card in images[:SHOWN]:
+    shown, slowest, begin = images[:SHOWN], 0.0, time.process_time()
+    progress.start("Grad-CAM of the worst pictures", len(shown))
+    for i, card in enumerate(shown):
+        started = time.process_time()
+        if i and started - begin + slowest > budget:
+            return Looks(found, pictures, len(shown) - i, (len(shown) - i) * slowest)
         progress.advance()
-        row = {k: card[k] for k in ("sha256", "label", "predicted", "probability", "loss")}
+        row = {k: card[k] for k in ("sha256", "name", "label", "predicted", "probability", "loss")}
         try:
             pixels = model_input(
                 decode(ws.blob(card["sha256"]).read_bytes(), shortest=record.preprocess.resize), record.preprocess
@@ -57,7 +69,22 @@ def where_it_looked(ws: Workspace, record: ModelRecord, images: Sequence[dict[st
         pictures |= {names["crop"]: data_uri(plain), names["heat"]: data_uri(warm)}
         x, y = seen.centre()
         found.append(row | names | {"readable": True, "centre": [x, y], "spread": spread(seen.heat)})
-    return Looks(found, pictures)
+        slowest = max(slowest, time.process_time() - started)
+    return Looks(found, pictures, 0, 0.0)
+
+
+def _network(ws: Workspace, record: ModelRecord) -> Any:
+    from safetensors import SafetensorError
+
+    from keepset.export.onnx import load_network
+
+    try:
+        (ws.models / record.id / "weights.safetensors").stat()  # before torch is loaded
+        return load_network(ws, record)
+    except (OSError, RuntimeError, SafetensorError) as e:
+        raise ModelError(
+            f"The weights of model {record.id} are gone or damaged.", "Restore its weights.safetensors from a backup."
+        ) from e
 
 
 def _pictures(pixels: Any, seen: Seen) -> tuple[Image.Image, Image.Image]:

@@ -1,8 +1,8 @@
-"""Would more data help? The error of the linear head over the number of training images, and how it would go on."""
+"""The error of the linear head over the number of training images, and how it would go on."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
     Bools = npt.NDArray[np.bool_]
 
-__all__ = ["DataSize", "answer", "data_size_curve", "fit_power_law"]
+__all__ = ["STRENGTHS", "DataSize", "data_size_curve", "fit_power_law", "seconds_for"]
 
 SHARES = (0.1, 0.18, 0.32, 0.56, 1.0)
 DRAWS = 4
@@ -26,23 +26,27 @@ MOST_IMAGES = 20_000
 STRENGTHS = (0.001, 0.01, 0.1)
 RESAMPLES = 400
 EXPONENTS = np.linspace(0.1, 1.5, 29)
-WORTH = 0.1
-"""A doubling that takes off a tenth of the errors is worth collecting for."""
+PROBE = 1000
+"""Images of the fit that is timed before the curve is drawn."""
 
 
 @dataclass(frozen=True)
 class DataSize:
-    """What to learn from: ``features`` [n, d], class numbers ``labels`` [n], and ``folds`` [n], near copies together."""
+    """What to learn from: ``features`` [n, d], class numbers ``labels`` [n], and ``folds`` [n], near copies together.
+
+    ``judged`` [n]: the images that errors are counted on, all by default; those whose labels are in doubt tell nothing.
+    """
 
     features: npt.NDArray[Any]
     labels: Ints
     folds: Ints
     classes: int
     seed: int
+    judged: Bools | None = None
 
 
 def data_size_curve(data: DataSize, progress: Progress = SILENT) -> dict[str, Any]:
-    """The curve, its fit and the answer in words; JSON-ready.
+    """The curve and its fit; JSON-ready. Without ``points`` there are too few images for one.
 
     Each fold in turn is left out, and the head learns from nested random subsets of the other folds (each class in
     proportion, four draws from the seed), so every image is judged by heads that did not see it. Over 20,000 images
@@ -52,26 +56,45 @@ def data_size_curve(data: DataSize, progress: Progress = SILENT) -> dict[str, An
     data = _capped(data)
     sizes = _sizes(data)
     if len(sizes) < 3:
-        return {"n": len(data.labels), "points": [], "answer": "cannot_tell", "words": _TOO_SMALL}
+        return {"n": len(data.labels), "points": []}
     wrong = _wrong(data, sizes, progress)
+    if data.judged is not None and data.judged.any():
+        wrong = wrong[:, :, data.judged]
     curves = _resampled(wrong, data.seed)
     low, high = np.quantile(curves, [0.025, 0.975], axis=0)
     points = [
         {"size": n, "error_rate": float(e), "low": float(a), "high": float(b)}
         for n, e, a, b in zip(sizes, wrong.mean((0, 2)), low, high, strict=True)
     ]
-    found = {"n": len(data.labels), "draws": DRAWS, "points": points, **_projected(wrong, curves, sizes)}
-    return found | dict(zip(("answer", "words"), answer(found), strict=True))
+    return {"n": len(data.labels), "draws": DRAWS, "points": points, **_projected(wrong, curves, sizes)}
 
 
-_TOO_SMALL = "There are too few images to draw a curve over their number: more data will surely help."
+def seconds_for(data: DataSize) -> float:
+    """CPU seconds that ``data_size_curve`` will take on this machine, from those of one fit, which takes a thousandth of it or little
+    more. A fit takes as long as it has images, or somewhat less.
+    """
+    from threadpoolctl import threadpool_limits
+
+    data = _capped(data)
+    sizes, folds = _sizes(data), len(np.unique(data.folds))
+    if not sizes:
+        return 0.0
+    learn = np.arange(len(data.labels))[:: max(1, len(data.labels) // PROBE)]
+    with threadpool_limits(1):
+        _predict(data, learn[:: 1 + len(learn) // 20], learn[:1], STRENGTHS[1])  # loads the libraries
+        begin = time.process_time()
+        _predict(data, learn, learn[:1], STRENGTHS[1])
+    per_image = (time.process_time() - begin) / len(learn)
+    fits = DRAWS * folds * sum(sizes[:-1]) + folds * sizes[-1] + len(STRENGTHS) * sum(sizes)
+    return per_image * fits
 
 
 def _capped(data: DataSize) -> DataSize:
     if len(data.labels) <= MOST_IMAGES:
         return data
     keep = np.random.default_rng([data.seed, 1]).permutation(len(data.labels))[:MOST_IMAGES]
-    return DataSize(data.features[keep], data.labels[keep], data.folds[keep], data.classes, data.seed)
+    judged = None if data.judged is None else data.judged[keep]
+    return DataSize(data.features[keep], data.labels[keep], data.folds[keep], data.classes, data.seed, judged)
 
 
 def _sizes(data: DataSize) -> list[int]:
@@ -146,24 +169,26 @@ def _resampled(wrong: Bools, seed: int) -> Floats:
 
 
 def _projected(wrong: Bools, curves: Floats, sizes: list[int]) -> dict[str, Any]:
-    """The fit, and what twice the images would bring, with 95 % intervals from the same fit to each resample."""
-    n = np.array(sizes, float)
-    a, b, c = fit_power_law(n, wrong.mean((0, 2)))
-    ends = np.array([[n[-1]], [2 * n[-1]]])
-    fits = np.array([fit_power_law(n, curve) for curve in curves])
-    now, twice = fits[:, 0] + fits[:, 1] * ends ** -fits[:, 2]
-    saved = 1 - twice / np.maximum(now, 1e-9)
+    """The fit, the share of the mistakes that twice the images would save, and what would be left of those at the largest
+    size, with 95 % intervals from the same fit to each resample."""
+    n, rates = np.array(sizes, float), wrong.mean((0, 2))
+    a, b, c = fit_power_law(n, rates)
+    all_saved = np.array([_saved(fit_power_law(n, curve), n[-1]) for curve in curves])
+    saved = _saved((a, b, c), n[-1])
+    low, high = np.quantile(all_saved, [0.025, 0.975])
+    left_low, left_high = np.quantile(curves[:, -1] * (1 - all_saved), [0.025, 0.975])
     return {
-        "fit": {"floor": a, "scale": b, "exponent": c},
-        "twice": {
-            "size": int(2 * n[-1]),
-            "error_rate": float(a + b * (2 * n[-1]) ** -c),
-            "low": float(np.quantile(twice, 0.025)),
-            "high": float(np.quantile(twice, 0.975)),
-        },
-        "saved": float(1 - (a + b * ends[1, 0] ** -c) / max(a + b * ends[0, 0] ** -c, 1e-9)),
-        "saved_interval": (float(np.quantile(saved, 0.025)), float(np.quantile(saved, 0.975))),
-    }
+        "fit": {"floor": a, "scale": b, "exponent": c}, "saved": saved, "saved_interval": (float(low), float(high)),
+        "twice": {"size": int(2 * n[-1]), "error_rate": float(rates[-1] * (1 - saved)), "low": float(left_low),
+                  "high": float(left_high)},
+    }  # fmt: skip
+
+
+def _saved(fit: tuple[float, float, float], n: float) -> float:
+    """The share of the error at ``n`` images that is gone at twice as many."""
+    floor, scale, exponent = fit
+    now, twice = (floor + scale * m**-exponent for m in (n, 2 * n))
+    return float(1 - twice / max(now, 1e-9))
 
 
 def fit_power_law(n: Floats, rates: Floats) -> tuple[float, float, float]:
@@ -178,22 +203,3 @@ def fit_power_law(n: Floats, rates: Floats) -> tuple[float, float, float]:
     exponent = min(fits, key=lambda c: fits[c][1])
     floor, scale = fits[exponent][0]
     return float(floor), float(scale), exponent
-
-
-def answer(found: Mapping[str, Any]) -> tuple[str, str]:
-    """("yes" | "no" | "perhaps", the words): whether a doubling of the images is worth collecting for."""
-    first, last, twice = found["points"][0], found["points"][-1], found["twice"]
-    low, high = found["saved_interval"]
-    if last["error_rate"] == 0:
-        return "no", "No: no mistake is left that more data could take away. Harder pictures would tell more."
-    change = (
-        f"with twice as many training images ({twice['size']}) about {twice['error_rate']:.1%} would be wrong "
-        f"(95 % interval {twice['low']:.1%} to {twice['high']:.1%}) instead of {last['error_rate']:.1%}"
-    )
-    so_far = f" With {first['size']} images it was {first['error_rate']:.1%}."
-    if found["saved"] >= WORTH and low >= WORTH / 3:
-        return "yes", f"Yes: {change}.{so_far}"
-    if high < WORTH or found["saved"] < WORTH / 3:
-        better = "Better labels, a larger body or another training will do more than further pictures of this kind."
-        return "no", f"Hardly: {change}.{so_far} {better}"
-    return "perhaps", f"Perhaps: {change}; these images cannot tell it more surely.{so_far}"

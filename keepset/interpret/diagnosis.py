@@ -1,9 +1,12 @@
 """What went wrong in training, if anything: the "things that can go wrong" of fast.ai's lesson 2, in words.
 
-The lesson reads them off three columns: training loss, validation loss, error rate. Two things differ here. Training
-starts from a fitted linear head, so even a rate of nothing begins with a low loss: a rate is too low if it changed nothing
-and is far from what the finder suggests. And the training loss of an epoch is of augmented pictures and a network
-that still changed, so it says nothing beside the validation loss; ``train_plain_loss``, where a model has it, does.
+The lesson reads them off the training loss, the validation loss and the error rate. Three things differ here.
+
+* The rules follow the loss on held-out pictures and the model that was kept. One picture more or fewer decides nothing.
+* Training starts from a fitted linear head. A rate of nothing begins with a low loss too, and a training is only worth
+  something if it ends below that head.
+* The training loss of an epoch is of augmented pictures and of a network that still changed. ``train_plain_loss``, which is
+  measured as the held-out loss is, takes its place where a model has it.
 """
 
 from __future__ import annotations
@@ -13,41 +16,59 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 __all__ = ["diagnose"]
 
+STILL_FALLING = 0.05
+"""A loss that fell by this share in the last epoch is still falling."""
+ROSE = 0.1
+"""A held-out loss this share above its lowest has risen."""
 HARDLY = 0.03
 """A loss that fell by less than this share has not moved."""
-STILL_FALLING = 0.05
+
+Finding = dict[str, str]
 
 
 @dataclass(frozen=True)
 class _Course:
-    """A training as the rules see it: its epochs, what guessing would lose (nats), and what there was before."""
+    """A training as the rules see it. Losses in nats by epoch, NaN for one that became no number.
+
+    ``guess`` is what guessing would lose, ``head`` the held-out loss of the linear head (of the first epoch if it
+    is unknown), ``rate`` the highest learning rate and ``suggested`` the finder's (0 if unknown). ``kept``: the network that was trained
+    is the model, or half of it. ``n``: held-out pictures.
+    """
 
     rows: Sequence[Mapping[str, Any]]
     guess: float
     n: int
-    before: Mapping[str, Any]
-    suggested: float | None
+    head: float
+    rate: float
+    suggested: float
     kept: bool
 
     def column(self, key: str) -> list[float]:
-        """The numbers of ``key`` by epoch, NaN for one that became no number; [] if this model did not record it."""
+        """[] if this model did not record it."""
         if any(key not in r for r in self.rows):
             return []
         return [math.nan if r[key] is None else float(r[key]) for r in self.rows]
 
     @property
-    def errors(self) -> list[float]:
-        return self.column("error_rate")
+    def valid(self) -> list[float]:
+        return self.column("valid_loss")
 
     @property
-    def highest_rate(self) -> float | None:
-        rates = [x for r in self.rows for x in (r.get("rates") or [r.get("lr")]) if x]
-        return max(rates, default=None)
+    def learned(self) -> list[float]:
+        """The loss on training pictures."""
+        return self.column("train_plain_loss") or self.column("train_loss")
+
+    @property
+    def luck(self) -> float:
+        """A change of the held-out loss that two of the pictures can make, nats."""
+        return 2 / max(1, self.n)
 
 
-def diagnose(facts: Mapping[str, Any]) -> list[dict[str, str]]:
+def diagnose(facts: Mapping[str, Any]) -> list[Finding]:
     """Findings as ``{"kind", "words"}``; none for a model that was not trained by epochs.
 
     ``facts`` holds ``history``, ``classes``, ``metrics["valid"]["n"]``, ``lr_find``, and ``model`` with ``winner`` and
@@ -56,27 +77,26 @@ def diagnose(facts: Mapping[str, Any]) -> list[dict[str, str]]:
     course = _course(facts)
     if not course.rows:
         return []
-    for rule in (_rate_too_high, _rate_too_low):
-        if found := rule(course):
-            return [found]
-    found_here = [f for f in (_overfitting(course), _too_few_epochs(course)) if f]
-    return found_here or [_nothing_wrong(course)]
+    rules = (_rate_too_high, _rate_too_low, _no_gain, _overfitting, _too_few_epochs)
+    return [next(found for rule in (*rules, _healthy) if (found := rule(course)))]
 
 
 def _course(facts: Mapping[str, Any]) -> _Course:
-    model, finder = facts.get("model", {}), facts.get("lr_find", {})
-    suggestions = [v for k in ("chosen", "valley") if (v := finder.get(k))]
+    rows, model, finder = facts["history"], facts.get("model", {}), facts.get("lr_find", {})
+    rates = [float(x) for r in rows for x in (r.get("rates") or [r.get("lr")]) if x]
+    head = (model.get("candidates", {}).get("linear_head") or {}).get("nll")
     return _Course(
-        facts["history"],
+        rows,
         math.log(max(2, len(facts["classes"]))),  # log(1) would forgive no loss
         int(facts.get("metrics", {}).get("valid", {}).get("n", 0)),
-        model.get("candidates", {}).get("linear_head") or {},
-        min(suggestions, default=None),
+        float(rows[0]["valid_loss"] or math.inf if head is None else head) if rows else math.inf,
+        max(rates, default=0.0),
+        min([float(v) for k in ("chosen", "valley") if (v := finder.get(k))], default=0.0),
         model.get("winner") != "linear_head",
     )
 
 
-def _finding(kind: str, words: str) -> dict[str, str]:
+def _finding(kind: str, words: str) -> Finding:
     return {"kind": kind, "words": words}
 
 
@@ -85,38 +105,34 @@ def _advice(c: _Course, verb: str) -> str:
     return f"{verb} [train] lr, or leave it out{hint}."
 
 
-def _rate_too_high(c: _Course) -> dict[str, str] | None:
+def _rate_too_high(c: _Course) -> Finding | None:
+    """A loss that exploded, or a network that knows its own training pictures less well than the linear head, from which it
+    started, knew new ones."""
     plain = c.column("train_plain_loss")
-    losses = [*c.column("train_loss"), *c.column("valid_loss"), *plain]
-    exploded = any(not math.isfinite(x) or x > 10 * c.guess for x in losses)
-    if exploded or any(x > 2 * c.guess for x in plain):
-        worst = max((x for x in losses if math.isfinite(x)), default=math.nan)
-        told = "became no number" if any(not math.isfinite(x) for x in losses) else f"rose to {worst:.3g}"
-        return _finding(
-            "rate_too_high",
-            f"The learning rate was too high: the loss {told}, where guessing gives {c.guess:.2f}. "
-            + _advice(c, "Lower"),
-        )
-    if plain and plain[-1] > max(1.25 * plain[0], plain[0] + 0.05) and c.errors[-1] > c.errors[0]:
-        return _finding(
-            "rate_too_high",
-            f"The learning rate was too high: the network unlearned its own training images (their loss rose from "
-            f"{plain[0]:.2f} to {plain[-1]:.2f}). " + _advice(c, "Lower"),
-        )
-    return None
+    losses = [*c.column("train_loss"), *c.valid, *plain]
+    if any(not math.isfinite(x) for x in losses):
+        told = "became infinite"
+    elif max(losses) > 10 * c.guess or max(plain, default=0.0) > 2 * c.guess:
+        told = f"rose to {max(losses):.3g}, where guessing gives {c.guess:.2f}"
+    elif plain and plain[-1] > c.head and c.valid[-1] > (1 + ROSE) * c.head:
+        told = f"on its own training pictures ended at {plain[-1]:.2f}, above the {c.head:.2f} of the linear head on new ones"
+    else:
+        return None
+    return _finding("rate_too_high", f"The learning rate was too high: the loss {told}. {_advice(c, 'Lower')}")
 
 
-def _rate_too_low(c: _Course) -> dict[str, str] | None:
-    losses = c.column("train_plain_loss") or c.column("train_loss")
+def _rate_too_low(c: _Course) -> Finding | None:
+    """A rate far below the finder's that changed nothing; or one of which no finder says that it is right, and the network
+    still guesses."""
+    losses = c.learned
     fell = _fall(losses[0], losses[-1])
-    highest = c.highest_rate
-    far = bool(c.suggested and highest and highest < c.suggested / 20)
-    unmoved = len(losses) >= 2 and abs(fell) < HARDLY and far
-    above = bool(c.suggested and highest and highest > c.suggested)  # then lowness is not what is wrong
-    stuck = len(losses) >= 3 and losses[-1] > 0.8 * c.guess and fell < 0.15 and not above
+    moved = abs(fell) > HARDLY and abs(_fall(min(c.head, c.valid[0]), c.valid[-1])) > ROSE
+    unmoved = len(losses) >= 2 and not moved and c.rate < c.suggested / 20
+    low = not c.suggested or c.rate <= c.suggested / 5
+    stuck = low and len(losses) >= 3 and losses[-1] > 0.8 * c.guess and fell < 3 * STILL_FALLING
     if not (unmoved or stuck):
         return None
-    at = f" at a rate of {highest:.1e}" if highest else ""
+    at = f" at a rate of {c.rate:.1e}" if c.rate else ""
     return _finding(
         "rate_too_low",
         f"The learning rate was too low: in {len(losses)} epochs{at} the loss fell by {max(0.0, fell):.1%}. "
@@ -128,60 +144,50 @@ def _fall(first: float, last: float) -> float:
     return (first - last) / first if first > 0 else 0.0
 
 
-def _too_few_epochs(c: _Course) -> dict[str, str] | None:
-    """The last epoch still taught something: the held-out loss fell, under that of the linear head, and the network
-    that was trained is the one in use. A falling training loss, or one error fewer, alone says nothing."""
-    errors, valid, plain = c.errors, c.column("valid_loss"), c.column("train_plain_loss")
-    head = float(c.before.get("nll", math.inf))
-    if errors[-1] == 0 or errors[-1] > min(errors) or not c.kept or valid[-1] >= min([head, *valid[:-1]]):
+def _no_gain(c: _Course) -> Finding | None:
+    if c.kept:
         return None
-    unlearned = c.rows[-1]["train_loss"] > valid[-1]
-    if len(errors) == 1:  # before the first epoch there was the linear head
-        still = unlearned and (not c.before or _fall(head, valid[0]) >= STILL_FALLING)
-    elif plain:
-        still = _fall(plain[-2], plain[-1]) >= STILL_FALLING
-    else:
-        still = unlearned and _fall(valid[-2], valid[-1]) >= STILL_FALLING
-    if not still:
-        return None
-    return _finding("too_few_epochs", f"Too few epochs: {_still(c)}. Raise [train] epochs.")
+    why = "the pretrained features already hold what these pictures can teach"
+    if c.learned[-1] < c.head / 2 and c.valid[-1] > (1 + ROSE) * c.head:
+        why = "it learned its training pictures by heart"
+    return _finding(
+        "no_gain",
+        f"Fine-tuning brought no gain: {why} (held-out loss {c.valid[-1]:.3f}, linear head {c.head:.3f}). The linear head is "
+        "the model. [train] epochs = 0 gives the same in seconds; with more pictures fine-tuning may help.",
+    )
 
 
-def _still(c: _Course) -> str:
-    errors, plain = c.errors, c.column("train_plain_loss")
-    if len(errors) == 1:
-        return "after the only one the training loss was still above the validation loss"
-    what = "training" if plain else "validation"
-    losses = plain or c.column("valid_loss")
-    told = f"the last one still took {_fall(losses[-2], losses[-1]):.0%} off the {what} loss"
-    if errors[-1] < errors[-2]:
-        return f"{told}, and brought the error from {errors[-2]:.1%} to {errors[-1]:.1%}"
-    return f"{told}, and the error ({errors[-1]:.1%}) was at its lowest"
-
-
-def _overfitting(c: _Course) -> dict[str, str] | None:
-    """Only when the error gets worse; a training loss below the validation loss alone is not overfitting."""
-    errors = c.errors
-    best = errors.index(min(errors))
-    worse = errors[-1] - errors[best]
-    if len(errors) - 1 - best < 3 or worse * c.n <= 2 or worse <= 0.1 * errors[best]:
+def _overfitting(c: _Course) -> Finding | None:
+    """The held-out loss rose for two epochs or more, and no more pictures were right for it. One good epoch among worse ones
+    is luck: of each and those beside it the middle one counts."""
+    errors = c.column("error_rate")
+    valid = [float(np.median(c.valid[max(0, i - 1) : i + 2])) for i in range(len(c.rows))]
+    best = valid.index(min(valid))
+    rose = valid[-1] > (1 + ROSE) * valid[best] + c.luck
+    if len(valid) - 1 - best < 2 or not rose or errors[-1] * c.n < errors[best] * c.n - 2:
         return None
     return _finding(
         "overfitting",
-        f"Too many epochs, so overfitting: the error was {errors[best]:.1%} after epoch {best + 1} of {len(errors)} "
-        f"and has got worse since, to {errors[-1]:.1%}. Take fewer epochs, or more data.",
+        f"Too many epochs, so overfitting: the held-out loss was lowest around epoch {best + 1} of {len(valid)} "
+        f"({valid[best]:.3f}) and has risen since, to {valid[-1]:.3f}. Take fewer epochs, or more pictures.",
     )
 
 
-def _nothing_wrong(c: _Course) -> dict[str, str]:
-    valid, errors = c.column("valid_loss"), c.errors
-    first = float(c.before.get("nll") or valid[0])
-    course = f"the held-out loss went from {first:.3f} to {valid[-1]:.3f}, the error ended at {errors[-1]:.1%}"
-    if c.kept or valid[-1] < first:
-        return _finding("healthy", f"Training went as it should: {course}.")
+def _too_few_epochs(c: _Course) -> Finding | None:
+    """The last epoch still took its share off the held-out loss, and off the loss on training pictures."""
+    before, last = [c.head, *c.valid][-2:]
+    falling = _fall(before, last) >= STILL_FALLING and before - last > c.luck
+    lowest = last <= min([c.head, *c.valid])
+    perfect = c.column("error_rate")[-1] == 0
+    if perfect or not falling or not lowest or (len(c.rows) > 1 and _fall(*c.learned[-2:]) < STILL_FALLING):
+        return None
     return _finding(
-        "no_gain",
-        f"Fine-tuning brought no gain: {course}. That alone is not overfitting (only an error that keeps getting "
-        "worse is): the pretrained features already hold what these images can teach. [train] epochs = 0 gives this "
-        "model in seconds; more pictures, or harder ones, would give fine-tuning something to do.",
+        "too_few_epochs",
+        f"Too few epochs: the last one still took {_fall(before, last):.0%} off the held-out loss (now {last:.3f}). "
+        "Raise [train] epochs.",
     )
+
+
+def _healthy(c: _Course) -> Finding | None:
+    words = f"the held-out loss went from {c.head:.3f} to {c.valid[-1]:.3f}"
+    return _finding("healthy", f"Training went as it should: {words}.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -45,6 +44,7 @@ class _Known:
 
     shas: list[str]
     labels: Ints
+    plain_wrong: npt.NDArray[np.bool_]
     sites: list[str | None]
     creators: list[str | None]
     folds: Ints
@@ -68,16 +68,13 @@ def site_of(url: str | None) -> str | None:
     """
     try:
         host = (urlsplit(url or "").hostname or "").rstrip(".").lower()
-        if not host:
-            return None
-        ipaddress.ip_address(host)
-    except ValueError:
-        if not host:
-            return None
-        parts = host.split(".")
-        two_letters = len(parts) > 2 and len(parts[-1]) == 2 and parts[-2] in _SECOND_LEVEL
-        return ".".join(parts[-3:] if two_letters else parts[-2:])
-    return host
+    except ValueError:  # such as http://[x
+        return None
+    parts = host.split(".")
+    if ":" in host or parts[-1].isdigit():  # an address in numbers
+        return host
+    two_letters = len(parts) > 2 and len(parts[-1]) == 2 and parts[-2] in _SECOND_LEVEL
+    return ".".join(parts[-3:] if two_letters else parts[-2:]) or None
 
 
 def _known(ws: Workspace, predictions: Predictions) -> _Known:
@@ -96,7 +93,8 @@ def _known(ws: Workspace, predictions: Predictions) -> _Known:
         for sha, fold, group, origin in zip(*(batch.column(c).to_pylist() for c in wanted), strict=True):
             if (i := place.get(sha)) is not None:
                 folds[i], origins[i] = fold, origin or group
-    return _Known(shas, predictions.cross_validated().given, sites, creators, folds, origins)
+    scored = predictions.cross_validated()
+    return _Known(shas, scored.given, scored.wrong, sites, creators, folds, origins)
 
 
 def _pieces(ws: Workspace, names: Sequence[str]) -> list[pa.RecordBatch]:
@@ -117,9 +115,8 @@ def _unseen(ws: Workspace, predictions: Predictions, known: _Known) -> Unseen:
     rows = [row[sha] for sha in known.shas]
     strength = record.metrics.get("cv", {}).get("strength", STRENGTH)
     data = Judged(
-        record.classes, known.labels, known.folds, predictions.cross_validated().wrong, known.sites, known.creators,
-        lambda keep: features.all() if len(keep) == len(rows) == len(features) and rows == list(range(len(rows)))
-        else features.at([rows[i] for i in keep]), float(strength), record.seed,
+        record.classes, known.labels, known.folds, known.plain_wrong, known.sites, known.creators,
+        lambda keep: features.at([rows[i] for i in keep]), float(strength), record.seed,
     )  # fmt: skip
     return error_on_unseen(data)
 
@@ -138,11 +135,10 @@ def _shortcuts(ws: Workspace, predictions: Predictions, known: _Known) -> dict[s
     shas = [known.shas[i] for i in some]
     edge = _edges(ws, shas)
     found = columns([rows[s] for s in shas], [known.sites[i] for i in some], edge)
-    width = max((e.corners.shape[1] for e in edge if e), default=1)
-    corners = np.zeros((len(shas), 4, width), np.float32)
-    for i, e in enumerate(edge):
-        if e is not None and e.corners.shape[1] == width:
-            corners[i] = e.corners
+    there = next((e for e in edge if e is not None), None)
+    corners = (
+        None if there is None else np.stack([np.zeros_like(there.corners) if e is None else e.corners for e in edge])
+    )
     shown = {c.name: c.shown for c in found}
     tested = told_by(known.labels[some], found, corners, predictions.record.seed)
     worst = next((t for t in tested if t.found), None)

@@ -12,16 +12,20 @@ _SPECIAL = re.compile(r"([\\`*_\[\]#|!~<>&])")
 
 
 def as_markdown(facts: Mapping[str, Any], link: str) -> str:
-    """Verdict, diagnosis, figures with what they were measured on, and the five weakest classes; ``link`` is Markdown."""
-    parts = [f"### {_plain(facts['verdict'])}", *(f"**Diagnosis.** {_plain(d['words'])}" for d in facts["diagnosis"])]
+    """Verdict, what to do next, figures with what they were measured on, and the five weakest classes; ``link`` is Markdown."""
+    step = facts["next"]
+    parts = [
+        f"### {_plain(facts['verdict'])}",
+        f"**Next: {_plain(step['title'])}.** {_plain(step['words'])} `{step['command']}`",
+    ]
     if facts["before_after"]:
         parts.append(f"**Before and after.** {_plain(facts['before_after']['message'])}")
     elsewhere = facts["elsewhere"]
     parts.append(
         f"**On other sites.** {_plain(elsewhere['unseen']['words'])} {_plain(elsewhere['shortcuts']['words'])}"
     )
-    if facts["data_size"]:
-        parts.append(f"**Would more data help?** {_plain(facts['data_size']['words'])}")
+    if facts["gain"]:
+        parts.append(f"**More data, or cleaner data?** {_plain(facts['gain']['words'])}")
     parts += [link, _figures(facts["metrics"])]
     weakest = [c for c in facts["per_class"] if c["f1"] is not None][:5]
     return "\n\n".join([*parts, *([_classes(weakest)] if weakest else [])])

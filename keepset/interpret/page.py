@@ -6,11 +6,15 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from keepset.history.health import ErrorPoint
 from keepset.interpret import plots
 from keepset.interpret.thumbs import Thumbs
 from keepset.workspace import Workspace
 
 __all__ = ["render"]
+
+FIRST = 6
+"""Pictures on the first screen."""
 
 
 def render(ws: Workspace, facts: dict[str, Any], pictures: Mapping[str, str] | None = None) -> str:
@@ -22,12 +26,51 @@ def render(ws: Workspace, facts: dict[str, Any], pictures: Mapping[str, str] | N
     from markupsafe import Markup
 
     env = Environment(loader=PackageLoader("keepset.interpret"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    env.filters |= {"percent": _percent, "number": _number, "span": _span, "rate": _rate}
-    thumbs = Thumbs(ws, pictures)
+    env.filters |= {"percent": _percent, "number": _number, "span": _span, "sure": _sure}
+    mistakes = facts["metrics"]["valid"].get("errors", 0)
+    pairs = facts["pairs"] if mistakes > FIRST else []  # else they are all on the first screen
+    thumbs, captions, placed = Thumbs(ws, pictures), _captions(facts, pairs), set[str]()
+    thumbs.enlarge(captions)
+
+    def first(sha: str) -> bool:
+        """Whether this is the first tile of the picture, to which its large version leads back."""
+        new = sha not in placed
+        placed.add(sha)
+        return new
+
     # The plots escape their own texts; they are the only markup that is let through.
     drawn = {k: Markup(v) for k, v in _plots(facts).items()}  # noqa: S704
     page = env.get_template("report.html")
-    return page.render(f=facts, plots=drawn, thumb=thumbs.uri, why_not=thumbs.why_not, thumbs=thumbs)
+    images = {c["label"]: c["images"] for c in facts["dataset"]["classes"]}
+    return page.render(
+        f=facts,
+        plots=drawn,
+        thumbs=thumbs,
+        captions=captions,
+        first=first,
+        mistakes=mistakes,
+        images=images,
+        pairs=pairs,
+        shown=FIRST,
+    )
+
+
+def _captions(facts: dict[str, Any], pairs: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
+    """``name`` and ``words`` of every picture that opens large, the most important first."""
+    told: dict[str, dict[str, str]] = {}
+    model = [*facts["top_losses"][:FIRST], *(r for p in pairs for r in p["images"])]
+    for r in model:
+        words = f"labelled {r['label']}, predicted {r['predicted']}, {_sure(r['probability'])}"
+        told.setdefault(r["sha256"], {"name": r["name"], "words": words})
+    for change in (facts["cleaning"] or {}).get("changes", []):
+        for p in change["pictures"]:
+            words = f"{p['before']} → {p['after']}" if p["after"] else f"taken out of {p['before']}"
+            told.setdefault(p["sha256"], {"name": p["name"], "words": f"{words} by {change['who']}"})
+    b = facts["before_after"]
+    for r in [*b["fixed_images"][:12], *b["broken_images"][:12]] if b else []:
+        words = f"labelled {r['label']}, before {r['before']}, now {r['after']}"
+        told.setdefault(r["sha256"], {"name": r["name"], "words": words})
+    return told
 
 
 def _plots(facts: dict[str, Any]) -> dict[str, str]:
@@ -40,10 +83,22 @@ def _plots(facts: dict[str, Any]) -> dict[str, str]:
         drawn["lr_find"] = plots.lr_find(facts["lr_find"], _configured_rate(facts["model"]["config"]))
     if facts["reliability"]:
         drawn["reliability"] = plots.reliability(facts["reliability"], facts["metrics"]["valid"])
-    if facts["before_after"]:
-        drawn["outcome"] = plots.outcome_bar(facts["before_after"])
+    if facts["cleaning"]:
+        drawn |= _over_revisions(facts["cleaning"])
     if facts["data_size"] and facts["data_size"]["points"]:
         drawn["data_size"] = plots.data_size(facts["data_size"])
+    return drawn
+
+
+def _over_revisions(found: Mapping[str, Any]) -> dict[str, str]:
+    drawn, points, doubtful = {}, found["points"], found["doubtful"]
+    if len(points) > 1:
+        drawn["error"] = plots.mistakes_over_revisions(
+            [ErrorPoint(**{k: v for k, v in p.items() if k != "rate"}) for p in points]
+        )
+    if len(doubtful) > 1:
+        pictures = [d["pictures"] for d in doubtful]
+        drawn["doubtful"] = plots.over_revisions([d["revision"] for d in doubtful], pictures, str, "Doubtful pictures")
     return drawn
 
 
@@ -70,5 +125,6 @@ def _span(interval: Any, digits: int = 0) -> str:
     return f"{100 * interval[0]:.{digits}f} to {100 * interval[1]:.{digits}f}%" if interval else ""
 
 
-def _rate(v: Any) -> str:
-    return f"{v:.1e}" if _is_number(v) else "–"
+def _sure(v: Any) -> str:
+    """No model is 100 % sure."""
+    return "over 99 % sure" if v > 0.995 else f"{100 * v:.0f} % sure"

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float32]
     Ints = npt.NDArray[np.int64]
 
-__all__ = ["Column", "Edge", "columns", "edges"]
+__all__ = ["CORNERS", "Column", "Edge", "columns", "edges"]
 
 MOST_VALUES = 24
 BINS = 8
+CORNERS = ("top left", "top right", "bottom left", "bottom right")
 CORNER = 48
 """Side of a corner, in pixels of a thumbnail whose longer side is 256."""
 PLAIN = 3.0
@@ -40,7 +41,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Edge:
-    """Of a thumbnail: how much of it is a plain margin (0 to 1), and the slopes of luma in the four corners [4, d]."""
+    """Of a thumbnail: how much of it is a plain margin (0 to 1), and the slopes of luma in the four corners, ``CORNERS``, [4, d]."""
 
     margin: float
     corners: Floats
@@ -105,15 +106,10 @@ def _numbers(name: str, values: Sequence[float | None], shown: Callable[[float],
 def edges(grey: npt.NDArray[np.uint8]) -> Edge:
     """Of a thumbnail's luma [height, width]."""
     luma = grey.astype(np.float32)
-    long = max(luma.shape)
     margin = float(np.mean([_margin(lines) for lines in (luma, luma[::-1], luma.T, luma.T[::-1])]))
-    side = min(CORNER, *luma.shape)
-    cut = [luma[:side, :side], luma[:side, -side:], luma[-side:, :side], luma[-side:, -side:]]
-    return (
-        Edge(margin, np.stack([_slopes(_fitted(c)) for c in cut]))
-        if long >= 32
-        else Edge(margin, np.zeros((4, 1), np.float32))
-    )
+    side = max(1, min(CORNER, min(luma.shape) // 3))
+    turned = (luma, luma[:, ::-1], luma[::-1], luma[::-1, ::-1])  # each begins at its corner
+    return Edge(margin, np.stack([_slopes(_fitted(t[:side, :side])) for t in turned]))
 
 
 def _margin(lines: Floats) -> float:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keepset.interpret.properties import Column
+from keepset.interpret.properties import CORNERS, Column
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["LEVEL", "MARK", "MATTERS", "Tested", "told_by"]
 
 MARK = "mark in a corner"
-CORNERS = ("top left", "top right", "bottom left", "bottom right")
 PERMUTATIONS, FOLDS = 400, 5
 LEVEL, MATTERS = 0.05, 0.65
 FEWEST, MOST_CLASSES = 10, 30
@@ -69,7 +68,7 @@ def told_by(
     codes = np.full(len(counts), len(large))  # the last number: all other classes together
     codes[large] = np.arange(len(large))
     y = codes[labels]
-    folds = _folds(y, rng)
+    folds = rng.permutation(len(y)) % FOLDS  # whatever the labels: under permutation they are no other
     drawn = np.stack([y, *(rng.permutation(y) for _ in range(PERMUTATIONS))])
     names: list[tuple[str, str]] = []
     areas, scores = [], []
@@ -78,7 +77,7 @@ def told_by(
         area, score = _of_column(column.bins, drawn, folds, len(large))
         areas.append(area)
         scores.append(score)
-    for k, place in enumerate(CORNERS if corners is not None and corners.shape[2] > 1 else ()):
+    for k, place in enumerate(CORNERS if corners is not None else ()):
         names.append((MARK, place))
         area, score = _of_slopes(corners[:, k], drawn, folds, len(large))  # type: ignore[index]
         areas.append(area)
@@ -104,14 +103,6 @@ def _tested(
         if name not in out or found.p < out[name].p or (found.p == out[name].p and found.auc > out[name].auc):
             out[name] = found
     return sorted(out.values(), key=lambda t: (not t.found, -t.auc))
-
-
-def _folds(y: Ints, rng: np.random.Generator) -> Ints:
-    """Numbers of folds, each class spread evenly."""
-    order = np.lexsort((rng.random(len(y)), y))
-    folds = np.empty(len(y), np.int64)
-    folds[order] = np.arange(len(y)) % FOLDS
-    return folds
 
 
 def _of_column(bins: Ints, drawn: Ints, folds: Ints, classes: int) -> tuple[Floats, Floats]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from keepset.workspace import Workspace
@@ -14,16 +14,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Thumbs", "data_uri"]
 
-SIDE, QUALITY = 160, 72
-BUDGET = 2_400_000
-"""Bytes of pictures a report may hold as text; the page around them takes some 100 kB, and 3 MB is the limit."""
+SIDE, LARGE, QUALITY = 160, 560, 72
+BUDGET, FOR_LARGE = 2_400_000, 1_500_000
+"""Bytes of pictures a report may hold as text, and of those that open large; the page around them takes some 150 kB, and
+3 MB is the limit."""
+BROKEN = (OSError, ValueError, SyntaxError)
+"""What decoders say of broken files."""
 
 
 class Thumbs:
-    """Thumbnails as data: URIs, each made once, re-encoded: never the downloaded bytes.
+    """Pictures as data: URIs, each made once, re-encoded: never the downloaded bytes.
 
     ``missing`` counts those that could not be read and ``left_out`` those for which no room was left; the page says so.
-    ``drawn`` holds pictures made elsewhere, by name.
+    ``drawn`` holds pictures made elsewhere, by name. ``large`` are those that open large, in their order.
     """
 
     def __init__(self, ws: Workspace, drawn: Mapping[str, str] | None = None) -> None:
@@ -32,6 +35,24 @@ class Thumbs:
         self.bytes = sum(map(len, self.made.values()))
         self.missing: set[str] = set()
         self.left_out: set[str] = set()
+        self.large: dict[str, str] = {}
+
+    def enlarge(self, shas: Iterable[str]) -> None:
+        """Make the large version of each picture whose file is there, the first ones first, while there is room."""
+        for sha in dict.fromkeys(shas):
+            if sum(map(len, self.large.values())) > FOR_LARGE or self.bytes > BUDGET:
+                return
+            if uri := self._enlarged(sha):
+                self.large[sha] = uri
+                self.bytes += len(uri)
+
+    def _enlarged(self, sha: str) -> str:
+        from keepset.images.pixels import decode
+
+        try:
+            return data_uri(decode(self.ws.blob(sha).read_bytes(), shortest=LARGE), LARGE)
+        except BROKEN:
+            return ""
 
     def uri(self, sha: str) -> str:
         """Empty if there is no such picture, or no room for it."""
@@ -52,14 +73,14 @@ class Thumbs:
         try:
             with Image.open(self.ws.thumb(sha)) as image:
                 return data_uri(image.convert("RGB"))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # what Pillow says of broken files
+        except (*BROKEN, Image.DecompressionBombError):
             self.missing.add(sha)
             return ""
 
 
-def data_uri(image: Image.Image) -> str:
-    """``image``, reduced in place to 160 px at most, as WebP in a data: URI."""
+def data_uri(image: Image.Image, side: int = SIDE) -> str:
+    """``image``, reduced in place to ``side`` px at most, as WebP in a data: URI."""
     out = io.BytesIO()
-    image.thumbnail((SIDE, SIDE))
+    image.thumbnail((side, side))
     image.save(out, "WEBP", quality=QUALITY)
     return "data:image/webp;base64," + base64.b64encode(out.getvalue()).decode()

@@ -60,7 +60,7 @@ class Unseen:
     """The error on sources that were not trained on, with its 95 % interval, or ``why_not`` (a sentence).
 
     ``by`` is "site" or "creator". ``plain``: the error on the same pictures under the random split, with Wilson's interval.
-    ``hardest``: sources with mistakes, as (name, wrong, pictures).
+    ``not_counted``: classes that one source has nearly alone. ``hardest``: sources with mistakes, as (name, wrong, pictures).
     """
 
     by: str = ""
@@ -74,6 +74,7 @@ class Unseen:
     plain_low: float | None = None
     plain_high: float | None = None
     why_not: str = ""
+    not_counted: list[str] = field(default_factory=list)
     hardest: list[tuple[str, int, int]] = field(default_factory=list)
 
     def words(self) -> str:
@@ -81,10 +82,12 @@ class Unseen:
         if self.error is None or self.low is None or self.high is None or self.plain is None:
             return self.why_not
         what = "a site" if self.by == "site" else "a creator"
+        left_out = ", ".join(f"'{label}'" for label in self.not_counted[:5])
         return (
             f"On {what} it has not seen, likely {100 * (1 - self.high):.0f}–{100 * (1 - self.low):.0f}\u00a0% right: "
             f"{self.pictures - self.wrong} of {many(self.pictures, 'picture')} from {self.sources} {self.by}s, each left out of "
             f"the training in turn. On new pictures from the same {self.by}s: {round(self.pictures * (1 - self.plain))}."
+            + (f" Not counted: {left_out}, which one {self.by} has nearly alone." if left_out else "")
         )
 
 
@@ -113,7 +116,9 @@ def _by(data: Judged, keep: Ints, by: str, named: Sequence[str | None]) -> Unsee
     test = _can_be_judged(of, labels)
     groups = of[test]
     sources = len(np.unique(groups))
-    if sources < FEWEST_SOURCES or effective(groups) < FEWEST_SOURCES - 2 or len(groups) < FEWEST_IMAGES:
+    few = sources < FEWEST_SOURCES or effective(groups) < FEWEST_SOURCES - 2 or len(groups) < FEWEST_IMAGES
+    counted = np.bincount(labels[test], minlength=len(data.classes)) > 0
+    if few or counted.sum() < 2 or len(groups) < len(keep) / 2:
         return Unseen(by, len(names), len(groups), why_not=_why_not(data.classes, by, names, of, labels))
     rows = data.features(keep)
     wrong, judged = _wrong(rows, labels, _parts(of, test), test, data)
@@ -126,6 +131,7 @@ def _by(data: Judged, keep: Ints, by: str, named: Sequence[str | None]) -> Unsee
     plain_low, plain_high = wilson(before, n)
     return Unseen(
         by, len(np.unique(groups)), n, errors, errors / n, low, high, before / n, plain_low, plain_high,
+        not_counted=[data.classes[c] for c in np.unique(labels) if not counted[c]],
         hardest=_hardest(names, groups, wrong[judged]),
     )  # fmt: skip
 

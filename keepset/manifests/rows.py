@@ -140,6 +140,7 @@ class CandidateRow(TypedDict):
     split: str
     group_id: str
     group_members: list[str]
+    drawn: float | None
 
 
 class BatchInputRow(TypedDict):

@@ -77,7 +77,7 @@ def _provenance() -> list[pa.Field]:
         _f("title", pa.string(), "title given by the source", null=True),
         _f("creator", pa.string(), "author to credit", null=True),
         _f("license", pa.string(), "licence code, e.g. cc-by-4.0", null=True),
-        _f("license_url", pa.string(), "where the licence text stands", null=True),
+        _f("license_url", pa.string(), "URL of the licence text", null=True),
         _f("landing_page", pa.string(), "page that shows the picture", null=True),
     ]
 
@@ -86,7 +86,7 @@ def _outcome() -> list[pa.Field]:
     return [
         _f("status", pa.string(), "ok, failed, rejected or skipped (reasons.ItemStatus)"),
         _f("reason", pa.string(), "why it is not ok, from the stage's enum", null=True),
-        _f("detail", pa.string(), "the reason in words", null=True),
+        _f("detail", pa.string(), "the reason in plain language", null=True),
     ]
 
 
@@ -98,7 +98,7 @@ def _schemas() -> dict[str, ManifestSchema]:
         ManifestSchema(
             "urls",
             Stage.SCRAPE,
-            "One row a line of a source, in the order found; lines that are no URL keep their reason.",
+            "One row per line of a source, in the order found; lines that are not a URL keep their reason.",
             ("url_id",),
             pa.schema(
                 [
@@ -120,7 +120,7 @@ def _schemas() -> dict[str, ManifestSchema]:
         ManifestSchema(
             "downloads",
             Stage.DOWNLOAD,
-            "One row a URL that was to be fetched (the ok rows of urls), in their order.",
+            "One row per URL that was to be fetched (the ok rows of urls), in their order.",
             ("url_id",),
             pa.schema(
                 [
@@ -200,7 +200,7 @@ def _schemas() -> dict[str, ManifestSchema]:
         ManifestSchema(
             "dataset",
             Stage.SPLIT,
-            "One revision of the data set: one row an image ever taken. Deleting sets active to false.",
+            "One revision of the data set: one row per image ever taken. Deleting sets active to false.",
             ("sha256",),
             pa.schema(
                 [
@@ -247,7 +247,7 @@ def _schemas() -> dict[str, ManifestSchema]:
                     _f(
                         "model_probs",
                         pa.list_(pa.float32()),
-                        "kept model, one a class in model order; in sample for train",
+                        "kept model, one per class in model order; in sample for train",
                     ),
                     _f("cv_predicted", pa.string(), "class with the highest cv_probs"),
                     _f("cv_loss", pa.float32(), "cross-entropy of cv_probs, nats"),
@@ -276,7 +276,7 @@ def _schemas() -> dict[str, ManifestSchema]:
                     _f("rank", pa.int32(), "place in the batch, from 0"),
                     _f("score", pa.float32(), "how likely it needs a change, 0 to 1"),
                     _f("reasons", _STRINGS, "reasons.CandidateReason values, the strongest first"),
-                    _f("explanation", pa.string(), "the reasons in words, for the reviewer"),
+                    _f("explanation", pa.string(), "the reasons in plain language, for the reviewer"),
                     _f("suggestion", pa.string(), "delete, relabel or keep (reasons.Action)"),
                     _f("suggested_label", pa.string(), "class to relabel to", null=True),
                     _f("label", pa.string(), "class in the revision under review"),
@@ -287,6 +287,7 @@ def _schemas() -> dict[str, ManifestSchema]:
                     _f("split", pa.string(), "train, valid or test"),
                     _f("group_id", pa.string(), "duplicate group"),
                     _f("group_members", _STRINGS, "its other active copies, the best first"),
+                    _f("drawn", pa.float32(), "of a random look: the probability with which it was drawn", null=True),
                 ]
             ),
             {"suggestion": r.Action, "split": r.Split},
@@ -294,7 +295,7 @@ def _schemas() -> dict[str, ManifestSchema]:
         ManifestSchema(
             "batch_inputs",
             Stage.PREDICT,
-            "What a batch prediction was asked for, one row a picture, in the order of its source.",
+            "What a batch prediction was asked for, one row per picture, in the order of its source.",
             ("input",),
             pa.schema(
                 [
@@ -326,7 +327,7 @@ def _schemas() -> dict[str, ManifestSchema]:
                     _f(
                         "probs",
                         pa.list_(pa.float32()),
-                        "one a class, in the order of `classes` in the file's metadata; empty if not ok",
+                        "one per class, in the order of `classes` in the file's metadata; empty if not ok",
                     ),
                     _f("model_id", pa.string(), "model that was asked"),
                     _f("predicted_at", _TIME, "when", volatile=True),

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keepset.errors import ModelError
-from keepset.files import atomic_path
+from keepset.files import atomic_path, refusals
+from keepset.storage import StoredPath
+from keepset.storage.copies import forget
 from keepset.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float32]
 
-__all__ = ["ModelFeatures", "save", "units"]
+__all__ = ["ModelFeatures", "blank", "save", "units"]
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,33 @@ def save(ws: Workspace, model_id: str, shas: Sequence[str], features: Floats, wi
     meta = {"sha256": "\n".join(shas), "widths": ",".join(map(str, widths))}
     with atomic_path(_path(ws, model_id)) as part:
         save_file({"features": np.ascontiguousarray(features)}, part, meta)
+
+
+def blank(ws: Workspace, model_id: str, shas: Iterable[str]) -> int:
+    """Overwrite the rows of these images with zeros, for good; returns how many. Nothing if there is no such file."""
+    try:
+        found = ModelFeatures.of(ws, model_id)
+    except ModelError:
+        return 0
+    gone, size = set(shas), 4 * sum(found.widths)
+    places = [i for i, sha in enumerate(found.sha256) if sha in gone]
+    if places and isinstance(path := _path(ws, model_id), StoredPath):
+        with atomic_path(path) as part:
+            shutil.copyfile(found.file, part)
+            _zero(part, [found.begin + i * size for i in places], size)
+        forget(path)  # copies of before lie around for an hour
+    elif places:
+        _zero(found.file, [found.begin + i * size for i in places], size)
+    return len(places)
+
+
+def _zero(file: Path, places: Iterable[int], size: int) -> None:
+    with refusals(file), file.open("r+b") as f:
+        for place in places:
+            f.seek(place)
+            f.write(bytes(size))
+        f.flush()
+        os.fsync(f.fileno())
 
 
 def units(features: Floats, widths: Sequence[int]) -> Floats:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from keepset import manifests
+from keepset.blocklist import BlockList
 from keepset.config import RunConfig
 from keepset.files import read_json, write_json
 from keepset.manifests.rows import DatasetRow, PredictionRow
@@ -72,16 +73,28 @@ def compare(ws: Workspace, before: str, after: str) -> dict[str, Any]:
     fixed = [s for s in both if old[s] != truth[s] and new[s] == truth[s]]
     broken = [s for s in both if old[s] == truth[s] and new[s] != truth[s]]
     p = mcnemar(len(fixed), len(broken))
-    worse = len(broken) > len(fixed) and p < ALPHA
+    tainted = _learnt_what_was_removed(ws, before) and not _learnt_what_was_removed(ws, after)
+    worse = len(broken) > len(fixed) and p < ALPHA and not tainted
     newer = load_record(ws, after).dataset_revision > load_record(ws, before).dataset_revision
     errors = [sum(m[s] != truth[s] for s in both) for m in (old, new)]
     counts = _counts(len(both), errors, len(fixed), len(broken))
-    message = f"{counts} {_verdict(errors, worse=worse, newer=newer)}"
+    verdict = _TAINTED if tainted else _verdict(errors, worse=worse, newer=newer)
+    message = f"{counts} {verdict}"
     return {
         "model_id": after, "before": before, "promote": not worse, "n": len(both), "errors_before": errors[0],
         "errors_after": errors[1], "fixed": len(fixed), "broken": len(broken), "p_value": p,
         "fixed_images": fixed, "broken_images": broken, "message": message, "columns": _columns(ws, before, after).as_json(),
     }  # fmt: skip
+
+
+def _learnt_what_was_removed(ws: Workspace, model_id: str) -> bool:
+    """Whether pictures that were taken down were among those that the model was trained or measured on."""
+    removed = BlockList.of(ws).sha256
+    path = ws.models / model_id / "predictions.parquet"
+    return any(True for _ in manifests.picked(path, PredictionRow, ("sha256",), removed))
+
+
+_TAINTED = "The model before learnt from pictures that were taken down: the new model is in use in any case."
 
 
 def _counts(n: int, errors: list[int], fixed: int, broken: int) -> str:

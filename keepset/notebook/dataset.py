@@ -101,7 +101,7 @@ class Dataset:
 
         every = list_batches(self.workspace)
         if not every:
-            raise ReviewError("There is no cleaning batch.", "ds.run() proposes one, if anything is worth a look.")
+            raise ReviewError("There is no cleaning batch.", "ds.run() proposes one, if any image needs review.")
         chosen = ([b for b in every if b.status == BatchStatus.OPEN] or every)[-1]
         return Pictures(self.workspace, batch_table(chosen), f"{chosen.id} ({str(chosen.status).replace('_', ' ')})")
 

@@ -101,8 +101,10 @@ def check_model_choice(ws: Workspace, config: RunConfig) -> None:
 
 def follow_up(ws: Workspace, *, progress: Progress = SILENT) -> Iterator[StageResult]:
     """Apply approved batches, train on the cleaned revision, and open the next batch. Nothing if nothing is pending."""
+    from keepset.clean.takedown import forget_here
     from keepset.pipeline.atwork import Work, working
 
+    forget_here(ws)
     with working(ws, Work.FOLLOW_UP, progress) as teller:
         yield from teller.each(_follow_up(ws, ws.config(), teller))
 
@@ -129,11 +131,13 @@ def run(
 
     ``engine``: where the shards of downloading and validation run; by default, as this machine's settings say.
     """
+    from keepset.clean.takedown import forget_here
     from keepset.pipeline.atwork import Work, working
     from keepset.pipeline.engine import Engine
     from keepset.pipeline.followup import pending
 
     ws.check_writable()
+    forget_here(ws)
     ws.save_config(config)
     check_model_choice(ws, config)
     where = engine or Engine.of_this_machine()

@@ -25,7 +25,7 @@ class Engine(BaseModel):
         title="Dask scheduler",
         description="For example tcp://scheduler:8786. Empty: workers are started on this machine while they are needed.",
     )
-    workers: int = Field(0, ge=0, description="How many to start if there is no address; 0 is one a core.")
+    workers: int = Field(0, ge=0, description="How many to start if there is no address; 0: one per core.")
 
     @model_validator(mode="after")
     def _address_means_dask(self) -> Engine:

@@ -27,10 +27,11 @@ from keepset.orchestrator import FlowRun, Orchestrator, connect, is_running
 from keepset.orchestrator.names import FlowName, deployment_of
 from keepset.pipeline.atwork import QUEUE_S, Work, announce, is_at_work, progress_of
 from keepset.review import Batch, BatchStatus, list_batches, load_batch
+from keepset.review.auditing import by_a_person
 from keepset.workspace import Workspace
 
 __all__ = [
-    "Pending", "Standing", "State", "ask_to_retrain", "hand_over", "is_learnt", "pending", "resume", "run_again", "standing", "start",
+    "Pending", "Standing", "State", "ask_to_retrain", "hand_on", "hand_over", "is_learnt", "pending", "resume", "run_again", "standing", "start",
     "take_on",
 ]  # fmt: skip
 
@@ -58,7 +59,7 @@ def pending(ws: Workspace) -> Pending:
 
 def _is_asked_for(header: Header) -> bool:
     """Whether a person's decision made this revision."""
-    return str(header.extra.get("cause", "")).startswith(("batch:", "restore:"))
+    return by_a_person(header.extra.get("cause", ""))
 
 
 def is_learnt(ws: Workspace, header: Header) -> bool:
@@ -132,12 +133,18 @@ def take_on(ws: Workspace) -> None:
 
     A Prefect server that does not answer finds it later, by its look for work left lying.
     """
-    prefect = connect(ws)
-    if pending(ws).revision and prefect is not None:
-        with contextlib.suppress(OrchestratorError):
-            ask_to_retrain(ws, prefect)
-    elif pending(ws):
+    if not hand_on(ws) and pending(ws):
         start(ws)
+
+
+def hand_on(ws: Workspace) -> bool:
+    """Let Prefect train on what is pending, where it is in charge. False: nobody does it yet."""
+    prefect = connect(ws)
+    if not pending(ws).revision or prefect is None:
+        return False
+    with contextlib.suppress(OrchestratorError):
+        ask_to_retrain(ws, prefect)
+    return True
 
 
 def ask_to_retrain(ws: Workspace, prefect: Orchestrator) -> FlowRun:

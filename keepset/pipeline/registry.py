@@ -228,7 +228,7 @@ STAGES: tuple[StageSpec, ...] = (
         command=True, then=(Stage.EXPORT, Stage.PROMOTE), hours=24,
     ),
     StageSpec(  # right after the training: a person can begin while the model is exported, compared and reported on
-        Stage.REVIEW, "Open a cleaning batch, if anything is worth a look.", _review, StageChain.LEARN,
+        Stage.REVIEW, "Open a cleaning batch, if any image needs review.", _review, StageChain.LEARN,
         "looking for images to review", reads=("dataset", "images", "predictions"), config=("review",), leaves="batches/",
     ),
     StageSpec(
@@ -244,14 +244,12 @@ STAGES: tuple[StageSpec, ...] = (
         Stage.INTERPRET,
         "Write the report: where the model fails and why, top losses, what to do next.\n\n"
         "It goes to reports/<model id>/report.html (one file, no script) and report.json in the workspace.",
-        _interpret, StageChain.LEARN, "writing the report", reads=("dataset", "images", "predictions"), config=("interpret",),
+        _interpret, StageChain.LEARN, "writing the report", reads=("dataset", "images", "predictions"),
         leaves="reports/", takes=("model_id",), command=True,
         options=(
             StageOption("model_id", "--model", str | None, None, "Id of a model. Default: the newest."),
-            StageOption("grad_cam", "--grad-cam/--no-grad-cam", bool | None, None,
-                        "Show where the network looked, for the top losses. Default: [interpret] grad_cam."),
-            StageOption("data_size", "--data-size/--no-data-size", bool | None, None,
-                        "Draw the error over the number of images: would more data help? Default: [interpret] data_size."),
+            StageOption("full", "--full", bool, False,
+                        "Make every part of the report. Default: leave out those that take over 15 seconds."),
         ),
     ),
     StageSpec(

@@ -6,10 +6,10 @@
 
 from keepset.review.batch import Approval, Batch, BatchProgress, BatchRecord, BatchStatus, list_batches, load_batch
 from keepset.review.deciding import Preview, guards, planned, preview, reopen, submit
+from keepset.review.left import ErrorsLeft, errors_left
 from keepset.review.log import Mark, MarkState
 from keepset.review.marking import changes_since, mark, redo, undo
 from keepset.review.opening import review
-from keepset.review.stopping import BatchYield, StopAdvice, stop_rule
 
 __all__ = [
     "Approval",
@@ -17,12 +17,12 @@ __all__ = [
     "BatchProgress",
     "BatchRecord",
     "BatchStatus",
-    "BatchYield",
+    "ErrorsLeft",
     "Mark",
     "MarkState",
     "Preview",
-    "StopAdvice",
     "changes_since",
+    "errors_left",
     "guards",
     "list_batches",
     "load_batch",
@@ -32,7 +32,6 @@ __all__ = [
     "redo",
     "reopen",
     "review",
-    "stop_rule",
     "submit",
     "undo",
 ]

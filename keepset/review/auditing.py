@@ -9,7 +9,15 @@ from keepset.reasons import Action
 from keepset.review.batch import Approval, Batch, BatchStatus, list_batches
 from keepset.workspace import Workspace
 
-__all__ = ["audit_decision", "audit_once", "audit_opening", "settle"]
+__all__ = ["REVISING", "audit_decision", "audit_once", "audit_opening", "by_a_person", "settle"]
+
+REVISING = ("clean", "restore", "remove")
+"""Actions in the audit log that made a revision of the data set."""
+
+
+def by_a_person(cause: object) -> bool:
+    """Whether a person's decision made the revision whose header gives this cause; else new pictures did."""
+    return str(cause).startswith(("batch:", "restore:", "remove:"))
 
 
 def audit_once(

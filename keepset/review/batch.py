@@ -26,7 +26,7 @@ from keepset import manifests
 from keepset.errors import ManifestError, ReviewError
 from keepset.files import read_json
 from keepset.machine.remembered import remembered
-from keepset.reasons import ON_REQUEST, Action
+from keepset.reasons import ON_REQUEST, UNPROPOSED, Action, CandidateReason
 from keepset.review import log
 from keepset.review.log import MarkState
 from keepset.review.rows import Rows
@@ -53,7 +53,8 @@ class BatchStatus(StrEnum):
 class BatchRecord:
     """What was opened, as it stands in ``batch.json``.
 
-    ``counts`` is candidates by reason; ``large_share`` and ``min_per_class`` are the guards' limits of the
+    ``counts`` is candidates by reason; ``frame`` what the random share was drawn from: by class, the number of pictures and
+    how many of them the scores expect to be wrong; ``large_share`` and ``min_per_class`` are the guards' limits of the
     run config at that time.
     """
 
@@ -69,6 +70,12 @@ class BatchRecord:
     large_share: float
     min_per_class: int
     fingerprint: str = ""
+    frame: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+
+    @property
+    def drawn(self) -> int:
+        """Images that nothing speaks against, drawn at random."""
+        return self.counts.get(CandidateReason.RANDOM_LOOK, 0)
 
     @property
     def on_request(self) -> int:
@@ -185,12 +192,20 @@ class Batch:
 
     @property
     def proposed(self) -> int:
-        """Images that something speaks against; all of them, unless the batch holds every image."""
-        return self.candidates().header.rows - self.record.on_request
+        """How many images something speaks against."""
+        return self.candidates().header.rows - self.record.on_request - self.record.drawn
 
-    def on_request(self) -> frozenset[str]:
+    def unproposed(self) -> frozenset[str]:
         """Images that nothing speaks against. Until a person marks them they count as not looked at."""
-        return _on_request(self._file) if self.record.on_request else frozenset()
+        return _of_reasons(self._file, UNPROPOSED)
+
+    def proposals(self) -> frozenset[str]:
+        """Images that something speaks against."""
+        return _proposals(self._file)
+
+    def drawn(self) -> frozenset[str]:
+        """Those of them that were drawn at random."""
+        return _of_reasons(self._file, frozenset({CandidateReason.RANDOM_LOOK}))
 
     def rows(self) -> Rows:
         """The candidates as columns, by rank."""
@@ -297,8 +312,14 @@ def _markable(path: Path) -> frozenset[str]:
     return frozenset([*table["sha256"].to_pylist(), *members])
 
 
-@functools.lru_cache(maxsize=8)
-def _on_request(path: Path) -> frozenset[str]:
+@functools.lru_cache(maxsize=16)
+def _proposals(path: Path) -> frozenset[str]:
+    return frozenset(_candidates(path).table["sha256"].to_pylist()) - _of_reasons(path, UNPROPOSED)
+
+
+@functools.lru_cache(maxsize=16)
+def _of_reasons(path: Path, some: frozenset[CandidateReason]) -> frozenset[str]:
+    """The candidates that are shown for nothing but ``some`` reasons."""
     table = _candidates(path).table
     pairs = zip(table["sha256"].to_pylist(), table["reasons"].to_pylist(), strict=True)
-    return frozenset(sha for sha, reasons in pairs if ON_REQUEST.issuperset(reasons))
+    return frozenset(sha for sha, reasons in pairs if some.issuperset(reasons))

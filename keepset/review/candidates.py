@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keepset.config import ReviewConfig
 from keepset.reasons import Action, CandidateReason
@@ -14,7 +14,10 @@ from keepset.review.findings import Finding, agreeing, conflicts, corrections, d
 from keepset.review.oddities import oddities
 from keepset.review.suspected import suspected
 from keepset.review.suspicion import Suspicion, suspicion
-from keepset.review.unproposed import the_rest
+from keepset.review.unproposed import draw, the_rest
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = ["Candidates", "find_candidates"]
 
@@ -24,18 +27,29 @@ _SCORED = frozenset({CandidateReason.LABEL_ISSUE, CandidateReason.OUTLIER, Candi
 
 @dataclass(frozen=True)
 class Candidates:
-    """``rows`` of the manifest ``candidates``, the likeliest trouble first; ``left`` more are as likely, but over the
-    limit of a batch."""
+    """``rows`` of the manifest ``candidates``, the likeliest trouble first, with a random share mixed in; ``proposed`` of them
+    are worth a look, and ``left`` more are as likely to be wrong, but over the limit of a batch. ``frame``: what the random share
+    was drawn from (``RandomShare``)."""
 
     rows: list[dict[str, Any]]
+    proposed: int
     left: int
+    frame: Mapping[str, tuple[int, float]]
 
 
-def find_candidates(evidence: Evidence, config: ReviewConfig, *, everything: bool = False) -> Candidates:
+def find_candidates(
+    evidence: Evidence,
+    config: ReviewConfig,
+    rng: np.random.Generator,
+    *,
+    everything: bool = False,
+    looks: int | None = None,
+) -> Candidates:
     """The images that are worth a look: whose chance to need a change is ``min_score`` or more.
 
-    Reasons of different kinds add up to 1 - prod(1 - score). With ``everything`` nothing is cut, and every other active
-    image follows, the most suspicious first.
+    Reasons of different kinds add up to 1 - prod(1 - score). Among them are images drawn at random from the others: ``looks``,
+    else as many as ``config`` says. With ``everything`` nothing is cut, and every other active image follows, the most
+    suspicious first.
     """
     scored = suspicion(evidence)
     found: dict[str, list[Finding]] = {}
@@ -44,19 +58,29 @@ def find_candidates(evidence: Evidence, config: ReviewConfig, *, everything: boo
     for several in found.values():
         several.sort(key=lambda f: -f.score)
     ranked = sorted(found.items(), key=lambda item: (-_score(item[1]), item[0]))
-    proposed = [item for item in ranked if _score(item[1]) >= config.min_score]
-    left = 0
+    likely = [item for item in ranked if _score(item[1]) >= config.min_score]
+    proposed = likely if everything else likely[: config.max_candidates]
+    share = draw(evidence, scored, dict(proposed), looks, config, rng)
+    shown = _mixed(proposed, [(f.sha256, [f]) for f in share.findings], rng)
     if everything:
         evidence.rows.take_all()
         evidence.predictions.take_all()
-        shown = {sha for sha, _ in proposed}
-        proposed += [(f.sha256, [f]) for f in the_rest(evidence, scored, shown, found)]
-    else:
-        left = max(0, len(proposed) - config.max_candidates)
-        proposed = proposed[: config.max_candidates]
+        shown += [(f.sha256, [f]) for f in the_rest(evidence, scored, dict(shown), found)]
     copies = {r["sha256"]: rows for rows in evidence.copies.values() for r in rows}
-    rows = [_row(evidence, rank, sha, several, copies.get(sha, ())) for rank, (sha, several) in enumerate(proposed)]
-    return Candidates(rows, left)
+    rows = [_row(evidence, rank, sha, several, copies.get(sha, ())) for rank, (sha, several) in enumerate(shown)]
+    drawn = {f.sha256 for f in share.findings}
+    rows = [row | {"drawn": share.probability} if row["sha256"] in drawn else row for row in rows]
+    return Candidates(rows, len(proposed), len(likely) - len(proposed), share.frame)
+
+
+Item = tuple[str, list[Finding]]
+
+
+def _mixed(proposed: list[Item], drawn: list[Item], rng: np.random.Generator) -> list[Item]:
+    """``proposed`` in their order, with ``drawn`` at random places among them."""
+    places = set(rng.permutation(len(proposed) + len(drawn))[: len(drawn)].tolist())
+    both = {True: iter(drawn), False: iter(proposed)}
+    return [next(both[i in places]) for i in range(len(proposed) + len(drawn))]
 
 
 def _all(evidence: Evidence, scored: Suspicion | None, least: float) -> Iterable[Finding]:

@@ -1,4 +1,4 @@
-"""Deciding on a whole batch: what it would do, what needs a tick, submit, reopen."""
+"""Deciding on a whole batch: what it would do, what needs a confirmation, submit, reopen."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Preview:
 
     ``plan`` is ``{"action", "label", "by", "who"}`` by sha256; ``by_class`` maps a class to its numbers of
     active images ``before``, ``after`` and ``deleted``; ``deleted_valid`` counts deletions from the
-    validation set apart (they move the yardstick); ``guards`` is what needs a tick, in words.
+    validation set apart (before and after are then not measured on the same pictures); ``guards`` is what needs a confirmation.
     """
 
     plan: dict[str, dict[str, Any]]
@@ -54,7 +54,7 @@ def planned(batch: Batch, *, undecided: str = "keep", keep: Sequence[str] = ()) 
     kept = whole(keep, batch.markable(), batch.id)
     plan: dict[str, dict[str, Any]] = {}
     if undecided == "suggested":
-        unasked = batch.on_request()
+        unasked = batch.unproposed()
         for r in batch.candidates().rows(CandidateRow):
             if r["sha256"] in unasked:
                 continue  # nobody looked at it, and nothing speaks against it
@@ -72,7 +72,7 @@ def _decided(action: str, label: str | None, by: str, who: str) -> dict[str, Any
 
 
 def guards(batch: Batch, *, undecided: str = "keep", keep: Sequence[str] = ()) -> list[str]:
-    """What needs a tick before approval, in words: large deletions, and classes that become too small."""
+    """What needs a confirmation before approval: large deletions, and classes that become too small."""
     return list(preview(batch, undecided=undecided, keep=keep).guards)
 
 
@@ -139,7 +139,9 @@ def _guards(
         if n["after"] < least and n["after"] < n["before"]:
             yield f"'{label}' would keep {n['after']} images, fewer than the {least} it should have."
     if gone_valid > record.large_share * valid:
-        yield (f"{gone_valid} of the {valid} images of the validation set would be deleted: the yardstick moves.")
+        yield (
+            f"{gone_valid} of the {valid} images of the validation set would be deleted, so before and after are not measured on the same pictures."
+        )
 
 
 def submit(
@@ -157,11 +159,11 @@ def submit(
     """Decide on the batch: approve, reject or send_back. Of simultaneous decisions exactly one wins.
 
     Raises ``ReviewError`` if the batch is decided already or expired, ``StaleBatch`` if marks changed after
-    ``expected_version``, ``NeedsConfirmation`` if an approval needs a tick (``guards``) and has none.
+    ``expected_version``, ``NeedsConfirmation`` if an approval needs a confirmation (``guards``) and has none.
     The approval's snapshot is what ``clean`` applies; nothing else changes here.
     """
     if decision not in DECISIONS:
-        raise ReviewError(f"{decision!r} is no decision.", f"One of: {', '.join(DECISIONS)}.")
+        raise ReviewError(f"{decision!r} is not a decision.", f"One of: {', '.join(DECISIONS)}.")
     needs_name(who)
     with batch.ws.lock(lock_of(batch)):
         must_be_open(batch)
@@ -174,8 +176,8 @@ def submit(
             plan, ticked = seen.plan, seen.guards
         if ticked and not confirm:
             raise NeedsConfirmation(
-                f"Approving {batch.id} needs a tick: " + " ".join(ticked),
-                "Confirm it (--confirm, or the box in the gallery), or mark fewer deletions.",
+                f"Approving {batch.id} needs a confirmation: " + " ".join(ticked),
+                "Confirm it (--confirm, or the check box in the gallery), or mark fewer deletions.",
             )
         at = batch.clock().isoformat()
         version = batch.version

@@ -61,14 +61,13 @@ class Evidence:
     strangers: int
     waiting: Mapping[str, ManifestRow] = field(default_factory=dict)
 
-    def fingerprint(self, version: int, *, everything: bool = False) -> str:
-        """16 hex digits of the revision and the model, of users' corrections that are not decided yet, and of
-        whether every image was asked for."""
+    def fingerprint(self, version: int, asked: Mapping[str, Any] | None = None) -> str:
+        """16 hex digits of the revision and the model, of users' corrections that are not decided yet, and of what was
+        ``asked`` for beyond an ordinary batch."""
         parents = {"dataset": self.dataset_hash, "predictions": self.predictions_hash}
         pending = sorted((c.sha256, c.label) for c in self.corrections.values())
         facts: dict[str, Any] = {"model": self.model_id} | ({"corrections": pending} if pending else {})
-        facts |= {"everything": True} if everything else {}
-        return manifests.fingerprint("review", parents, facts, version)
+        return manifests.fingerprint("review", parents, facts | dict(asked or {}), version)
 
     @property
     def model_id(self) -> str:

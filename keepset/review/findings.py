@@ -172,7 +172,7 @@ def corrections(evidence: Evidence) -> Iterator[Finding]:
         words = f"a user{by} says it is '{c.label}'"
         known = c.label in evidence.labels
         action, label = (Action.RELABEL, c.label) if known else (Action.KEEP, None)
-        words += "" if known else ", which is no class here"
+        words += "" if known else ", which is not a class here"
         if not evidence.dataset[sha]["active"]:
             words += "; it came by the inbox, and is used only if it is relabelled"
         yield Finding(sha, CandidateReason.USER_CORRECTION, CORRECTED, action, label, words)

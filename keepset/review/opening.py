@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Any
+
+import numpy as np
 
 from keepset import manifests
 from keepset.config import RunConfig
@@ -13,17 +14,17 @@ from keepset.files import write_json
 from keepset.manifests import Header
 from keepset.review.auditing import audit_opening, settle
 from keepset.review.batch import Batch, BatchRecord, BatchStatus, list_batches, load_batch
-from keepset.review.candidates import find_candidates
+from keepset.review.candidates import Candidates, find_candidates
 from keepset.review.evidence import Evidence, gather
+from keepset.review.left import errors_left
 from keepset.review.memory import STRONG
 from keepset.review.similar import space_of
-from keepset.review.stopping import stop_rule
 from keepset.stages import SILENT, Progress, Stage, StageResult
 from keepset.workspace import Workspace
 
 __all__ = ["review"]
 
-VERSION = 2
+VERSION = 3
 """Raised when the same model would now give other candidates."""
 
 
@@ -32,6 +33,7 @@ def review(
     config: RunConfig,
     *,
     everything: bool = False,
+    looks: int | None = None,
     progress: Progress = SILENT,
     now: datetime | None = None,
 ) -> StageResult:
@@ -39,16 +41,17 @@ def review(
 
     ``outputs["batch_id"]`` is the batch; without it there is nothing worth a person's look. One revision
     and model give one batch, however often this is asked. With ``everything`` the batch holds every active image,
-    the proposed ones first; it is one of its own, beside the ordinary one, and there can be another one once it is
-    decided. Raises ``ModelError`` if no model was trained.
+    the proposed ones first; with ``looks`` it holds so many drawn at random, even if nothing is proposed. Either is one of its own,
+    beside the ordinary one, and there can be another one once it is decided. Raises ``ModelError`` if no model was trained.
     """
     from threadpoolctl import threadpool_limits
 
     with ws.lock("review", note=progress.note):
         settle(ws)
         evidence = gather(ws, config)
-        wanted = evidence.fingerprint(VERSION, everything=everything)
-        there = (_whole if everything else _same_question)(evidence, wanted)
+        asked = {"everything": True} if everything else {} if looks is None else {"looks": looks}
+        wanted = evidence.fingerprint(VERSION, asked)
+        there = _asked_for(evidence, wanted, everything) if asked else _same_question(evidence, wanted)
         if there is not None:
             return _standing(there)
         progress.start("looking for likely trouble", None)
@@ -57,12 +60,14 @@ def review(
                 f"{evidence.strangers} pictures that users corrected are not in the data set yet: the next run takes them in"
             )
         with threadpool_limits(evidence.record.threads, user_api="blas"):  # as many as share the sums of its training
-            found = find_candidates(evidence, config.review, everything=everything)
+            number = max((b.record.number for b in list_batches(ws)), default=0) + 1
+            rng = np.random.default_rng([config.seed, number])
+            found = find_candidates(evidence, config.review, rng, everything=everything, looks=looks)
         rows = found.rows
-        nothing = "" if everything and rows else _not_worth_it(ws, rows)
+        nothing = "" if asked and rows else _not_worth_it(ws, found)
         if nothing:
             return StageResult(Stage.REVIEW, False, nothing, {"candidates": len(rows)})
-        batch = _open(evidence, config, rows, wanted, now or datetime.now(UTC))
+        batch = _open(evidence, config, found, wanted, number, now or datetime.now(UTC))
         space_of(batch)  # so that the gallery need not compute it while a person waits
     counts = dict(batch.record.counts)
     return StageResult(
@@ -78,6 +83,8 @@ def _opened(batch: Batch, left: int) -> str:
     if batch.record.on_request:
         first = f"the {batch.proposed} that something speaks against, then all others"
         said = f": {first if batch.proposed else 'nothing speaks against any'}"
+    elif batch.record.drawn:
+        said = f", {batch.record.drawn} of them drawn at random: they tell how many wrong ones are left"
     words = f"Batch {batch.id} is open: {total} images to look at{said}."
     words += f" {left} more are likely enough to be wrong; the next batch shows them." if left else ""
     others = [b.id for b in list_batches(batch.ws) if b.id != batch.id and b.status == BatchStatus.OPEN]
@@ -86,16 +93,17 @@ def _opened(batch: Batch, left: int) -> str:
     return words
 
 
-def _not_worth_it(ws: Workspace, rows: list[dict[str, Any]]) -> str:
+def _not_worth_it(ws: Workspace, found: Candidates) -> str:
     """Why these candidates are not worth a person's time, or "" if they are.
 
-    Once two batches running have found next to nothing, only a strong candidate opens another one.
+    Once 95 % of what is wrong is found, only a strong candidate opens another batch.
     """
-    if not rows:
-        return "nothing is worth a person's look"
-    advice = stop_rule(ws)
-    if advice.stop and rows[0]["score"] < STRONG:
-        return f"nothing strong enough is worth a person's look. {advice.words}"
+    left = errors_left(ws)
+    if not found.proposed:
+        return f"nothing to review. {left.words} {left.advice}" if left else "nothing to review"
+    strongest = max(row["score"] for row in found.rows)
+    if left and left.enough and strongest < STRONG:
+        return f"nothing to review that is likely enough to be wrong. {left.words} {left.advice}"
     return ""
 
 
@@ -116,13 +124,13 @@ def _still_waits(evidence: Evidence, batch: Batch) -> bool:
     return same and batch.status == BatchStatus.OPEN
 
 
-def _whole(evidence: Evidence, wanted: str) -> Batch | None:
-    """A batch of every image of this revision and model that is not decided yet.
+def _asked_for(evidence: Evidence, wanted: str, everything: bool) -> Batch | None:
+    """A batch of every image, or of so many random ones, of this revision and model that is not decided yet.
 
-    One that was decided stands in nobody's way: who asks for all images again wants to see them again.
+    One that was decided stands in nobody's way: who asks again wants to see them again, or others.
     """
     for b in list_batches(evidence.ws):
-        waits = b.record.on_request and _still_waits(evidence, b)
+        waits = everything and b.record.on_request and _still_waits(evidence, b)
         decided = b.status in (BatchStatus.APPLIED, BatchStatus.REJECTED)
         if waits or (b.record.fingerprint == wanted and not decided):
             return b
@@ -139,10 +147,11 @@ def _standing(batch: Batch) -> StageResult:
     return StageResult(Stage.REVIEW, False, message, summary, {} if over else {"batch_id": batch.id})
 
 
-def _open(evidence: Evidence, config: RunConfig, rows: list[dict[str, Any]], fingerprint: str, now: datetime) -> Batch:
+def _open(
+    evidence: Evidence, config: RunConfig, found: Candidates, fingerprint: str, number: int, now: datetime
+) -> Batch:
     """Write candidates, then ``batch.json`` (a folder without it is no batch), then the audit row."""
-    ws = evidence.ws
-    number = max((b.record.number for b in list_batches(ws)), default=0) + 1
+    ws, rows = evidence.ws, found.rows
     batch_id = f"b{number:04d}-{fingerprint[:8]}"
     record = BatchRecord(
         id=batch_id,
@@ -157,6 +166,7 @@ def _open(evidence: Evidence, config: RunConfig, rows: list[dict[str, Any]], fin
         large_share=config.review.large_share,
         min_per_class=config.review.min_per_class,
         fingerprint=fingerprint,
+        frame=found.frame,
     )
     parents = {"dataset": evidence.dataset_hash, "predictions": evidence.predictions_hash}
     header = Header("candidates", "review", fingerprint, parents, config.as_dict(), {"batch_id": batch_id})

@@ -63,7 +63,9 @@ def _learned(batch: Batch, marks: Mapping[str, MarkState]) -> Ints:
     rest = np.setdiff1d(np.arange(len(batch.rows())), decided)
     odds = learnt_odds(batch, marks)
     if odds is not None:
-        rest = rest[np.lexsort((rest, -np.round(odds[rest], 6)))]
+        moves = ~np.isin(rest, batch.ranks(list(batch.drawn())))  # random looks stay where they were mixed in
+        sorts = rest[moves]
+        rest[moves] = sorts[np.lexsort((sorts, -np.round(odds[sorts], 6)))]
     return np.concatenate([decided, rest])
 
 

@@ -42,6 +42,13 @@ class Rows(Mapping[str, ManifestRow]):
         at = np.minimum(np.searchsorted(self._sorted, asked), len(self._sorted) - 1)
         return np.where(self._sorted[at] == asked, self._order[at], -1)
 
+    def among(self, shas: Iterable[str]) -> Mask:
+        """Which rows of the table are of ``shas``, [rows]."""
+        found = np.zeros(len(self), bool)
+        places = self.places(list(shas))
+        found[places[places >= 0]] = True
+        return found
+
     def at(self, places: npt.ArrayLike) -> list[ManifestRow]:
         """The rows at ``places``."""
         found: list[ManifestRow] = self.table.take(pa.array(np.asarray(places, np.int64))).to_pylist()

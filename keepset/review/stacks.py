@@ -56,7 +56,10 @@ def _stacks(ws: Workspace, batch_id: str) -> tuple[Stack, ...]:
     space = space_of(batch)
     if space is None:
         return ()
-    ranks = np.flatnonzero(space.places[: min(batch.proposed, MOST)] >= 0)
+    unproposed = batch.ranks(list(batch.unproposed()))
+    known = space.places >= 0
+    known[unproposed] = False
+    ranks = np.flatnonzero(known)[:MOST]
     if len(ranks) < FEWEST:
         return ()
     numbers = fcluster(linkage(space.of(ranks), "average", metric="cosine"), 1 - ALIKE, "distance")

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from keepset import manifests
 from keepset.config import ClassConfig, RunConfig
-from keepset.errors import SourceError
+from keepset.config.sections import is_saved
+from keepset.errors import MissingExtra, SourceError
 from keepset.manifests import Header
 from keepset.scrape.found import Found, Note
 from keepset.stages import SILENT, Progress, Stage, StageResult
-from keepset.storage.localfiles import path_of, shown
+from keepset.storage.localfiles import beside, config_path, path_of, shown
 from keepset.text import many
 from keepset.workspace import Workspace
 
@@ -33,7 +34,10 @@ _PIECE = 4096  # rows that are tables of dicts at one time
 def scrape(
     ws: Workspace, config: RunConfig, *, progress: Progress = SILENT, now: datetime | None = None
 ) -> StageResult:
-    """Collect from every source of every class. Lines that are not taken are kept, with their reason."""
+    """Collect from every source of every class. Lines that are not taken are kept, with their reason.
+
+    Raises ``SourceError`` if a class has no URL because all its sources on the web failed; after the others are written.
+    """
     from keepset.scrape.border import Border
     from keepset.scrape.known import Known
 
@@ -43,7 +47,8 @@ def scrape(
         fresh = ws.journal / "fresh-urls.parquet"
         try:
             with _web(ws, config) as web, manifests.writing(fresh, "urls") as found:
-                rows = _rows(config, Border(config, known, now or datetime.now(UTC)), web, progress)
+                border, failed = Border(config, known, now or datetime.now(UTC)), list[SourceError]()
+                rows = _rows(config, border, web, progress, failed)
                 while piece := list(islice(rows, _PIECE)):
                     found.add(piece)
                 found.commit(Header("urls", "scrape", "", {}))
@@ -52,19 +57,23 @@ def scrape(
                 fingerprint = manifests.fingerprint(
                     "scrape", {"urls": out.content_hash()}, config.part("classes", "scrape"), VERSION
                 )
-                if manifests.up_to_date(ws.urls, fingerprint):
+                if not failed and manifests.up_to_date(ws.urls, fingerprint):
                     message = f"up to date: {many(out.rows, 'line')}, nothing new"
                     return StageResult(Stage.SCRAPE, False, message, counts)
-                out.commit(Header("urls", "scrape", fingerprint, {}, config.as_dict()))
+                out.commit(Header("urls", "scrape", "" if failed else fingerprint, {}, config.as_dict()))
         finally:
             added = manifests.read_header(fresh).rows if fresh.exists() else 0
             fresh.unlink(missing_ok=True)
+    if failed:
+        for other in failed[1:]:
+            progress.note(other.message)
+        raise failed[0]
     return StageResult(Stage.SCRAPE, True, _message(counts, added), counts, {"urls": "manifests/urls.parquet"})
 
 
 @contextlib.contextmanager
 def _web(ws: Workspace, config: RunConfig) -> Iterator[Web | None]:
-    if not any(c.pages or c.search for c in config.classes):
+    if not any(c.search or _web_pages(c) for c in config.classes):
         yield None
         return
     from keepset.scrape.web import Web
@@ -73,10 +82,13 @@ def _web(ws: Workspace, config: RunConfig) -> Iterator[Web | None]:
         yield web
 
 
-def _rows(config: RunConfig, border: Border, web: Web | None, progress: Progress) -> Iterator[dict[str, Any]]:
+def _rows(
+    config: RunConfig, border: Border, web: Web | None, progress: Progress, failed: list[SourceError]
+) -> Iterator[dict[str, Any]]:
     """The rows that are new; ``border.known`` learns which of its own were named again.
 
-    Files first, then the web, which is asked only while a class has room.
+    Files first, then the web, which is asked only while a class has room. ``failed`` gets an error per class without a
+    source: the others go on.
     """
     for label, found in _local(config, border.known, progress):
         progress.advance()
@@ -85,7 +97,7 @@ def _rows(config: RunConfig, border: Border, web: Web | None, progress: Progress
     if web is None:
         return
     for c in config.classes:
-        for found in _on_the_web(c, web, border, progress):
+        for found in _on_the_web(c, web, border, progress, failed):
             progress.advance()
             if (new := border.row(found, c.name)) is not None:
                 yield new
@@ -107,6 +119,7 @@ def _local(config: RunConfig, known: Known, progress: Progress) -> Iterator[tupl
 def _of_class(c: ClassConfig, known: Known, note: Note) -> Iterator[Found]:
     from keepset.scrape.folders import read_folder
     from keepset.scrape.lists import read_list
+    from keepset.scrape.saved import read_saved
 
     for path in c.lists:
         yield from read_list(path, c.name, note)
@@ -117,6 +130,15 @@ def _of_class(c: ClassConfig, known: Known, note: Note) -> Iterator[Found]:
     for path in c.folders:
         yield from read_folder(path)
         known.read_whole(c.name, "folder", path)
+    for path in filter(is_saved, c.pages):
+        yield from read_saved(path)
+        known.read_whole(c.name, "page", shown(path_of(path).name))
+        for folder in beside(path_of(path)):
+            known.read_whole(c.name, "folder", config_path(folder))
+
+
+def _web_pages(c: ClassConfig) -> list[str]:
+    return [p for p in c.pages if not is_saved(p)]
 
 
 def _of_table(path: str, config: RunConfig, known: Known, note: Note) -> Iterator[tuple[str, Found]]:
@@ -144,10 +166,12 @@ def _of_table(path: str, config: RunConfig, known: Known, note: Note) -> Iterato
         known.read_whole(label, "list", shown(path_of(path).name))
 
 
-def _on_the_web(c: ClassConfig, web: Web, border: Border, progress: Progress) -> Iterator[Found]:
+def _on_the_web(
+    c: ClassConfig, web: Web, border: Border, progress: Progress, lost: list[SourceError]
+) -> Iterator[Found]:
     from keepset.scrape.page import read_page
 
-    sources = [("page", page, read_page(page, web)) for page in c.pages]
+    sources = [("page", page, read_page(page, web)) for page in _web_pages(c)]
     sources += [(source, query, _search(source, query, web)) for source, query in c.searches]
     turns = deque(_while_room(answers, (c.name, source, query), border, progress) for source, query, answers in sources)
     some, failed = border.known.count(c.name) > 0, list[SourceError]()
@@ -163,7 +187,8 @@ def _on_the_web(c: ClassConfig, web: Web, border: Border, progress: Progress) ->
             turns.append(one)
             yield found
     if failed and not some:
-        raise failed[0]
+        lost.append(SourceError(f"The class '{c.name}' has no URL: {failed[0].message}", failed[0].remedy))
+        return
     for failure in failed:
         progress.note(f"'{c.name}' goes without a source: {failure}")
 
@@ -171,8 +196,6 @@ def _on_the_web(c: ClassConfig, web: Web, border: Border, progress: Progress) ->
 def _search(source: str, query: str, web: Web) -> Iterator[Found]:
     from keepset.scrape.searches import SEARCHES
 
-    if source not in SEARCHES:
-        raise SourceError(f"There is no source '{source}'.", f"Known are: {', '.join(SEARCHES)}.")
     return SEARCHES[source](query, web)
 
 
@@ -201,6 +224,8 @@ def _next(answers: Iterator[Found], source: str, query: str) -> Found | None:
     """The next answer. Raises ``SourceError``, also where the source trips over an answer of another form."""
     try:
         return next(answers, None)
+    except MissingExtra as e:
+        raise SourceError(e.message, e.remedy) from e
     except (AttributeError, TypeError, LookupError, ValueError, AssertionError) as e:
         raise SourceError(
             f"{source} '{query}' answered in a form that Keepset does not know ({type(e).__name__}: {e}).",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from typing import Any
+from urllib.parse import unquote
 
+from keepset.blocklist import BlockList, masked
 from keepset.config import RunConfig
 from keepset.download.target import BadUrl, Target
 from keepset.reasons import LOCAL_SOURCES, ItemStatus, UrlReason
@@ -13,11 +15,13 @@ from keepset.scrape.found import Found
 from keepset.scrape.known import Known
 from keepset.scrape.license import taken
 from keepset.tables.cells import address_in
-from keepset.text import one_line, without_surrogates
+from keepset.text import label_of, one_line, without_surrogates
 
-__all__ = ["Border", "address", "number", "words"]
+__all__ = ["SCRUBBED", "Border", "address", "number", "words"]
 
 Verdict = tuple[UrlReason | None, str | None]
+SCRUBBED = ("title", "creator", "license_url", "landing_page", "sha1")
+"""What a row of something that was taken down no longer says."""
 _LONGEST_URL, _LONGEST_RAW, _LONGEST_TEXT = 8000, 2000, 2000
 _MOST = 2**31 - 1
 
@@ -27,6 +31,8 @@ class Border:
 
     def __init__(self, config: RunConfig, known: Known, now: datetime) -> None:
         self.config, self.known, self.now = config, known, now
+        self.blocked = BlockList.of(known.ws)
+        self.excluded = {c.name: _pattern(c.exclude) for c in config.classes if c.exclude}
         self.room = {c.name: config.scrape.max_per_class - known.count(c.name) for c in config.classes}
 
     def has_room(self, label: str) -> bool:
@@ -37,8 +43,11 @@ class Border:
         """The row of urls.parquet, or None if it is there already. ``label`` "" goes with a reason only."""
         url, reason, detail = address(found)
         facts = _facts(found)
+        if self.blocked.refuses(url, facts["creator"], facts["license"]):
+            url, reason, detail = masked(url), UrlReason.TAKEN_DOWN, None
+            facts |= dict.fromkeys(SCRUBBED)
         if reason is None:
-            reason, detail = self._refused(url, label, found.source, facts["license"])
+            reason, detail = self._refused(url, label, found.source, facts)
         number, accepted = self.known.accepted_id(label, found.source, facts["query"], url)
         if reason is None and not accepted and not self.has_room(label):
             most = self.config.scrape.max_per_class
@@ -52,15 +61,27 @@ class Border:
         }  # fmt: skip
         return self.known.name(row, number)
 
-    def _refused(self, url: str, label: str, source: str, license_code: str | None) -> Verdict:
-        if source not in LOCAL_SOURCES and not taken(license_code, self.config.scrape.licenses):
-            return UrlReason.LICENSE, f"its licence: {license_code or 'not given'}"
+    def _refused(self, url: str, label: str, source: str, facts: dict[str, Any]) -> Verdict:
+        if source not in LOCAL_SOURCES:
+            if not taken(facts["license"], self.config.scrape.licenses):
+                return UrlReason.LICENSE, f"its licence: {facts['license'] or 'not given'}"
+            pattern = self.excluded.get(label)
+            if pattern and (word := pattern.search(f"{facts['title'] or ''} {unquote(url)}")):
+                return UrlReason.EXCLUDED, f"it holds '{word[0]}'"
         other = self.known.taken.label(url)
         if other is None:
             return None, None
         if other == label:
             return UrlReason.DUPLICATE, "already in this class"
         return UrlReason.OTHER_CLASS, f"already in the class '{other}'"
+
+
+def _pattern(words: tuple[str, ...]) -> re.Pattern[str]:
+    """Whole words of scripts that have capitals, parts of a word of those that mostly write no spaces."""
+    plain = sorted((label_of(w) for w in words), key=len, reverse=True)
+    whole = "|".join(re.escape(w) for w in plain if w.lower() != w.upper())
+    part = "|".join(re.escape(w) for w in plain if w.lower() == w.upper())
+    return re.compile("|".join(filter(None, (whole and rf"(?<![^\W_])(?:{whole})s?(?![^\W_])", part))), re.IGNORECASE)
 
 
 def address(found: Found) -> tuple[str, UrlReason | None, str | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from keepset.errors import SourceError
+from keepset.machine import extras
 from keepset.scrape.found import Found
 from keepset.scrape.web import Web, dig
 
@@ -12,6 +13,8 @@ __all__ = ["search"]
 
 
 def search(query: str, web: Web) -> Iterator[Found]:
+    extras.need("search")
+
     from ddgs import DDGS
 
     try:

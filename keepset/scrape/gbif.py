@@ -7,18 +7,19 @@ from collections.abc import Iterator
 from keepset.scrape.found import Found
 from keepset.scrape.license import code
 from keepset.scrape.web import Web, dig, items
+from keepset.sources import SOURCES
 
 __all__ = ["search"]
 
-_PAGE, _DEEPEST = 300, 100_000  # offset plus limit may not pass this
+_RULES = SOURCES["gbif"]
 
 
 def search(query: str, web: Web) -> Iterator[Found]:
-    url = web.base("gbif", "https://api.gbif.org") + "/v1/occurrence/search"
+    url = web.base("gbif") + _RULES.path
     which = {"taxonKey": query} if query.isdigit() else {"q": query}
     rank = offset = 0
-    while offset + _PAGE <= _DEEPEST:
-        answer = web.json(url, mediaType="StillImage", limit=_PAGE, offset=offset, **which)
+    while offset + _RULES.most <= (_RULES.deepest or 0):
+        answer = web.json(url, mediaType="StillImage", limit=_RULES.most, offset=offset, **which)
         for o in items(answer, "results"):
             for m in items(o, "media"):
                 if dig(m, "type") not in (None, "StillImage") or not dig(m, "identifier"):
@@ -32,4 +33,4 @@ def search(query: str, web: Web) -> Iterator[Found]:
                 rank += 1
         if answer.get("endOfRecords", True):
             return
-        offset += _PAGE
+        offset += _RULES.most

@@ -7,19 +7,20 @@ from collections.abc import Iterator
 from keepset.scrape.found import Found
 from keepset.scrape.license import code
 from keepset.scrape.web import Web, dig, items
+from keepset.sources import SOURCES
 
 __all__ = ["search"]
 
-_PAGE = 200
+_RULES = SOURCES["inaturalist"]
 
 
 def search(query: str, web: Web) -> Iterator[Found]:
-    url = web.base("inaturalist", "https://api.inaturalist.org") + "/v1/observations"
+    url = web.base("inaturalist") + _RULES.path
     rank, last = 0, 0
     while True:
         answer = web.json(
             url, taxon_name=query, photos="true", quality_grade="research", order_by="id", order="asc",
-            id_above=last, per_page=_PAGE,
+            id_above=last, per_page=_RULES.most,
         )  # fmt: skip
         seen = items(answer, "results")
         for o in seen:
@@ -32,6 +33,6 @@ def search(query: str, web: Web) -> Iterator[Found]:
                 )  # fmt: skip
                 rank += 1
         newest = max((i for o in seen if isinstance(i := dig(o, "id"), int)), default=0)
-        if len(seen) < _PAGE or newest <= last:
+        if len(seen) < _RULES.most or newest <= last:
             return
         last = newest

@@ -21,7 +21,7 @@ from keepset.manifests.rows import UrlRow
 from keepset.reasons import LOCAL_SOURCES, ItemStatus, UrlReason
 from keepset.workspace import Workspace
 
-__all__ = ["Known"]
+__all__ = ["Known", "line_id"]
 
 Place = tuple[str, str, str | None]
 _FACTS = ("url_id", "url", "label", "status", "reason", "source", "query")
@@ -149,6 +149,11 @@ def _unlicensed(r: dict[str, Any], config: RunConfig) -> dict[str, Any] | None:
         return None
     detail = f"its licence: {r['license'] or 'not given'}"
     return {"status": "rejected", "reason": str(UrlReason.LICENSE), "detail": detail}
+
+
+def line_id(row: Mapping[str, Any]) -> str:
+    """The id of a line that is not taken, as it stands in ``urls.parquet``."""
+    return f"{_id(row['label'], row['source'], row['query'], row['url'], row['rank']):016x}"
 
 
 def _id(label: str, source: str, query: str | None, url: str, rank: int | None = None) -> int:

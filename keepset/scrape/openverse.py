@@ -8,17 +8,18 @@ from keepset.scrape.border import number
 from keepset.scrape.found import Found
 from keepset.scrape.license import code
 from keepset.scrape.web import Web, dig, items
+from keepset.sources import SOURCES
 
 __all__ = ["search"]
 
-_PAGE = 20  # most that an anonymous request may ask for
+_RULES = SOURCES["openverse"]
 
 
 def search(query: str, web: Web) -> Iterator[Found]:
-    url = web.base("openverse", "https://api.openverse.org") + "/v1/images/"
+    url = web.base("openverse") + _RULES.path
     rank, page, pages = 0, 1, 1
-    while page <= pages:
-        answer = web.json(url, q=query, page=page, page_size=_PAGE)
+    while page <= min(pages, (_RULES.deepest or 0) // _RULES.most):
+        answer = web.json(url, q=query, page=page, page_size=_RULES.most)
         for r in items(answer, "results"):
             yield Found(
                 dig(r, "url"), "openverse", query, rank, dig(r, "title"), dig(r, "creator"),

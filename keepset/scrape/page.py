@@ -12,7 +12,7 @@ from keepset.errors import SourceError
 from keepset.scrape.found import Found
 from keepset.scrape.web import Web
 
-__all__ = ["read_page"]
+__all__ = ["Pictures", "joined", "read_page", "text_of"]
 
 _FILES = (".jpg", ".jpeg", ".jfif", ".png", ".gif", ".webp", ".bmp", ".avif")
 _OPT_OUT = {"noai", "noimageai", "noindex"}
@@ -25,8 +25,8 @@ _META_CHARSET = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([A-Za-z0
 def read_page(url: str, web: Web) -> Iterator[Found]:
     """Raises ``SourceError``, also if the page asks not to be used (robots.txt, header, meta tag)."""
     answer = web.page(url)
-    parser = _Pictures()
-    parser.feed(_text(answer.body, answer.headers.get("content-type", "")))
+    parser = Pictures()
+    parser.feed(text_of(answer.body, answer.headers.get("content-type", "")))
     parser.close()
     asks = answer.headers.get("x-robots-tag", "") + "," + parser.robots
     words = {w.strip().lower() for w in asks.replace(":", ",").split(",")}
@@ -35,7 +35,7 @@ def read_page(url: str, web: Web) -> Iterator[Found]:
     base = _base(answer.url, parser.base)
     seen: set[str] = set()
     for rank, (found, title) in enumerate(parser.found):
-        full = _joined(base, found)
+        full = joined(base, found)
         if full not in seen:
             seen.add(full)
             yield Found(full, "page", url, rank, title or None, landing_page=url)
@@ -50,7 +50,7 @@ def _base(page: str, given: str) -> str:
         return page
 
 
-def _joined(base: str, link: str) -> str:
+def joined(base: str, link: str) -> str:
     """The address that a browser would ask for (https://url.spec.whatwg.org); the link itself if it is none."""
     if _is_data(link):
         return link
@@ -67,7 +67,9 @@ def _is_data(link: str) -> bool:
     return link[:5].lower() == "data:"
 
 
-class _Pictures(HTMLParser):
+class Pictures(HTMLParser):
+    """``found``: address and title of each picture of a page, as the page writes them; its ``base`` and ``robots``."""
+
     def __init__(self) -> None:
         super().__init__()
         self.found: list[tuple[str, str]] = []
@@ -127,7 +129,7 @@ def _largest(srcset: str) -> str:
     return best
 
 
-def _text(body: bytes, content_type: str) -> str:
+def text_of(body: bytes, content_type: str) -> str:
     """The page's characters: by its byte order mark, its header, its ``<meta>``, else UTF-8 (HTML standard, 13.2.3)."""
     for mark, name in (
         (codecs.BOM_UTF8, "utf-8"),

@@ -1,4 +1,4 @@
-"""Polite requests for sources: guarded like downloads, repeated when transient, and told in words when refused."""
+"""Polite requests for sources: guarded like downloads, retried when transient, with an error in plain language when refused."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from keepset.config import RunConfig
 from keepset.download.answers import SmallResponse, Trouble, retry_after
 from keepset.download.fetch import Fetcher, user_agent
 from keepset.errors import SourceError
+from keepset.sources import SOURCES
 
 __all__ = ["Web", "dig", "items"]
 
@@ -29,6 +30,7 @@ class Web:
         self.config = config
         self.runner = asyncio.Runner()
         self.fetcher = Fetcher(config.download, scratch, user_agent(config.scrape.contact))
+        self.asked_at: dict[str, float] = {}
         self.rng = random.Random(config.seed)  # noqa: S311 - jitter, not secrets
 
     def __enter__(self) -> Self:
@@ -38,9 +40,15 @@ class Web:
         self.runner.run(self.fetcher.close())
         self.runner.close()
 
-    def base(self, source: str, default: str) -> str:
+    def base(self, source: str) -> str:
         """The address of an API: ``[scrape] api_urls`` may name a mirror or a test server."""
-        return self.config.scrape.api_urls.get(source, default).rstrip("/")
+        return self.config.scrape.api_urls.get(source, SOURCES[source].home).rstrip("/")
+
+    def asked(self, url: str) -> float:
+        """Seconds until ``url`` answered. Raises ``SourceError``."""
+        began = time.monotonic()
+        self._get(url)
+        return time.monotonic() - began
 
     def json(self, url: str, **params: Any) -> dict[str, Any]:
         """GET a JSON object. Parameters that are None are left out. Raises ``SourceError``."""
@@ -49,9 +57,9 @@ class Web:
         try:
             found = json.loads(answer.body)
         except (ValueError, RecursionError) as e:
-            raise SourceError(f"{url} did not answer with JSON.", "Try again later.") from e
+            raise SourceError(f"{url} did not return JSON.", "Try again later.") from e
         if not isinstance(found, dict):
-            raise SourceError(f"{url} answered with JSON, but not with an object.", "Try again later.")
+            raise SourceError(f"{url} returned JSON, but not an object.", "Try again later.")
         return found
 
     def page(self, url: str) -> SmallResponse:
@@ -61,11 +69,19 @@ class Web:
         except Trouble as e:
             raise SourceError(f"{url}: {e.reason} ({e.detail}).", _NEXT) from e
         if why:
-            raise SourceError(f"{url} is forbidden by {why}.", "Ask the site's owner, or take another page.")
+            raise SourceError(f"{url} is not allowed by {why}.", "Ask the site's owner, or use another page.")
         return self._get(url)
+
+    def _wait_for_turn(self, url: str) -> None:
+        """As often as the source's rules allow; a mirror of one's own has its own rules."""
+        rules = next((r for r in SOURCES.values() if url.startswith(r.home)), None)
+        if rules is not None:
+            time.sleep(max(0.0, self.asked_at.get(rules.home, -1e9) + rules.gap_s - time.monotonic()))
+            self.asked_at[rules.home] = time.monotonic()
 
     def _get(self, url: str) -> SmallResponse:
         for attempt in range(self.config.download.retries + 1):
+            self._wait_for_turn(url)
             try:
                 answer = self.runner.run(self.fetcher.read(url, most=_MOST_BYTES))
             except Trouble as e:
@@ -79,13 +95,23 @@ class Web:
                 if answer.status != 429 and answer.status < 500:
                     break
             if (asked or 0) > _LONGEST_WAIT_S:
-                raise SourceError(f"{url} asks us to wait {asked:.0f} seconds.", "Run it again after that.")
+                raise SourceError(
+                    f"{url} asks Keepset to wait {asked:.0f} seconds.", "Run the same command again after that."
+                )
             if attempt < self.config.download.retries:
                 time.sleep(self.rng.uniform(0, min(30.0, 2.0**attempt)) if asked is None else asked)
-        raise SourceError(f"{url} does not answer: {problem}.", _NEXT)
+        raise SourceError(f"{url} does not answer: {problem}.", self._remedy(url, problem))
+
+    def _remedy(self, url: str, problem: str) -> str:
+        rules = next((r for r in SOURCES.values() if r.path == urlsplit(url).path), None)
+        if problem in ("HTTP 401", "HTTP 403") and rules and rules.contact and not self.config.scrape.contact:
+            return 'It wants to know whom to write to: set [scrape] contact = "you@example.org", then run again.'
+        if problem == "HTTP 429":
+            return "It limits how often it may be asked. Run it again in an hour, or tomorrow. URLs already collected are kept."
+        return _NEXT
 
 
-_NEXT = "Run it again later, or remove this source from the config. URLs already collected are kept."
+_NEXT = "Try again later, or remove this source from the config. URLs collected so far are kept."
 
 
 def dig(value: Any, *path: str) -> Any:

@@ -12,20 +12,22 @@ from keepset.scrape.border import number
 from keepset.scrape.found import Found
 from keepset.scrape.license import code
 from keepset.scrape.web import Web, dig, items
+from keepset.sources import SOURCES, THUMBNAIL_WIDTHS
 
 __all__ = ["search"]
 
-_WIDTH = 1280  # originals of tens of megabytes teach a classifier nothing more
+_RULES = SOURCES["wikimedia"]
+_WIDTH = max(w for w in THUMBNAIL_WIDTHS if w <= 1280)  # originals of tens of megabytes teach a classifier nothing more
 
 
 def search(query: str, web: Web) -> Iterator[Found]:
-    url = web.base("wikimedia", "https://commons.wikimedia.org") + "/w/api.php"
+    url = web.base("wikimedia") + _RULES.path
     rank = 0
     more: dict[str, Any] = {}
     while True:
         answer = web.json(
             url, action="query", format="json", formatversion=2, generator="search",
-            gsrsearch=f"filetype:bitmap {query}", gsrnamespace=6, gsrlimit=50, prop="imageinfo",
+            gsrsearch=f"filetype:bitmap {query}", gsrnamespace=6, gsrlimit=_RULES.most, prop="imageinfo",
             iiprop="url|size|mime|sha1|extmetadata", iiurlwidth=_WIDTH, **more,
         )  # fmt: skip
         if "error" in answer:  # with HTTP 200

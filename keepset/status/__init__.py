@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from keepset import manifests
+from keepset.card.yields import by_host, by_query, complaints, yields
 from keepset.errors import ManifestError, OrchestratorError
 from keepset.files import read_json
+from keepset.models.reported import on_other_sites
 from keepset.status.next_step import next_step
 from keepset.workspace import Workspace
 
@@ -33,10 +36,13 @@ def collect(ws: Workspace) -> dict[str, Any]:
         "name": ws.name,
         "id": ws.id,
         "stages": [_stage(name, path) for name, path in ws.stage_manifests.items()],
+        **_sources(ws),
         "revisions": [_revision(ws, n) for n in ws.revisions()],
         "models": _models(ws),
         "promoted": ws.promoted(),
+        "on_other_sites": on_other_sites(ws, ws.promoted()),
         "batches": _batches(ws),
+        "left": _left(ws),
         "next": next_step(ws, str((stack or {}).get("web_url") or "")),
         "stack": stack,
         "trouble": _troubles(stack),
@@ -58,6 +64,17 @@ def _stage(name: str, path: Path) -> dict[str, Any]:
     status = pq.read_table(path, columns=["status"])["status"]
     counts = {v["values"]: v["counts"] for v in pc.value_counts(status).to_pylist()}
     return {"manifest": name, "stage": header.stage, "rows": header.rows, "ok": counts.get("ok", 0)}
+
+
+def _sources(ws: Workspace) -> dict[str, Any]:
+    """What each search, list and host brought; the most productive first. Without the columns that a host has none of."""
+    try:
+        found = yields(ws)
+    except ManifestError:  # told with its stage
+        return {"sources": [], "hosts": [], "complaints": []}
+    queries = sorted(by_query(found), key=lambda y: (-y.new, -y.lines, y.label))
+    hosts = [{k: v for k, v in y.as_dict().items() if v != ""} for y in by_host(found)]
+    return {"sources": [y.as_dict() for y in queries], "hosts": hosts, "complaints": complaints(found)}
 
 
 def _revision(ws: Workspace, number: int) -> dict[str, Any]:
@@ -98,6 +115,14 @@ def _batches(ws: Workspace) -> list[dict[str, Any]]:
         }
         for b in list_batches(ws)
     ]
+
+
+def _left(ws: Workspace) -> dict[str, Any] | None:
+    """How many wrong pictures are left, with the sentences about it; None while nothing tells."""
+    from keepset.review import errors_left
+
+    left = errors_left(ws)
+    return {**asdict(left), "words": left.words, "advice": left.advice, "command": left.command} if left else None
 
 
 def gallery_url(ws: Workspace) -> str:

@@ -18,7 +18,19 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from keepset.text import without_surrogates
 
-__all__ = ["Entry", "absolute", "config_path", "file_url", "hidden", "path_of", "shown", "spelled", "visible", "walk"]
+__all__ = [
+    "Entry",
+    "absolute",
+    "beside",
+    "config_path",
+    "file_url",
+    "hidden",
+    "path_of",
+    "shown",
+    "spelled",
+    "visible",
+    "walk",
+]
 
 _SYSTEM = frozenset(
     {
@@ -65,6 +77,16 @@ def config_path(path: Path) -> str:
 def shown(path: str | Path) -> str:
     """A path for people, also of a ``file:`` URL: bytes that are not UTF-8 are read as Windows-1252."""
     return without_surrogates(str(path_of(path) if isinstance(path, str) else path))
+
+
+def beside(page: Path) -> list[Path]:
+    """The folders that a browser put beside the page: ``bears_files``, ``bears-Dateien`` ..."""
+    try:
+        return [
+            p for p in page.parent.iterdir() if p.is_dir() and p.name.startswith((f"{page.stem}_", f"{page.stem}-"))
+        ]
+    except OSError:
+        return []
 
 
 def hidden(name: str) -> bool:

@@ -53,13 +53,13 @@ class Checkpoints:
             with safe_open(self.path, "pt") as f:
                 meta = json.loads(f.metadata()["keepset"])
                 if change := _difference(meta["facts"], self.facts):
-                    return None, f"An unfinished training is left, but {change}: training starts anew."
+                    return None, f"An unfinished training is left, but {change}: training restarts."
                 self._tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 - it is no dict
                 place = Place(**meta["place"])
         except FileNotFoundError:
             return None, ""
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as e:
-            return None, f"The checkpoint {self.path} cannot be read ({e}): training starts anew."
+            return None, f"The checkpoint {self.path} cannot be read ({e}): training restarts."
         where = f"phase {place.phase + 1}, epoch {place.epoch + 1}, step {place.step + 1}"
         return place, f"A training that was cut off goes on at {where}."
 

@@ -93,7 +93,7 @@ class PixelCache:
 
 
 def _cut(path: Path) -> TrainingError:
-    return TrainingError(f"{path} is cut short.", "Run the same command again: it is then decoded anew.")
+    return TrainingError(f"{path} is cut short.", "Run the same command again: it is then decoded again.")
 
 
 def _file_size(shape: tuple[int, ...]) -> int:

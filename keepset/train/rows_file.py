@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,6 +56,8 @@ class RowsFile:
         """Add rows; a sha256 that has one already keeps it. A full disk raises ``WorkspaceNotWritable``."""
         with refusals(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
+            if not (self.folder / "rows").exists():
+                (self.folder / "width").write_text(str(self.width), "ascii")
             with (self.folder / "shas").open("ab") as names, (self.folder / "rows").open("ab") as numbers:
                 fcntl.flock(names, fcntl.LOCK_EX)
                 self._read_shas()
@@ -66,6 +69,32 @@ class RowsFile:
                 names.write(b"".join(bytes.fromhex(s) for s in new))
                 _sync(names)
                 self._read_shas()
+
+    @classmethod
+    def blank(cls, folder: Path, shas: Iterable[str]) -> int:
+        """Overwrite the rows of these images with zeros, for good, and forget whose they were; returns how many.
+
+        No row moves, so that who reads the file at this moment is not disturbed.
+        """
+        try:
+            width = int((folder / "width").read_text("ascii"))
+        except FileNotFoundError:  # made before widths were written down: computed again when it is needed
+            shutil.rmtree(folder, ignore_errors=True)
+            return 0
+        gone = {bytes.fromhex(s) for s in shas}
+        with refusals(folder), (folder / "shas").open("r+b") as names, (folder / "rows").open("r+b") as numbers:
+            fcntl.flock(names, fcntl.LOCK_EX)
+            data = names.read()
+            mine = [i for i in range(len(data) // DIGEST) if data[i * DIGEST : (i + 1) * DIGEST] in gone]
+            for i in mine:
+                numbers.seek(i * width * 4)
+                numbers.write(bytes(width * 4))
+            _sync(numbers)  # before the names: a kill leaves them findable
+            for i in mine:
+                names.seek(i * DIGEST)
+                names.write(i.to_bytes(DIGEST, "big"))  # each its own, so that every row still has a name
+            _sync(names)
+        return len(mine)
 
     def _read_shas(self) -> None:
         """Take in the rows that were added since, by whichever process."""

@@ -20,7 +20,7 @@ from starlette.staticfiles import StaticFiles
 
 from keepset.errors import KeepsetError, OrchestratorError, StaleBatch
 from keepset.orchestrator.neighbours import neighbours
-from keepset.web import gallery, history, home, onepicture, reports
+from keepset.web import compare, gallery, history, home, onepicture, reports
 from keepset.web.heat import HeatSite
 from keepset.web.predict import PredictionSite
 from keepset.web.prefix import Workspaces
@@ -50,7 +50,7 @@ def create_app(workspace: Path, *, token: str = "", hosts: frozenset[str] = _LOO
         site.service.close()
 
     static = Mount("/static", StaticFiles(packages=[("keepset.web", "static")]))
-    rooms = (home, gallery, onepicture, history, reports)
+    rooms = (home, gallery, onepicture, history, compare, reports)
     routes: list[BaseRoute] = [*(r for room in rooms for r in room.routes(ws)), *heat.routes(), *site.routes(), static]
     handlers: Any = {KeepsetError: _refused, ClientDisconnect: _cut_off, HTTPException: _http, Exception: _broken}
     guard = Middleware(Guard, token=token, hosts=hosts)

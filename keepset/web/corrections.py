@@ -92,10 +92,14 @@ def _check(given: CorrectionRequest, serving: Serving) -> None:
     if given.picture.trouble is not None:
         raise given.picture.trouble
     if given.label not in serving.predictor.classes:
-        words = f"'{given.label[:100]}' is no class of this model: {', '.join(serving.predictor.classes[:50])}."
+        words = (
+            f"'{given.label[:100]}' is not a class of this model. Classes: {', '.join(serving.predictor.classes[:50])}."
+        )
         raise BadRequest(400, "bad_label", words)
     if not given.consent:
-        raise BadRequest(400, "no_consent", "Send consent=yes: whoever sends a picture has to agree that it is kept.")
+        raise BadRequest(
+            400, "no_consent", "Send consent=yes: a person who sends a picture has to agree that it is kept."
+        )
 
 
 def told(e: Any) -> tuple[int, str, str, str]:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from keepset.review import Batch, BatchStatus, load_batch, stop_rule
+from keepset.review import Batch, BatchStatus, errors_left, load_batch
 from keepset.review.ordering import Sort
 from keepset.review.stacks import ALIKE as LIKELY
 from keepset.web import followup, marking, submitting, viewing
@@ -75,7 +75,7 @@ def _batch(ws: Workspace, request: Request) -> Response:
     found: dict[str, Any] = _tiles(batch, shown) | {
         "status": str(status), "back": back, "filters": urlencode(shown.filters), "total": len(batch.rows()), "suggested": asked,
         "size": tile_size(request.cookies.get("keepset_tiles", "")), "sizes": SIZES, "reasons": sorted(batch.record.counts),
-        "splits": values_of(batch, "split"), "advice": stop_rule(ws), "notice": request.query_params.get("notice", ""),
+        "splits": values_of(batch, "split"), "left": errors_left(ws), "open_looks": len(batch.drawn() - marks.keys()), "notice": request.query_params.get("notice", ""),
         "sorts": SORTS, "learns": shown.sort == Sort.LEARNED and not shown.examples, "likely": LIKELY,
         "before": urlencode(before | {"at": shown.rows[0]["rank"] if shown.rows else 0}),
         "followup": followup.view(ws), "progress": batch.progress(), "version": batch.version, "events": batch.events()[-200:][::-1],

@@ -66,9 +66,10 @@ class HeatSite:
 
 
 def _next(batch: Batch, rank: int) -> Iterator[CamQuestion]:
-    """The proposed pictures after ``rank``."""
+    """The pictures after ``rank`` that are proposed, or drawn at random among these."""
     table = batch.rows().table.select(["sha256", "predicted"])
-    following = table.slice(rank + 1, max(0, min(AHEAD, batch.proposed - rank - 1)))
+    front = batch.proposed + batch.record.drawn
+    following = table.slice(rank + 1, max(0, min(AHEAD, front - rank - 1)))
     for row in following.to_pylist():
         yield CamQuestion(batch.record.model_id, row["sha256"], row["predicted"])
 

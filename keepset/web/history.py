@@ -12,9 +12,9 @@ from starlette.routing import Route
 
 from keepset.clean import restore
 from keepset.errors import ReviewError
+from keepset.history.timeline import timeline, with_pictures
 from keepset.pipeline.followup import take_on
 from keepset.review import list_batches
-from keepset.status.timeline import timeline, with_pictures
 from keepset.web import followup
 from keepset.web.marking import given_name
 from keepset.web.pages import page
@@ -43,7 +43,7 @@ def _history(ws: Workspace, request: Request, trouble: str = "", status: int = 2
     return page(
         "history.html", ws, status, events=shown, older=begin + PER_PAGE if begin + PER_PAGE < len(events) else 0,
         trouble=trouble, followup=followup.view(ws), who=given_name(request), known={b.id for b in list_batches(ws)},
-        restored=request.query_params.get("restored", ""),
+        restored=request.query_params.get("restored", ""), revisions=len(ws.revisions()),
     )  # fmt: skip
 
 

@@ -6,23 +6,24 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from keepset.history.health import DataHealth, ModelHealth, data_health, error_curve, model_health
+from keepset.history.timeline import timeline
+from keepset.interpret.plots import mistakes_over_revisions
 from keepset.machine.programs import spell
 from keepset.models import list_models
 from keepset.orchestrator.neighbours import neighbours
 from keepset.pipeline.followup import State, standing
-from keepset.review import Batch, BatchStatus, list_batches, stop_rule
+from keepset.review import Batch, BatchStatus, errors_left, list_batches
 from keepset.review.naming import batch_name
 from keepset.starting import unread_config
-from keepset.status.health import DataHealth, ModelHealth, data_health, error_curve, model_health
-from keepset.status.timeline import timeline
 from keepset.storage.localfiles import shown
 from keepset.text import many
 from keepset.web import followup
-from keepset.web.curve import drawn
 from keepset.web.pages import page
 from keepset.web.prefix import base
 from keepset.workspace import Workspace
@@ -59,11 +60,12 @@ def routes(ws: Workspace) -> list[Route]:
 def _home(ws: Workspace, request: Request) -> Response:
     batches, data, model = list_batches(ws), data_health(ws), model_health(ws)
     reports = [m for m in list_models(ws) if (ws.reports / m.id / "report.html").exists()]
-    events = timeline(ws)
+    events, points = timeline(ws), error_curve(ws)
+    curve = Markup(mistakes_over_revisions(points)) if points else None  # noqa: S704 - the plot escapes its texts
     return page(
         "home.html", ws, data=data, model=model, step=next_step(ws, batches, data, model), followup=followup.view(ws),
-        curve=drawn(error_curve(ws)), batches=[(b, _outcome(b)) for b in batches[::-1]], models=reports[::-1],
-        promoted=ws.promoted(), advice=stop_rule(ws), events=events[:LATEST], more=len(events) > LATEST,
+        curve=curve, points=points, batches=[(b, _outcome(b)) for b in batches[::-1]], models=reports[::-1],
+        promoted=ws.promoted(), left=errors_left(ws), events=events[:LATEST], more=len(events) > LATEST,
         others=_others(ws), most_classes=CLASSES, has_config=(ws.root / "config.json").exists(),
         first_run=spell("keepset", "run", ws.config_beside(), "-w", ws.root),
         edited=_edited(ws), report=any(m.id == ws.promoted() for m in reports), working=standing(ws).state == State.WORKING,

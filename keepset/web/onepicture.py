@@ -11,8 +11,8 @@ from starlette.routing import Route
 
 from keepset import manifests
 from keepset.errors import KeepsetError
+from keepset.history.timeline import named
 from keepset.review import BatchStatus, list_batches
-from keepset.status.timeline import named
 from keepset.web.marking import given_name
 from keepset.web.pages import page
 from keepset.web.pictures import known

@@ -42,7 +42,7 @@ def show(
         all_guards=list(dict.fromkeys([*found, *all_done.guards])), undecided=undecided, trouble=trouble,
         difference=difference,
         preview=marked, all_done=all_done, open=batch.status == BatchStatus.OPEN, version=batch.version,
-        who=given_name(request),
+        who=given_name(request), open_looks=len(batch.drawn() - marks.keys()),
     )  # fmt: skip
 
 

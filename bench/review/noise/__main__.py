@@ -61,7 +61,7 @@ def main() -> int:
     args = parser.parse_args()
     try:
         conditions = _chosen(list(every_rate()) if args.full else list(CONDITIONS), args.only)
-        base = _base(args.base)
+        base = base_of(args.base)
         results = [_measured(base, c) for c in conditions if not c.foreign or len(base.files) > 2]
     except KeepsetError as e:
         print(e, file=sys.stderr)
@@ -85,7 +85,7 @@ def _chosen(conditions: list[Condition], only: str) -> list[Condition]:
     return [c for c in conditions if c.name in names]
 
 
-def _base(paths: list[Path]) -> Base:
+def base_of(paths: list[Path]) -> Base:
     if paths:
         return clean_base(*paths[:1], *[*paths[1:], None, None][:2])
     photos = Path(os.environ.get("KEEPSET_PHOTOS", CHECKOUT.parent / "shared" / "photos"))

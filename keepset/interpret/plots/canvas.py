@@ -18,7 +18,7 @@ CHARACTER = 6.6
 
 def svg(height: float, title: str, parts: Sequence[str], width: float = WIDTH) -> str:
     """The whole plot; ``title`` is what a screen reader says and a pointer that rests shows."""
-    head = f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="img" style="max-width:{width * 1.15:.0f}px">'
+    head = f'<svg viewBox="0 0 {width:.0f} {height:.0f}" width="{width * 1.15:.0f}" role="img">'
     return f"{head}<title>{escape(title)}</title>{''.join(parts)}</svg>"
 
 

@@ -46,6 +46,10 @@ def _cleaned(w: _Facts) -> str:
     return f"Applied {w['batch']} as revision {w['revision']}: deleted {w['deleted']}, relabelled {w['relabelled']}."
 
 
+def _exported(w: _Facts) -> str:
+    return f"model {w['model'][:8]} as {w['format']}" if "model" in w else f"revision {w['revision']} as {w['format']}"
+
+
 def _promoted(w: _Facts) -> str:
     before = f" instead of {w['before'][:8]}" if w["before"] else ""
     return f"Model {w['model_id'][:8]} is in use{before}."
@@ -59,5 +63,15 @@ _SENTENCES: dict[str, Callable[[_Facts], str]] = {
     "clean": _cleaned,
     "restore": lambda w: f"Restored {many(w['restored'], 'picture')} as revision {w['revision']}.",
     "purge": lambda w: f"Deleted the files of {many(w['images'], 'picture')} ({w['bytes'] / 1e6:.1f} MB) for good.",
+    "takedown": lambda w: (
+        f"Asked to take down {many(len(w['sha256']), 'picture')} by {w['by']}; none of it is fetched again."
+    ),
+    "remove": lambda w: f"Took down {many(w['removed'], 'picture')} as revision {w['revision']}.",
+    "certificate": lambda w: (
+        f"Finished the takedown {w['id']}: deleted the files of {many(w['pictures'], 'picture')}"
+        + (f"; models that learnt from them: {', '.join(m[:8] for m in w['models'])}" if w["models"] else "")
+        + "."
+    ),
+    "export": lambda w: f"Exported {_exported(w)} to {w['to']}.",
     "promote": _promoted,
 }

@@ -53,7 +53,7 @@ class ModelHealth:
 
 @dataclass(frozen=True)
 class ErrorPoint:
-    """``wrong`` of ``n`` held-out pictures, by the model trained on a revision, under the labels of today.
+    """``wrong`` of ``n`` held-out pictures, by the model trained on a revision, under the labels of a later one.
 
     ``then``: the share that was wrong when it was trained, on the pictures and under the labels of then.
     """
@@ -116,14 +116,16 @@ def _hardest(ws: Workspace, model_id: str) -> str:
 # -- the error over revisions ----------------------------------------------------------------------
 
 
-def error_curve(ws: Workspace) -> tuple[ErrorPoint, ...]:
-    """One point per revision that a model was trained on, all measured on the same held-out pictures and labels.
+def error_curve(ws: Workspace, until: int | None = None) -> tuple[ErrorPoint, ...]:
+    """One point per revision that a model was trained on, all measured on the same held-out pictures, under the labels of
+    the revision ``until`` (default: the newest), which is the last point.
 
     Measured as they were then, a wrong label would count as a mistake of an early model, and a mended one not.
     """
-    newest = {m.dataset_revision: (m.id, _then(m)) for m in list_models(ws)}
+    last = until or max(ws.revisions(), default=0)
+    newest = {m.dataset_revision: (m.id, _then(m)) for m in list_models(ws) if m.dataset_revision <= last}
     models = tuple(sorted(newest.items()))[-POINTS:]
-    return _curve(ws, models, ws.revisions()[-1]) if models and ws.revisions() else ()
+    return _curve(ws, models, last) if models and last else ()
 
 
 def _then(model: ModelRecord) -> float:

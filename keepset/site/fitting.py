@@ -9,12 +9,12 @@ from typing import Any
 
 from keepset import manifests
 from keepset.errors import ModelError
-from keepset.export.site.smaller import Precision, variants
 from keepset.files import local
 from keepset.models import ModelRecord
 from keepset.models.intervals import wilson
 from keepset.predict.model import Predictor
 from keepset.reasons import Split
+from keepset.site.smaller import Precision, variants
 from keepset.workspace import Workspace
 
 __all__ = ["Fitted", "fitted"]

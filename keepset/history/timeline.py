@@ -13,10 +13,11 @@ from typing import Any
 from keepset import manifests
 from keepset.errors import KeepsetError
 from keepset.files import read_json
+from keepset.history.sentences import sentence
 from keepset.models import ModelRecord, list_models
 from keepset.review import Batch, list_batches
+from keepset.review.auditing import REVISING, by_a_person
 from keepset.review.naming import batch_name, called
-from keepset.status.history import sentence
 from keepset.text import many, share
 from keepset.workspace import Workspace
 
@@ -77,13 +78,15 @@ def _event(ws: Workspace, row: Row, applied: Mapping[str, Row], effects: Mapping
             return replace(plain, words=words, batch=what.get("batch", ""))
         case "review" if what.get("decision") == "approve":
             return _decided(plain, what, applied.get(what["batch"]), effects)
-        case "clean" | "restore":
+        case "clean" | "restore" | "remove":
             if row["action"] == "clean" and what.get("batch"):
                 return None
             effect, model = effects.get(what.get("revision", 0), ("", ""))
+            removed = row["action"] == "remove"
+            count = what.get("removed" if removed else "restored", 0)
             return replace(
-                plain, words=f"restored {many(what.get('restored', 0), 'picture')}", quiet=False, effect=effect, model=model,
-                revision=what.get("revision", 0), changed=what.get("restored", 0),
+                plain, words=f"{'took down' if removed else 'restored'} {many(count, 'picture')}", quiet=False, effect=effect,
+                model=model, revision=what.get("revision", 0), changed=0 if removed else count,
             )  # fmt: skip
         case "promote":
             return _promoted(ws, plain, str(what.get("model_id", "")))
@@ -120,7 +123,7 @@ def _was_asked_for(ws: Workspace, record: ModelRecord) -> bool:
         cause = manifests.read_header(ws.dataset(record.dataset_revision)).extra.get("cause", "")
     except KeepsetError:
         return False
-    return str(cause).startswith(("batch:", "restore:"))
+    return by_a_person(cause)
 
 
 def _effects(ws: Workspace) -> dict[int, tuple[str, str]]:
@@ -141,7 +144,7 @@ def _effects(ws: Workspace) -> dict[int, tuple[str, str]]:
 
 def _splits(ws: Workspace, log: Iterable[Row]) -> Iterable[Event]:
     """Revisions that no person's decision made have no row in the audit log."""
-    known = {r["what"].get("revision") for r in log if r["action"] in ("clean", "restore")}
+    known = {r["what"].get("revision") for r in log if r["action"] in REVISING}
     for number in ws.revisions():
         path = ws.dataset(number)
         header = manifests.read_header(path)

@@ -12,14 +12,14 @@ from typing import Any
 from keepset import __version__, manifests
 from keepset.errors import ModelError
 from keepset.export.onnx import export_model
-from keepset.export.place import apart, finish, place, standing
-from keepset.export.site.fitting import Fitted, fitted
-from keepset.export.site.pictures import SitePictures, credits_of, site_pictures
-from keepset.export.site.runtime import VERSION, Runtime, browser_runtime
+from keepset.export.place import apart, finish, place, remember, standing
 from keepset.machine.programs import spell
 from keepset.models import ModelRecord, load_record
 from keepset.predict.intake import DEFAULT_LIMITS
 from keepset.predict.model import Predictor
+from keepset.site.fitting import Fitted, fitted
+from keepset.site.pictures import SitePictures, credits_of, site_pictures
+from keepset.site.runtime import VERSION, Runtime, browser_runtime
 from keepset.stages import SILENT, Progress, Stage, StageResult
 from keepset.workspace import Workspace
 
@@ -30,7 +30,7 @@ MOST = 25_000_000
 PICTURES = 1_500_000
 """Bytes of it for small copies of training pictures."""
 _STATIC = Path(__file__).with_name("static")
-_WEB = Path(__file__).parents[2] / "web"
+_WEB = Path(__file__).parents[1] / "web"
 _SHARED = _WEB / "static"
 _TEMPLATES = tuple(_WEB / "templates" / f"{name}.html" for name in ("site", "site_about", "drop", "answer"))
 _SCRIPTS = (
@@ -78,6 +78,7 @@ def export_site(
         progress.advance()
         facts |= _told(part, small, pictures)
         facts = finish(part, facts)
+    remember(ws, "site", to, model=record.id)
     return _result(ws, to, facts, changed=True)
 
 
@@ -109,7 +110,7 @@ def _write(
     files["offline.js"] = _offline(ws, files)
     for name, data in files.items():
         (part / name).write_bytes(data)
-    from keepset.export.site.readme import write_readme
+    from keepset.site.readme import write_readme
 
     write_readme(part, ws, record, pictures.credits)
 

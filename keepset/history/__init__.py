@@ -1,0 +1,1 @@
+"""What happened to a data set over its revisions, and to each of its pictures."""

@@ -1,0 +1,63 @@
+"""What the review doubts about the pictures that a model learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from keepset.interpret.gain import Doubts
+from keepset.models import ModelRecord
+from keepset.reasons import Action
+from keepset.review import Batch, errors_left, list_batches
+from keepset.workspace import Workspace
+
+__all__ = ["batch_of", "doubts_of", "reviewed", "still_wrong"]
+
+
+def batch_of(ws: Workspace, record: ModelRecord) -> Batch | None:
+    """The batch that the review opened by this model; None if nothing was to be reviewed."""
+    mine = [b for b in list_batches(ws) if b.record.model_id == record.id]
+    return min(mine, key=lambda b: (b.record.on_request, -b.record.number), default=None)
+
+
+def doubts_of(ws: Workspace, record: ModelRecord, shas: Sequence[str]) -> Doubts:
+    """For the pictures ``shas``; a picture that is only to be looked at is not doubted."""
+    chance, label = np.zeros(len(shas)), np.full(len(shas), -1)
+    batch = batch_of(ws, record)
+    if batch is not None:
+        place, unasked = {s: i for i, s in enumerate(shas)}, batch.unproposed()
+        for r in batch.candidates().rows():
+            i = place.get(r["sha256"])
+            if i is None or r["suggestion"] == Action.KEEP or r["sha256"] in unasked:
+                continue
+            chance[i] = r["score"]
+            if r["suggestion"] == Action.RELABEL and r["suggested_label"] in record.classes:
+                label[i] = record.classes.index(r["suggested_label"])
+    return Doubts(chance, label)
+
+
+def reviewed(ws: Workspace, record: ModelRecord) -> dict[str, Any] | None:
+    """How many pictures the review proposed by this model, and how many of them it expects to be wrong."""
+    batch = batch_of(ws, record)
+    if batch is None or not batch.proposed:
+        return None
+    unasked = batch.unproposed()
+    chances = [float(r["score"]) for r in batch.candidates().rows() if r["sha256"] not in unasked]
+    return {"batch": batch.id, "proposed": len(chances), "expected": sum(chances)}
+
+
+def still_wrong(ws: Workspace, record: ModelRecord) -> dict[str, Any] | None:
+    """How many wrong pictures are left, if this is known and the model is of the current revision."""
+    left = errors_left(ws) if ws.revisions()[-1:] == [record.dataset_revision] else None
+    if left is None:
+        return None
+    return {
+        "count": left.wrong,
+        "low": left.low,
+        "high": left.high,
+        "found": left.found,
+        "words": left.words,
+        "advice": left.advice,
+    }

@@ -1,0 +1,86 @@
+"""A web page that a browser saved: "HTML only", or "Webpage, complete" with the folder of its pictures beside it.
+
+Of a page of results (Google, Bing, DuckDuckGo) the addresses of the pictures themselves are taken, not the thumbnails.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from keepset.errors import SourceError
+from keepset.scrape.found import Found
+from keepset.scrape.page import Pictures, joined, text_of
+from keepset.storage.localfiles import beside, config_path, file_url, path_of, shown
+
+__all__ = ["read_saved"]
+
+_MOST_BYTES = 50_000_000
+_FROM = re.compile(r"<!--\s*saved from url=\(\d+\)(\S+?)\s*-->")
+"""What Chrome, Edge and Firefox write into the first lines."""
+_GOOGLE = re.compile(r'\["(https?://(?:[^"\\]|\\.){4,4000})",(\d{1,5}),(\d{1,5})\]')
+_BING = re.compile(r'"murl":"(https?://[^"]{4,4000})"')
+_THUMBNAILS = re.compile(r"(^|\.)(gstatic\.com|bing\.net|googleusercontent\.com)$")
+"""Hosts that serve nothing but reduced copies on such pages."""
+
+
+def read_saved(path: str) -> Iterator[Found]:
+    """The pictures of the page: files beside it, or else addresses. Raises ``SourceError``."""
+    file = path_of(path)
+    try:
+        with file.open("rb") as f:
+            body = f.read(_MOST_BYTES)
+    except OSError as e:
+        raise SourceError(f"The saved page {shown(file)} cannot be read: {e.strerror or e}.", "Save it again.") from e
+    text = text_of(body, "")
+    parser = Pictures()
+    parser.feed(text)
+    parser.close()
+    came = _FROM.search(text[:10_000])
+    origin = parser.base or (html.unescape(came[1]) if came else "")
+    if results := list(dict.fromkeys(_results(text))):
+        for rank, (url, width, height) in enumerate(results):
+            yield Found(url, "page", shown(file.name), rank, landing_page=origin or None, width=width, height=height)
+        return
+    seen: set[str] = set()
+    for rank, (link, title) in enumerate(parser.found):
+        mine = _file(file, link)
+        full = file_url(mine) if mine else _unwrapped(joined(origin, link) if origin else link)
+        if full in seen:
+            continue
+        seen.add(full)
+        source, place = ("folder", config_path(mine.parent)) if mine else ("page", shown(file.name))
+        yield Found(full, source, place, rank, title or None, landing_page=origin or None)
+
+
+def _file(page: Path, link: str) -> Path | None:
+    """The file in such a folder that a link means; no other file of this machine can be named."""
+    if "://" in link or link.startswith(("//", "data:")):
+        return None
+    named = page.parent / unquote(re.split(r"[?#]", link, maxsplit=1)[0])
+    inside = any(named.resolve().is_relative_to(folder.resolve()) for folder in beside(page))
+    return named if inside and named.is_file() else None
+
+
+def _results(text: str) -> Iterator[tuple[str, int | None, int | None]]:
+    """Address, width and height of what a page of results leads to."""
+    for raw, height, width in _GOOGLE.findall(text):
+        url = str(json.loads(f'"{raw}"')) if re.fullmatch(r'(?:[^\\]|\\u[0-9a-f]{4}|\\["\\/])*', raw) else raw
+        if not _THUMBNAILS.search(urlsplit(url).hostname or ""):
+            yield url, int(width), int(height)
+    for url in _BING.findall(html.unescape(text)):
+        yield url, None, None
+
+
+def _unwrapped(url: str) -> str:
+    """The picture behind DuckDuckGo's proxy, or Google's link to it."""
+    try:
+        parts = urlsplit(url)
+        wrapped = {"external-content.duckduckgo.com": "u", "www.google.com": "imgurl"}.get(parts.hostname or "")
+        return parse_qs(parts.query).get(wrapped or "", [url])[0]
+    except ValueError:
+        return url
