@@ -115,7 +115,7 @@ def _measured(to: Path, pictures: dict[str, bytes], workspace: Path) -> dict[str
         cpu = _cpu()
         answers = {name: page.evaluate(_ASK, [name, False]) for name in names}
         each = (_cpu() - cpu) / len(names)
-        pixels = {n: page.evaluate(_ASK, [n, True]) for n in names[:: max(1, len(names) // 200)]}
+        pixels = {n: page.evaluate(_ASK, [n, True]) for n in names[:: max(1, len(names) // 140)]}
         page.close()
         page = browser.new_page()
         page.goto(url)
