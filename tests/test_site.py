@@ -232,6 +232,11 @@ def test_without_the_runtime_the_remedy_is_named(
         browser_runtime(package)
     (package / "package.json").write_text(json.dumps({"version": VERSION}))
     assert export_site(template_case.ws, tmp_path / "out", SiteOptions(runtime=package)).changed
+    (tmp_path / "npm").write_text("#!/bin/sh\necho 'npm error code ENOTFOUND' >&2\nexit 1\n")
+    (tmp_path / "npm").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    with pytest.raises(StageError, match=f"npm could not fetch {PACKAGE} {VERSION}: code ENOTFOUND"):
+        browser_runtime(None)
     (tmp_path / "other.tgz").write_bytes(b"x")
     with pytest.raises(StageError, match="as npm published it"):
         browser_runtime(tmp_path / "other.tgz")
