@@ -106,7 +106,7 @@ def test_the_curve_measures_every_model_on_the_same_pictures_and_todays_labels(c
     assert (first.wrong, second.wrong) == (wrong("0" * 16), wrong("1" * 16))
     assert first.wrong >= 2
     with served(case.ws.root) as url:
-        page = httpx.get(url, trust_env=False).text
+        page = httpx.get(url, trust_env=False, timeout=PATIENCE_S).text
     dots = re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)" r="3" class="s1"/>', page)
     (left, high), (right, low) = (map(float, d) for d in dots)
     assert left < right
