@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -153,6 +154,10 @@ def test_a_batch_is_foretold_and_the_result_stands_beside_it(case: Case) -> None
     assert {w.sha256 for w in found.disputed} <= {odd}
     (file,) = (batch.folder / "forecasts").iterdir()
     assert Forecast.from_json(read_json(file)) == found == forecast(batch)
+    for damaged in (file, *(case.ws.cache / "forecast").iterdir()):
+        damaged.write_bytes(b"[")
+    import_module("keepset.forecast.marked")._start.cache_clear()
+    assert forecast(batch) == found  # made again
     mark(batch, delete(wrong[0]), who="ann")
     assert forecast(batch).columns != found.columns
 

@@ -91,7 +91,9 @@ def _new_classes(facts: Facts) -> dict[str, str] | None:
 
 
 def _train_otherwise(facts: Facts) -> dict[str, str] | None:
-    found = next((d for d in facts["diagnosis"] if d["kind"] in TO_CHANGE), None)
+    kept = facts["model"]["winner"] != "linear_head"
+    wanted = TO_CHANGE if kept else TO_CHANGE[:2]  # of a network that was not kept only what a setting spoiled
+    found = next((d for d in facts["diagnosis"] if d["kind"] in wanted), None)
     return _step("Train again", found["words"], "keepset train") if found else None
 
 
