@@ -116,3 +116,8 @@ def test_the_terminal_and_the_gallery_show_what_changed_and_who_said_so(
         backwards = c.get("/diff?from=2&to=1").text
         assert '<b class="keep">came</b>' in backwards
         assert c.get("/diff?from=1&to=9").status_code == 404
+        one = f"/pictures/{next(iter(changes))}"
+        assert f'href="{one}?trace"' in c.get(one).text
+        traced = c.get(f"{one}?trace").text
+        assert f" in {batch.id} (" in traced
+        assert "<dt>Models</dt><dd><div>0000000000000000</div>" in traced

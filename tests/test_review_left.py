@@ -150,10 +150,7 @@ def test_what_is_left_follows_the_decisions(case: Case) -> None:
     assert errors_left(case.ws) is None
     (first, *others) = sorted(batch.drawn())
     mark(batch, [Mark(first, Action.KEEP)], who="ann")
-    seen = errors_left(case.ws)
-    assert seen is not None
-    assert (seen.looks, seen.open_looks, seen.found, seen.undecided) == (1, 9, 0, 35)
-    assert "9 random pictures without a decision" in seen.advice
+    assert errors_left(case.ws) is None  # the share is not decided whole
     decide(case, batch, wrong={*case.wrong, others[0]})
     later = errors_left(case.ws)
     assert later is not None
@@ -162,10 +159,25 @@ def test_what_is_left_follows_the_decisions(case: Case) -> None:
     assert later.advice.startswith("Probably less than 95 %")
     assert later.command == ("keepset", "review", "--all")
     assert sum(later.by_class.values()) == pytest.approx(later.wrong, abs=1)
+    open_looks(case, 7)
+    waiting = errors_left(case.ws)
+    assert waiting is not None
+    assert (waiting.looks, waiting.open_looks, waiting.high) == (10, 7, later.high)
+    assert waiting.advice.startswith("7 random pictures wait for a decision")
     restore(case.ws, [others[0]], who="ann", why="it is right")
     back = errors_left(case.ws)
     assert back is not None
     assert (back.found, back.high <= later.high) == (4, True)
+
+
+def test_a_closed_batch_tells_little_where_random_pictures_were_left_undecided(case: Case) -> None:
+    batch = open_looks(case, 10)
+    mark(batch, [Mark(s, Action.KEEP) for s in sorted(batch.drawn())[:7]], who="ann")
+    submit(batch, "approve", who="ann")
+    left = errors_left(case.ws)
+    assert left is not None
+    assert (left.looks, left.open_looks, left.undecided, left.enough) == (7, 0, 29, False)
+    assert left.high > 0
 
 
 def test_once_enough_is_found_only_a_strong_candidate_opens_a_batch(tmp_path: Path) -> None:

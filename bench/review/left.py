@@ -98,7 +98,7 @@ def main() -> int:
         print(title, *coverage(sets, slips, size), sep="\n", flush=True)
     for slips in (0.0, 0.05):
         for size in (1, 10):
-            some = sets if size == 1 else sets[: len(sets) // 3]
+            some = sets if size == 1 else sets[: len(sets) // 7]
             title = f"\nreviewer: {slips:.0%} wrong; {len(some)} sets, {size} × the pictures\n"
             print(title, *stops(some, slips, size), sep="\n", flush=True)
     return 0
@@ -186,10 +186,9 @@ def _certificate(person: Person, e: Episode) -> None:
         _batch(person, e, r)
         if certified(person.draws(), person.undecided, int(person.said.sum())):
             return
-    while more := looks_until_certified(person.draws(), person.undecided, int(person.said.sum())):
-        found, draws = int(person.said.sum()), person.draws()
+    while not certified(draws := person.draws(), person.undecided, found := int(person.said.sum())):
         if draws and round(estimate(draws, person.undecided).mean) <= may_be_left(found):
-            person.look(~person.decided, e.chance[-1], more)
+            person.look(~person.decided, e.chance[-1], looks_until_certified(draws, person.undecided, found))
             continue
         order = np.argsort(-np.where(person.decided, -1.0, e.chance[-1]), kind="stable")
         next_ones = np.zeros(len(order), bool)

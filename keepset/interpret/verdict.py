@@ -41,7 +41,7 @@ def _left(found: Facts | None) -> list[str]:
         return []
     n = round(found["count"])
     if n == 0:
-        return ["no label is known to be wrong"]
+        return ["probably no label is still wrong"]
     return [f"about {many(n, 'label')} {'is' if n == 1 else 'are'} still wrong"]
 
 
@@ -73,7 +73,10 @@ def _not_counted(facts: Facts, kind: str) -> str:
 
 def next_thing(facts: Facts) -> dict[str, str]:
     """``{"title", "words", "command"}``: what to do first, why, and how."""
-    found = (rule(facts) for rule in (_new_classes, _train_otherwise, _review, _collect, _collect_for_certainty, _use))
+    found = (
+        rule(facts)
+        for rule in (_new_classes, _train_otherwise, _review, _look_on, _collect, _collect_for_certainty, _use)
+    )
     return next(step for step in found if step)
 
 
@@ -88,8 +91,17 @@ def _new_classes(facts: Facts) -> dict[str, str] | None:
 
 
 def _train_otherwise(facts: Facts) -> dict[str, str] | None:
-    found = next((d for d in facts["diagnosis"] if d["kind"] in TO_CHANGE), None)
+    kept = facts["model"]["winner"] != "linear_head"
+    wanted = TO_CHANGE if kept else TO_CHANGE[:2]  # of a network that was not kept only what a setting spoiled
+    found = next((d for d in facts["diagnosis"] if d["kind"] in wanted), None)
     return _step("Train again", found["words"], "keepset train") if found else None
+
+
+def _look_on(facts: Facts) -> dict[str, str] | None:
+    left = facts["errors_left"]
+    if not left or not left["command"] or left["count"] < 1:
+        return None
+    return _step("Look at some more pictures", f"{left['words']} {left['advice']}", left["command"])
 
 
 def _collect(facts: Facts) -> dict[str, str] | None:

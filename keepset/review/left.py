@@ -38,7 +38,7 @@ class ErrorsLeft:
     """Wrong pictures (to delete or to relabel; copies apart) among the ``undecided`` ones: ``wrong``, likely ``low`` to ``high`` (95 %).
 
     ``by_class`` and ``by_action`` divide ``wrong`` as the scores expect, and as what was ``found`` so far. ``looks``: random pictures
-    with a decision; ``open_looks``: those without. ``enough``: at least 95 % of what is wrong is found, with an error of at
+    with a decision; ``open_looks``: those of open batches without. ``enough``: at least 95 % of what is wrong is found, with an error of at
     most 5 %; if not, ``more`` random pictures, all right, would show that it is.
     """
 
@@ -85,7 +85,7 @@ class ErrorsLeft:
         if self.enough:
             return "At least 95 % of what is wrong is found: you can stop."
         if self.open_looks:
-            return f"{many(self.open_looks, 'random picture')} without a decision: decide {'it' if self.open_looks == 1 else 'them'} to learn more."
+            return f"{many(self.open_looks, 'random picture')} {'waits' if self.open_looks == 1 else 'wait'} for a decision; then more is known."
         if not self._likely_enough:
             return (
                 "Probably less than 95 % of what is wrong is found. Go on with the most suspicious ones; to be sure takes about "
@@ -136,22 +136,26 @@ class _Decisions:
 def errors_left(ws: Workspace) -> ErrorsLeft | None:
     """Of the current revision, from the approved batches and the marks of open ones; None before anybody decided on a random picture.
 
-    A picture that was restored counts as right. Rejected and expired batches decide nothing.
+    A picture that was restored counts as right. Rejected and expired batches decide nothing. The random share of an open batch
+    counts when it is decided whole.
     """
     batches, revisions = [b for b in list_batches(ws) if _counts(b)], ws.revisions()
     if not any(b.record.drawn for b in batches) or not revisions:
         return None
     said, data = _Decisions.of(batches), _pictures(ws, revisions[-1])
     left = data.used & ~data.rows.among(said.first)
-    draws = [_draw(b, n, said, data, left) for n, b in enumerate(batches) if b.record.drawn]
-    looks, open_looks = sum(d.drawn - d.undecided for d in draws), sum(d.undecided for d in draws)
+    open_looks = {b.id: len(b.drawn() - said.first.keys()) for b in batches if b.status == BatchStatus.OPEN}
+    draws = [
+        _draw(b, n, said, data, left) for n, b in enumerate(batches) if b.record.drawn and not open_looks.get(b.id)
+    ]
+    looks = sum(d.drawn - d.undecided for d in draws)
     if not looks:
         return None
     undecided, found = int(left.sum()), sum(said.wrong[s] for s in said.wrong if s not in data.restored)
     now = estimate(draws, undecided)
     enough = certified(draws, undecided, found)
     more = 0 if enough else looks_until_certified(draws, undecided, found)
-    return _summed(now, found, undecided, batches, said, looks, open_looks, enough, more)
+    return _summed(now, found, undecided, batches, said, looks, sum(open_looks.values()), enough, more)
 
 
 def _summed(
