@@ -181,7 +181,9 @@ def _projected(wrong: Bools, curves: Floats, sizes: list[int]) -> dict[str, Any]
     """
     n, rates = np.array(sizes, float), wrong.mean((0, 2))
     a, b, c = fit_power_law(n, rates)
-    spread = float(np.hypot(np.std([_saved(fit_power_law(n, curve), n[-1]) for curve in curves]), ROUGH / wrong.shape[2] ** 0.5))
+    spread = float(
+        np.hypot(np.std([_saved(fit_power_law(n, curve), n[-1]) for curve in curves]), ROUGH / wrong.shape[2] ** 0.5)
+    )
     saved, spread = weighed(USUAL, USUAL_SPREAD, _saved((a, b, c), n[-1]), spread)
     drawn = curves[:, -1] * (1 - np.random.default_rng(RESAMPLES).normal(saved, spread, len(curves)))
     low, high = np.quantile(np.maximum(drawn, 0.0), [0.025, 0.975])
