@@ -24,13 +24,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import keepset.export.site as site_of
 import numpy as np
-from keepset.export.site import SiteOptions, export_site
 from PIL import Image
 
+import keepset.site as site_of
 from keepset.images.pixels import decode
 from keepset.predict import Outcome, load
+from keepset.site import SiteOptions, export_site
 from keepset.workspace import Workspace
 
 _ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
