@@ -93,6 +93,12 @@ def test_looking_at_everything_leaves_nothing() -> None:
     assert certified([Draw(50, 3.0, 50, 4)], 0, 4)
 
 
+def test_a_copy_found_wrong_that_was_in_no_frame_changes_nothing() -> None:
+    draws = [Draw(frame=100, expected=3.0, drawn=100, wrong=2, later=later) for later in (0, 1)]
+    assert estimate(draws[:1], 20) == estimate(draws[1:], 20)
+    assert certified(draws[:1], 20, 3) == certified(draws[1:], 20, 3)
+
+
 def test_of_a_million_pictures_it_is_told_too() -> None:
     draws = [Draw(1_000_000, 60_000.0, 400, 40)]
     seen = estimate(draws, 999_600)

@@ -217,8 +217,9 @@ def test_a_picture_is_traced_from_its_line_to_what_holds_it(
     assert code == 0
     assert "found by:\n    list apple.csv (line" in out
     assert json.loads(run(capsys, "trace", EVE, "-w", ws.root, "--json")[1])["pictures"][0]["sha256"] == one.sha256
-    with pytest.raises(ReviewError, match="No picture here is of 'nobody'"):
-        trace(ws, "nobody")
+    for nobody in ("nobody", "nobody" * 100):
+        with pytest.raises(ReviewError, match="No picture here is of 'nobody"):
+            trace(ws, nobody)
 
 
 def test_what_is_named_is_found_with_its_exact_copies(before: tuple[Path, str], web: str) -> None:

@@ -110,13 +110,20 @@ def _named(ws: Workspace, what: str) -> set[str]:
         known = (r["sha256"] for r in _rows(ws, "images", ("sha256",)))
         if fits := {s for s in known if s.startswith(what.lower())}:
             return fits
-    if "://" not in what and Path(what).is_file():
+    if "://" not in what and _is_file(what):
         sha = hashlib.sha256(Path(what).read_bytes()).hexdigest()
         return {sha} & {r["sha256"] for r in _rows(ws, "images", ("sha256",))}
     test = Wanted("url" if "://" in what else "creator", what).test()
     ids = {r["url_id"] for r in _rows(ws, "urls", _LINE) if test(r)}
     led_to = {r["sha256"] for r in _rows(ws, "downloads", ("url_id", "sha256")) if r["url_id"] in ids and r["sha256"]}
     return led_to | {r["sha256"] for r in _rows(ws, "images", _IMAGE) if test(r)}
+
+
+def _is_file(what: str) -> bool:
+    try:
+        return Path(what).is_file()
+    except OSError:  # a name that is too long for a file, or a folder that may not be read
+        return False
 
 
 def _lines(ws: Workspace, shas: set[str]) -> dict[str, list[dict[str, Any]]]:

@@ -194,10 +194,11 @@ def _decided(batch: Batch) -> Iterator[tuple[str, str]]:
 
 
 def _copies(batch: Batch) -> frozenset[str]:
-    """The candidates that are shown mainly as copies of another picture."""
+    """The candidates that are shown mainly as copies of another picture, and the copies of candidates that are not candidates."""
     table = batch.rows().table
     pairs = zip(table["sha256"].to_pylist(), table["reasons"].to_pylist(), strict=True)
-    return frozenset(sha for sha, reasons in pairs if reasons[0] in _COPIES)
+    others = frozenset(sha for sha, reasons in pairs if reasons[0] not in _COPIES)
+    return batch.markable() - others
 
 
 @dataclass(frozen=True)

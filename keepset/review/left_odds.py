@@ -64,6 +64,12 @@ class Draw:
     later: int = 0
     outside: int = 0
 
+    @property
+    def found(self) -> int:
+        """Wrong pictures of the frame that are decided: at most those drawn, and all that were not. (A copy that a person
+        relabels was in no frame, and may be counted in ``later`` all the same.)"""
+        return self.wrong + min(self.later, self.frame - self.drawn)
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -78,7 +84,7 @@ class Estimate:
 def estimate(draws: Sequence[Draw], undecided: int) -> Estimate:
     """Of ``undecided`` pictures, after ``draws`` (oldest first, at least one)."""
     left, last = _numbers(undecided), draws[-1]
-    odds = _prior(last, left + last.wrong + last.later)
+    odds = _prior(last, left + last.found)
     for d in draws:
         inside = left - np.rint(left * min(1.0, d.outside / max(undecided, 1))).astype(np.int64)
         odds = odds + np.logaddexp.reduce([_marked(d, inside, v) for v in range(d.undecided + 1)], axis=0)
@@ -141,7 +147,7 @@ def _evidence(draws: Sequence[Draw], left: Ints) -> Floats:
         ratios = []
         for unseen in range(d.undecided + 1):
             predicted = np.logaddexp.reduce(prior + _chance(d.wrong + unseen, d, true))
-            ratios.append(predicted - _highest(_chance(d.wrong + unseen, d, left + d.wrong + d.later), d.outside, left))
+            ratios.append(predicted - _highest(_chance(d.wrong + unseen, d, left + d.found), d.outside, left))
         total += np.min(ratios, axis=0)
     return total
 
@@ -166,7 +172,7 @@ def _marked(d: Draw, left: Ints, unseen: int) -> Floats:
         hits = np.arange(min(said, true) + 1)
         chance = (binom.pmf(hits, true, 1 - SLIPS) * binom.pmf(said - hits, d.drawn - true, SLIPS)).sum()
         if chance > 1e-9:
-            terms.append(math.log(chance) + _chance(true, d, left + max(true - unseen, 0) + d.later))
+            terms.append(math.log(chance) + _chance(true, d, left + max(true - unseen, 0) + d.found - d.wrong))
     found: Floats = np.logaddexp.reduce(terms, axis=0)
     return found
 
