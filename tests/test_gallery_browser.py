@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from keepset.reasons import Action
-from keepset.review import BatchStatus, Mark, load_batch, mark, submit
+from keepset.review import BatchStatus, Mark, list_batches, load_batch, mark, submit
 from tests.browser_fixtures import Browser, at_rank, expect, press, saved
 from tests.review_fixtures import Case, make_case
 from tests.web_fixtures import large_batch, served
@@ -374,6 +374,9 @@ def test_every_page_is_accessible_and_fits(browser: Browser, tmp_path: Path, sch
     shas = [r["sha256"] for r in batch.candidates().rows()]
     marks = [Mark(shas[0], Action.DELETE), Mark(shas[1], Action.KEEP), Mark(shas[3], Action.RELABEL, labels[1])]
     mark(batch, marks, who="ann")
+    small = list_batches(drawn.ws)[0]
+    wrongly = {s: next(x for x in labels if x != drawn.truth[s]) for s in sorted(small.markable())}
+    mark(small, [Mark(s, Action.RELABEL, label) for s, label in wrongly.items()], who="ann")
     size = {"width": width, "height": 844}
     with served(batch.ws.root) as url, browser.page(color_scheme=scheme, viewport=size, bypass_csp=True) as page:
         for path in (
@@ -381,6 +384,7 @@ def test_every_page_is_accessible_and_fits(browser: Browser, tmp_path: Path, sch
             "/log",
             "/nope",
             f"/pictures/{shas[2]}",
+            f"/batches/{small.id}/forecast",
             *(f"/batches/{batch.id}{p}" for p in ("/submit", f"/pictures/{shas[2]}", "")),
         ):
             page.goto(url + path)

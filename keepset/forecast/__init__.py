@@ -99,8 +99,8 @@ def of_decisions(batch: Batch, decisions: Mapping[str, Mapping[str, Any]], data:
     if not _changes(decisions):
         return Forecast(_NOTHING)
     path = _path(batch, decisions, data)
-    if path.exists():
-        return Forecast.from_json(read_json(path))
+    if (known := _kept(path)) is not None:
+        return known
     record = model_for(batch, data)
     found = _forecast(batch, record, marked(batch.ws, data, record.id, _changes(decisions)))
     with suppress(KeepsetError):  # a workspace that cannot be written to is no reason to keep silent
@@ -125,9 +125,16 @@ def of_model(ws: Workspace, model_id: str, before: str, *, make: bool) -> Foreca
             return None
         if make:
             return of_decisions(batch, approval.decisions, data)
-        path = _path(batch, approval.decisions, data)
-        return Forecast.from_json(read_json(path)) if path.exists() else None
-    except (KeepsetError, KeyError, TypeError):
+        return _kept(_path(batch, approval.decisions, data))
+    except KeepsetError:
+        return None
+
+
+def _kept(path: Path) -> Forecast | None:
+    """None too for a damaged file, which is made again."""
+    try:
+        return Forecast.from_json(read_json(path))
+    except (KeepsetError, FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 
 

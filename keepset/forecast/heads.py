@@ -9,6 +9,7 @@ each fold anew, and in large sets the strength is chosen on some of the folds.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ OUT = -1
 """The class of a picture that is not in use."""
 EXACT = 1024
 """Pictures up to which nothing is lost; of more, a sample of so many gives the directions."""
-WIDTH = 256
+WIDTH = 384
 """Directions kept of more than ``EXACT`` pictures."""
 _FOLDS = 2  # of more than EXACT pictures, folds on which the strength is chosen
 _VERSION = 1  # raised when the same features would now give other rows
@@ -63,9 +64,10 @@ def rows_of(ws: Workspace, model_id: str) -> tuple[ModelFeatures, Singles]:
     """The model's features, and the rows that stand for them, [n, r]. Raises ``ModelError`` if the features are gone."""
     path = ws.cache / "forecast" / f"{model_id}-{_VERSION}.npy"
     known = ModelFeatures.of(ws, model_id)
-    if not path.exists():
-        with atomic_path(path, sync=False) as part, part.open("wb") as f:
-            np.save(f, compressed(known))
+    with suppress(FileNotFoundError, ValueError, EOFError):  # a damaged file is made again
+        return known, np.load(path, mmap_mode="r")
+    with atomic_path(path, sync=False) as part, part.open("wb") as f:
+        np.save(f, compressed(known))
     return known, np.load(path, mmap_mode="r")
 
 
