@@ -7,6 +7,7 @@ also on an object store, refuses the same files, addresses, creators and licence
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -52,9 +53,12 @@ class BlockList:
         )
 
     def refuses(self, url: str, creator: Any = None, license_code: Any = None) -> bool:
-        """Whether a line of a source must not be taken. A file's hash is only known after its download."""
+        """Whether a line of a source must not be taken; ``license_code`` as ``keepset.scrape.license.code`` writes it, of which
+        a blocked licence without a version means all versions. A file's hash is only known after its download."""
         if self.urls and digest(url) in self.urls:
             return True
         if self.creators and creator and digest(str(creator)) in self.creators:
             return True
-        return bool(license_code) and license_code in self.licenses
+        if not self.licenses or not license_code:
+            return False
+        return not self.licenses.isdisjoint((license_code, re.sub(r"-\d\.\d$", "", license_code)))

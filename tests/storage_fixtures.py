@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.processes import free_port, wait_for
+from tests.processes import PATIENCE_S, free_port, wait_for
 
 LOGIN = {"AWS_ACCESS_KEY_ID": "keepset", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
 
@@ -50,7 +50,7 @@ def s3(s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         monkeypatch.setenv(name, value)
     another_machine(monkeypatch, tmp_path / "cache")
     name = f"keepset-{secrets.token_hex(4)}"
-    assert httpx.put(f"{s3_server}/{name}").status_code == 200  # moto checks no signatures
+    assert httpx.put(f"{s3_server}/{name}", timeout=PATIENCE_S).status_code == 200  # moto checks no signatures
     return f"s3://{name}"
 
 

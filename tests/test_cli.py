@@ -78,7 +78,7 @@ def test_a_folder_of_pictures_is_imported_and_its_workspace_is_beside_the_config
     (tmp_path / "other").mkdir()
     _folder_of_pictures(tmp_path / "other" / "My Pets")
     code, _, err = run(capsys, "scrape", tmp_path / "other" / "My Pets")
-    assert (code, "does not read" in err) == (2, True)
+    assert (code, "does not use" in err) == (2, True)
     remedy = shlex.split(err.rpartition("keepset import ")[2])
     assert run(capsys, "import", *remedy)[0] == 0
 
@@ -127,7 +127,7 @@ def test_a_config_of_other_classes_is_not_taken_by_a_workspace(
     assert run(capsys, "scrape", "pets-run.toml")[0] == 0
     before = (tmp_path / "pets-run" / "config.json").read_bytes()
     code, _, err = run(capsys, "scrape", "birds-run.toml", "-w", "pets-run")
-    assert (code, "has none of these classes" in err) == (2, True), err
+    assert (code, "names none of these classes" in err) == (2, True), err
     assert (tmp_path / "pets-run" / "config.json").read_bytes() == before
     remedy = shlex.split(err.rpartition("keepset run ")[2].splitlines()[0])
     assert run(capsys, "scrape", *remedy)[0] == 0
@@ -276,7 +276,7 @@ def test_help_is_broken_where_the_terminal_ends(
     monkeypatch.setenv("COLUMNS", "80")
     code, out, _ = run(capsys, "run", "--help")
     assert code == 0
-    assert "a killed run goes on where it died" in " ".join(out.split())
+    assert "a killed run continues where it stopped" in " ".join(out.split())
     text = [line.strip() for line in out.partition("Everything")[2].partition("╭")[0].splitlines()]
     assert all(len(line) > 40 for line in text[:2])
 

@@ -10,11 +10,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from keepset.cli.doctor import Verdict, diagnose
-from keepset.errors import KeepsetError, ModelError, ReviewError
+from keepset.errors import KeepsetError, ModelError
 from keepset.machine.cores import usable_cores
 from keepset.models import damaged_models, list_models, load_record
-from keepset.review import load_batch
-from keepset.review.batch import _candidates
+from keepset.review import list_batches, load_batch
+from keepset.review.batch import _check
 from keepset.review.opening import review
 from keepset.web.app import create_app
 from keepset.workspace import Workspace
@@ -65,21 +65,28 @@ def test_a_damaged_batch_is_named(damaged: Workspace, text: str) -> None:
         load_batch(damaged, folder.name)
 
 
-@pytest.mark.parametrize("text", [None, b"junk"])
-def test_a_batch_without_its_candidates_can_be_taken_out(tmp_path: Path, text: bytes | None) -> None:
+@pytest.mark.parametrize(
+    ("file", "text"), [("candidates.parquet", None), ("candidates.parquet", b"junk"), ("batch.json", b"{")]
+)
+def test_a_damaged_batch_stops_nothing_and_is_proposed_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], file: str, text: bytes | None
+) -> None:
     case = make_case(tmp_path)
     batch = case.open_batch()
-    file = batch.folder / "candidates.parquet"
-    file.unlink()
+    (batch.folder / file).unlink()
     if text:
-        file.write_bytes(text)
-    _candidates.cache_clear()  # type: ignore[attr-defined]  # as in a new process
-    with pytest.raises(ReviewError, match=r"candidates\.parquet") as e:
-        review(case.ws, case.config)
-    assert f"move the folder {batch.folder} out" in e.value.remedy
-    batch.folder.rename(tmp_path / "aside")
+        (batch.folder / file).write_bytes(text)
+    _check.cache_clear()  # as in a new process
+    assert list_batches(case.ws) == []
+    assert {c.name: c for c in diagnose(case.ws.root)}["batches"].verdict == Verdict.FAIL
+    code, said, _ = run(capsys, "status", "-w", case.ws.root)
+    assert (code, f"Batch {batch.id} is damaged" in " ".join(said.split())) == (0, True)
+    with TestClient(create_app(case.ws.root), base_url="http://127.0.0.1") as site:
+        assert f"Batch {batch.id} is damaged" in site.get("/").text
     again = review(case.ws, case.config)
-    assert (again.changed, again.outputs["batch_id"]) == (True, batch.id)
+    assert (again.changed, again.outputs["batch_id"]) == (True, f"b0002-{batch.id.partition('-')[2]}")
+    batch.folder.rename(tmp_path / "aside")  # what the remedy says
+    assert {c.name: c for c in diagnose(case.ws.root)}["batches"].verdict == Verdict.OK
 
 
 def test_a_torn_line_of_the_audit_log_is_passed_over_and_named(damaged: Workspace) -> None:

@@ -11,6 +11,7 @@ from keepset.demo.draw import CLASSES, SOLD, draw, draw_on_white
 from keepset.demo.junk import draw_cartoon, draw_collage, draw_junk
 from keepset.demo.pictures import Plant, plant
 from keepset.demo.server import serve
+from tests.processes import PATIENCE_S
 
 
 @pytest.mark.parametrize("label", CLASSES)
@@ -75,7 +76,7 @@ def _pixels(body: bytes) -> bytes:
 
 def test_the_server_answers_as_planted() -> None:
     planted = plant(seed=1, per_class=12)
-    with serve(planted) as base, httpx.Client(base_url=base, trust_env=False) as client:
+    with serve(planted) as base, httpx.Client(base_url=base, trust_env=False, timeout=PATIENCE_S) as client:
         for p in planted[::5]:
             answer = client.get(p.path)
             assert (answer.status_code, answer.content) == (p.http_status, p.body)

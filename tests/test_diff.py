@@ -17,6 +17,7 @@ from keepset.history.diff import Kind, diff, state_of
 from keepset.manifests import Header
 from keepset.workspace import Workspace
 from tests.factories import dataset_row
+from tests.processes import PATIENCE_S
 from tests.review_fixtures import Case
 from tests.test_cli import run
 from tests.test_history import cleaned
@@ -104,7 +105,7 @@ def test_the_terminal_and_the_gallery_show_what_changed_and_who_said_so(
     assert "no picture differs" in run(capsys, "diff", "2", "2", "-w", case.ws.root)[1]
     assert "no revision 7" in run(capsys, "diff", "7", "-w", case.ws.root)[2]
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
-    with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False, timeout=60) as c:
+    with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as c:
         assert 'href="/diff"' in c.get("/log").text
         page = c.get("/diff").text
         assert all(f"/thumbs/{sha}.jpg" in page for sha in changes)
@@ -115,3 +116,8 @@ def test_the_terminal_and_the_gallery_show_what_changed_and_who_said_so(
         backwards = c.get("/diff?from=2&to=1").text
         assert '<b class="keep">came</b>' in backwards
         assert c.get("/diff?from=1&to=9").status_code == 404
+        one = f"/pictures/{next(iter(changes))}"
+        assert f'href="{one}?trace"' in c.get(one).text
+        traced = c.get(f"{one}?trace").text
+        assert f" in {batch.id} (" in traced
+        assert "<dt>Models</dt><dd><div>0000000000000000</div>" in traced

@@ -83,9 +83,11 @@ def test_an_approval_outlives_the_server_and_a_kill_and_is_carried_out_once(tmp_
     assert not ended_right(ws, batch.id)
     with keepset_web(ws) as (url, _):  # it goes on by itself
         wait_for(
-            lambda: httpx.get(f"{url}/followup", trust_env=False).json()["state"] == "done", "the end", FOLLOW_UP_S
+            lambda: httpx.get(f"{url}/followup", trust_env=False, timeout=PATIENCE_S).json()["state"] == "done",
+            "the end",
+            FOLLOW_UP_S,
         )
-        page = httpx.get(url, trust_env=False).text
+        page = httpx.get(url, trust_env=False, timeout=PATIENCE_S).text
     assert "Done: changed and retrained." in page
     assert ended_right(ws, batch.id)
     assert (ws.revisions(), len(models(ws))) == ([1, 2], 2)
@@ -120,7 +122,10 @@ def test_a_failed_follow_up_says_why_and_can_be_tried_again(tmp_path: Path) -> N
     ws, batch = waiting(tmp_path)
     config, here = ws.root / "config.json", f"/batches/{batch.id}"
     good = config.read_text()
-    with served(ws.root) as url, httpx.Client(base_url=url, trust_env=False, follow_redirects=True) as client:
+    with (
+        served(ws.root) as url,
+        httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S, follow_redirects=True) as client,
+    ):
         config.write_text("{")
         client.post(f"{here}/submit", data=YES)
         wait_for(lambda: standing(ws).state != State.WORKING, "the process to fail")

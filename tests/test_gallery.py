@@ -20,6 +20,7 @@ from keepset.reasons import Action
 from keepset.review import Batch, Mark, load_batch, mark, submit
 from keepset.web.cards import PAGE
 from keepset.web.pictures import LARGEST, MIDDLE, holds
+from tests.processes import PATIENCE_S
 from tests.review_fixtures import edit_images, make_case
 from tests.web_fixtures import large_batch, served
 
@@ -34,7 +35,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Batch:
 
 @pytest.fixture(scope="module")
 def client(large: Batch) -> Iterator[httpx.Client]:
-    with served(large.ws.root) as url, httpx.Client(base_url=url, trust_env=False) as c:
+    with served(large.ws.root) as url, httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as c:
         yield c
 
 
@@ -151,7 +152,7 @@ def test_many_classes_are_typed_not_listed(tmp_path: Path) -> None:
     case = make_case(tmp_path, per_class=2, flips=2, labels=labels, review={"min_score": 0.0})
     batch = case.open_batch()
     sha = batch.candidates().rows()[0]["sha256"]
-    with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False) as c:
+    with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as c:
         page = c.get(f"/batches/{batch.id}").text
         assert page.count('type="radio"') <= 4 * batch.candidates().header.rows
         form = {"version": "0", f"m:{sha}": "relabel:", f"to:{sha}": "class 17"}
@@ -167,7 +168,7 @@ def test_copies_stand_side_by_side_with_what_differs(tmp_path: Path) -> None:
     batch = large_batch(case, 4)
     one, two = (r["sha256"] for r in batch.candidates().rows()[1:3])
     edit_images(case, {one: {"format": "PNG", "bytes": 4321}, two: {"format": "JPEG", "bytes": 1234}})
-    with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False) as c:
+    with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as c:
         page = c.get(f"{HERE}/pictures/{two}").text
         assert re.search(r'class="differs"><th scope="row">format ≠</th><td>\w+</td><td>\w+</td>', page)
         assert "4,321" in page
@@ -189,7 +190,7 @@ def test_a_picture_comes_with_what_the_model_says_and_what_it_looks_like(tmp_pat
         features[place, batch.record.labels.index(case.truth[sha])] = 1
         features[place, 3] = 0.01 * place
     save_features(case.ws, batch.record.model_id, shas, features, (4,))
-    with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False) as c:
+    with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as c:
         part = c.get(f"/batches/{batch.id}/pictures/{row['sha256']}?part=yes").text
         whole = c.get(f"/batches/{batch.id}/pictures/{row['sha256']}").text
     assert part.lstrip().startswith('<div class="about"')
@@ -212,7 +213,7 @@ def test_a_picture_without_a_model_is_shown_without_it(tmp_path: Path) -> None:
     sha = batch.candidates().rows()[0]["sha256"]
     shutil.rmtree(case.ws.models / batch.record.model_id)
     with served(case.ws.root) as url:
-        answer = httpx.get(f"{url}/batches/{batch.id}/pictures/{sha}", trust_env=False)
+        answer = httpx.get(f"{url}/batches/{batch.id}/pictures/{sha}", trust_env=False, timeout=PATIENCE_S)
     assert answer.status_code == 200, answer.text
     assert "What the model says" not in answer.text
     assert "Most similar" not in answer.text
@@ -225,7 +226,7 @@ def test_a_decided_batch_shows_what_was_done_to_each_picture(tmp_path: Path) -> 
     mark(batch, [Mark(first["sha256"], Action.DELETE)], who="ann")
     submit(batch, "approve", who="ann", undecided="suggested", confirm=True)
     with served(case.ws.root) as url:
-        page = httpx.get(f"{url}/batches/{batch.id}", trust_env=False).text
+        page = httpx.get(f"{url}/batches/{batch.id}", trust_env=False, timeout=PATIENCE_S).text
     assert "delete · ann" in page
     assert f"relabel to {second['suggested_label']} · as suggested" in page
     assert "left as it was" not in page
@@ -242,7 +243,7 @@ def test_the_submit_page_shows_what_goes(tmp_path: Path) -> None:
         who="ann",
     )
     with served(case.ws.root) as url:
-        page = httpx.get(f"{url}/batches/{batch.id}/submit", trust_env=False).text
+        page = httpx.get(f"{url}/batches/{batch.id}/submit", trust_env=False, timeout=PATIENCE_S).text
     marked, open_ones = page.split("<form", 1)
     assert f"You decided 2 of {len(rest) + 2}: delete 1, relabel 1." in marked
     deleted, relabelled = re.findall(r'<section class="lot (?s:.*?)</section>', marked)
@@ -263,7 +264,7 @@ def test_a_submit_from_a_stale_tab_is_shown_the_difference(tmp_path: Path) -> No
     form = {"decision": "approve", "who": "ann", "version": str(batch.version)}
     mark(batch, [Mark(sha, Action.DELETE)], who="bob")
     with served(case.ws.root) as url:
-        answer = httpx.post(f"{url}/batches/{batch.id}/submit", data=form, trust_env=False)
+        answer = httpx.post(f"{url}/batches/{batch.id}/submit", data=form, trust_env=False, timeout=PATIENCE_S)
     assert answer.status_code == 409
     assert f"{sha[:8]}</a>: bob delete" in answer.text
     assert batch.approval() is None
@@ -278,7 +279,7 @@ def test_a_picture_to_zoom_is_large_upright_and_new(tmp_path: Path) -> None:
     out = io.BytesIO()
     Image.new("RGB", (3000, 1000), "red").save(out, "JPEG", exif=exif, comment=b"<script>alert(1)</script>")
     write_bytes(case.ws.blob(sha), out.getvalue())
-    with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False) as c:
+    with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as c:
         for query, side in (("?size=640", MIDDLE), ("?size=99999", LARGEST), ("", LARGEST)):
             answer = c.get(f"/pictures/{sha}.jpg{query}")
             with Image.open(io.BytesIO(answer.content)) as seen:
@@ -298,7 +299,7 @@ def test_a_damaged_picture_shows_its_thumbnail(tmp_path: Path) -> None:
     sha = case.active()[0]["sha256"]
     write_bytes(case.ws.blob(sha), b"<html>not a picture</html>")
     with served(case.ws.root) as url:
-        answer = httpx.get(f"{url}/pictures/{sha}.jpg", trust_env=False)
+        answer = httpx.get(f"{url}/pictures/{sha}.jpg", trust_env=False, timeout=PATIENCE_S)
         assert answer.content == case.ws.thumb(sha).read_bytes()
 
 

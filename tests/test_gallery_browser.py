@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from keepset.reasons import Action
-from keepset.review import BatchStatus, Mark, load_batch, mark, submit
+from keepset.review import BatchStatus, Mark, list_batches, load_batch, mark, submit
 from tests.browser_fixtures import Browser, at_rank, expect, press, saved
 from tests.review_fixtures import Case, make_case
 from tests.web_fixtures import large_batch, served
@@ -50,6 +50,10 @@ def test_a_batch_by_keyboard(browser: Browser, case: Case, monkeypatch: pytest.M
         press(page, "u")
         page.keyboard.press("Control+Enter")
         page.wait_for_url("**/submit")
+        page.wait_for_selector("#forecast .says")
+        assert "36 pictures" in page.inner_text("#forecast .says") or "35 pictures" in page.inner_text(
+            "#forecast .says"
+        )
         page.fill("input[name=who]", "Ada")
         page.keyboard.press("Enter")  # approves nothing
         assert load_batch(case.ws, batch.id).approval() is None
@@ -115,6 +119,9 @@ def test_without_javascript(browser: Browser, case: Case) -> None:
         assert batch.marks()[second].action == Action.DELETE
         page.click("main a.button")
         page.click("button[value=submit]")
+        page.click("#forecast a")
+        assert page.locator("#forecast .says").is_visible()
+        page.go_back()
         page.fill("input[name=who]", "Ada")
         with saved(page):
             page.click("button[value=send_back]")
@@ -367,6 +374,9 @@ def test_every_page_is_accessible_and_fits(browser: Browser, tmp_path: Path, sch
     shas = [r["sha256"] for r in batch.candidates().rows()]
     marks = [Mark(shas[0], Action.DELETE), Mark(shas[1], Action.KEEP), Mark(shas[3], Action.RELABEL, labels[1])]
     mark(batch, marks, who="ann")
+    small = list_batches(drawn.ws)[0]
+    wrongly = {s: next(x for x in labels if x != drawn.truth[s]) for s in sorted(small.markable())}
+    mark(small, [Mark(s, Action.RELABEL, label) for s, label in wrongly.items()], who="ann")
     size = {"width": width, "height": 844}
     with served(batch.ws.root) as url, browser.page(color_scheme=scheme, viewport=size, bypass_csp=True) as page:
         for path in (
@@ -374,6 +384,7 @@ def test_every_page_is_accessible_and_fits(browser: Browser, tmp_path: Path, sch
             "/log",
             "/nope",
             f"/pictures/{shas[2]}",
+            f"/batches/{small.id}/forecast",
             *(f"/batches/{batch.id}{p}" for p in ("/submit", f"/pictures/{shas[2]}", "")),
         ):
             page.goto(url + path)

@@ -187,7 +187,7 @@ def test_without_the_extra_no_process_starts_and_what_is_known_is_shown(
     monkeypatch.setattr(extras, "EXTRAS", extras.EXTRAS | {"train": ("not_installed_here",)})
     with pytest.raises(MissingExtra):
         questions.ask(_question(batch, 1))
-    with served(batch.ws.root) as url, httpx.Client(base_url=url, trust_env=False) as c:
+    with served(batch.ws.root) as url, httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as c:
         assert c.get(_address(batch)).status_code == 200
         answer = c.get(_address(batch, 1), headers={"accept": "application/json"})
         assert "extra 'train'" in answer.json()["message"]

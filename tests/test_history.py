@@ -38,7 +38,7 @@ def test_each_step_of_a_cleaning_is_a_sentence(case: Case, capsys: pytest.Captur
         "Restored 1 picture as revision 3.",
     ]
     with served(case.ws.root) as url:
-        home = httpx.get(url, trust_env=False).text
+        home = httpx.get(url, trust_env=False, timeout=PATIENCE_S).text
     assert "deleted 1, relabelled 0, kept 1, 2 not decided" in home
     assert run(capsys, "purge", "-w", case.ws.root)[1].startswith("· purge ")
     code, out, _ = run(capsys, "review", "log", "-w", case.ws.root)

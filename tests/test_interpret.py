@@ -22,6 +22,7 @@ from keepset.interpret.markdown import as_markdown, captions
 from keepset.interpret.verdict import next_thing, verdict
 from keepset.manifests import Header
 from keepset.workspace import Workspace
+from tests.browser_fixtures import Browser
 from tests.factories import add_model, config, dataset_workspace
 
 MODEL = "0" * 16
@@ -212,7 +213,8 @@ def test_the_report_in_a_sentence(known: dict[str, Any], says: str) -> None:
     assert verdict(facts).replace("\u00a0", " ") == says
 
 
-NOTHING = {"changed_classes": [], "classes": [], "diagnosis": [], "review": None, "gain": None, "metrics": {"valid": V}}
+NOTHING = {"changed_classes": [], "classes": [], "diagnosis": [], "review": None, "gain": None, "model": {"winner": "linear_head"}, "errors_left": None,
+           "metrics": {"valid": V}}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -220,8 +222,9 @@ NOTHING = {"changed_classes": [], "classes": [], "diagnosis": [], "review": None
     [
         ({"changed_classes": ["tree"], "review": {"proposed": 4, "expected": 3.0}}, "Train on the new classes"),
         ({"diagnosis": [{"kind": "rate_too_low", "words": "w"}]}, "Train again"),
-        ({"diagnosis": [{"kind": "no_gain", "words": "w"}], "review": {"proposed": 4, "expected": 3.0}}, "Review 4 pictures"),
+        ({"diagnosis": [{"kind": "too_few_epochs", "words": "w"}], "review": {"proposed": 4, "expected": 3.0}}, "Review 4 pictures"),
         ({"review": {"proposed": 4, "expected": 0.6}, "gain": {"answer": "more", "words": "w"}}, "Collect more pictures"),
+        ({"errors_left": {"count": 3, "words": "About 3.", "advice": "a", "command": "keepset review --random 60"}}, "Look at some more"),
         ({"metrics": {"valid": {"n": 20, "errors": 0, "high": 0.16}}}, "Collect more pictures"),
         ({}, "Use it"),
     ],
@@ -420,3 +423,24 @@ def test_the_verdict_as_markdown_and_a_contact_sheet(tmp_path: Path) -> None:
         assert sheet.convert("RGB").crop((0, 0, 128, 128)).entropy() > 4  # a picture
         dark = np.asarray(sheet.convert("L").crop((128, 0, 256, 128))) < 48
         assert dark.mean() > 0.85  # a crossed-out cell: two lines on dark ground
+
+
+@pytest.mark.browser
+def test_on_a_phone_pictures_open_large_without_a_script(browser: Browser, tmp_path: Path) -> None:
+    ws, cfg = finished(tmp_path, per_class=20, flips=5)
+    facts, _ = report(ws, cfg)
+    first, second = facts["top_losses"][:2]
+    with browser.page(viewport={"width": 360, "height": 740}, java_script_enabled=False) as page:
+        page.goto((ws.reports / MODEL / "report.html").as_uri())
+        page.click("#worst .gallery a >> nth=0")
+        assert page.locator(".large:visible b").inner_text() == first["name"]
+        page.click(".large:visible >> text=→")
+        assert page.locator(".large:visible b").inner_text() == second["name"]
+        page.click(".large:visible >> text=Close")
+        assert page.locator(".large:visible").count() == 0
+        assert not page.is_visible("#figures")
+        page.click("nav >> text=Figures")
+        assert page.is_visible("#figures")  # a link opens what is folded
+        width = page.locator("main").bounding_box()
+        assert width is not None
+        assert width["width"] <= 360

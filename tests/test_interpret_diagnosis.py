@@ -99,8 +99,8 @@ def course(
             "no_gain", "held-out loss 0.172, linear head 0.123", id="the linear head is better and is kept",
         ),
         pytest.param(
-            course([0.5, 0.3], [0.5, 0.45], [0.2, 0.15], candidates={"linear_head": {"nll": 0.40}}),
-            "healthy", "", id="it falls, and is still worse than the linear head",
+            course([0.5, 0.3], [0.5, 0.45], [0.2, 0.15], winner="linear_head", candidates={"linear_head": {"nll": 0.40}}),
+            "too_few_epochs", "not yet better than the linear head (0.400)", id="it falls, and is still worse than the linear head",
         ),
         pytest.param(course([0.5, 0.3], [0.5, 0.4], [0.1, 0.0]), "healthy", "", id="no error left to learn from"),
         pytest.param(

@@ -54,7 +54,16 @@ def judged(
     x = np.stack([centres[c] + look[s or ""] + rng.normal(0, 1, 60) for s, c in zip(sites, labels, strict=True)])
     y, folds = np.array(labels), rng.integers(0, 5, len(labels))
     return Judged(
-        NAMES, y, folds, rng.random(len(y)) < 0.1, sites, creators or [None] * len(y), lambda k: x[k], 0.03, 1
+        NAMES,
+        y,
+        folds,
+        rng.random(len(y)) < 0.1,
+        sites,
+        creators or [None] * len(y),
+        [str(i) for i in range(len(y))],
+        lambda k: x[k],
+        0.03,
+        1,
     )
 
 
@@ -72,6 +81,10 @@ def test_whole_sites_are_left_out_and_each_with_all_its_pictures() -> None:
     assert "On a site it has not seen, likely" in found.words()
     assert found.hardest[0][1] >= found.hardest[-1][1] > 0
     assert error_on_unseen(judged(sites, labels, own=1.0)) == found
+    copies = [f"g{i % 150}" if i % 150 < 20 else str(i) for i in range(300)]
+    assert error_on_unseen(replace(judged(sites, labels), groups=copies)).pictures == 260, (
+        "a copy elsewhere gives it away"
+    )
     third = judged(sites + ["one.example"] * 90, labels + [2] * 90)  # a class that one site has alone: said, not hidden
     third = replace(third, classes=(*NAMES, "wasp"))
     assert error_on_unseen(third).words().endswith("Not counted: 'wasp', which one site has nearly alone.")

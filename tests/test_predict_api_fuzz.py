@@ -25,7 +25,7 @@ def test_the_api_is_as_described(model_case: Served, tmp_path: Path, token: str)
         head = ["-H", f"Authorization: Bearer {token}"] if token else []
         command = [
             str(TOOL), "--config-file", str(Path(__file__).with_name("schemathesis.toml")), "run", f"{url}/openapi.json",
-            "--url", url, "--seed", "1", "--request-timeout", "20", *head,
+            "--url", url, "--seed", "1", "--request-timeout", "120", *head,
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=PATIENCE_S, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]

@@ -15,6 +15,7 @@ from keepset.review import BatchStatus, list_batches, load_batch, reopen
 from keepset.workspace import Workspace
 from tests.browser_fixtures import Browser
 from tests.prefect_ui import PrefectUi
+from tests.processes import PATIENCE_S
 from tests.stack_fixtures import Running, ended_right, models, train_smaller, wait_for, waiting_workspace
 from tests.test_team import folders
 
@@ -59,7 +60,7 @@ def test_a_new_data_set_from_the_form_to_a_model_a_batch_its_approval_and_the_re
     assert waits in (said := stack.prefect.state(run).message)
     assert waits in stack.log(run)
     assert "in use" in said
-    assert "<h1>fruit</h1>" in httpx.get(f"{gallery}/", trust_env=False).text
+    assert "<h1>fruit</h1>" in httpx.get(f"{gallery}/", trust_env=False, timeout=PATIENCE_S).text
 
     wait_for(lambda: list_batches(ws) and run_id_of(list_batches(ws)[0]), "a batch that waits")
     batch = list_batches(ws)[0]

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.browser_fixtures import Browser
 from tests.processes import CHECKOUT, serving
 
 _JSON = json.dumps({"murl": "https://pictures.example/json.png", "turl": "https://thumbs.example/j"}).replace(
@@ -44,16 +45,12 @@ class _Pages(BaseHTTPRequestHandler):
 
 
 @pytest.mark.browser
-def test_the_console_lines_collect_the_urls(chromium: str, tmp_path: Path) -> None:
-    from playwright.sync_api import sync_playwright
-
+def test_the_console_lines_collect_the_urls(browser: Browser, tmp_path: Path) -> None:
     page_text = (CHECKOUT / "docs" / "results-page.md").read_text(encoding="utf-8")
     (lines,) = re.findall(r"^```js\n(.*?)^```", page_text, re.M | re.S)
-    with serving(functools.partial(_Pages)) as port, sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+    with serving(functools.partial(_Pages)) as port, browser.page() as page:
         found = {}
         for path in ("/results", "/gallery/page"):
-            page = browser.new_page()
             page.goto(f"http://127.0.0.1:{port}{path}")
             console = page.context.new_cdp_session(page)
             with (
@@ -66,7 +63,6 @@ def test_the_console_lines_collect_the_urls(chromium: str, tmp_path: Path) -> No
             download.value.save_as(tmp_path / "urls.txt")
             found[path] = (tmp_path / "urls.txt").read_text().splitlines()
             assert answer["result"]["value"] == f"{len(found[path])} URLs"
-        browser.close()
     assert found["/results"] == [
         "https://pictures.example/a%20b.jpg?w=1&h=2", "https://pictures.example/json.png", "https://pictures.example/proxied.jpg",
     ]  # fmt: skip

@@ -356,7 +356,7 @@ def test_a_decided_batch_takes_nothing_more(case: Case, decision: str) -> None:
 
 def test_strange_decisions_are_refused(case: Case) -> None:
     batch = case.open_batch()
-    with pytest.raises(ReviewError, match="no decision"):
+    with pytest.raises(ReviewError, match="is not a decision"):
         submit(batch, "delete everything", who="ann")
     with pytest.raises(ReviewError, match="undecided"):
         submit(batch, "approve", who="ann", undecided="maybe")

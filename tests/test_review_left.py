@@ -15,9 +15,7 @@ from keepset.reasons import Action, CandidateReason
 from keepset.review import Batch, Mark, errors_left, load_batch, mark, review, submit
 from keepset.review.left_odds import ENOUGH, Draw, certified, estimate, looks_until_certified
 from keepset.review.unproposed import drawn_places, random_share
-from tests.review_fixtures import Case, case, edit_images, make_case, say, top_up
-
-__all__ = ["case"]
+from tests.review_fixtures import Case, edit_images, make_case, say, top_up
 
 
 @pytest.mark.parametrize(

@@ -109,17 +109,17 @@ def found_rows(ws: Workspace) -> dict[str, tuple[str, str | None]]:
 
 def test_two_workers_ask_a_host_no_more_than_one_would(tmp_path: Path, cluster: DaskCluster) -> None:
     with hosts() as found:
-        ws = listed(tmp_path, found, per_host=30)
+        ws = listed(tmp_path, found, per_host=30, per_host_rate=5.0)
         spread(Stage.DOWNLOAD, ws, cluster.engine, SILENT)
         for host in found.values():
             assert host["seen"]["most"] <= 2
             assert set(host["asked"].values()) == {1}
             times = sorted(host["seen"]["times"])
             assert len(times) == 30
-            # Ten at once, then a gap of 1/20 s each: no window holds more than its length and the burst allow.
+            # Ten at once, then a gap of 1/5 s each: no window holds more than its length and the burst allow.
             for i, begin in enumerate(times):
-                within = sum(begin <= t < begin + 0.5 for t in times[i:])
-                assert within <= 10 + 0.5 * 20 + 2
+                within = sum(begin <= t < begin + 2 for t in times[i:])
+                assert within <= 10 + 2 * 5 + 2
         spans = {_lane(h): (min(f["seen"]["times"]), max(f["seen"]["times"])) for h, f in found.items()}
         assert spans[0][0] < spans[1][1]  # both workers were at it at once
         assert spans[1][0] < spans[0][1]

@@ -19,6 +19,7 @@ from keepset.models import list_models
 from keepset.orchestrator.waiting import notify_decision
 from keepset.review import Batch, BatchStatus, load_batch, reopen, submit
 from keepset.workspace import Workspace
+from tests.processes import PATIENCE_S
 from tests.stack_fixtures import Running, ended_right, models, plan_kills, start, wait_for, waiting_workspace
 
 pytestmark = [
@@ -35,7 +36,9 @@ def test_the_api_keeps_strangers_out(stack: Running) -> None:
     assert "access-control-allow-origin" not in answer.headers
     for origin, let_in in (("https://elsewhere.example", False), (stack.state["ui_url"], True)):
         asks = {"Origin": origin, "Access-Control-Request-Method": "POST"}
-        answer = httpx.options(stack.state["api_url"] + "/flow_runs/filter", headers=asks, trust_env=False)
+        answer = httpx.options(
+            stack.state["api_url"] + "/flow_runs/filter", headers=asks, trust_env=False, timeout=PATIENCE_S
+        )
         assert (answer.headers.get("access-control-allow-origin") == origin) is let_in
     assert (stack.ws.root / "prefect" / "login").stat().st_mode & 0o077 == 0
 

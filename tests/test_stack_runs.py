@@ -198,4 +198,4 @@ def test_a_run_started_in_the_gallery_is_followed_there_and_ends_with_a_link_to_
     wait_for(lambda: run_id_of(batch), "a run that waits for the decision")
     waiting = FlowRun(str(run_id_of(batch)), "")
     stack.until(waiting, lambda s: s.waits)
-    assert httpx.get(f"{web}/", trust_env=False).text.count('class="button big"') == 1
+    assert httpx.get(f"{web}/", trust_env=False, timeout=PATIENCE_S).text.count('class="button big"') == 1

@@ -12,6 +12,7 @@ from keepset.errors import WorkspaceError
 from keepset.files import append_line, atomic_path, local, move_in, read_json, read_lines, write_bytes, write_json
 from keepset.storage import StoredPath, locate
 from keepset.storage.copies import never_changes
+from tests.processes import PATIENCE_S
 from tests.storage_fixtures import another_machine
 
 
@@ -150,7 +151,7 @@ def test_lines_keep_their_order(s3: str, tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_listing_of_more_than_one_answer_is_whole_and_in_order(s3: str, s3_server: str) -> None:
     names = [f"{n:04d}" for n in range(1100)]  # S3 gives 1,000 at most
-    with httpx.Client() as client, ThreadPoolExecutor(8) as pool:
+    with httpx.Client(timeout=PATIENCE_S) as client, ThreadPoolExecutor(8) as pool:
         url = f"{s3_server}/{s3.removeprefix('s3://')}/many"
         assert all(a.is_success for a in pool.map(lambda n: client.put(f"{url}/{n}", content=b"x"), names))
     folder = locate(s3) / "many"

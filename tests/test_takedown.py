@@ -23,6 +23,7 @@ from keepset.download import download
 from keepset.errors import ReviewError
 from keepset.export.dataset import Format, export_dataset
 from keepset.export.onnx import export_model
+from keepset.history.timeline import timeline
 from keepset.history.trace import trace
 from keepset.interpret import interpret
 from keepset.models.features import ModelFeatures
@@ -157,6 +158,8 @@ def test_nothing_is_left_nothing_comes_back_and_the_new_model_has_not_learnt_it(
     certificate = next(r for r in ws.audit_log() if r["action"] == "certificate")["what"]
     assert set(certificate["sha256"]) == shas
     assert certificate["models"] == [model]
+    events = [(e.who, e.words) for e in timeline(ws) if e.words.startswith(("took down", "Asked", "Finished"))]
+    assert events == [("Ann", "took down 3 pictures")]
     with pytest.raises(ReviewError, match="purged"):
         restore(ws, sorted(shas), who="Ann")
     assert pending(ws).revision == 2  # as after an approval: a model is to be trained
@@ -231,3 +234,19 @@ def test_what_is_named_is_found_with_its_exact_copies(before: tuple[Path, str], 
     for wrong in ({}, {"creator": "a", "url": "b"}):
         with pytest.raises(ReviewError, match="Give one of --creator"):
             Wanted.one_of(**wrong)
+
+
+def test_a_licence_is_blocked_before_anything_of_it_was_found(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    base.mkdir()
+    (base / "a.csv").write_text("url,license\nhttp://a.example/1.jpg,CC BY-NC 4.0\nhttp://a.example/2.jpg,cc-by-4.0\n")
+    (base / "b.csv").write_text("http://b.example/1.jpg\n")
+    config = parse_config({"classes": {k: {"lists": [f"{k}.csv"]} for k in "ab"}}, base=base)
+    ws = Workspace.create(base / "ws", "x")
+    done = take_down(ws, Wanted.one_of(license="CC BY-NC"), who="Ann")
+    assert done.pictures == done.lines == ()
+    scrape(ws, config)
+    rows = [(r["url"].partition(":")[0], r["reason"]) for r in manifests.read(ws.urls, "urls").rows()]
+    assert rows == [("removed", "taken_down"), ("http", None), ("http", None)]
+    assert not scrape(ws, config).changed
+    assert [r["action"] for r in ws.audit_log()] == ["takedown", "certificate"]

@@ -204,7 +204,7 @@ def test_networks_of_torchvision_fine_tune_from_a_file_and_show_where_they_looke
     fronts = [v for k, v in held.items() if k.split(".", 2 if k.startswith("bodies.") else 0)[-1] == first]
     assert fronts
     assert all(torch.equal(front, start[first]) for front in fronts)  # the frozen front is the file's
-    interpret(ws, cfg, grad_cam=True)
+    interpret(ws, cfg, full=True)
     looks = read_json(ws.reports / record.id / "report.json")["looks"]
     assert looks
     assert all(r["readable"] and 0 < r["spread"] <= 1 for r in looks)

@@ -41,7 +41,7 @@ def batch(case: Case) -> Batch:
 
 @pytest.fixture(scope="module")
 def client(case: Case, batch: Batch):  # type: ignore[no-untyped-def]
-    with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False) as c:
+    with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as c:
         yield c
 
 
@@ -61,7 +61,7 @@ def test_without_being_told_it_listens_on_loopback_alone_and_says_where(case: Ca
         assert process.stderr is not None
         said = re.search(r"Gallery: (http://127\.0\.0\.1:(\d+)) ", process.stderr.readline())
         assert said is not None
-        assert httpx.get(said[1], trust_env=False).status_code == 200
+        assert httpx.get(said[1], trust_env=False, timeout=PATIENCE_S).status_code == 200
         rows = [r.split() for n in ("tcp", "tcp6") for r in Path(f"/proc/net/{n}").read_text().splitlines()]
         port = f":{int(said[2]):04X}"
         assert [r[1] for r in rows if r[1].endswith(port) and r[3] == "0A"] == [f"0100007F{port}"]
@@ -89,17 +89,17 @@ def test_tokens_are_compared_in_constant_time(case: Case, monkeypatch: pytest.Mo
             {"headers": {"authorization": "Bearer wrong"}},
         ):
             compared.clear()
-            assert httpx.get(url, trust_env=False, **given).status_code == 401  # type: ignore[arg-type]
+            assert httpx.get(url, trust_env=False, timeout=PATIENCE_S, **given).status_code == 401  # type: ignore[arg-type]
             assert compared
             assert {other for _, other in compared} == {b"geheim"}
         compared.clear()
         right = {"authorization": "Bearer geheim"}
-        assert httpx.get(url, trust_env=False, headers=right).status_code == 200
+        assert httpx.get(url, trust_env=False, timeout=PATIENCE_S, headers=right).status_code == 200
         assert (b"geheim", b"geheim") in compared
 
 
 def test_a_token_is_exchanged_once_for_a_strict_cookie(case: Case, batch: Batch) -> None:
-    with served(case.ws.root, "geheim") as url, httpx.Client(base_url=url, trust_env=False) as c:
+    with served(case.ws.root, "geheim") as url, httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as c:
         assert c.get("/").status_code == 401
         assert c.get("/?token=wrong").status_code == 401
         assert c.get("/thumbs/" + "0" * 64 + ".jpg").status_code == 401
@@ -112,8 +112,14 @@ def test_a_token_is_exchanged_once_for_a_strict_cookie(case: Case, batch: Batch)
         assert "samesite=strict" in cookie
         assert c.get("/").status_code == 200
         for wrong in ("ge", "geheimer", ""):
-            assert httpx.get(url, headers={"cookie": f"{COOKIE}={wrong}"}, trust_env=False).status_code == 401
-        assert httpx.get(url, headers={"cookie": f"{COOKIE}=geheim"}, trust_env=False).status_code == 200
+            assert (
+                httpx.get(url, headers={"cookie": f"{COOKIE}={wrong}"}, trust_env=False, timeout=PATIENCE_S).status_code
+                == 401
+            )
+        assert (
+            httpx.get(url, headers={"cookie": f"{COOKIE}=geheim"}, trust_env=False, timeout=PATIENCE_S).status_code
+            == 200
+        )
 
 
 def test_a_foreign_host_name_is_refused(client: httpx.Client) -> None:
@@ -221,7 +227,7 @@ def test_hostile_reviewer_names_and_notes_are_escaped(tmp_path: Path) -> None:
     case = make_case(tmp_path)
     batch = case.open_batch()
     evil = "<img src=x onerror=alert(1)>"
-    with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False) as c:
+    with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as c:
         form = {"decision": "reject", "who": evil, "note": evil}
         assert c.post(f"/batches/{batch.id}/submit", data=form).status_code == 303
         for path in (f"/batches/{batch.id}", "/log"):
@@ -246,7 +252,7 @@ def test_hostile_class_names_creators_and_licences_are_text_everywhere(tmp_path:
     one, two = (r["sha256"] for r in batch.candidates().rows()[1:3])
     strange = {"url": f"https://e.example/{EVIL}", "creator": EVIL, "license": EVIL, "landing_page": "javascript:x()"}
     edit_images(case, {one: strange, two: strange | {"creator": "<script>alert(2)</script>"}})
-    with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False) as c:
+    with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as c:
         form = {"version": "0", f"m:{one}": f"relabel:{EVIL}"}
         c.post(f"/batches/{batch.id}/form", data=form, headers={"cookie": f"keepset_who={quote(EVIL)}"})
         pages = [

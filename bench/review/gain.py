@@ -1,6 +1,6 @@
 """More data, or cleaner data? The report's advice against doing both.
 
-    python -m bench.review.gain [--work DIR] [--seeds N] [--json OUT]
+    python -m bench.review.gain [--work DIR] [--seeds N ...] [--json OUT]
 
 Frozen features of small pictures, and of the bears where ``KEEPSET_PHOTOS`` has them. A set is drawn with wrong labels
 planted at random, between two classes, or by pictures of another set; Keepset's own review proposes, and the advice is given.
@@ -28,7 +28,7 @@ from keepset import manifests
 from keepset.config import TrainConfig, parse_config
 from keepset.files import write_bytes
 from keepset.interpret.datasize import DataSize, data_size_curve
-from keepset.interpret.gain import _tried, more_or_cleaner
+from keepset.interpret.gain import more_or_cleaner
 from keepset.manifests import Header
 from keepset.train.head import choose_strength, cross_validate, fit_head, softmax
 from keepset.workspace import Workspace
@@ -119,12 +119,10 @@ def measured(t: Trial, scratch: Path) -> dict[str, Any]:
     n, folds = t.n, np.arange(t.n) % 5
     doubts, proposed = _reviewed(t, folds, scratch)
     data = DataSize(t.features[:n], t.given[:n], folds, len(t.classes), t.seed, ~doubts.wrong)
-    curve = data_size_curve(data)
-    found = more_or_cleaner(data, doubts, curve)
+    found = more_or_cleaner(data, doubts, data_size_curve(data))
     fixed = np.where(proposed, t.true[:n], t.given[:n])
     return {
-        "answer": found["answer"], "said": found, "chances": float(doubts.chance.sum()),
-        "curve": {k: curve.get(k) for k in ("saved", "saved_interval", "fit", "points")}, "tried": _tried(data, doubts),
+        "answer": found["answer"], "said": found,
         "now": _error(t, t.features[:n], t.given[:n]),
         "cleaner": _error(t, t.features[:n][fixed >= 0], fixed[fixed >= 0]),
         "more": _error(t, t.features, t.given),
@@ -207,9 +205,9 @@ def _write(ws: Workspace, t: Trial, folds: Any, shas: list[str]) -> None:
     ws.promote(model, "bench")
 
 
-def trials(work: Path, seeds: int) -> Iterator[dict[str, Any]]:
+def trials(work: Path, seeds: list[int]) -> Iterator[dict[str, Any]]:
     pools = [p for name in SETS if (p := pool(name, work)) is not None]
-    for seed in range(seeds):
+    for seed in seeds:
         for i, p in enumerate(pools):
             for kind, rate in NOISES:
                 for n in SIZES:
@@ -244,7 +242,7 @@ def table(found: list[dict[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--work", type=Path, default=OUT)
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="what is usual was taken from seed 0")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)

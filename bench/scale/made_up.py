@@ -53,7 +53,7 @@ def scraped(root: Path, n: int) -> Workspace:
 
 
 def _url(i: int) -> Row:
-    host = f"images{i * 7919 % HOSTS}.example.org"
+    host = f"images{i * 7919 % HOSTS}.example"
     return {
         "url_id": f"{i:016x}", "url": f"https://{host}/photos/{i % 97:02d}/{i:012d}_medium.jpg", "label": LABELS[i % 3],
         "status": "ok", "source": "list", "query": "list.txt", "rank": i, "discovered_at": _AT,

@@ -55,7 +55,18 @@ def one(seed: int, hosts: int, pull: float) -> tuple[float, object]:
     sites = [f"host{i}" for i in h]
     names = [str(c) for c in range(CLASSES)]
     return error, error_on_unseen(
-        Judged(names, y, folds, plain, sites, [None] * len(y), lambda k: x[k], strength, seed)
+        Judged(
+            names,
+            y,
+            folds,
+            plain,
+            sites,
+            [None] * len(y),
+            [str(i) for i in range(len(y))],
+            lambda k: x[k],
+            strength,
+            seed,
+        )
     )
 
 

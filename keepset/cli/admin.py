@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -132,16 +132,7 @@ def status(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> No
         return
     print(f"{found['name']}  {found['workspace']}")
     for title in ("stages", "sources", "hosts", "revisions", "models", "batches", "runs"):
-        rows = [_for_people(r) for r in (found[title] or [])[: _MOST_ROWS.get(title)]]
-        if rows:
-            columns = [
-                k for k in dict.fromkeys(k for r in rows for k in r) if k in _ALWAYS or any(r.get(k) != 0 for r in rows)
-            ]
-            output.table(
-                f"\n{_TITLES[title]}",
-                [c.replace("_", " ") for c in columns],
-                [[_cell(r.get(c)) for c in columns] for r in rows],
-            )
+        _print_rows(title, found[title] or [])
     for complaint in found["complaints"]:
         print(f"\n{complaint}")
     print(f"\nModel in use: {found['promoted'] or 'none yet'}")
@@ -156,6 +147,17 @@ def status(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> No
         print(f"Trouble: {trouble}")
     if found["runs"] is None and found["runs_trouble"]:
         print(f"Last runs: unknown, {found['runs_trouble']}")
+
+
+def _print_rows(title: str, found: Sequence[Mapping[str, Any]]) -> None:
+    rows = [_for_people(r) for r in found[: _MOST_ROWS.get(title)]]
+    names = dict.fromkeys(k for r in rows for k in r)
+    columns = [k for k in names if k in _ALWAYS or any(r.get(k) != 0 for r in rows)]
+    if rows:
+        cells = [[_cell(r.get(c)) for c in columns] for r in rows]
+        output.table(f"\n{_TITLES[title]}", [c.replace("_", " ") for c in columns], cells)
+    if len(found) > len(rows):
+        print(f"and {len(found) - len(rows)} more: --json lists all")
 
 
 _TITLES = {

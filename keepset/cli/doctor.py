@@ -51,7 +51,7 @@ def diagnose(workspace: Path | None) -> Iterator[Check]:
         _settings, _python, _cores, _torch, _device, _weights, _onnx, _prefect, _network, _disk, _extras,
     ]  # fmt: skip
     if workspace is not None:
-        checks += [_workspace, _server, _logs, _models]
+        checks += [_workspace, _server, _logs, _models, _batches]
     for check in checks:
         try:
             yield check(workspace or Path.cwd())
@@ -170,8 +170,8 @@ def _server(workspace: Path) -> Check:
         answer = httpx.get(f"{url}/health", timeout=3, trust_env=False)
     except httpx.HTTPError as e:
         return Check("stack", Verdict.NOTE, f"{url} does not answer ({type(e).__name__})", "Start it: `keepset up`.")
-    if troubles := stack_troubles(Workspace.open(workspace)):
-        return Check("stack", Verdict.FAIL, " ".join(troubles), "Read that log; `keepset down` and `up` restart all.")
+    if found := stack_troubles(Workspace.open(workspace)):
+        return Check("stack", Verdict.FAIL, " ".join(found), "Read that log; `keepset down` and `up` restart all.")
     verdict = Verdict.OK if answer.is_success else Verdict.FAIL
     return Check("stack", verdict, f"Prefect server at {url} answers {answer.status_code}")
 
@@ -227,6 +227,18 @@ def _models(workspace: Path) -> Check:
     return Check("models", Verdict.OK, f"{len(list_models(ws))} finished")
 
 
+def _batches(workspace: Path) -> Check:
+    from keepset.review import damaged_batches, list_batches
+    from keepset.workspace import Workspace
+
+    if not (workspace / "keepset.json").exists():
+        return Check("batches", Verdict.NOTE, "none yet")
+    ws = Workspace.open(workspace)
+    if damaged := damaged_batches(ws):
+        return Check("batches", Verdict.FAIL, "; ".join(e.message for e in damaged), damaged[0].remedy)
+    return Check("batches", Verdict.OK, str(len(list_batches(ws))))
+
+
 def _disk(workspace: Path) -> Check:
     folder = scratch(workspace)  # of a workspace on a bucket, its cache
     place = next(p for p in [folder, *folder.resolve().parents] if p.exists())
@@ -254,13 +266,7 @@ def ask_sources(workspace: Path | None) -> Iterator[Check]:
             try:
                 took = web.asked(f"{web.base(name)}{rules.path}?{rules.probe}")
             except SourceError as e:
-                cut_off = any(reason in e.message for reason in ("dns_failure", "connect_failed", "timeout"))
-                remedy = (
-                    "Check this machine's network (behind a proxy: set HTTPS_PROXY), then ask again."
-                    if cut_off
-                    else e.remedy
-                )
-                yield Check(name, Verdict.FAIL, e.message, remedy)
+                yield Check(name, Verdict.FAIL, e.message, e.remedy)
                 continue
             if rules.contact and not config.scrape.contact:
                 yield Check(

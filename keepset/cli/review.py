@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,6 +20,7 @@ from keepset.cli.options import (
 from keepset.machine.programs import spell
 
 if TYPE_CHECKING:
+    from keepset.forecast import Forecast
     from keepset.review import Batch
     from keepset.workspace import Workspace
 
@@ -127,14 +129,17 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """A batch's candidates with the reason for each, and what is marked so far, or was decided."""
+    from keepset.forecast import forecast
     from keepset.review import BatchStatus, guards
 
     ws, _ = open_workspace(workspace)
     found = _batch(ws, batch)
     rows, marks, approval = found.candidates().rows(), found.marks(), found.approval()
+    foreseen = forecast(found) if marks and found.status == BatchStatus.OPEN else None
     if as_json:
         marked = {sha: {"action": str(m.action), "label": m.label} for sha, m in marks.items()}
-        output.document({"ok": True, **_summary(found), "rows": rows, "marks": marked})
+        expected = asdict(foreseen) if foreseen else None
+        output.document({"ok": True, **_summary(found), "rows": rows, "marks": marked, "forecast": expected})
         return
     decided = {s: (d["action"], d["label"]) for s, d in approval.decisions.items()} if approval else {}
     done = decided or {s: (str(m.action), m.label) for s, m in marks.items()}
@@ -154,6 +159,23 @@ def show(
         print(f"... and {len(rows) - limit} more (--limit, or the gallery: keepset web)")
     for guard in guards(found) if found.status == BatchStatus.OPEN else ():
         print(f"Confirmation required (--confirm): {guard}")
+    if foreseen:
+        _foretell(foreseen)
+
+
+def _foretell(foreseen: Forecast) -> None:
+    """What the batch will do to the model."""
+    from keepset.forecast.words import table
+
+    print(f"What this will do: {foreseen.words}")
+    if foreseen.columns:
+        print(table(foreseen.columns))
+    for note in foreseen.notes:
+        print(note)
+    for mark in foreseen.disputed:
+        print(
+            f"Look again at {mark.sha256[:8]} (→ {mark.label}): trained on all your other marks, the model says {mark.said}."
+        )
 
 
 def _suggestion(action: str, label: str | None) -> str:
@@ -182,9 +204,15 @@ def approve(
     What was marked in the gallery is done; what was not stays, or is done as suggested with --suggested. Where a stack
     runs (`keepset up`), the Prefect run that waits for the batch goes on; else it is done here and now.
     """
+    from keepset.forecast import forecast
+    from keepset.review import BatchStatus
+
     ws, _ = open_workspace(workspace)
     undecided = "suggested" if suggested else "keep"
     options = {"undecided": undecided, "keep": tuple(keep or ()), "confirm": confirm}
+    found = _batch(ws, batch)
+    if found.status == BatchStatus.OPEN and not as_json:
+        _foretell(forecast(found, undecided=undecided, keep=tuple(keep or ())))
     decided = _decide(ws, batch, "approve", who, note, **options)
     taken_up = _notify(ws, decided)
     if taken_up or not retrain:

@@ -30,7 +30,7 @@ class _Host(Generic[T]):
     waiting: deque[T] = field(default_factory=deque)
     in_flight: int = 0
     next_at: float = 0.0
-    listed: bool = False
+    listed: bool = False  # in the heap; once at most, so that a host's length of queue costs nothing there
 
 
 class Turns(Generic[T]):
@@ -61,7 +61,7 @@ class Turns(Generic[T]):
                 host.listed = False
                 if host.next_at <= now and host.in_flight < host.most and host.waiting:
                     return self._give(host, now)
-                self._list(host)  # it was told to wait meanwhile
+                self._list(host)  # it was told to wait meanwhile: the heap still held its old time
                 continue
             if self.ended and not self.held and not self.away:
                 return None
@@ -99,6 +99,7 @@ class Turns(Generic[T]):
         host.in_flight -= 1
         self.away -= ended
         self._list(host)
+        # A list of a million hosts must not keep them all; one whose time has not come yet keeps its limit.
         if ended and not host.in_flight and not host.waiting and host.next_at <= asyncio.get_running_loop().time():
             self.hosts.pop(name, None)
         self.more.set()
@@ -117,6 +118,7 @@ class Turns(Generic[T]):
             most = min(self.per_host, IN_FLIGHT.get(name, self.per_host))
             host = _Host(name, most, self.gap) if name else _Host(name, sys.maxsize, 0.0)
             self.hosts[name] = host
+        # A retry goes first: it is older than all that waits, and a host that is down is known as such sooner.
         (host.waiting.appendleft if first else host.waiting.append)(item)
         self.held += 1
         self._list(host)
@@ -124,7 +126,8 @@ class Turns(Generic[T]):
     def _give(self, host: _Host[T], now: float) -> tuple[str, T]:
         item = host.waiting.popleft()
         host.in_flight += 1
-        host.next_at = max(host.next_at + host.gap, now - 10 * host.gap)  # a token bucket of ten
+        # A token bucket: an idle host's time falls behind the clock, by ten gaps at most, and that is the burst.
+        host.next_at = max(host.next_at + host.gap, now - 10 * host.gap)
         self.held -= 1
         self.away += 1
         self._list(host)

@@ -21,17 +21,20 @@ from keepset.errors import KeepsetError, TrainingError
 from keepset.files import read_json, write_json
 from keepset.forecast.marked import Marked, marked, model_for
 from keepset.forecast.words import notes, sentence
-from keepset.models import ModelRecord
+from keepset.models import ModelRecord, load_record
 from keepset.models.columns import Columns, columns
 from keepset.reasons import Action
-from keepset.review import Batch, planned
+from keepset.review import Batch, load_batch, planned
+from keepset.workspace import Workspace
 
-__all__ = ["Flip", "Forecast", "Weight", "forecast", "kept", "of_decisions"]
+__all__ = ["SURE", "Flip", "Forecast", "Weight", "forecast", "of_decisions", "of_model"]
 
+_NOTHING = "Nothing changes, so there is nothing to forecast."
 _VERSION = 1  # raised when the same decisions would now give another forecast
 _NAMED = 6  # marks named as those that matter, and as disputed
 _WORTH = 0.05  # nats: a mark that changes the loss of all other pictures by less is not named
-_SURE = 0.8  # probability from which the retrained head disputes a relabelling
+SURE = 0.8
+"""Probability from which the retrained head disputes a relabelling."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +96,11 @@ def forecast(batch: Batch, *, undecided: str = "keep", keep: Sequence[str] = ())
 def of_decisions(batch: Batch, decisions: Mapping[str, Mapping[str, Any]], data: Path) -> Forecast:
     """The forecast of ``decisions`` on the revision in ``data``; kept with the batch. Raises ``TrainingError`` if no model could
     be trained, ``ModelError`` if no model has features."""
+    if not _changes(decisions):
+        return Forecast(_NOTHING)
     path = _path(batch, decisions, data)
-    if path.exists():
-        return Forecast.from_json(read_json(path))
+    if (known := _kept(path)) is not None:
+        return known
     record = model_for(batch, data)
     found = _forecast(batch, record, marked(batch.ws, data, record.id, _changes(decisions)))
     with suppress(KeepsetError):  # a workspace that cannot be written to is no reason to keep silent
@@ -103,14 +108,33 @@ def of_decisions(batch: Batch, decisions: Mapping[str, Mapping[str, Any]], data:
     return found
 
 
-def kept(batch: Batch, data: Path) -> Forecast | None:
-    """The forecast of what was approved, on the revision in ``data``, if it was made and kept."""
-    approval = batch.approval()
-    if approval is None:
-        return None
+def of_model(ws: Workspace, model_id: str, before: str, *, make: bool) -> Forecast | None:
+    """What was forecast of the batch between the models ``before`` and ``model_id``, to stand beside what came.
+
+    None if not just one batch lies between them, or the forecast was not kept; ``make``: then make it now, from the revision
+    before, as the batch was decided.
+    """
     try:
-        return Forecast.from_json(read_json(_path(batch, approval.decisions, data)))
-    except (KeepsetError, FileNotFoundError, KeyError, TypeError):
+        first, second = (load_record(ws, m).dataset_revision for m in (before, model_id))
+        cause = str(manifests.read_header(ws.dataset(second)).extra.get("cause", ""))
+        if second != first + 1 or not cause.startswith("batch:"):
+            return None
+        batch, data = load_batch(ws, cause.removeprefix("batch:")), ws.dataset(first)
+        approval = batch.approval()
+        if approval is None:
+            return None
+        if make:
+            return of_decisions(batch, approval.decisions, data)
+        return _kept(_path(batch, approval.decisions, data))
+    except KeepsetError:
+        return None
+
+
+def _kept(path: Path) -> Forecast | None:
+    """None too for a damaged file, which is made again."""
+    try:
+        return Forecast.from_json(read_json(path))
+    except (KeepsetError, FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 
 
@@ -128,7 +152,7 @@ def _forecast(batch: Batch, record: ModelRecord, m: Marked) -> Forecast:
     from threadpoolctl import threadpool_limits
 
     if not m.changed:
-        return Forecast("Nothing changes, so there is nothing to forecast.")
+        return Forecast(_NOTHING)
     with threadpool_limits(1, user_api="blas"):  # so that the numbers do not depend on how many cores there are
         return _retrained(batch, record, m)
 
@@ -153,7 +177,7 @@ def _retrained(batch: Batch, record: ModelRecord, m: Marked) -> Forecast:
     weights = {
         i: _weight(start.shas[i], now[i], effect[i], classes) for i in sorted(marks, key=lambda i: -abs(effect[i]))
     }
-    sure = after.probs.max(1) >= _SURE
+    sure = after.probs.max(1) >= SURE
     disputed = [i for i in weights if now[i] != OUT and sure[i] and after.probs[i].argmax() != now[i]]
     return Forecast(
         sentence(found), notes(batch, record, m.unseen), found, flips(~old & new), flips(old & ~new),

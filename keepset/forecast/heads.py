@@ -9,6 +9,7 @@ each fold anew, and in large sets the strength is chosen on some of the folds.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ OUT = -1
 """The class of a picture that is not in use."""
 EXACT = 1024
 """Pictures up to which nothing is lost; of more, a sample of so many gives the directions."""
-WIDTH = 256
+WIDTH = 384
 """Directions kept of more than ``EXACT`` pictures."""
 _FOLDS = 2  # of more than EXACT pictures, folds on which the strength is chosen
 _VERSION = 1  # raised when the same features would now give other rows
@@ -63,9 +64,10 @@ def rows_of(ws: Workspace, model_id: str) -> tuple[ModelFeatures, Singles]:
     """The model's features, and the rows that stand for them, [n, r]. Raises ``ModelError`` if the features are gone."""
     path = ws.cache / "forecast" / f"{model_id}-{_VERSION}.npy"
     known = ModelFeatures.of(ws, model_id)
-    if not path.exists():
-        with atomic_path(path, sync=False) as part, part.open("wb") as f:
-            np.save(f, compressed(known))
+    with suppress(FileNotFoundError, ValueError, EOFError):  # a damaged file is made again
+        return known, np.load(path, mmap_mode="r")
+    with atomic_path(path, sync=False) as part, part.open("wb") as f:
+        np.save(f, compressed(known))
     return known, np.load(path, mmap_mode="r")
 
 
@@ -86,12 +88,11 @@ def compressed(known: ModelFeatures) -> Singles:
     return np.concatenate([scaled(found) @ directions.T for _, found in known.pieces()])
 
 
-def retrained(known: Known, labels: Ints, near: float | None = None) -> Heads:
-    """What training on these ``labels`` [n], ``OUT`` for pictures not in use, would say. ``near``: a strength that is likely to
-    be close to the best one."""
+def retrained(known: Known, labels: Ints, near: float = STRENGTHS[2]) -> Heads:
+    """What training on these ``labels`` [n], ``OUT`` for pictures not in use, would say. ``near``: the strength to begin at."""
     used = labels != OUT
     learn = used & known.learn
-    rows = known.rows.astype(np.float64 if len(labels) <= EXACT else np.float32, copy=False)
+    rows = known.rows.astype(np.float32, copy=False)
     strength = _strength(rows[learn], labels[learn], known.folds[learn], known.classes, near)
     probs = _held_out(rows, labels, known.folds, known.classes, strength)
     head = fit_rows(rows[learn], labels[learn], known.classes, (strength,))[0]
@@ -109,25 +110,17 @@ def _held_out(rows: npt.NDArray[Any], labels: Ints, folds: Ints, classes: int, s
     return probs
 
 
-def _strength(rows: Floats, labels: Ints, folds: Ints, classes: int, near: float | None) -> float:
-    """The strength with the lowest loss on folds that its heads have not seen: of all, or from ``near`` on downhill."""
+def _strength(rows: Floats, labels: Ints, folds: Ints, classes: int, near: float) -> float:
+    """From ``near`` on downhill: the strength with the lowest loss on folds that its heads have not seen."""
     judged = np.unique(folds)[: None if len(labels) <= EXACT else _FOLDS]
-
-    def losses(strengths: Sequence[float]) -> dict[float, float]:
-        found = np.sum([_losses(rows, labels, folds == f, classes, strengths) for f in judged], axis=0)
-        return dict(zip(strengths, found.tolist(), strict=True))
-
-    if near is None:
-        known = losses(STRENGTHS)
-        return min(known, key=known.__getitem__)
-    at = STRENGTHS.index(near)
-    known = losses(STRENGTHS[max(0, at - 1) : at + 2])
+    known: dict[float, float] = {}
     while True:
-        best = STRENGTHS.index(min(known, key=known.__getitem__))
+        best = STRENGTHS.index(min(known, key=known.__getitem__) if known else near)
         beyond = [s for s in STRENGTHS[max(0, best - 1) : best + 2] if s not in known]
         if not beyond:
             return STRENGTHS[best]
-        known |= losses(beyond)
+        found = np.sum([_losses(rows, labels, folds == f, classes, beyond) for f in judged], axis=0)
+        known.update(zip(beyond, found.tolist(), strict=True))
 
 
 def _losses(rows: Floats, labels: Ints, out: Bools, classes: int, strengths: Sequence[float]) -> list[float]:

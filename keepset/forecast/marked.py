@@ -87,8 +87,15 @@ def marked(ws: Workspace, data: Path, model_id: str, wanted: Mapping[str, Mappin
     used = usable(after)
     check(used, labels)
     start = _start(ws, data, model_id, labels)
-    now = {r["sha256"]: labels.index(r["label"]) for r in used}
-    return Marked(start, _numbers(start.shas, now), frozenset(changes), len(now.keys() - set(start.shas)))
+    known = {r["sha256"]: labels.index(r["label"]) for r in used}
+    now = _numbers(start.shas, known)
+    _needs_training(now, start.known.learn, model_id)
+    return Marked(start, now, frozenset(changes), len(known.keys() - set(start.shas)))
+
+
+def _needs_training(classes: Ints, learn: Bools, model_id: str) -> None:
+    if not (classes[learn] != OUT).any():
+        raise ModelError(f"Model {model_id[:8]} has seen none of the training pictures.", "Run `keepset train`.")
 
 
 @remembered(2)
@@ -105,6 +112,7 @@ def _start(ws: Workspace, data: Path, model_id: str, labels: tuple[str, ...]) ->
     folds = np.array([r["fold"] for r in mine])
     known = Known(compressed[[i for i in at if i >= 0]], folds, split == Split.TRAIN, len(labels))
     was = _numbers(shas, numbers)
+    _needs_training(was, known.learn, model_id)
     return Start(shas, known, split == Split.VALID, was, retrained(known, was))
 
 

@@ -13,8 +13,11 @@ from typing import Any
 from keepset import manifests
 from keepset.errors import KeepsetError
 from keepset.files import read_json
+from keepset.forecast import of_model
+from keepset.forecast.words import beside
 from keepset.history.sentences import sentence
 from keepset.models import ModelRecord, list_models
+from keepset.models.columns import Columns
 from keepset.review import Batch, list_batches
 from keepset.review.auditing import REVISING, by_a_person
 from keepset.review.naming import batch_name, called
@@ -64,6 +67,7 @@ def timeline(ws: Workspace) -> list[Event]:
     """All events, the newest first, without their pictures."""
     log = ws.audit_log()
     applied = {r["what"].get("batch"): r for r in log if r["action"] == "clean"}
+    applied |= {r["what"].get("id"): r for r in log if r["action"] == "certificate"}
     effects = _effects(ws)
     events = [e for r in log if (e := _event(ws, r, applied, effects)) is not None]
     return sorted([*events, *_splits(ws, log)], key=lambda e: e.at, reverse=True)
@@ -88,6 +92,10 @@ def _event(ws: Workspace, row: Row, applied: Mapping[str, Row], effects: Mapping
                 plain, words=f"{'took down' if removed else 'restored'} {many(count, 'picture')}", quiet=False, effect=effect,
                 model=model, revision=what.get("revision", 0), changed=0 if removed else count,
             )  # fmt: skip
+        case "takedown" if what.get("id") in applied:
+            return None
+        case "certificate" if what.get("revision"):
+            return None
         case "promote":
             return _promoted(ws, plain, str(what.get("model_id", "")))
     return replace(plain, batch=what.get("batch", ""))
@@ -138,8 +146,16 @@ def _effects(ws: Workspace) -> dict[int, tuple[str, str]]:
             before, after = (c[k] / c["n"] for k in ("errors_before", "errors_after"))
             words = f"error {share(before)} → {share(after)} on {c['n']} held-out pictures"
             kept = "" if c["promote"] else "; the model before stays in use"
-            found[model.dataset_revision] = (words + kept, model.id)
+            found[model.dataset_revision] = (words + kept + _cross_checked(ws, model.id, c), model.id)
     return found
+
+
+def _cross_checked(ws: Workspace, model_id: str, compared: Row) -> str:
+    """Mistakes on all pictures, real beside forecast; empty for a comparison of an earlier version."""
+    if not compared.get("columns"):
+        return ""
+    foreseen = of_model(ws, model_id, str(compared["before"]), make=False)
+    return f"; {beside(Columns.from_json(compared['columns']), foreseen.columns if foreseen else None)}"
 
 
 def _splits(ws: Workspace, log: Iterable[Row]) -> Iterable[Event]:

@@ -19,7 +19,7 @@ from keepset.workspace import Workspace
 
 __all__ = ["contact_sheet", "interpret"]
 
-VERSION = 7
+VERSION = 8
 
 
 def interpret(

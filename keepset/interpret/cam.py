@@ -92,10 +92,7 @@ def _spoke(score: torch.Tensor, places: list[torch.Tensor], name: str) -> torch.
         if slope is not None and bool(_as_grid(slope, grid).abs().sum(1).gt(0).float().mean() > 0.5):
             weight = _as_grid(slope, grid).mean((2, 3), keepdim=True)
             return (weight * _as_grid(place.detach(), grid)).sum(1, keepdim=True)
-    raise ModelError(
-        f"Grad-CAM found no grid of positions in {name}.",
-        "Run `keepset interpret --no-grad-cam`, or set [interpret] grad_cam = false.",
-    )
+    raise ModelError(f"Grad-CAM found no grid of positions in {name}.", "Only networks that keep one can be asked.")
 
 
 def _remember(places: list[torch.Tensor], out: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 import pyarrow.compute as pc
@@ -10,17 +11,17 @@ import pyarrow.compute as pc
 from keepset import manifests
 from keepset.errors import KeepsetError
 from keepset.files import read_json
+from keepset.forecast import of_model
 from keepset.models import load_record
 from keepset.models.intervals import Z
 from keepset.workspace import Workspace
 
 __all__ = ["before_and_after", "paired_difference"]
 
-SHOWN = 24
-
 
 def before_and_after(ws: Workspace, model_id: str) -> dict[str, Any] | None:
-    """What ``keepset.models.promote`` found, with what both models said of each image it names; None for a first model."""
+    """What ``keepset.models.promote`` found, with what both models said of each image it names, and what was forecast of the batch
+    between them; None for a first model."""
     try:
         found: dict[str, Any] = read_json(ws.models / model_id / "comparison.json")
     except FileNotFoundError:
@@ -36,6 +37,8 @@ def before_and_after(ws: Workspace, model_id: str) -> dict[str, Any] | None:
         "difference": (found["errors_after"] - found["errors_before"]) / found["n"] if found["n"] else None,
         "difference_interval": paired_difference(found["fixed"], found["broken"], found["n"]),
     }
+    foreseen = of_model(ws, model_id, before, make=True)
+    facts["forecast"] = asdict(foreseen) if foreseen and foreseen.columns else None
     for key in ("fixed_images", "broken_images"):
         facts[key] = [_card(sha, old, new) for sha in found[key]]
     return found | facts

@@ -77,7 +77,7 @@ def diagnose(facts: Mapping[str, Any]) -> list[Finding]:
     course = _course(facts)
     if not course.rows:
         return []
-    rules = (_rate_too_high, _rate_too_low, _no_gain, _overfitting, _too_few_epochs)
+    rules = (_rate_too_high, _rate_too_low, _too_few_epochs, _no_gain, _overfitting)
     return [next(found for rule in (*rules, _healthy) if (found := rule(course)))]
 
 
@@ -106,15 +106,15 @@ def _advice(c: _Course, verb: str) -> str:
 
 
 def _rate_too_high(c: _Course) -> Finding | None:
-    """A loss that exploded, or a network that knows its own training pictures less well than the linear head, from which it
-    started, knew new ones."""
+    """A loss that exploded; or, at a rate above the finder's, a network that knows its own training pictures less well than
+    the linear head, from which it started, knew new ones."""
     plain = c.column("train_plain_loss")
     losses = [*c.column("train_loss"), *c.valid, *plain]
     if any(not math.isfinite(x) for x in losses):
         told = "became infinite"
     elif max(losses) > 10 * c.guess or max(plain, default=0.0) > 2 * c.guess:
         told = f"rose to {max(losses):.3g}, where guessing gives {c.guess:.2f}"
-    elif plain and plain[-1] > c.head and c.valid[-1] > (1 + ROSE) * c.head:
+    elif plain and c.rate > 2 * c.suggested and plain[-1] > c.head and c.valid[-1] > (1 + ROSE) * c.head:
         told = f"on its own training pictures ended at {plain[-1]:.2f}, above the {c.head:.2f} of the linear head on new ones"
     else:
         return None
@@ -175,15 +175,16 @@ def _overfitting(c: _Course) -> Finding | None:
 
 def _too_few_epochs(c: _Course) -> Finding | None:
     """The last epoch still took its share off the held-out loss, and off the loss on training pictures."""
+    phase = [r.get("phase") for r in c.rows]
+    own = c.valid[phase.index(phase[-1]) :]
     before, last = [c.head, *c.valid][-2:]
-    falling = _fall(before, last) >= STILL_FALLING and before - last > c.luck
-    lowest = last <= min([c.head, *c.valid])
-    perfect = c.column("error_rate")[-1] == 0
-    if perfect or not falling or not lowest or (len(c.rows) > 1 and _fall(*c.learned[-2:]) < STILL_FALLING):
+    falling = _fall(before, last) >= STILL_FALLING and before - last > c.luck and last <= min(own)
+    if not falling or c.column("error_rate")[-1] == 0 or (len(c.rows) > 1 and _fall(*c.learned[-2:]) < STILL_FALLING):
         return None
+    yet = "" if c.kept else f" It is not yet better than the linear head ({c.head:.3f}), which was kept."
     return _finding(
         "too_few_epochs",
-        f"Too few epochs: the last one still took {_fall(before, last):.0%} off the held-out loss (now {last:.3f}). "
+        f"Too few epochs: the last one still took {_fall(before, last):.0%} off the held-out loss (now {last:.3f}).{yet} "
         "Raise [train] epochs.",
     )
 

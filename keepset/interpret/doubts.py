@@ -54,10 +54,6 @@ def still_wrong(ws: Workspace, record: ModelRecord) -> dict[str, Any] | None:
     if left is None:
         return None
     return {
-        "count": left.wrong,
-        "low": left.low,
-        "high": left.high,
-        "found": left.found,
-        "words": left.words,
-        "advice": left.advice,
-    }
+        "count": left.wrong, "low": left.low, "high": left.high, "found": left.found, "words": left.words, "advice": left.advice,
+        "command": " ".join(left.command),
+    }  # fmt: skip

@@ -48,6 +48,7 @@ class _Known:
     sites: list[str | None]
     creators: list[str | None]
     folds: Ints
+    groups: list[str]
     origins: list[str]
 
 
@@ -86,15 +87,15 @@ def _known(ws: Workspace, predictions: Predictions) -> _Known:
         for sha, url, creator in zip(*(batch.column(c).to_pylist() for c in ("sha256", "url", "creator")), strict=True):
             if (i := place.get(sha)) is not None:
                 sites[i], creators[i] = site_of(url), creator_key(creator)
-    folds, origins = np.zeros(len(shas), np.int64), list(shas)
+    folds, groups, origins = np.zeros(len(shas), np.int64), list(shas), list(shas)
     data = ws.dataset(predictions.record.dataset_revision)
     wanted = ("sha256", "fold", "group_id", "origin_id")
     for batch in manifests.batches(data, "dataset", wanted):
         for sha, fold, group, origin in zip(*(batch.column(c).to_pylist() for c in wanted), strict=True):
             if (i := place.get(sha)) is not None:
-                folds[i], origins[i] = fold, origin or group
+                folds[i], groups[i], origins[i] = fold, group, origin or group
     scored = predictions.cross_validated()
-    return _Known(shas, scored.given, scored.wrong, sites, creators, folds, origins)
+    return _Known(shas, scored.given, scored.wrong, sites, creators, folds, groups, origins)
 
 
 def _pieces(ws: Workspace, names: Sequence[str]) -> list[pa.RecordBatch]:
@@ -115,7 +116,7 @@ def _unseen(ws: Workspace, predictions: Predictions, known: _Known) -> Unseen:
     rows = [row[sha] for sha in known.shas]
     strength = record.metrics.get("cv", {}).get("strength", STRENGTH)
     data = Judged(
-        record.classes, known.labels, known.folds, known.plain_wrong, known.sites, known.creators,
+        record.classes, known.labels, known.folds, known.plain_wrong, known.sites, known.creators, known.groups,
         lambda keep: features.at([rows[i] for i in keep]), float(strength), record.seed,
     )  # fmt: skip
     return error_on_unseen(data)

@@ -46,7 +46,8 @@ def gather(ws: Workspace, config: RunConfig, record: ModelRecord) -> dict[str, A
         "data_size": None, "gain": None, "looks": None, "left_out": [],
     }  # fmt: skip
     facts["elsewhere"] = elsewhere(ws, predictions)
-    facts["next_site"] = facts["elsewhere"]["unseen"] if facts["elsewhere"]["unseen"]["error"] is not None else None
+    unseen = facts["elsewhere"]["unseen"]
+    facts["next_site"] = unseen if unseen["error"] is not None and not unseen["not_counted"] else None
     with_names(ws, facts)
     facts["diagnosis"] = diagnose(facts)
     facts["verdict"] = verdict(facts)

@@ -127,4 +127,4 @@ def _span(interval: Any, digits: int = 0) -> str:
 
 def _sure(v: Any) -> str:
     """No model is 100 % sure."""
-    return "over 99 % sure" if v > 0.995 else f"{100 * v:.0f} % sure"
+    return "over 99\u00a0% sure" if v > 0.995 else f"{100 * v:.0f}\u00a0%\u00a0sure"

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float32]
     Ints = npt.NDArray[np.int64]
 
-__all__ = ["CORNERS", "Column", "Edge", "columns", "edges"]
+__all__ = ["CORNERS", "MARGIN", "Column", "Edge", "columns", "edges"]
 
+MARGIN = "plain margin"
 MOST_VALUES = 24
 BINS = 8
 CORNERS = ("top left", "top right", "bottom left", "bottom right")
@@ -64,9 +65,7 @@ def columns(
         _numbers("JPEG quality", [r["jpeg_quality"] for r in rows], lambda v: f"quality {v:.0f}"),
         _numbers("year", [r["year"] for r in rows], lambda v: f"{v:.0f}"),
         _numbers("brightness", [r["brightness"] for r in rows], lambda v: f"brightness {v:.2f}"),
-        _numbers(
-            "plain margin", [None if e is None else round(e.margin, 3) for e in edge], lambda v: f"{v:.0%} plain margin"
-        ),
+        _numbers(MARGIN, [None if e is None else round(e.margin, 3) for e in edge], lambda v: f"{v:.0%} plain margin"),
     ]
     return [c for c in found if len(np.unique(c.bins[c.bins >= 0])) > 1]
 

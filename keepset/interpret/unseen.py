@@ -40,8 +40,8 @@ MOST = 0.5
 @dataclass(frozen=True)
 class Judged:
     """What is known of ``n`` images: class numbers ``labels``, ``folds`` of the random split, ``plain_wrong`` (whether the
-    head of the other folds was wrong) and the site and creator of each (None: not known). ``features`` reads those at
-    some places, [m, d].
+    head of the other folds was wrong) and the site and creator of each (None: not known). ``groups``: copies and
+    pictures of one scene share one. ``features`` reads those at some places, [m, d].
     """
 
     classes: Sequence[str]
@@ -50,6 +50,7 @@ class Judged:
     plain_wrong: Bools
     sites: Sequence[str | None]
     creators: Sequence[str | None]
+    groups: Sequence[str]
     features: Callable[[Ints], Floats]
     strength: float
     seed: int
@@ -113,7 +114,7 @@ def _neither(found: list[Unseen]) -> Unseen:
 def _by(data: Judged, keep: Ints, by: str, named: Sequence[str | None]) -> Unseen:
     names, of = _numbers([named[i] for i in keep])
     labels = data.labels[keep]
-    test = _can_be_judged(of, labels)
+    test = _can_be_judged(of, labels) & ~_copied(of, _numbers([data.groups[i] for i in keep])[1])
     groups = of[test]
     sources = len(np.unique(groups))
     few = sources < FEWEST_SOURCES or effective(groups) < FEWEST_SOURCES - 2 or len(groups) < FEWEST_IMAGES
@@ -152,6 +153,14 @@ def _can_be_judged(of: Ints, labels: Ints) -> Bools:
     enough = others >= np.maximum(LEAST_ELSEWHERE, np.bincount(labels, minlength=k)[labels] * ELSEWHERE)
     sizes = np.bincount(of + 1, minlength=2)[of + 1]
     return np.asarray((of >= 0) & enough & (sizes <= MOST * len(of)))
+
+
+def _copied(of: Ints, groups: Ints) -> Bools:
+    """Images of which another source has a copy: without their own source they would still be known."""
+    width = int(of.max()) + 2
+    pairs = np.unique(groups * width + of + 1)
+    several = np.bincount(pairs // width, minlength=int(groups.max()) + 1) > 1
+    return np.asarray(several[groups])
 
 
 def _parts(of: Ints, test: Bools) -> Ints:

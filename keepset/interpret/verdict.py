@@ -11,8 +11,9 @@ __all__ = ["next_thing", "verdict"]
 
 Facts = Mapping[str, Any]
 
-TO_CHANGE = ("rate_too_high", "rate_too_low", "overfitting", "too_few_epochs")
-"""Findings of the diagnosis that another training would mend."""
+SPOILED = ("rate_too_high", "rate_too_low")
+"""Findings of a training that a setting spoiled."""
+LONGER_OR_SHORTER = ("overfitting", "too_few_epochs")
 
 
 def verdict(facts: Facts) -> str:
@@ -41,7 +42,7 @@ def _left(found: Facts | None) -> list[str]:
         return []
     n = round(found["count"])
     if n == 0:
-        return ["no label is known to be wrong"]
+        return ["probably no label is still wrong"]
     return [f"about {many(n, 'label')} {'is' if n == 1 else 'are'} still wrong"]
 
 
@@ -73,7 +74,7 @@ def _not_counted(facts: Facts, kind: str) -> str:
 
 def next_thing(facts: Facts) -> dict[str, str]:
     """``{"title", "words", "command"}``: what to do first, why, and how."""
-    found = (rule(facts) for rule in (_new_classes, _train_otherwise, _review, _collect, _collect_for_certainty, _use))
+    found = (rule(facts) for rule in RULES)
     return next(step for step in found if step)
 
 
@@ -87,9 +88,25 @@ def _new_classes(facts: Facts) -> dict[str, str] | None:
     return _step("Train on the new classes", words, "keepset train") if changed else None
 
 
-def _train_otherwise(facts: Facts) -> dict[str, str] | None:
-    found = next((d for d in facts["diagnosis"] if d["kind"] in TO_CHANGE), None)
+def _spoiled(facts: Facts) -> dict[str, str] | None:
+    return _again(facts, SPOILED)
+
+
+def _longer_or_shorter(facts: Facts) -> dict[str, str] | None:
+    """A hint, and only about a network that was kept."""
+    return _again(facts, LONGER_OR_SHORTER) if facts["model"]["winner"] != "linear_head" else None
+
+
+def _again(facts: Facts, kinds: tuple[str, ...]) -> dict[str, str] | None:
+    found = next((d for d in facts["diagnosis"] if d["kind"] in kinds), None)
     return _step("Train again", found["words"], "keepset train") if found else None
+
+
+def _look_on(facts: Facts) -> dict[str, str] | None:
+    left = facts["errors_left"]
+    if not left or not left["command"] or left["count"] < 1:
+        return None
+    return _step("Look at some more pictures", f"{left['words']} {left['advice']}", left["command"])
 
 
 def _collect(facts: Facts) -> dict[str, str] | None:
@@ -121,3 +138,9 @@ def _collect_for_certainty(facts: Facts) -> dict[str, str] | None:
 
 def _use(facts: Facts) -> dict[str, str]:
     return _step("Use it", "No picture looks doubtful, and more would not change much.", "keepset predict FOLDER")
+
+
+RULES = (
+    _new_classes, _spoiled, _review, _look_on, _longer_or_shorter, _collect, _collect_for_certainty, _use,
+)  # fmt: skip
+"""The first that has something to say is the step."""

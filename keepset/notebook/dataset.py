@@ -7,12 +7,13 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keepset.errors import ConfigError, ModelError, PictureUnreadable, ReviewError
+from keepset.errors import ConfigError, ModelError, PictureUnreadable, ReviewError, WorkspaceError
 from keepset.finding import find_workspace
 from keepset.models import list_models
 from keepset.notebook.pictures import Pictures
 from keepset.notebook.shown import Gallery, Report
 from keepset.storage import locate
+from keepset.storage.localfiles import shown
 from keepset.text import many
 from keepset.workspace import SHA256, Workspace
 
@@ -38,11 +39,13 @@ def open_dataset(source: str | Path | None = None) -> Dataset:
     place = locate(source)
     if (place / "keepset.json").exists():
         return Dataset(Workspace.open(place))
-    config = place.with_name(
-        f"{place.name}.toml"
-    )  # "bears": the data set of bears.toml, whatever its workspace is called
-    if not place.exists() and config.is_file():
-        place = config
+    if not place.exists():  # "bears": the data set of bears.toml, whatever its workspace is called
+        named, place = place, place.with_name(f"{place.name}.toml")
+        if not place.is_file():
+            raise WorkspaceError(
+                f"There is no data set {shown(named)}.",
+                "Give a workspace, a run config, or a folder with one folder of pictures per class.",
+            )
     return Dataset(start(place, None, print))
 
 

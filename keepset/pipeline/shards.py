@@ -74,6 +74,7 @@ class _Spread:
         before: dict[int, Any] = {}
         futures = {}
         for shard in shards:
+            # pure=False, and a key of this run: Dask must not answer from what it remembers of an earlier one.
             future = self.cluster.client.submit(
                 run_shard, str(self.ws.root), self.stage, asdict(shard), dict(options), topic,
                 before.get(shard.lane), key=f"{self.stage}-{shard.number}-{topic}", pure=False,
@@ -84,6 +85,7 @@ class _Spread:
 
     @contextlib.contextmanager
     def _listening(self) -> Iterator[str]:
+        # Of this run alone: workers may still be at the shards of one that was killed.
         topic = f"{_TOPIC}-{self.ws.id}-{time.time_ns()}"
         self.cluster.client.subscribe_topic(topic, self._hear)
         yield topic

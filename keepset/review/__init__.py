@@ -4,7 +4,16 @@
 ``keepset.clean.clean`` applies what was approved. The state of record is files (``keepset.review.batch``).
 """
 
-from keepset.review.batch import Approval, Batch, BatchProgress, BatchRecord, BatchStatus, list_batches, load_batch
+from keepset.review.batch import (
+    Approval,
+    Batch,
+    BatchProgress,
+    BatchRecord,
+    BatchStatus,
+    damaged_batches,
+    list_batches,
+    load_batch,
+)
 from keepset.review.deciding import Preview, guards, planned, preview, reopen, submit
 from keepset.review.left import ErrorsLeft, errors_left
 from keepset.review.log import Mark, MarkState
@@ -22,6 +31,7 @@ __all__ = [
     "MarkState",
     "Preview",
     "changes_since",
+    "damaged_batches",
     "errors_left",
     "guards",
     "list_batches",

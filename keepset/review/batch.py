@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keepset import manifests
-from keepset.errors import ManifestError, ReviewError
+from keepset.errors import KeepsetError, ManifestError, ReviewError
 from keepset.files import read_json
 from keepset.machine.remembered import remembered
 from keepset.reasons import ON_REQUEST, UNPROPOSED, Action, CandidateReason
@@ -35,7 +35,17 @@ from keepset.workspace import Workspace
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["Approval", "Batch", "BatchProgress", "BatchRecord", "BatchStatus", "list_batches", "load_batch"]
+__all__ = [
+    "Approval",
+    "Batch",
+    "BatchProgress",
+    "BatchRecord",
+    "BatchStatus",
+    "damaged_batches",
+    "list_batches",
+    "load_batch",
+    "next_number",
+]
 
 _ID = re.compile(r"b\d{4,9}-[0-9a-f]{8}")
 
@@ -265,10 +275,44 @@ def find_revision(ws: Workspace, cause: str, *, after: int = 0) -> int | None:
 
 
 def list_batches(ws: Workspace) -> list[Batch]:
-    """All batches, the oldest first."""
+    """All batches that can be read, the oldest first; ``damaged_batches`` names the others."""
+    return sorted((b for b in _each(ws) if isinstance(b, Batch)), key=lambda b: b.record.number)
+
+
+def damaged_batches(ws: Workspace) -> list[ReviewError]:
+    """What is wrong with each batch that cannot be read. It stops nothing: its pictures are proposed again."""
+    return [e for e in _each(ws) if isinstance(e, ReviewError)]
+
+
+def next_number(ws: Workspace) -> int:
+    """The number of the next batch, after those that cannot be read, too."""
+    return max((int(name.partition("-")[0][1:]) for name in _names(ws)), default=0) + 1
+
+
+def _names(ws: Workspace) -> list[str]:
     folders = ws.batches.iterdir() if ws.batches.is_dir() else []
-    names = [p.name for p in folders if _ID.fullmatch(p.name) and (p / "batch.json").exists()]
-    return sorted((load_batch(ws, n) for n in names), key=lambda b: b.record.number)
+    return [p.name for p in folders if _ID.fullmatch(p.name) and (p / "batch.json").exists()]
+
+
+def _each(ws: Workspace) -> Iterator[Batch | ReviewError]:
+    for name in _names(ws):
+        try:
+            batch = load_batch(ws, name)
+            _check(batch.folder)
+        except KeepsetError as e:
+            remedy = (
+                f"Restore {ws.batches / name} from a backup, or move it out of the workspace. `keepset review` proposes "
+                "its pictures again; marks made in it do not count."
+            )
+            yield ReviewError(f"Batch {name} is damaged. {e.message}", remedy)
+        else:
+            yield batch
+
+
+@functools.lru_cache(maxsize=1024)
+def _check(folder: Path) -> None:
+    """Raise if the candidates, which never change, are gone or cut off. What is sound is asked for once."""
+    manifests.read_header(folder / "candidates.parquet")
 
 
 def load_batch(ws: Workspace, batch_id: str, *, clock: Callable[[], datetime] = _now) -> Batch:

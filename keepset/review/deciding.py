@@ -144,6 +144,9 @@ def _guards(
         )
 
 
+_LONGEST_NOTE = 4000
+
+
 def submit(
     batch: Batch,
     decision: str,
@@ -165,6 +168,8 @@ def submit(
     if decision not in DECISIONS:
         raise ReviewError(f"{decision!r} is not a decision.", f"One of: {', '.join(DECISIONS)}.")
     needs_name(who)
+    if len(note) > _LONGEST_NOTE:
+        raise ReviewError(f"The note has {len(note)} characters.", f"Shorten it to {_LONGEST_NOTE}.")
     with batch.ws.lock(lock_of(batch)):
         must_be_open(batch)
         if expected_version is not None:

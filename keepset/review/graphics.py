@@ -58,9 +58,10 @@ def fit(own: Floats, made: Floats) -> GraphicHead:
     mean = weight @ rows / len(rows)
     root = np.sqrt(weight)
     x, y = (rows - mean) * root[:, None], (target - 0.5) * root
-    gram = x @ x.T
+    gram = x @ x.T  # the dual problem: some hundred pictures, of thousands of features each
     inverse = np.linalg.inv(gram + np.eye(len(x)) * _PENALTY * np.trace(gram) / len(x))
     dual = inverse @ y
+    # What a fit without the picture would say of it: its own residual is dual / diagonal, so none is fitted again.
     left_out = (y - dual / np.diag(inverse)) / root + 0.5
     slope = x.T @ dual
     return GraphicHead(slope, float(0.5 - mean @ slope), left_out[: len(own)])

@@ -14,10 +14,16 @@ SHORTEST = 8
 """Digits of a sha256 that a person must give at least; the command line and the gallery show 12."""
 
 
+LONGEST = 100
+"""Characters of a reviewer's name."""
+
+
 def needs_name(who: str) -> None:
-    """Raise ``ReviewError`` unless somebody stands for the decision."""
+    """Raise ``ReviewError`` unless somebody stands for the decision, by a name that every log and page can show."""
     if not who.strip():
         raise ReviewError("A decision needs a name.", "Give one with --who, or set KEEPSET_REVIEWER.")
+    if len(who) > LONGEST:
+        raise ReviewError(f"The name of the reviewer has {len(who)} characters.", f"Give one of at most {LONGEST}.")
 
 
 def whole(names: Sequence[str], among: Iterable[str], where: str) -> list[str]:

@@ -13,7 +13,7 @@ from keepset.config import RunConfig
 from keepset.files import write_json
 from keepset.manifests import Header
 from keepset.review.auditing import audit_opening, settle
-from keepset.review.batch import Batch, BatchRecord, BatchStatus, list_batches, load_batch
+from keepset.review.batch import Batch, BatchRecord, BatchStatus, damaged_batches, list_batches, load_batch, next_number
 from keepset.review.candidates import Candidates, find_candidates
 from keepset.review.evidence import Evidence, gather
 from keepset.review.left import errors_left
@@ -48,6 +48,8 @@ def review(
 
     with ws.lock("review", note=progress.note):
         settle(ws)
+        for e in damaged_batches(ws):
+            progress.note(f"{e.message} {e.remedy}")
         evidence = gather(ws, config)
         asked = {"everything": True} if everything else {} if looks is None else {"looks": looks}
         wanted = evidence.fingerprint(VERSION, asked)
@@ -60,7 +62,7 @@ def review(
                 f"{evidence.strangers} pictures that users corrected are not in the data set yet: the next run takes them in"
             )
         with threadpool_limits(evidence.record.threads, user_api="blas"):  # as many as share the sums of its training
-            number = max((b.record.number for b in list_batches(ws)), default=0) + 1
+            number = next_number(ws)
             rng = np.random.default_rng([config.seed, number])
             found = find_candidates(evidence, config.review, rng, everything=everything, looks=looks)
         rows = found.rows
@@ -88,7 +90,7 @@ def _opened(batch: Batch, left: int) -> str:
     words = f"Batch {batch.id} is open: {total} images to look at{said}."
     words += f" {left} more are likely enough to be wrong; the next batch shows them." if left else ""
     others = [b.id for b in list_batches(batch.ws) if b.id != batch.id and b.status == BatchStatus.OPEN]
-    if batch.record.on_request and others:
+    if others:
         words += f" Also open: {', '.join(others)}; a mark counts in the batch where it is made, so decide on each."
     return words
 

@@ -102,6 +102,7 @@ def suspicion(evidence: Evidence, weights: Weights = WEIGHTS) -> Suspicion | Non
         return None
     label, unlike = weights.label * _cut(scores.label), weights.unlike * _cut(scores.unlike)
     graphic = weights.graphic * _cut(scores.graphic) + weights.print * _cut(scores.print)
+    # Each score is cut before it is weighed, so that one that is wild (an odd class, a broken scorer) decides nothing alone.
     odds = np.exp(label + unlike + graphic + weights.bias)
     return Suspicion(scores, SUREST * odds / (1 + odds), label, unlike, graphic)
 
@@ -132,6 +133,7 @@ def scores_of(evidence: Evidence) -> SuspicionScores | None:
         if head is not None:
             graphic[rows] = head.score(_length_one(features[:, known.stored.first]))
     if head is not None:
+        # The head has learnt from these; each is scored as if it had not.
         graphic[known.sample] = head.left_out
         graphic -= np.median(graphic)
     usual = sight.usual(known.labels)
@@ -242,6 +244,7 @@ def _distance(centred: Singles, labels: Ints, sums: Floats, *, own: bool = True)
     all images of the class.
     """
     rows = _length_one(centred)
+    # The sum less the picture itself: with it, a class of three would be near to each of the three, whatever they show.
     others = _length_one((sums[labels] - rows if own else sums[labels]).astype(np.float32))
     found: Floats = 1.0 - np.einsum("nd,nd->n", rows, others).astype(np.float64)
     return found

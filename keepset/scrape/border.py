@@ -13,7 +13,7 @@ from keepset.download.target import BadUrl, Target
 from keepset.reasons import LOCAL_SOURCES, ItemStatus, UrlReason
 from keepset.scrape.found import Found
 from keepset.scrape.known import Known
-from keepset.scrape.license import taken
+from keepset.scrape.license import code, taken
 from keepset.tables.cells import address_in
 from keepset.text import label_of, one_line, without_surrogates
 
@@ -43,7 +43,7 @@ class Border:
         """The row of urls.parquet, or None if it is there already. ``label`` "" goes with a reason only."""
         url, reason, detail = address(found)
         facts = _facts(found)
-        if self.blocked.refuses(url, facts["creator"], facts["license"]):
+        if self.blocked.refuses(url, facts["creator"], code(facts["license"])):
             url, reason, detail = masked(url), UrlReason.TAKEN_DOWN, None
             facts |= dict.fromkeys(SCRUBBED)
         if reason is None:

@@ -86,7 +86,7 @@ class Web:
                 answer = self.runner.run(self.fetcher.read(url, most=_MOST_BYTES))
             except Trouble as e:
                 if not e.transient:
-                    raise SourceError(f"{url}: {e.reason} ({e.detail}).", _NEXT) from e
+                    raise SourceError(f"{url}: {e.reason} ({e.detail}).", self._remedy(url, e.reason)) from e
                 problem, asked = f"{e.reason} ({e.detail})", None
             else:
                 if answer.status < 400:
@@ -108,10 +108,14 @@ class Web:
             return 'It wants to know whom to write to: set [scrape] contact = "you@example.org", then run again.'
         if problem == "HTTP 429":
             return "It limits how often it may be asked. Run it again in an hour, or tomorrow. URLs already collected are kept."
+        if problem.startswith(_CUT_OFF):
+            return "Check this machine's network (behind a proxy: set HTTPS_PROXY), then run again. " + _KEPT
         return _NEXT
 
 
-_NEXT = "Try again later, or remove this source from the config. URLs collected so far are kept."
+_CUT_OFF = ("dns_failure", "connect_failed", "timeout")
+_KEPT = "URLs collected so far are kept."
+_NEXT = f"Try again later, or remove this source from the config. {_KEPT}"
 
 
 def dig(value: Any, *path: str) -> Any:

@@ -100,7 +100,7 @@ def _write(
 ) -> None:
     files = {p.name: p.read_bytes() for p in _SCRIPTS} | {
         "style.css": b"\n".join(p.read_bytes() for p in _STYLES), "model.onnx": small.model,
-        "onnxruntime.js": runtime.script, "ort-wasm-simd-threaded.mjs": runtime.loader,
+        "onnxruntime.js": runtime.script, "onnxruntime-loader.js": runtime.loader,
         "onnxruntime.wasm.bin": runtime.wasm, "pictures.bin": bytes(pictures.pack),
     }  # fmt: skip
     files |= {f"sample-{i}.jpg": data for i, data in enumerate(pictures.samples, 1)}
@@ -139,12 +139,13 @@ def _json(document: Any) -> bytes:
 def _pages(ws: Workspace, record: ModelRecord, small: Fitted, pictures: SitePictures) -> dict[str, bytes]:
     from keepset.web.templating import templates
 
+    named = [c for c in pictures.credits if c["license"] or c["creator"] or c["landing_page"]]
     blank = {
         "preview": "icon.svg", "name": "", "label": "", "probability": 0, "top": [("", 0)],
         "similar": [{"link": "", "src": "icon.svg", "label": "", "credit": ""}],
     }  # fmt: skip
     facts = {
-        "title": ws.name, "classes": record.classes, "blank": blank, "credits": pictures.credits, "runtime": VERSION,
+        "title": ws.name, "classes": record.classes, "blank": blank, "credits": named, "runtime": VERSION,
         "samples": [f"sample-{i}.jpg" for i, _ in enumerate(pictures.samples, 1)], "valid": record.metrics.get("valid"),
         "model_id": record.id, "revision": record.dataset_revision, "precision": small.precision,
         "unsure_below": small.unsure_below,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 
 from keepset.config import RunConfig
 from keepset.reasons import Split
@@ -18,8 +19,7 @@ def draw(
     """Side and fold of each unit, which is what stays together; ``units`` holds its images per class.
 
     ``have``: per class the images per side that there are already. A unit goes where no class gets more than its share.
-    One of several classes may also do so a little, where a class has less than its share and all of them together come
-    nearer to it.
+    What room is left then is for units that bring the classes nearer to their shares, although one gets a little more.
     """
     total = Counter({label: sum(sides.values()) for label, sides in have.items()})
     for counts in units.values():
@@ -27,11 +27,7 @@ def draw(
     room = {side: _room(side, total, have, config) for side in (Split.VALID, Split.TEST)}
     order = sorted(units, key=lambda u: _number(config.seed, u))
     out = dict.fromkeys(order, Split.TRAIN)
-    rules: list[Callable[[Counter[str], Counter[str]], bool]] = [
-        _fits,
-        lambda left, counts: len(counts) > 1 and _nearer(left, counts, total),
-    ]
-    for fits in rules:
+    for fits in (_fits, partial(_nearer, total=total)):
         for unit in order:
             side = next((s for s, left in room.items() if fits(left, units[unit])), None)
             if out[unit] == Split.TRAIN and side is not None:

@@ -30,10 +30,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Origins", "creator_key", "find_origins"]
 
-SHARES = {"landing_page": 1.0, "creator": 0.5}
-"""The keys, the finer one first, and how much of a class one value may hold, as a share of the validation set."""
+KEYS = ("landing_page", "creator")
+"""The finer one first."""
 LEAST = 2
 """Pictures per class that may always stay together."""
+AN_OBSERVATION = 8
+"""As many pictures per class may share a page, whatever the validation set holds, up to a third of the class."""
 _NOBODY = re.compile(
     r"(unknown|anonymous|anonym|unbekannt|inconnu|desconocido|none|null|n/?a|various|see (below|source)|own work|public domain"
     r"|unknown (author|photographer|artist)|not (known|given|provided)|flickr user|user|admin)?"
@@ -58,7 +60,7 @@ def creator_key(name: str | None) -> str | None:
 
 def find_origins(ws: Workspace, valid: float) -> Origins:
     """Of the good images, where the validation set is to have the share ``valid`` of each class."""
-    columns = ("sha256", "status", "label", "group_id", *SHARES)
+    columns = ("sha256", "status", "label", "group_id", *KEYS)
     table = pa.Table.from_batches(
         [b.filter(pc.equal(b["status"], str(ItemStatus.OK))) for b in manifests.batches(ws.images, "images", columns)]
         or [pa.RecordBatch.from_pylist([], pa.schema([(c, pa.string()) for c in columns]))]
@@ -67,11 +69,11 @@ def find_origins(ws: Workspace, valid: float) -> Origins:
     labels, classes = _codes(table["label"])
     joining = _Joining(groups, labels, len(names))
     too_large = []
-    for kind, share in SHARES.items():
+    for kind in KEYS:
         values, words = _codes(table[kind])
         if kind == "creator":
             values, words = _by_creator(values, words)
-        most = np.maximum(LEAST, np.floor(joining.per_class * valid * share + 1e-9))
+        most = _most(kind, joining.per_class, valid)
         for value, rows in _shared(values, groups, words):
             held = joining.join(rows, most)
             if held is not None:
@@ -81,6 +83,14 @@ def find_origins(ws: Workspace, valid: float) -> Origins:
     for i, root in roots.items():
         smallest[root] = min(names[i], smallest.get(root, names[i]))
     return Origins({names[i]: smallest[root] for i, root in roots.items()}, sorted(too_large, key=lambda t: -t[2]))
+
+
+def _most(kind: str, per_class: Ints, valid: float) -> npt.NDArray[np.float64]:
+    """Pictures of each class that one value may hold."""
+    share = per_class * valid
+    if kind == "creator":
+        return np.asarray(np.maximum(LEAST, share / 2))
+    return np.asarray(np.maximum(np.maximum(LEAST, share), np.minimum(AN_OBSERVATION, per_class / 3)))
 
 
 class _Joining:

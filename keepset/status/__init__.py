@@ -19,7 +19,7 @@ from keepset.models.reported import on_other_sites
 from keepset.status.next_step import next_step
 from keepset.workspace import Workspace
 
-__all__ = ["collect", "gallery_url", "stack_troubles"]
+__all__ = ["collect", "gallery_url", "stack_troubles", "troubles"]
 
 LAST_RUNS = 10
 
@@ -45,7 +45,7 @@ def collect(ws: Workspace) -> dict[str, Any]:
         "left": _left(ws),
         "next": next_step(ws, str((stack or {}).get("web_url") or "")),
         "stack": stack,
-        "trouble": _troubles(stack),
+        "trouble": troubles(ws),
         "runs": runs,
         "runs_trouble": trouble,
     }
@@ -130,13 +130,16 @@ def gallery_url(ws: Workspace) -> str:
     return str((_stack(ws) or {}).get("web_url") or "")
 
 
+def troubles(ws: Workspace) -> list[str]:
+    """What is wrong with the stack that runs here and with batches, a sentence or two each."""
+    from keepset.review import damaged_batches
+
+    return stack_troubles(ws) + [f"{e.message} {e.remedy}" for e in damaged_batches(ws)]
+
+
 def stack_troubles(ws: Workspace) -> list[str]:
-    """What is wrong with the parts of the stack that runs here, a sentence each; empty where none runs."""
-    return _troubles(_stack(ws))
-
-
-def _troubles(stack: Mapping[str, Any] | None) -> list[str]:
-    parts = (stack or {}).get("parts") or {}
+    """What is wrong with the parts of the stack that runs here; empty where none runs."""
+    parts = (_stack(ws) or {}).get("parts") or {}
     return [p["words"] for p in parts.values() if p.get("words")]
 
 

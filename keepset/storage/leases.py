@@ -81,6 +81,7 @@ class _Lease:
             self.version = None
         else:
             self.version, standing = facts.version, json.loads(raw)
+            # One of this machine is nobody's: the caller holds the local lock, so the process that wrote it is dead.
             if standing["held"] and standing["machine"] != self.machine and (age := self._age_s(facts)) < STALE_S:
                 self.holder = f"process {standing['pid']} on {standing['host']}, seen {age:.0f} s ago"
                 return False
@@ -102,7 +103,7 @@ class _Lease:
             self._renewing.join()
         if not self.lost:
             try:
-                self._write(held=False)
+                self._write(held=False)  # not deleted: not every store deletes on a condition
             except Conflict:
                 self.lost = True
             except WorkspaceError:
@@ -120,6 +121,8 @@ class _Lease:
                 continue
 
     def _write(self, *, held: bool) -> None:
+        # A version may be a hash of the content: without a nonce a renewal would leave it as it was, and who has just
+        # read a stale lease could take over one that was renewed.
         said = {
             "held": held, "machine": self.machine, "host": platform.node(), "pid": os.getpid(),
             "nonce": secrets.token_hex(8),

@@ -42,6 +42,7 @@ def routes(ws: Workspace) -> list[Route]:
         Route(f"{batch}/form", bound(marking.save_form), methods=["POST"]),
         Route(f"{batch}/submit", bound(submitting.show), methods=["GET"]),
         Route(f"{batch}/submit", bound(submitting.decide), methods=["POST"]),
+        Route(f"{batch}/forecast", bound(submitting.foreseen)),
         Route(f"{batch}/reopen", bound(submitting.open_again), methods=["POST"]),
         Route("/thumbs/{name}", bound(thumb)),
         Route("/pictures/{name}.jpg", bound(picture)),

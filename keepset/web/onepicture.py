@@ -12,6 +12,7 @@ from starlette.routing import Route
 from keepset import manifests
 from keepset.errors import KeepsetError
 from keepset.history.timeline import named
+from keepset.history.trace import trace
 from keepset.review import BatchStatus, list_batches
 from keepset.web.marking import given_name
 from keepset.web.pages import page
@@ -35,11 +36,12 @@ def _show(ws: Workspace, request: Request) -> Response:
     if not known(ws, sha):
         return refusal(request, 404, "no_picture", "There is no such picture in this data set.")
     data = _row(ws, "dataset", sha)
-    by = str(data.get("changed_by") or "")
+    by, traced = str(data.get("changed_by") or ""), "trace" in request.query_params
     restorable = bool(data.get("changed_in")) and by.startswith("b")
     return page(
         "picture.html", ws, sha=sha, name=named(ws, [sha]).get(sha, sha[:8]), image=_row(ws, "images", sha), data=data,
         said=_said(ws, sha), waits=_waits(ws, sha), restorable=restorable, by=by, who=given_name(request),
+        traced=[s for t in trace(ws, sha) for s in t.told() if s[0] != "is"] if traced else None,
     )  # fmt: skip
 
 

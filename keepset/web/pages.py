@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from starlette.responses import HTMLResponse
 
-from keepset.status import stack_troubles
+from keepset.status import troubles
 from keepset.web.prefix import base
 from keepset.web.templating import templates
 from keepset.workspace import Workspace
@@ -21,4 +22,4 @@ def page(name: str, ws: Workspace, code: int = 200, /, **facts: Any) -> HTMLResp
 
 def rendered(name: str, ws: Workspace, /, **facts: Any) -> str:
     """The same as text; also of a part of a page."""
-    return str(templates().get_template(name).render(ws=ws, base=base(), troubles=stack_troubles(ws), **facts))
+    return str(templates().get_template(name).render(ws=ws, base=base(), troubles=partial(troubles, ws), **facts))

@@ -19,7 +19,7 @@ from keepset.web.marking import given_name, reviewer
 from keepset.web.pages import page
 from keepset.workspace import Workspace
 
-__all__ = ["decide", "open_again", "show"]
+__all__ = ["decide", "foreseen", "open_again", "show"]
 
 SHOWN = 60
 """Thumbnails per lot."""
@@ -44,6 +44,15 @@ def show(
         preview=marked, all_done=all_done, open=batch.status == BatchStatus.OPEN, version=batch.version,
         who=given_name(request), open_looks=len(batch.drawn() - marks.keys()),
     )  # fmt: skip
+
+
+def foreseen(ws: Workspace, request: Request) -> Response:
+    """What an approval would do to the model. The page before submitting asks for it once it is painted."""
+    from keepset.forecast import forecast
+
+    batch = load_batch(ws, request.path_params["batch_id"])
+    asked = request.query_params.get("undecided", "keep")
+    return page("forecast.html", ws, batch=batch, f=forecast(batch, undecided=asked))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.review.forecast.sets import JUNK, Labelled
 
-__all__ = ["Marks", "batches_of"]
+__all__ = ["Marks", "batches_of", "careless"]
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Marks:
 
 
 def batches_of(s: Labelled) -> Iterator[Marks]:
-    """The same ones each time."""
+    """The same ones each time; of a large set one of each kind, since real retraining takes long."""
     for kind, share, draws in _PLAN:
-        for draw in range(draws):
+        for draw in range(draws if len(s) < 1000 else draws - 1):
             rng = np.random.default_rng([len(s), *kind.encode(), round(100 * share), draw])
             after = _KINDS[kind](s, rng, share)
             if (after != s.labels).any():
@@ -39,7 +39,7 @@ def _right(s: Labelled, rng: np.random.Generator, share: float) -> np.ndarray:
     return _marked(s, _some(np.flatnonzero((s.truth != s.labels) & s.sure), share, rng), s.truth)
 
 
-def _careless(s: Labelled, rng: np.random.Generator, share: float) -> np.ndarray:
+def careless(s: Labelled, rng: np.random.Generator, share: float) -> np.ndarray:
     """All of it, and as many right pictures as ``share`` of that are deleted or relabelled by mistake."""
     after = _right(s, rng, 1.0)
     wrong = np.flatnonzero(after != s.labels)
@@ -105,7 +105,7 @@ def _another(s: Labelled, where: np.ndarray, rng: np.random.Generator) -> np.nda
 
 
 _KINDS = {
-    "right": _right, "careless": _careless, "suggested": _suggested, "delete": _delete, "relabel": _relabel,
+    "right": _right, "careless": careless, "suggested": _suggested, "delete": _delete, "relabel": _relabel,
     "mixed up": _mixed_up, "look-alikes": _lookalikes, "thinned": _thinned, "hard ones": _hard_ones,
 }  # fmt: skip
 _PLAN = (

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.review.forecast.batches import careless
 from bench.review.forecast.retrained import Outcome
 from bench.review.forecast.sets import JUNK, Labelled
+from keepset.forecast import SURE
 from keepset.forecast.heads import Heads, Known, compressed, effects, retrained
 from keepset.models.columns import Column, columns
 
-__all__ = ["Judged", "judged", "table"]
-
-GOOD = ("right", "suggested", "careless")
+__all__ = ["Features", "Judged", "disputes", "judged", "table"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class _Features:
+class Features:
     """A set's features as the product reads them from a model's file."""
 
     rows: np.ndarray
@@ -69,7 +69,7 @@ def judged(s: Labelled, outcomes: Sequence[Outcome]) -> list[Judged]:
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):
-        known = Known(compressed(_Features(s.features)), s.folds, s.learn, s.classes)  # type: ignore[arg-type]
+        known = Known(compressed(Features(s.features)), s.folds, s.learn, s.classes)  # type: ignore[arg-type]
         before = retrained(known, s.labels)
         return [row for o in outcomes[1:] for row in _judged(s, known, before, outcomes[0], o)]
 
@@ -90,6 +90,24 @@ def _judged(s: Labelled, known: Known, before: Heads, base: Outcome, o: Outcome)
             s.name, o.kind, under, forecast.n, f, r, int((said[1] != o.cv[left]).sum()), int(came.sum()),
             int((came & foreseen).sum()), int((foreseen & ~came).sum()), seconds,
         )  # fmt: skip
+
+
+def disputes(s: Labelled, draws: int = 2) -> np.ndarray:
+    """Of relabelled pictures, by a reviewer who is wrong in two of seven marks: the wrong ones that *Look again* names, all wrong ones,
+    the right ones that it names, all right ones."""
+    from threadpoolctl import threadpool_limits
+
+    found = np.zeros(4, int)
+    with threadpool_limits(1):
+        known = Known(compressed(Features(s.features)), s.folds, s.learn, s.classes)  # type: ignore[arg-type]
+        for draw in range(draws):
+            after = careless(s, np.random.default_rng(100 + draw), 0.4)
+            probs = retrained(known, after).probs
+            moved = np.flatnonzero((after != s.labels) & (after != JUNK) & s.sure)
+            named = (probs[moved].max(1) >= SURE) & (probs[moved].argmax(1) != after[moved])
+            wrong = after[moved] != s.truth[moved]
+            found += [(named & wrong).sum(), wrong.sum(), (named & ~wrong).sum(), (~wrong).sum()]
+    return found
 
 
 def table(rows: Sequence[Judged]) -> Iterator[str]:

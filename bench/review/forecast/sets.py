@@ -2,10 +2,10 @@
 
 * ``bears``: the photos as they came, with what people found wrong.
 * ``junk``, ``labels``, ``mixed``: web noise planted among them (``bench.review.noise``).
-* ``views-5``: six views of each photo, 1,600 in all, so that the forecast works on fewer directions than training does.
+* ``large-5``: 1,600 rows mixed from the bears' features, so that the forecast works on fewer directions than training does.
 * ``labels-21``, ``mixed-22``, ``drawn``, ``polygons``, ``digits``: not looked at while the method was chosen.
 
-In ``views``, ``drawn``, ``polygons`` and ``digits`` labels are changed after the features were computed, that many percent of
+In ``large``, ``drawn``, ``polygons`` and ``digits`` labels are changed after the features were computed, that many percent of
 all, by seed.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.review.many import many, no_copies
+from bench.review.many import no_copies
 from bench.review.noise.base import clean_base
 from bench.review.noise.planting import Condition, planted
 from bench.review.runs import Reviewed, file_hashes, reviewed
@@ -29,12 +29,12 @@ from keepset.importing import find_pictures
 from keepset.models import load_record
 from keepset.models.features import ModelFeatures
 
-__all__ = ["CHOSEN_ON", "JUNK", "OTHERS", "Labelled", "labelled"]
+__all__ = ["CHOSEN_ON", "JUNK", "OTHERS", "Labelled", "labelled", "mixed"]
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 JUNK = -1
 """The true class of a picture that is to be deleted."""
-CHOSEN_ON = ("bears", "junk", "labels", "mixed", "views-5")
+CHOSEN_ON = ("bears", "junk", "labels", "mixed", "large-5")
 OTHERS = ("labels-21", "mixed-22", "drawn-10", "drawn-3", "polygons-8", "digits-10")
 _CONDITIONS = (
     Condition("junk", junk=0.11),
@@ -43,8 +43,8 @@ _CONDITIONS = (
     Condition("labels-21", swaps=0.1, foreign=0.02, seed=21),
     Condition("mixed-22", junk=0.06, swaps=0.05, copies=0.04, seed=22),
 )
+LARGE = 1600
 _PER_CLASS = {"drawn": 110, "polygons": 90, "digits": 50}
-_MISLABELLED = {*_PER_CLASS, "views"}
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,15 @@ class Labelled:
 def labelled(name: str, out: Path) -> Labelled | None:
     """The set of that name, computed once and kept in ``out``; None, with a word why, where there are no photos."""
     base, _, noise = name.partition("-")
-    kept = out / f"{base if base in _MISLABELLED else name}.npz"
+    if base == "large":
+        small = labelled("bears", out)
+        return small and _mislabelled(replace(mixed(small, LARGE), name=name), int(noise) / 100)
+    kept = out / f"{base if base in _PER_CLASS else name}.npz"
     if not kept.exists() and not _made(name, out, kept):
         return None
     with np.load(kept) as f:
         found = Labelled(name=name, **{k: f[k] for k in f.files if k != "classes"}, classes=int(f["classes"]))
-    return _mislabelled(found, int(noise) / 100) if base in _MISLABELLED else found
+    return _mislabelled(found, int(noise) / 100) if base in _PER_CLASS else found
 
 
 def _made(name: str, out: Path, kept: Path) -> bool:
@@ -107,9 +110,6 @@ def _run(name: str, out: Path) -> tuple[Reviewed, Path, Path | None, Path | None
     truth, pairs = (photos / "truth" / f"bears{s}.csv" for s in ("", "_pairs"))
     if name == "bears":
         return reviewed(photos / "bears", out / "bears-ws", epochs=0, cache=cache), photos / "bears", truth, pairs
-    if base == "views":
-        run, made = many(clean_base(photos / "bears", truth, pairs), out / "views", images=1600, junk=60, cache=cache)
-        return run, made.folder, made.truth, made.pairs
     condition = next(c for c in _CONDITIONS if c.name == name)
     made = planted(clean_base(photos / "bears", truth, pairs), condition, out / name)
     return reviewed(made.folder, out / f"{name}-ws", epochs=0, cache=cache), made.folder, made.truth, made.pairs
@@ -170,6 +170,19 @@ def _right(truth_file: Path, hashes: dict[str, str], number: dict[str, int]) -> 
             if r["verdict"] == "wrong_label" and named and "foreign" not in words and r["file"] in hashes:
                 found[hashes[r["file"]]] = named[0]
     return found
+
+
+def mixed(s: Labelled, n: int) -> Labelled:
+    """A picture plus half the difference of two others: as many directions as the set has, and no two alike."""
+    rng = np.random.default_rng(n)
+    i, j, k = (rng.integers(0, len(s), n) for _ in range(3))
+    features = (s.features[i] + 0.5 * (s.features[j] - s.features[k])).astype(np.float32)
+    features += rng.normal(0, 0.1 * features.std(), features.shape).astype(np.float32)
+    learn, labels = rng.random(n) < 0.8, s.labels[i]
+    return replace(
+        s, features=features, labels=labels, truth=labels, suggested=labels, sure=np.ones(n, bool),
+        folds=rng.integers(0, 5, n), learn=learn, valid=~learn,
+    )  # fmt: skip
 
 
 def _mislabelled(s: Labelled, share: float) -> Labelled:

@@ -1,7 +1,10 @@
 // Keeps the whole site on the device. A new version is fetched in the background and used from the next visit on.
+// What it hands out has the headers with which browsers allow several threads; a static host cannot send them.
 
 const VERSION = "@VERSION@";
 const FILES = @FILES@;
+
+const ISOLATED = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 
 const digest = async (answer) => {
   const found = await crypto.subtle.digest("SHA-256", await answer.clone().arrayBuffer());
@@ -20,7 +23,8 @@ self.addEventListener("install", (event) => {
       Object.entries(FILES).map(async ([name, wanted]) => {
         const answer = await fetched(name, wanted);
         if (!answer.ok) throw new Error(`${name}: ${answer.status}`);
-        await cache.put(name, answer);
+        const headers = { "Content-Type": answer.headers.get("Content-Type") ?? "", ...ISOLATED };
+        await cache.put(name, new Response(await answer.blob(), { headers }));
       }),
     ),
   );

@@ -11,7 +11,7 @@ let asked = 0;
 
 worker.onmessage = ({ data: { id, answer, error, loading: share, bytes } }) => {
   if (share !== undefined) {
-    loading.value = share;
+    loading.firstElementChild.value = share;
     loading.title = `${(bytes / 1e6).toFixed(0)} MB`;
   } else if (id === undefined) {
     loading.hidden = true;

@@ -1,8 +1,8 @@
 // An upright picture to the model's input, as keepset/images/pixels.py does it: the same numbers as Pillow's, whose
 // fixed-point arithmetic (src/libImaging/Resample.c and Reduce.c) is repeated here. A canvas would resize in its own way.
-// One byte may differ by one: Pillow resizes pictures over twice as tall as wide down first, then across.
 
 const BITS = 22;
+const HALF = 2 ** (BITS - 1);
 const FILTERS = {
   box: [0.5, (x) => (x > -0.5 && x <= 0.5 ? 1 : 0)],
   bilinear: [1, (x) => (x < 1 ? 1 - x : 0)],
@@ -28,11 +28,14 @@ export function modelInput(source, spec, { jpeg = false, corner = {} } = {}) {
   const spans = [image.width, image.height];
   const factors = spans.map((side, i) => Math.floor(side / size[i] / 3) || 1);
   if (Math.max(...factors) > 1) image = boxMean(image, ...factors, asPillow);
-  const [across, down] = [0, 1].map((i) => ({
-    ...weights(i ? image.height : image.width, spans[i] / factors[i], size[i], spec.interpolation),
-    from: Math.floor((size[i] - spec.crop) / 2),
-  }));
-  return resample(image, across, down, spec.crop);
+  const passes = spans.map((span, i) => {
+    const places = weights(i ? image.height : image.width, span / factors[i], size[i], spec.interpolation);
+    const from = Math.floor((size[i] - spec.crop) / 2);
+    return (of) => resampled(of, places.slice(from, from + spec.crop), i === 1);
+  });
+  if (image.height - size[1] > 2 * Math.max(0, image.width - size[0])) passes.reverse(); // as Pillow 13 does with tall pictures
+  const { data } = passes.reduce((of, pass) => pass(of), image);
+  return Uint8Array.from({ length: 3 * spec.crop ** 2 }, (_, i) => data[4 * Math.floor(i / 3) + (i % 3)]);
 }
 
 /** The scale at which libjpeg decodes for Pillow's draft mode. */
@@ -99,51 +102,37 @@ function weights(length, span, n, interpolation) {
   const wide = Math.max(scale, 1);
   const reach = support * wide;
   const same = n === length && span === length;
-  const places = Array.from({ length: n }, (_, i) => {
+  return Array.from({ length: n }, (_, i) => {
     if (same) return { start: i, taps: [2 ** BITS] };
     const centre = (i + 0.5) * scale;
     const start = Math.max(0, Math.trunc(centre - reach + 0.5));
     const end = Math.min(length, Math.trunc(centre + reach + 0.5));
     const taps = Array.from({ length: end - start }, (__, k) => value(filter, interpolation, (k + start - centre + 0.5) / wide, wide));
     const total = taps.reduce((a, b) => a + b, 0);
-    return { start, taps: Int32Array.from(taps, (w) => Math.trunc(((total ? w / total : w) * 2 ** BITS) + (w < 0 ? -0.5 : 0.5))) };
+    return { start, taps: Int32Array.from(taps, (w) => Math.trunc((w / total) * 2 ** BITS + (w / total < 0 ? -0.5 : 0.5))) };
   });
-  return { places };
 }
 
 const value = (filter, interpolation, x) => filter(interpolation === "box" ? x : Math.abs(x));
 
-/** First across, then down, each rounded to a byte, only where the crop is. */
-function resample(image, across, down, crop) {
-  const columns = across.places.slice(across.from, across.from + crop);
-  const lines = down.places.slice(down.from, down.from + crop);
-  const top = lines[0].start;
-  const height = lines[crop - 1].start + lines[crop - 1].taps.length - top;
-  const between = new Uint8ClampedArray(height * crop * 3);
-  const out = new Uint8Array(crop * crop * 3);
-  for (let y = 0; y < height; y += 1) {
-    for (let x = 0; x < crop; x += 1) {
-      blend(image.data, ((y + top) * image.width + columns[x].start) * 4, 4, columns[x].taps, between, (y * crop + x) * 3);
-    }
-  }
-  for (let y = 0; y < crop; y += 1) {
-    for (let x = 0; x < crop; x += 1) {
-      blend(between, ((lines[y].start - top) * crop + x) * 3, crop * 3, lines[y].taps, out, (y * crop + x) * 3);
+/** One pass, across or down, each byte rounded; only the places that are wanted. */
+function resampled(image, places, down) {
+  const out = down ? plain(image.width, places.length) : plain(places.length, image.height);
+  const step = down ? 4 * image.width : 4;
+  for (let y = 0, to = 0; y < out.height; y += 1) {
+    for (let x = 0; x < out.width; x += 1, to += 4) {
+      const { start, taps } = places[down ? y : x];
+      let at = 4 * (down ? start * image.width + x : y * image.width + start);
+      let [r, g, b] = [HALF, HALF, HALF];
+      for (let k = 0; k < taps.length; k += 1, at += step) {
+        r += image.data[at] * taps[k];
+        g += image.data[at + 1] * taps[k];
+        b += image.data[at + 2] * taps[k];
+      }
+      out.data[to] = r >> BITS; // clamped to a byte by the array
+      out.data[to + 1] = g >> BITS;
+      out.data[to + 2] = b >> BITS;
     }
   }
   return out;
 }
-
-function blend(from, at, step, taps, to, place) {
-  let [r, g, b] = [2 ** (BITS - 1), 2 ** (BITS - 1), 2 ** (BITS - 1)];
-  for (let k = 0, i = at; k < taps.length; k += 1, i += step) {
-    r += from[i] * taps[k];
-    g += from[i + 1] * taps[k];
-    b += from[i + 2] * taps[k];
-  }
-  to[place] = clip(r >> BITS);
-  to[place + 1] = clip(g >> BITS);
-  to[place + 2] = clip(b >> BITS);
-}
-
-const clip = (x) => (x < 0 ? 0 : x > 255 ? 255 : x);

@@ -33,8 +33,10 @@ async function load() {
     self.postMessage({ loading: Math.min(1, (done["model.onnx"] + done["onnxruntime.wasm.bin"]) / total), bytes: total });
   };
   const [wasm, model] = await Promise.all(Object.keys(done).map((name) => bytes(name, tell(name))));
-  ort.env.wasm.numThreads = 1; // more would need headers that static hosts do not send
+  // Threads need headers that static hosts do not send; from the second visit on, offline.js sends them.
+  ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency) : 1;
   ort.env.wasm.wasmBinary = await unpacked(wasm);
+  ort.env.wasm.wasmPaths = { mjs: new URL("onnxruntime-loader.js", import.meta.url).href };
   const session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
   await session.run({ pixels: new ort.Tensor("uint8", new Uint8Array(3 * facts.preprocess.crop ** 2), shape(facts)) });
   return { facts, session };
