@@ -129,7 +129,8 @@ def _predictions(page: Any, url: str) -> None:
     names = ["sloop.jpg", "cottage.jpg", "shop.jpg", "stripes.jpg"]
     files = [{"name": n, "mimeType": "image/jpeg", "buffer": _jpeg(p)} for n, p in zip(names, pictures, strict=True)]
     page.set_input_files("input[type=file] >> nth=0", files)
-    page.wait_for_timeout(6000)
+    page.wait_for_selector(f"text={len(files)} of {len(files)} done", timeout=120_000)
+    page.set_viewport_size({"width": WIDE["width"], "height": 1100})
     _shoot(page, "predict")
 
 

@@ -32,7 +32,7 @@ def show_verdict(workspace: str, model_id: str) -> None:
     show(create_markdown_artifact, markdown, key=artifact_key(ws, "verdict"), description=words)
     worst = facts["top_losses"][:_SHOWN]
     if worst:
-        told = f"The {len(worst)} validation images with the highest loss: given > predicted, and how sure"
+        told = "The mistakes, the worst first, and the nearest calls: given > predicted, and how sure"
         sheet = picture_of(ws, [r["sha256"] for r in worst], captions(worst))
         show(create_image_artifact, sheet, key=artifact_key(ws, "top-losses"), description=told)
 

@@ -213,7 +213,7 @@ def test_the_report_in_a_sentence(known: dict[str, Any], says: str) -> None:
     assert verdict(facts).replace("\u00a0", " ") == says
 
 
-NOTHING = {"changed_classes": [], "classes": [], "diagnosis": [], "review": None, "gain": None, "errors_left": None,
+NOTHING = {"changed_classes": [], "classes": [], "diagnosis": [], "review": None, "gain": None, "model": {"winner": "linear_head"}, "errors_left": None,
            "metrics": {"valid": V}}  # fmt: skip
 
 
@@ -222,7 +222,7 @@ NOTHING = {"changed_classes": [], "classes": [], "diagnosis": [], "review": None
     [
         ({"changed_classes": ["tree"], "review": {"proposed": 4, "expected": 3.0}}, "Train on the new classes"),
         ({"diagnosis": [{"kind": "rate_too_low", "words": "w"}]}, "Train again"),
-        ({"diagnosis": [{"kind": "no_gain", "words": "w"}], "review": {"proposed": 4, "expected": 3.0}}, "Review 4 pictures"),
+        ({"diagnosis": [{"kind": "too_few_epochs", "words": "w"}], "review": {"proposed": 4, "expected": 3.0}}, "Review 4 pictures"),
         ({"review": {"proposed": 4, "expected": 0.6}, "gain": {"answer": "more", "words": "w"}}, "Collect more pictures"),
         ({"errors_left": {"count": 3, "words": "About 3.", "advice": "a", "command": "keepset review --random 60"}}, "Look at some more"),
         ({"metrics": {"valid": {"n": 20, "errors": 0, "high": 0.16}}}, "Collect more pictures"),

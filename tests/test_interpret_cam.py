@@ -121,5 +121,4 @@ def test_the_report_shows_where_a_trained_model_looked(tmp_path: Path, monkeypat
     assert "Where it looked" in html
     monkeypatch.setattr("time.process_time", itertools.count(0, 10).__next__)  # each takes ten seconds or more
     few = where_it_looked(ws, record, read_json(ws.reports / record.id / "report.json")["top_losses"], SILENT, 35.0)
-    assert (len(few.rows), few.left_out) == (3, 3)
-    assert few.seconds >= 30
+    assert (len(few.rows), few.left_out, few.seconds) == (2, 4, 40)

@@ -46,7 +46,7 @@ def test_close_clouds_want_more_data() -> None:
 
 def test_wrong_labels_are_a_floor_that_no_data_lowers() -> None:
     found = data_size_curve(blobs(600, 8.0, noise_labels=0.15))
-    assert found["saved"] < 0.03
+    assert found["saved"] < 0.1
     assert found["fit"]["floor"] > 0.1
 
 

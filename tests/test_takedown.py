@@ -23,6 +23,7 @@ from keepset.download import download
 from keepset.errors import ReviewError
 from keepset.export.dataset import Format, export_dataset
 from keepset.export.onnx import export_model
+from keepset.history.timeline import timeline
 from keepset.history.trace import trace
 from keepset.interpret import interpret
 from keepset.models.features import ModelFeatures
@@ -157,6 +158,8 @@ def test_nothing_is_left_nothing_comes_back_and_the_new_model_has_not_learnt_it(
     certificate = next(r for r in ws.audit_log() if r["action"] == "certificate")["what"]
     assert set(certificate["sha256"]) == shas
     assert certificate["models"] == [model]
+    events = [(e.who, e.words) for e in timeline(ws) if e.words.startswith(("took down", "Asked", "Finished"))]
+    assert events == [("Ann", "took down 3 pictures")]
     with pytest.raises(ReviewError, match="purged"):
         restore(ws, sorted(shas), who="Ann")
     assert pending(ws).revision == 2  # as after an approval: a model is to be trained

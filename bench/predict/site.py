@@ -24,13 +24,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import keepset.export.site as site_of
 import numpy as np
-from keepset.export.site import SiteOptions, export_site
 from PIL import Image
 
+import keepset.site as site_of
 from keepset.images.pixels import decode
 from keepset.predict import Outcome, load
+from keepset.site import SiteOptions, export_site
 from keepset.workspace import Workspace
 
 _ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -115,7 +115,7 @@ def _measured(to: Path, pictures: dict[str, bytes], workspace: Path) -> dict[str
         cpu = _cpu()
         answers = {name: page.evaluate(_ASK, [name, False]) for name in names}
         each = (_cpu() - cpu) / len(names)
-        pixels = {n: page.evaluate(_ASK, [n, True]) for n in names[:: max(1, len(names) // 200)]}
+        pixels = {n: page.evaluate(_ASK, [n, True]) for n in names[:: max(1, len(names) // 140)]}
         page.close()
         page = browser.new_page()
         page.goto(url)

@@ -60,7 +60,7 @@ CASES = (
     Case("rate 1e-5", "rate_too_low", {"epochs": 3, "lr": 1e-5}),
     Case("from nothing, 24 epochs", "", UNTAUGHT | {"epochs": 24}, sets=("digits",)),
     Case("20 epochs, a third of the labels wrong", "overfitting, no_gain", {"epochs": 20}, wrong=0.33),
-    Case("16 epochs, 40 pictures", "overfitting, no_gain", {"epochs": 16}, images=40),
+    Case("16 epochs, 40 pictures", "overfitting, no_gain", {"epochs": 16}, images=40, sets=("polygons",)),
 )
 
 

@@ -92,7 +92,8 @@ def _finish(ws: Workspace, row: dict[str, Any], progress: Progress) -> int | Non
     models = holding(ws, pictures)["models"]
     settle_revisions(ws)
     cause = f"remove:{what['id']}"
-    write_revision(ws, _without(pictures, cause), cause=cause, who=row["who"], why=row["why"])
+    if ws.revisions():
+        write_revision(ws, _without(pictures, cause), cause=cause, who=row["who"], why=row["why"])
     _rewrite(ws, "urls", _line(set(what["urls"]), what))
     _rewrite(ws, "images", _image(pictures))
     _rewrite(ws, "downloads", lambda r: None if r["sha256"] in pictures or digest(r["url"]) in what["urls"] else r)
@@ -114,7 +115,7 @@ def _cause(ws: Workspace, number: int) -> object:
 
 def _without(pictures: set[str], cause: str) -> Edit:
     def edit(data: Path) -> tuple[dict[str, Change], dict[str, Any]] | None:
-        rows = manifests.picked(data, DatasetRow, COLUMNS, pictures) if data.exists() else iter(())
+        rows = manifests.picked(data, DatasetRow, COLUMNS, pictures)
         changes = {r["sha256"]: Change(r["label"], False, cause) for r in rows if r["active"]}
         return (changes, {"removed": len(changes), "images": sorted(changes)}) if changes else None
 

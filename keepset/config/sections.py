@@ -255,7 +255,8 @@ class ReviewConfig(_Section):
     random_looks: int = Field(
         12,
         ge=0,
-        description="Pictures per batch that nothing speaks against, drawn at random: they tell how many wrong ones are left.",
+        description="Pictures per batch that nothing speaks against, drawn at random: they tell how many wrong ones are left. "
+        "None in sets of fewer than 100.",
     )
     large_share: Fraction = Field(0.2, description="Deleting more of a class than this needs a confirmation.")
     min_per_class: int = Field(10, ge=1, description="Leaving a class smaller than this needs a confirmation.")

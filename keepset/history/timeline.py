@@ -67,6 +67,7 @@ def timeline(ws: Workspace) -> list[Event]:
     """All events, the newest first, without their pictures."""
     log = ws.audit_log()
     applied = {r["what"].get("batch"): r for r in log if r["action"] == "clean"}
+    applied |= {r["what"].get("id"): r for r in log if r["action"] == "certificate"}
     effects = _effects(ws)
     events = [e for r in log if (e := _event(ws, r, applied, effects)) is not None]
     return sorted([*events, *_splits(ws, log)], key=lambda e: e.at, reverse=True)
@@ -91,6 +92,10 @@ def _event(ws: Workspace, row: Row, applied: Mapping[str, Row], effects: Mapping
                 plain, words=f"{'took down' if removed else 'restored'} {many(count, 'picture')}", quiet=False, effect=effect,
                 model=model, revision=what.get("revision", 0), changed=0 if removed else count,
             )  # fmt: skip
+        case "takedown" if what.get("id") in applied:
+            return None
+        case "certificate" if what.get("revision"):
+            return None
         case "promote":
             return _promoted(ws, plain, str(what.get("model_id", "")))
     return replace(plain, batch=what.get("batch", ""))

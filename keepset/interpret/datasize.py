@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keepset.models.intervals import Z
 from keepset.stages import SILENT, Progress
 from keepset.train.head import fit_head
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
     Bools = npt.NDArray[np.bool_]
 
-__all__ = ["STRENGTHS", "DataSize", "data_size_curve", "fit_power_law", "seconds_for"]
+__all__ = ["STRENGTHS", "DataSize", "data_size_curve", "fit_power_law", "seconds_for", "weighed"]
 
 SHARES = (0.1, 0.18, 0.32, 0.56, 1.0)
 DRAWS = 4
@@ -26,6 +27,10 @@ MOST_IMAGES = 20_000
 STRENGTHS = (0.001, 0.01, 0.1)
 RESAMPLES = 400
 EXPONENTS = np.linspace(0.1, 1.5, 29)
+USUAL, USUAL_SPREAD = 0.25, 0.12
+"""The share of the mistakes that twice as many images usually save, and its spread over sets (``bench/review/gain.py``)."""
+ROUGH = 1.5
+"""A curve of n images errs by this / √n more than its bootstrap knows: of a few hundred alone it is too rough to go by."""
 PROBE = 1000
 """Images of the fit that is timed before the curve is drawn."""
 
@@ -170,18 +175,28 @@ def _resampled(wrong: Bools, seed: int) -> Floats:
 
 def _projected(wrong: Bools, curves: Floats, sizes: list[int]) -> dict[str, Any]:
     """The fit, the share of the mistakes that twice the images would save, and what would be left of those at the largest
-    size, with 95 % intervals from the same fit to each resample."""
+    size, with 95 % intervals.
+
+    What the fit says is weighed against what is usual, by their spreads; that of the fit is of the same fit to each resample.
+    """
     n, rates = np.array(sizes, float), wrong.mean((0, 2))
     a, b, c = fit_power_law(n, rates)
-    all_saved = np.array([_saved(fit_power_law(n, curve), n[-1]) for curve in curves])
-    saved = _saved((a, b, c), n[-1])
-    low, high = np.quantile(all_saved, [0.025, 0.975])
-    left_low, left_high = np.quantile(curves[:, -1] * (1 - all_saved), [0.025, 0.975])
+    spread = float(
+        np.hypot(np.std([_saved(fit_power_law(n, curve), n[-1]) for curve in curves]), ROUGH / wrong.shape[2] ** 0.5)
+    )
+    saved, spread = weighed(USUAL, USUAL_SPREAD, _saved((a, b, c), n[-1]), spread)
+    drawn = curves[:, -1] * (1 - np.random.default_rng(RESAMPLES).normal(saved, spread, len(curves)))
+    low, high = np.quantile(np.maximum(drawn, 0.0), [0.025, 0.975])
     return {
-        "fit": {"floor": a, "scale": b, "exponent": c}, "saved": saved, "saved_interval": (float(low), float(high)),
-        "twice": {"size": int(2 * n[-1]), "error_rate": float(rates[-1] * (1 - saved)), "low": float(left_low),
-                  "high": float(left_high)},
+        "fit": {"floor": a, "scale": b, "exponent": c}, "saved": saved, "saved_interval": (saved - Z * spread, saved + Z * spread),
+        "twice": {"size": int(2 * n[-1]), "error_rate": float(rates[-1] * (1 - saved)), "low": float(low), "high": float(high)},
     }  # fmt: skip
+
+
+def weighed(usual: float, usual_spread: float, measured: float, spread: float) -> tuple[float, float]:
+    """What is usual and what was measured, each with the weight that its spread leaves it, not below 0; and the spread."""
+    a, b = 1 / max(usual_spread, 1e-6) ** 2, 1 / max(spread, 1e-6) ** 2
+    return float(max(0.0, (a * usual + b * measured) / (a + b))), float((a + b) ** -0.5)
 
 
 def _saved(fit: tuple[float, float, float], n: float) -> float:

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keepset.interpret.datasize import STRENGTHS, DataSize
-from keepset.models.intervals import Z
+from keepset.interpret.datasize import STRENGTHS, DataSize, weighed
 from keepset.text import many, share
 from keepset.train.head import cross_validate
 
@@ -31,10 +30,6 @@ LIKELY = 0.5
 """Chance from which a proposed change is taken for right."""
 WORTH = 0.1
 """A share of the mistakes that is worth the work."""
-USUAL, USUAL_SPREAD = 0.25, 0.12
-"""The share of the mistakes that twice as many pictures usually save, and its spread over sets (``bench/review/gain.py``)."""
-ROUGH = 1.5
-"""A curve of n pictures errs by this / √n more than its bootstrap knows: of a few hundred alone it is too rough to go by."""
 PER_WRONG = 2.5
 """The share of the mistakes that usually goes with each share of labels corrected."""
 
@@ -68,21 +63,13 @@ def more_or_cleaner(data: DataSize, doubts: Doubts, curve: Mapping[str, Any]) ->
     }
     if curve["points"]:
         error = float(curve["points"][-1]["error_rate"])
-        low, high = curve["saved_interval"]
-        spread = ((high - low) ** 2 / (2 * Z) ** 2 + ROUGH**2 / n) ** 0.5
-        found |= {"error_rate": error, "more": _between(USUAL, USUAL_SPREAD, curve["saved"], spread)}
+        found |= {"error_rate": error, "more": float(curve["saved"])}
         if doubtful.any() and error:
             tried, spread = _tried(data, doubts)
             usual = PER_WRONG * float(doubts.chance.sum()) / n
-            found["cleaner"] = _between(usual, usual, tried / error, spread / error)
+            found["cleaner"], _ = weighed(usual, usual, tried / error, spread / error)
     found["answer"] = _answer(found)
     return found | {"words": _words(found)}
-
-
-def _between(usual: float, usual_spread: float, measured: float, spread: float) -> float:
-    """What is usual and what was measured, each with the weight that its spread leaves it; not below 0."""
-    a, b = 1 / max(usual_spread, 1e-6) ** 2, 1 / max(spread, 1e-6) ** 2
-    return float(max(0.0, (a * usual + b * measured) / (a + b)))
 
 
 def _tried(data: DataSize, doubts: Doubts) -> tuple[float, float]:

@@ -38,11 +38,11 @@ class Thumbs:
         self.large: dict[str, str] = {}
 
     def enlarge(self, shas: Iterable[str]) -> None:
-        """Make the large version of each picture whose file is there, the first ones first, while there is room."""
+        """Make the large version of each picture whose file and thumbnail are there, the first ones first, while there is room."""
         for sha in dict.fromkeys(shas):
             if sum(map(len, self.large.values())) > FOR_LARGE or self.bytes > BUDGET:
                 return
-            if uri := self._enlarged(sha):
+            if self.uri(sha) and (uri := self._enlarged(sha)):
                 self.large[sha] = uri
                 self.bytes += len(uri)
 

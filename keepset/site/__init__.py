@@ -139,12 +139,13 @@ def _json(document: Any) -> bytes:
 def _pages(ws: Workspace, record: ModelRecord, small: Fitted, pictures: SitePictures) -> dict[str, bytes]:
     from keepset.web.templating import templates
 
+    named = [c for c in pictures.credits if c["license"] or c["creator"] or c["landing_page"]]
     blank = {
         "preview": "icon.svg", "name": "", "label": "", "probability": 0, "top": [("", 0)],
         "similar": [{"link": "", "src": "icon.svg", "label": "", "credit": ""}],
     }  # fmt: skip
     facts = {
-        "title": ws.name, "classes": record.classes, "blank": blank, "credits": [c for c in pictures.credits if c["license"] or c["creator"] or c["landing_page"]], "runtime": VERSION,
+        "title": ws.name, "classes": record.classes, "blank": blank, "credits": named, "runtime": VERSION,
         "samples": [f"sample-{i}.jpg" for i, _ in enumerate(pictures.samples, 1)], "valid": record.metrics.get("valid"),
         "model_id": record.id, "revision": record.dataset_revision, "precision": small.precision,
         "unsure_below": small.unsure_below,

@@ -58,12 +58,14 @@ def _packed_by_npm(folder: Path) -> Path:
     npm = shutil.which("npm")
     if npm is None:
         raise StageError(f"{PACKAGE} comes from npm, which is not installed.", _GIVE)
-    command = [npm, "pack", f"{PACKAGE}@{VERSION}", "--silent", "--pack-destination", str(folder)]
+    command = [npm, "pack", f"{PACKAGE}@{VERSION}", "--loglevel", "error", "--pack-destination", str(folder)]
     try:
         subprocess.run(command, check=True, capture_output=True, timeout=600, cwd=folder)
     except (OSError, subprocess.SubprocessError) as e:
         said = (getattr(e, "stderr", None) or b"").decode(errors="replace").strip().splitlines()
-        why = said[0] if said else "it gave no reason"
+        why = next((line for line in said if "reason:" in line), said[0] if said else str(e)).rpartition("npm error ")[
+            2
+        ]
         raise StageError(f"npm could not fetch {PACKAGE} {VERSION}: {why}.", _GIVE) from e
     return next(folder.glob("*.tgz"))
 

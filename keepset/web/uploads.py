@@ -47,6 +47,7 @@ class Given:
     name: str
     data: bytes = b""
     url: str = ""
+    sample: str = ""
     trouble: Refused | None = None
 
 
@@ -108,7 +109,7 @@ class Intake:
         try:
             async with asyncio.timeout(READ_S):
                 found = await reading()
-            fetched = sum(len(one.data) for one in found if one.url)
+            fetched = sum(len(one.data) for one in found if one.url or one.sample)
             self.budget.add(fetched)
             size += fetched
             yield found
@@ -154,6 +155,9 @@ class Intake:
     async def _fetched(self, found: list[Given]) -> list[Given]:
         if not found:
             raise BadRequest(400, "nothing_given", "There is no picture and no URL in this request.")
+        for one in found:
+            if one.sample:
+                one.data = await run_in_threadpool(self.sample, one.sample)
         async with asyncio.TaskGroup() as group:
             for one in found:
                 if one.url:
@@ -189,7 +193,7 @@ class Intake:
 
     async def _part(self, name: str, value: UploadFile | str) -> Given | None:
         if isinstance(value, str) and name == "sample" and value:
-            return Given("sample", await run_in_threadpool(self.sample, value))
+            return Given("sample", sample=value)
         if isinstance(value, str):
             return _url(value.strip()) if name == "url" and value.strip() else None
         if not value.filename and not value.size:

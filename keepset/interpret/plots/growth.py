@@ -13,8 +13,8 @@ __all__ = ["data_size", "mistakes_over_revisions", "over_revisions"]
 
 
 def data_size(found: Mapping[str, Any]) -> str:
-    """Error of the linear head over training images (logarithmic), its 95 % band, and the fit to twice as many."""
-    points, twice, fit = found["points"], found["twice"], found["fit"]
+    """Error of the linear head over training images (logarithmic), its 95 % band, and the forecast for twice as many."""
+    points, twice = found["points"], found["twice"]
     sizes = [float(p["size"]) for p in points]
     last, end = sizes[-1], float(twice["size"])
     top = 1.08 * max(*(p["high"] for p in points), twice["high"], 0.01)
@@ -22,10 +22,7 @@ def data_size(found: Mapping[str, Any]) -> str:
     panel.grid(ticks(0, top), percents(ticks(0, top)))
     panel.band(sizes, [p["low"] for p in points], [p["high"] for p in points], "s1")
     panel.band([last, end], [points[-1]["low"], twice["low"]], [points[-1]["high"], twice["high"]], "s2")
-    steps = [last * (end / last) ** (k / 8) for k in range(9)]
-    fitted = [fit["floor"] + fit["scale"] * n ** -fit["exponent"] for n in steps]
-    scale = points[-1]["error_rate"] / max(fitted[0], 1e-9)  # carried on from the last dot
-    panel.line(steps, [scale * v for v in fitted], "s2 dashed")
+    panel.line([last, end], [points[-1]["error_rate"], twice["error_rate"]], "s2 dashed")
     panel.line(sizes, [p["error_rate"] for p in points], "s1", dots=True)
     here = panel.y(points[-1]["error_rate"])
     panel.parts.append(text(panel.x(last), here - 10, f"{points[-1]['error_rate']:.1%}", "middle", "says s1"))

@@ -1,7 +1,5 @@
 """The exported site in a real Chromium: the same answers as Python, from static files alone, at last without a server."""
 
-# ruff: noqa: F811 - a fixture is imported, and then named as an argument
-
 from __future__ import annotations
 
 import base64
@@ -14,25 +12,25 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import keepset.export.site as site_of
 import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from keepset.export.site import SiteOptions, export_site
-from keepset.export.site.fitting import fitted
-from keepset.export.site.pictures import credits_of
-from keepset.export.site.runtime import PACKAGE, VERSION, browser_runtime
-from keepset.export.site.smaller import Precision, variants
 from PIL import Image
 
+import keepset.site as site_of
 from keepset import manifests
 from keepset.errors import StageError, WorkspaceError
 from keepset.export.dataset import Format, export_dataset
 from keepset.models import load_record
 from keepset.predict import Predictor, load
+from keepset.site import SiteOptions, export_site
+from keepset.site.fitting import fitted
+from keepset.site.pictures import credits_of
+from keepset.site.runtime import PACKAGE, VERSION, browser_runtime
+from keepset.site.smaller import Precision, variants
 from tests.browser_fixtures import Browser
-from tests.predict_fixtures import Served, model_case, template_case  # noqa: F401 - fixtures
+from tests.predict_fixtures import Served
 from tests.test_cli import run
 from tests.test_gallery_browser import _troubles
 from tests.test_hostile_images import GOOD
@@ -208,7 +206,7 @@ def test_weights_are_only_as_coarse_as_the_room_asks_for(
     assert 0 < off[0] < off[-1] < 1
     assert fitted(ws, record, path, 10**9).model == exact[1]
     for limit, coarsest in ((1.0, Precision.INT8), (-1.0, Precision.FLOAT32)):  # every error is small enough, and none
-        monkeypatch.setattr("keepset.export.site.fitting.wilson", lambda errors, n, limit=limit: (0.0, limit))
+        monkeypatch.setattr("keepset.site.fitting.wilson", lambda errors, n, limit=limit: (0.0, limit))
         assert fitted(ws, record, path, sizes[-2] - 1).precision == coarsest
 
 
@@ -232,6 +230,11 @@ def test_without_the_runtime_the_remedy_is_named(
         browser_runtime(package)
     (package / "package.json").write_text(json.dumps({"version": VERSION}))
     assert export_site(template_case.ws, tmp_path / "out", SiteOptions(runtime=package)).changed
+    (tmp_path / "npm").write_text("#!/bin/sh\necho 'npm error code ENOTFOUND' >&2\nexit 1\n")
+    (tmp_path / "npm").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    with pytest.raises(StageError, match=f"npm could not fetch {PACKAGE} {VERSION}: code ENOTFOUND"):
+        browser_runtime(None)
     (tmp_path / "other.tgz").write_bytes(b"x")
     with pytest.raises(StageError, match="as npm published it"):
         browser_runtime(tmp_path / "other.tgz")
