@@ -23,7 +23,7 @@ from keepset.models.promote import compare_and_promote
 from keepset.reasons import Action
 from keepset.review import Mark, mark, submit
 from keepset.train.head import choose_strength, cross_validate, fit_head
-from tests.review_fixtures import Case, case, delete, top_up  # noqa: F401
+from tests.review_fixtures import Case, delete, top_up
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def test_one_sentence(was: tuple[int, int], now: tuple[int, int], words: str) ->
     assert ("no picture gets worse" in found) == (now == (9, 0))
 
 
-def test_a_batch_is_foretold_and_the_result_stands_beside_it(case: Case) -> None:  # noqa: F811
+def test_a_batch_is_foretold_and_the_result_stands_beside_it(case: Case) -> None:
     batch = case.open_batch()
     assert forecast(batch).words.startswith("Nothing changes")
     wrong = sorted(case.wrong)
@@ -181,7 +181,7 @@ def test_a_batch_is_foretold_and_the_result_stands_beside_it(case: Case) -> None
     )
 
 
-def test_what_stands_in_the_way_is_said_and_submitting_works(case: Case) -> None:  # noqa: F811
+def test_what_stands_in_the_way_is_said_and_submitting_works(case: Case) -> None:
     batch = case.open_batch()
     shas = sorted(case.wrong)
     mark(batch, delete(*shas[:2]), who="ann")
@@ -202,7 +202,7 @@ def test_what_stands_in_the_way_is_said_and_submitting_works(case: Case) -> None
 
 
 @pytest.mark.parametrize("what", ["class", "validation"])
-def test_marks_that_would_stop_training(case: Case, what: str) -> None:  # noqa: F811
+def test_marks_that_would_stop_training(case: Case, what: str) -> None:
     batch, label = case.open_batch(), case.config.labels[0]
     gone = [r["sha256"] for r in case.active() if (r["label"] == label if what == "class" else r["split"] == "valid")]
     decisions = {s: {"action": "delete", "label": None, "by": "mark", "who": "ann"} for s in gone}

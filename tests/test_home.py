@@ -14,7 +14,8 @@ from keepset.clean import clean
 from keepset.config import parse_config
 from keepset.files import write_json
 from keepset.history.health import data_health, error_curve, model_health
-from keepset.models import list_models
+from keepset.interpret.cleaning import what_cleaning_bought
+from keepset.models import list_models, load_record
 from keepset.models.promote import compare_and_promote
 from keepset.pipeline.atwork import Work, is_at_work, progress_of, record, teller_of, working
 from keepset.pipeline.followup import State, standing
@@ -105,6 +106,14 @@ def test_the_curve_measures_every_model_on_the_same_pictures_and_todays_labels(c
     assert (first.revision, second.revision, first.n) == (1, 2, second.n)
     assert (first.wrong, second.wrong) == (wrong("0" * 16), wrong("1" * 16))
     assert first.wrong >= 2
+    bought = what_cleaning_bought(case.ws, load_record(case.ws, "1" * 16))
+    assert bought is not None
+    (change,) = bought["changes"]
+    assert (change["who"], change["revision"]) == ("ann", 2)
+    assert change["changed"] >= len(change["pictures"]) > 0
+    assert [p["wrong"] for p in bought["points"]] == [first.wrong, second.wrong]
+    assert bought["doubtful"][0] == {"revision": 1, "pictures": batch.proposed}
+    assert what_cleaning_bought(case.ws, load_record(case.ws, "0" * 16)) is None  # nothing had been changed by then
     with served(case.ws.root) as url:
         page = httpx.get(url, trust_env=False, timeout=PATIENCE_S).text
     dots = re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)" r="3" class="s1"/>', page)

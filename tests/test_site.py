@@ -1,7 +1,5 @@
 """The exported site in a real Chromium: the same answers as Python, from static files alone, at last without a server."""
 
-# ruff: noqa: F811 - a fixture is imported, and then named as an argument
-
 from __future__ import annotations
 
 import base64
@@ -32,7 +30,7 @@ from keepset.site.pictures import credits_of
 from keepset.site.runtime import PACKAGE, VERSION, browser_runtime
 from keepset.site.smaller import Precision, variants
 from tests.browser_fixtures import Browser
-from tests.predict_fixtures import Served, model_case, template_case  # noqa: F401 - fixtures
+from tests.predict_fixtures import Served
 from tests.test_cli import run
 from tests.test_gallery_browser import _troubles
 from tests.test_hostile_images import GOOD

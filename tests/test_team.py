@@ -140,7 +140,7 @@ def test_a_worker_on_postgresql_runs_the_whole_pipeline(tmp_path: Path, monkeypa
         server = ("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
         running.enter_context(program(tmp_path / "server.log", here, *server))
         prefect = Orchestrator(url, None)
-        wait_for(prefect.healthy, "the server on PostgreSQL")
+        wait_for(lambda: _answers(f"{url}/health"), "the server on PostgreSQL")
         assert httpx.post(f"{url}/flow_runs/filter", json={}, trust_env=False, timeout=PATIENCE_S).status_code == 401
         command(here, "work-pool", "create", "keepset", "--type", "process")
         command(here, "--no-prompt", "deploy", "--all", "--prefect-file", str(tmp_path / "prefect.yaml"))

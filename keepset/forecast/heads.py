@@ -34,7 +34,7 @@ OUT = -1
 """The class of a picture that is not in use."""
 EXACT = 1024
 """Pictures up to which nothing is lost; of more, a sample of so many gives the directions."""
-WIDTH = 256
+WIDTH = 384
 """Directions kept of more than ``EXACT`` pictures."""
 _FOLDS = 2  # of more than EXACT pictures, folds on which the strength is chosen
 _VERSION = 1  # raised when the same features would now give other rows

@@ -11,8 +11,9 @@ __all__ = ["next_thing", "verdict"]
 
 Facts = Mapping[str, Any]
 
-TO_CHANGE = ("rate_too_high", "rate_too_low", "overfitting", "too_few_epochs")
-"""Findings of the diagnosis that another training would mend."""
+SPOILED = ("rate_too_high", "rate_too_low")
+"""Findings of a training that a setting spoiled."""
+LONGER_OR_SHORTER = ("overfitting", "too_few_epochs")
 
 
 def verdict(facts: Facts) -> str:
@@ -73,10 +74,7 @@ def _not_counted(facts: Facts, kind: str) -> str:
 
 def next_thing(facts: Facts) -> dict[str, str]:
     """``{"title", "words", "command"}``: what to do first, why, and how."""
-    found = (
-        rule(facts)
-        for rule in (_new_classes, _train_otherwise, _review, _look_on, _collect, _collect_for_certainty, _use)
-    )
+    found = (rule(facts) for rule in RULES)
     return next(step for step in found if step)
 
 
@@ -90,10 +88,17 @@ def _new_classes(facts: Facts) -> dict[str, str] | None:
     return _step("Train on the new classes", words, "keepset train") if changed else None
 
 
-def _train_otherwise(facts: Facts) -> dict[str, str] | None:
-    kept = facts["model"]["winner"] != "linear_head"
-    wanted = TO_CHANGE if kept else TO_CHANGE[:2]  # of a network that was not kept only what a setting spoiled
-    found = next((d for d in facts["diagnosis"] if d["kind"] in wanted), None)
+def _spoiled(facts: Facts) -> dict[str, str] | None:
+    return _again(facts, SPOILED)
+
+
+def _longer_or_shorter(facts: Facts) -> dict[str, str] | None:
+    """A hint, and only about a network that was kept."""
+    return _again(facts, LONGER_OR_SHORTER) if facts["model"]["winner"] != "linear_head" else None
+
+
+def _again(facts: Facts, kinds: tuple[str, ...]) -> dict[str, str] | None:
+    found = next((d for d in facts["diagnosis"] if d["kind"] in kinds), None)
     return _step("Train again", found["words"], "keepset train") if found else None
 
 
@@ -133,3 +138,9 @@ def _collect_for_certainty(facts: Facts) -> dict[str, str] | None:
 
 def _use(facts: Facts) -> dict[str, str]:
     return _step("Use it", "No picture looks doubtful, and more would not change much.", "keepset predict FOLDER")
+
+
+RULES = (
+    _new_classes, _spoiled, _review, _look_on, _longer_or_shorter, _collect, _collect_for_certainty, _use,
+)  # fmt: skip
+"""The first that has something to say is the step."""

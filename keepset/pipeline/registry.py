@@ -242,7 +242,7 @@ STAGES: tuple[StageSpec, ...] = (
     ),
     StageSpec(
         Stage.INTERPRET,
-        "Write the report: where the model fails and why, top losses, what to do next.\n\n"
+        "Write the report: how good the model is, where it fails and why, what cleaning bought, what to do next.\n\n"
         "It goes to reports/<model id>/report.html (one file, no script) and report.json in the workspace.",
         _interpret, StageChain.LEARN, "writing the report", reads=("dataset", "images", "predictions"),
         leaves="reports/", takes=("model_id",), command=True,
