@@ -136,7 +136,7 @@ SMALL = {"threads": 2, "size": 64, "batch_size": 16, "augment": False}
     [
         pytest.param({"lr": 1e3, "epochs": 1}, 0.0, "rate_too_high", "guessing gives 1.10", id="too high"),
         pytest.param({"lr": 1e-8, "epochs": 2}, 0.0, "rate_too_low", "the loss fell by 0.", id="too low"),
-        pytest.param({"lr": 2e-3, "epochs": 12}, 0.4, "overfitting|no_gain", "has risen since|by heart", id="too many"),
+        pytest.param({"lr": 2e-3, "epochs": 12}, 0.4, "overfitting", "has risen since", id="too many"),
     ],
 )
 def test_real_trainings_made_to_go_wrong(
