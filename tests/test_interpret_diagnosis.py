@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,7 @@ SMALL = {"threads": 2, "size": 64, "batch_size": 16, "augment": False}
     [
         pytest.param({"lr": 1e3, "epochs": 1}, 0.0, "rate_too_high", "guessing gives 1.10", id="too high"),
         pytest.param({"lr": 1e-8, "epochs": 2}, 0.0, "rate_too_low", "the loss fell by 0.", id="too low"),
-        pytest.param({"lr": 2e-3, "epochs": 12}, 0.4, "overfitting", "has got worse since", id="too many"),
+        pytest.param({"lr": 2e-3, "epochs": 12}, 0.4, "overfitting", "has risen since", id="too many"),
     ],
 )
 def test_real_trainings_made_to_go_wrong(
@@ -146,8 +147,9 @@ def test_real_trainings_made_to_go_wrong(
     model_id = train(ws, cfg).outputs["model_id"]
     interpret(ws, cfg)
     facts = read_json(ws.reports / model_id / "report.json")
-    assert [d["kind"] for d in facts["diagnosis"]] == [kind], facts["history"]
-    assert says in facts["diagnosis"][0]["words"]
+    (found,) = facts["diagnosis"]
+    assert re.fullmatch(kind, found["kind"]), facts["history"]
+    assert re.search(says, found["words"])
 
 
 def workspace(root: Path, wrong_labels: float, section: dict[str, Any]) -> tuple[Workspace, RunConfig]:
