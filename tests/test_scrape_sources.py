@@ -275,6 +275,19 @@ def test_a_saved_page_of_results_gives_the_pictures_not_the_thumbnails(ws: Works
     ]  # fmt: skip
 
 
+def test_broken_addresses_in_a_saved_page_do_not_stop_the_others(tmp_path: Path) -> None:
+    from keepset.scrape.saved import read_saved
+
+    bad = ("http://[x/y.jpg", "http://x.example/a\nb.jpg", "http://x.example/\\ud800.jpg")
+    page = tmp_path / "g.html"
+    page.write_text("".join(f'["{url}",9,9]' for url in (*bad, "http://x.example/good.jpg")))
+    assert [f.url for f in read_saved(str(page))][-1:] == ["http://x.example/good.jpg"]
+    (tmp_path / "g_files").mkdir()
+    (tmp_path / "g_files" / "good.jpg").touch()
+    page.write_text("".join(f'<img src="g_files/{name}">' for name in ("a" * 5000, "%00", "good.jpg")))
+    assert [f.source for f in read_saved(str(page))] == ["page", "page", "folder"]
+
+
 def test_a_class_whose_sources_all_fail_does_not_take_the_others_with_it(ws: Workspace, tmp_path: Path) -> None:
     with apis() as (base, _):
         cfg = config(tmp_path, base, {"search": {"wikimedia": "fail"}})

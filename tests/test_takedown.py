@@ -251,3 +251,13 @@ def test_a_licence_is_blocked_before_anything_of_it_was_found(tmp_path: Path) ->
     assert rows == [("removed", "taken_down"), ("http", None), ("http", None)]
     assert not scrape(ws, config).changed
     assert [r["action"] for r in ws.audit_log()] == ["takedown", "certificate"]
+
+
+def test_a_takedown_that_was_killed_is_not_forgotten(tmp_path: Path) -> None:
+    from keepset.status import troubles
+
+    ws = Workspace.create(tmp_path / "ws", "x")
+    ws.audit("takedown", who="eve", what={"id": "t0001-0", "by": "sha256", "sha256": [], "urls": []})
+    assert "t0001-0 is not finished" in " ".join(troubles(ws))
+    ws.audit("certificate", who="eve", what={"id": "t0001-0"})
+    assert troubles(ws) == []

@@ -62,18 +62,36 @@ def _file(page: Path, link: str) -> Path | None:
     if "://" in link or link.startswith(("//", "data:")):
         return None
     named = page.parent / unquote(re.split(r"[?#]", link, maxsplit=1)[0])
-    inside = any(named.resolve().is_relative_to(folder.resolve()) for folder in beside(page))
-    return named if inside and named.is_file() else None
+    try:
+        inside = any(named.resolve().is_relative_to(folder.resolve()) for folder in beside(page))
+        return named if inside and named.is_file() else None
+    except (OSError, ValueError):  # too long for a name, or with a zero byte
+        return None
 
 
 def _results(text: str) -> Iterator[tuple[str, int | None, int | None]]:
     """Address, width and height of what a page of results leads to."""
     for raw, height, width in _GOOGLE.findall(text):
-        url = str(json.loads(f'"{raw}"')) if re.fullmatch(r'(?:[^\\]|\\u[0-9a-f]{4}|\\["\\/])*', raw) else raw
-        if not _THUMBNAILS.search(urlsplit(url).hostname or ""):
+        url = _unescaped(raw)
+        if not _THUMBNAILS.search(_host(url)):
             yield url, int(width), int(height)
     for url in _BING.findall(html.unescape(text)):
         yield url, None, None
+
+
+def _unescaped(raw: str) -> str:
+    """A string as a script writes it; half a surrogate pair becomes a question mark."""
+    try:
+        return str(json.loads(f'"{raw}"', strict=False)).encode("utf-8", "replace").decode()
+    except ValueError:
+        return raw
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:  # such as http://[x
+        return ""
 
 
 def _unwrapped(url: str) -> str:

@@ -131,10 +131,15 @@ def gallery_url(ws: Workspace) -> str:
 
 
 def troubles(ws: Workspace) -> list[str]:
-    """What is wrong with the stack that runs here and with batches, a sentence or two each."""
+    """What is wrong with the stack that runs here and with batches, and takedowns that were killed; a sentence or two each."""
+    from keepset.clean.takedown import unfinished
     from keepset.review import damaged_batches
 
-    return stack_troubles(ws) + [f"{e.message} {e.remedy}" for e in damaged_batches(ws)]
+    begun = [
+        f"The takedown {row['what']['id']} is not finished: pictures may still be here. Run the same `keepset remove` again."
+        for row in unfinished(ws)
+    ]
+    return [*stack_troubles(ws), *begun, *(f"{e.message} {e.remedy}" for e in damaged_batches(ws))]
 
 
 def stack_troubles(ws: Workspace) -> list[str]:

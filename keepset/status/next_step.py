@@ -16,9 +16,9 @@ def next_step(ws: Workspace, gallery: str = "") -> str:
     """``gallery``: the address of a gallery that runs for this workspace; empty: none does."""
     now = standing(ws)
     state, trouble = now.state, now.progress.get("trouble") or {}
-    what = " and ".join(
-        [*(f"apply {b}" for b in now.pending.batches), f"train on revision {now.pending.revision or 'that follows'}"]
-    )
+    number = now.pending.revision
+    train = f"train on revision {number}" if number else "train on the revision that follows"
+    what = " and ".join([*(f"apply {b}" for b in now.pending.batches), train])
     if state == State.WORKING:
         doing = "the pipeline is running" if now.work == Work.RUN else "applying and retraining"
         return f"wait, {doing} (process {now.progress.get('pid', '?')}): {_at(now.progress)}"
