@@ -15,6 +15,7 @@ from keepset.reasons import Action, CandidateReason
 from keepset.review import Batch, Mark, errors_left, load_batch, mark, review, submit
 from keepset.review.left_odds import ENOUGH, Draw, certified, estimate, looks_until_certified
 from keepset.review.unproposed import drawn_places, random_share
+from keepset.web.home import next_step
 from tests.review_fixtures import Case, edit_images, make_case, say, top_up
 
 
@@ -153,6 +154,9 @@ def test_what_is_left_follows_the_decisions(case: Case) -> None:
     batch = open_looks(case, 10)
     assert (batch.proposed, batch.record.drawn) == (4, 10)
     assert review(case.ws, case.config, looks=10).outputs["batch_id"] == batch.id
+    step = next_step(case.ws, [batch], None, None)
+    assert step is not None
+    assert step.words.startswith("4 are most likely mislabelled, out of place, or copies; 10 are drawn at random")
     assert errors_left(case.ws) is None
     (first, *others) = sorted(batch.drawn())
     mark(batch, [Mark(first, Action.KEEP)], who="ann")

@@ -122,14 +122,27 @@ def _review(batch: Batch) -> Step:
     marked = batch.marks()
     shown = [s for s in batch.candidates().table["sha256"].to_pylist() if s not in marked]
     until = f"Nothing changes before you approve. Open until {batch.deadline:%-d %B}."
-    title = f"{many(p.total, 'picture')} to review"
-    words = "They are most likely mislabelled, out of place, or copies. "
+    title, words = f"{many(p.total, 'picture')} to review", _shown_for(batch)
     if p.marked:
-        title, words = f"{p.undecided} of {many(p.total, 'picture')} left to decide", ""
-    if batch.record.on_request:
-        words = f"Every picture, the {batch.proposed} proposed ones first. "
+        title = f"{p.undecided} of {many(p.total, 'picture')} left to decide"
+        words = words if batch.record.on_request else ""
     button = f"Go on: {p.undecided} left" if p.marked else f"Review {many(p.total, 'picture')}"
     return Step(title, words + until, button, here, pictures=tuple(shown[:THUMBS]))
+
+
+def _shown_for(batch: Batch) -> str:
+    """Why the batch shows these pictures."""
+    proposed, drawn = batch.proposed, batch.record.drawn
+    if batch.record.on_request:
+        return f"Every picture, the {proposed} proposed ones first. " if proposed else "Every picture. "
+    parts = []
+    if proposed:
+        who = f"{proposed} {'is' if proposed == 1 else 'are'}" if drawn else "They are"
+        parts.append(f"{who} most likely mislabelled, out of place, or copies")
+    if drawn:
+        who = f"{drawn} {'is' if drawn == 1 else 'are'}" if proposed else "They are"
+        parts.append(f"{who} drawn at random, to tell how many wrong ones are left")
+    return f"{'; '.join(parts)}. "
 
 
 def _outcome(batch: Batch) -> str:
