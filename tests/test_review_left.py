@@ -239,3 +239,13 @@ def test_a_batch_of_an_older_keepset_has_no_random_share(case: Case) -> None:
     old = load_batch(case.ws, batch.id)
     assert {r["drawn"] for r in old.candidates().rows()} == {None}
     assert (old.proposed, old.drawn(), errors_left(case.ws)) == (4, frozenset(), None)
+
+
+def test_with_every_picture_deleted_there_is_nothing_to_review(case: Case) -> None:
+    batch = load_batch(case.ws, review(case.ws, case.config, everything=True).outputs["batch_id"])
+    decide(case, batch, wrong=set(batch.rows()))
+    for asked in ({}, {"everything": True}, {"looks": 3}):
+        done = review(case.ws, case.config, **asked)  # type: ignore[arg-type]
+        assert (done.message, done.outputs) == ("nothing to review: no picture is in use", {})
+    left = errors_left(case.ws)
+    assert left is None

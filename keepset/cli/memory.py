@@ -144,7 +144,10 @@ def rot(
     counts = ", ".join(
         f"{n} {state.replace('_', ' ')}" for state, n in sorted(found.counts.items(), key=lambda c: -c[1])
     )
-    print(f"{found.pictures} pictures from the web, {len(found.addresses)} addresses: {counts or 'none'}.")
+    if not found.pictures:
+        print("No picture in use comes from the web.")
+        return
+    print(f"{found.pictures} pictures from the web, {len(found.addresses)} addresses: {counts}.")
     print(f"{len(found.lost)} of them can no longer be had elsewhere. All are in the workspace.")
 
 

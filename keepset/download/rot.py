@@ -18,8 +18,10 @@ from keepset.download.answers import Trouble, check_status
 from keepset.download.fetch import Fetcher, FetchRequest, user_agent
 from keepset.download.lanes import host_of
 from keepset.download.turns import Turns
+from keepset.errors import ConfigError
 from keepset.reasons import DownloadReason, ItemStatus
 from keepset.stages import SILENT, Progress
+from keepset.tables import is_web_address
 from keepset.workspace import Workspace
 
 __all__ = ["Address", "RotReport", "State", "look"]
@@ -75,7 +77,9 @@ Row = dict[str, Any]
 
 def look(ws: Workspace, config: RunConfig, *, archive: str = "", progress: Progress = SILENT) -> RotReport:
     """Ask for every address of a picture in use. ``archive``: a prefix before which an archive has copies, such as
-    ``https://web.archive.org/web/``. Raises ``ManifestMissing`` before the first split."""
+    ``https://web.archive.org/web/``. Raises ``ConfigError`` if that is no web address, ``ManifestMissing`` before the first split."""
+    if archive and not is_web_address(archive):
+        raise ConfigError(f"'{archive[:100]}' is not a web address.", "Write one such as https://web.archive.org/web/.")
     rows = list(_addresses(ws))
     progress.start("asking for addresses", len(rows))
     found = asyncio.run(_Asking(ws, config, progress, archive).all(rows))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from keepset import manifests
 from keepset.errors import ModelError
@@ -76,14 +77,22 @@ def _time(seconds: float) -> str:
 
 
 def learned_features(ws: Workspace, record: ModelRecord) -> tuple[DataSize, list[str]]:
-    """What the curve over the number of images is made of, and their hashes. Raises ``ModelError``."""
+    """What the curve over the number of images is made of, and their hashes, without pictures that were taken down (their rows
+    are zero). Raises ``ModelError``, also if that is all of them."""
     from keepset.models.features import ModelFeatures
 
     found = ModelFeatures.of(ws, record.id)
     table = manifests.read(ws.dataset(record.dataset_revision), "dataset").table
     columns = (table.column(k).to_pylist() for k in ("sha256", "label", "fold"))
     known = {sha: (label, fold) for sha, label, fold in zip(*columns, strict=True)}
-    rows = [known[s] for s in found.sha256]
+    features = found.all()
+    there: npt.NDArray[np.bool_] = np.asarray(features.any(axis=1))
+    if not there.any():
+        raise ModelError(
+            f"All pictures that model {record.id} learnt from were taken down.", "Add pictures and run `keepset run`."
+        )
+    shas = [s for s, is_there in zip(found.sha256, there, strict=True) if is_there]
+    rows = [known[s] for s in shas]
     labels = np.array([record.classes.index(label) for label, _ in rows])
     folds = np.array([fold for _, fold in rows])
-    return DataSize(found.all(), labels, folds, len(record.classes), record.seed), list(found.sha256)
+    return DataSize(features if there.all() else features[there], labels, folds, len(record.classes), record.seed), shas

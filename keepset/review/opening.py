@@ -51,6 +51,8 @@ def review(
         for e in damaged_batches(ws):
             progress.note(f"{e.message} {e.remedy}")
         evidence = gather(ws, config)
+        if not len(evidence.rows):
+            return StageResult(Stage.REVIEW, False, "nothing to review: no picture is in use", {"candidates": 0})
         asked = {"everything": True} if everything else {} if looks is None else {"looks": looks}
         wanted = evidence.fingerprint(VERSION, asked)
         there = _asked_for(evidence, wanted, everything) if asked else _same_question(evidence, wanted)
