@@ -206,8 +206,8 @@ def _words(
 ) -> str:
     if not tested:
         return (
-            "Whether the class can be told without the picture's content was not tested: that takes ten pictures of two "
-            "classes."
+            "Whether the class can be told without the picture's content was not tested: that takes two classes with ten "
+            "pictures each, from different pages and creators."
         )
     if worst is None:
         return "The class cannot be told without looking: not from the site, the file, or the edge of the picture."
