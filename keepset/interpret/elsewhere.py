@@ -82,11 +82,12 @@ def _known(ws: Workspace, predictions: Predictions) -> _Known:
     shas = predictions.table["sha256"].to_pylist()
     place = {sha: i for i, sha in enumerate(shas)}
     sites: list[str | None] = [None] * len(shas)
-    creators = list(sites)
+    creators, written = list(sites), dict[str, str]()
     for batch in _pieces(ws, ("sha256", "url", "creator")):
         for sha, url, creator in zip(*(batch.column(c).to_pylist() for c in ("sha256", "url", "creator")), strict=True):
             if (i := place.get(sha)) is not None:
-                sites[i], creators[i] = site_of(url), creator_key(creator)
+                sites[i], key = site_of(url), creator_key(creator)
+                creators[i] = written.setdefault(key, " ".join(creator.split())) if key else None
     folds, groups, origins = np.zeros(len(shas), np.int64), list(shas), list(shas)
     data = ws.dataset(predictions.record.dataset_revision)
     wanted = ("sha256", "fold", "group_id", "origin_id")
