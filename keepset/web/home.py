@@ -123,7 +123,10 @@ def _review(batch: Batch) -> Step:
     shown = [s for s in batch.candidates().table["sha256"].to_pylist() if s not in marked]
     until = f"Nothing changes before you approve. Open until {batch.deadline:%-d %B}."
     title = f"{many(p.total, 'picture')} to review"
-    words = "They are most likely mislabelled, out of place, or copies. "
+    suspects = "may be mislabelled, out of place, or copies"
+    words = f"They {suspects}. "
+    if drawn := batch.record.drawn:
+        words = f"{batch.proposed} {suspects}; {drawn} {'is' if drawn == 1 else 'are'} drawn at random, to learn how many wrong ones are left. "
     if p.marked:
         title, words = f"{p.undecided} of {many(p.total, 'picture')} left to decide", ""
     if batch.record.on_request:
