@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -127,8 +128,6 @@ def test_rules_with_the_plain_loss(facts: dict[str, Any], kind: str, says: str) 
 
 
 SMALL = {"threads": 2, "size": 64, "batch_size": 16, "augment": False}
-UNTAUGHT = {"arch": "test_resnet", "weights": "none", "head_epochs": 0, "batch_size": 8, "threads": 1}
-"""Without pretraining there is more to learn than three epochs teach."""
 
 
 @pytest.mark.slow
@@ -137,8 +136,7 @@ UNTAUGHT = {"arch": "test_resnet", "weights": "none", "head_epochs": 0, "batch_s
     [
         pytest.param({"lr": 1e3, "epochs": 1}, 0.0, "rate_too_high", "guessing gives 1.10", id="too high"),
         pytest.param({"lr": 1e-8, "epochs": 2}, 0.0, "rate_too_low", "the loss fell by 0.", id="too low"),
-        pytest.param({"lr": 2e-3, "epochs": 12}, 0.4, "overfitting", "has got worse since", id="too many"),
-        pytest.param(UNTAUGHT | {"lr": 5e-3, "epochs": 3}, 0.0, "too_few_epochs", "Raise [train] epochs", id="too few"),
+        pytest.param({"lr": 2e-3, "epochs": 12}, 0.4, "overfitting", "has risen since", id="too many"),
     ],
 )
 def test_real_trainings_made_to_go_wrong(
@@ -146,12 +144,12 @@ def test_real_trainings_made_to_go_wrong(
 ) -> None:
     """Wrong labels among the training images are what a network can only learn by heart, given the epochs."""
     ws, cfg = workspace(tmp_path, wrong_labels, SMALL | section)
-    cfg = cfg.model_copy(update={"seed": 3 if kind == "too_few_epochs" else cfg.seed})
     model_id = train(ws, cfg).outputs["model_id"]
     interpret(ws, cfg)
     facts = read_json(ws.reports / model_id / "report.json")
-    assert [d["kind"] for d in facts["diagnosis"]] == [kind], facts["history"]
-    assert says in facts["diagnosis"][0]["words"]
+    (found,) = facts["diagnosis"]
+    assert re.fullmatch(kind, found["kind"]), facts["history"]
+    assert re.search(says, found["words"])
 
 
 def workspace(root: Path, wrong_labels: float, section: dict[str, Any]) -> tuple[Workspace, RunConfig]:

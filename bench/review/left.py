@@ -153,6 +153,7 @@ def stops(sets: Sequence[Episode], slips: float, size: int) -> Iterator[str]:
     noisy = noise >= np.quantile(noise, 2 / 3)
     for name, way in (
         ("certificate", _certificate),
+        ("“probably 95 %”", _probably),
         ("two poor batches (before)", _poor),
         ("58 right running", _running),
     ):
@@ -181,14 +182,20 @@ def _batch(person: Person, e: Episode, r: int) -> None:
 
 
 def _certificate(person: Person, e: Episode) -> None:
-    """Batch after batch; when nothing is proposed any more, as many random looks as are said to be needed."""
+    _probably(person, e, sure=True)
+
+
+def _probably(person: Person, e: Episode, *, sure: bool = False) -> None:
+    """Batch after batch; when nothing is proposed any more, the most suspicious tenth with a random share, until so few are
+    probably left that 95 % is found. To be ``sure``, then as many random looks as are said to be needed."""
     for r in range(len(e.chance)):
         _batch(person, e, r)
-        if certified(person.draws(), person.undecided, int(person.said.sum())):
+        if _done(person, sure):
             return
-    while not certified(draws := person.draws(), person.undecided, found := int(person.said.sum())):
-        if draws and round(estimate(draws, person.undecided).mean) <= may_be_left(found):
-            person.look(~person.decided, e.chance[-1], looks_until_certified(draws, person.undecided, found))
+    while not _done(person, sure):
+        if _done(person, sure=False):
+            found = int(person.said.sum())
+            person.look(~person.decided, e.chance[-1], looks_until_certified(person.draws(), person.undecided, found))
             continue
         order = np.argsort(-np.where(person.decided, -1.0, e.chance[-1]), kind="stable")
         next_ones = np.zeros(len(order), bool)
@@ -196,6 +203,14 @@ def _certificate(person: Person, e: Episode) -> None:
         frame = ~person.decided & ~next_ones
         person.decide(next_ones)
         person.look(frame, e.chance[-1], min(LOOKS, int(frame.sum())))
+
+
+def _done(person: Person, sure: bool) -> bool:
+    draws, found = person.draws(), int(person.said.sum())
+    if sure:
+        return certified(draws, person.undecided, found)
+    few = bool(draws) and round(estimate(draws, person.undecided).mean) <= may_be_left(found)
+    return few or not person.undecided
 
 
 def _poor(person: Person, e: Episode) -> None:

@@ -161,7 +161,7 @@ def _retrained(batch: Batch, record: ModelRecord, m: Marked) -> Forecast:
     from keepset.forecast.heads import OUT, effects, retrained
 
     start, now, classes = m.start, m.now, batch.ws.config().labels
-    after = retrained(start.known, now, start.heads.strength)
+    after = retrained(start.known, now)
     both = (start.was != OUT) & (now != OUT)
     said = [h.probs.argmax(1)[both] for h in (start.heads, after)]
     found = columns(start.was[both], now[both], *said)

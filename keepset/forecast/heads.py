@@ -8,7 +8,6 @@ each fold anew, and in large sets the strength is chosen on some of the folds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -34,7 +33,7 @@ OUT = -1
 """The class of a picture that is not in use."""
 EXACT = 1024
 """Pictures up to which nothing is lost; of more, a sample of so many gives the directions."""
-WIDTH = 384
+WIDTH = 256
 """Directions kept of more than ``EXACT`` pictures."""
 _FOLDS = 2  # of more than EXACT pictures, folds on which the strength is chosen
 _VERSION = 1  # raised when the same features would now give other rows
@@ -88,12 +87,12 @@ def compressed(known: ModelFeatures) -> Singles:
     return np.concatenate([scaled(found) @ directions.T for _, found in known.pieces()])
 
 
-def retrained(known: Known, labels: Ints, near: float = STRENGTHS[2]) -> Heads:
-    """What training on these ``labels`` [n], ``OUT`` for pictures not in use, would say. ``near``: the strength to begin at."""
+def retrained(known: Known, labels: Ints) -> Heads:
+    """What training on these ``labels`` [n], ``OUT`` for pictures not in use, would say."""
     used = labels != OUT
     learn = used & known.learn
     rows = known.rows.astype(np.float32, copy=False)
-    strength = _strength(rows[learn], labels[learn], known.folds[learn], known.classes, near)
+    strength = _strength(rows[learn], labels[learn], known.folds[learn], known.classes)
     probs = _held_out(rows, labels, known.folds, known.classes, strength)
     head = fit_rows(rows[learn], labels[learn], known.classes, (strength,))[0]
     return Heads(probs, head.logits(rows).argmax(1), strength)
@@ -110,24 +109,19 @@ def _held_out(rows: npt.NDArray[Any], labels: Ints, folds: Ints, classes: int, s
     return probs
 
 
-def _strength(rows: Floats, labels: Ints, folds: Ints, classes: int, near: float) -> float:
-    """From ``near`` on downhill: the strength with the lowest loss on folds that its heads have not seen."""
+def _strength(rows: Floats, labels: Ints, folds: Ints, classes: int) -> float:
+    """The strength with the lowest loss on folds that its heads have not seen."""
     judged = np.unique(folds)[: None if len(labels) <= EXACT else _FOLDS]
-    known: dict[float, float] = {}
-    while True:
-        best = STRENGTHS.index(min(known, key=known.__getitem__) if known else near)
-        beyond = [s for s in STRENGTHS[max(0, best - 1) : best + 2] if s not in known]
-        if not beyond:
-            return STRENGTHS[best]
-        found = np.sum([_losses(rows, labels, folds == f, classes, beyond) for f in judged], axis=0)
-        known.update(zip(beyond, found.tolist(), strict=True))
+    losses = np.sum([_losses(rows, labels, folds == fold, classes) for fold in judged], axis=0)
+    return STRENGTHS[int(losses.argmin())]
 
 
-def _losses(rows: Floats, labels: Ints, out: Bools, classes: int, strengths: Sequence[float]) -> list[float]:
-    """The loss (nats) of the pictures ``out`` under heads of the others, at each strength."""
+def _losses(rows: Floats, labels: Ints, out: Bools, classes: int) -> list[float]:
+    """The loss (nats) of the pictures ``out`` under heads of the others, at each strength; each fit begins where the one before
+    ended, as in training: they stop early, so that where they begin matters."""
     if out.all():
-        return [0.0 for _ in strengths]
-    heads = fit_rows(rows[~out], labels[~out], classes, strengths)
+        return [0.0 for _ in STRENGTHS]
+    heads = fit_rows(rows[~out], labels[~out], classes, STRENGTHS)
     return [nll(softmax(h.logits(rows[out])), labels[out]) * float(out.sum()) for h in heads]
 
 

@@ -76,7 +76,7 @@ def judged(s: Labelled, outcomes: Sequence[Outcome]) -> list[Judged]:
 
 def _judged(s: Labelled, known: Known, before: Heads, base: Outcome, o: Outcome) -> Iterator[Judged]:
     begin = time.process_time()
-    after = retrained(known, o.after, before.strength)
+    after = retrained(known, o.after)
     effects(known, after, s.labels, o.after)
     seconds = time.process_time() - begin
     left = o.after != JUNK
