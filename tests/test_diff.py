@@ -114,7 +114,7 @@ def test_the_terminal_and_the_gallery_show_what_changed_and_who_said_so(
         assert f"/batches/{batch.id}" in page
         assert ("They say the same of every picture" in page) == (not said)
         backwards = c.get("/diff?from=2&to=1").text
-        assert '<b class="keep">came</b>' in backwards
+        assert '<b class="keep">added</b>' in backwards
         assert c.get("/diff?from=1&to=9").status_code == 404
         one = f"/pictures/{next(iter(changes))}"
         assert f'href="{one}?trace"' in c.get(one).text

@@ -163,7 +163,7 @@ def test_what_is_left_follows_the_decisions(case: Case) -> None:
     waiting = errors_left(case.ws)
     assert waiting is not None
     assert (waiting.looks, waiting.open_looks, waiting.high) == (10, 7, later.high)
-    assert waiting.advice.startswith("7 random pictures wait for a decision")
+    assert waiting.advice.startswith("Decide on the 7 random pictures")
     restore(case.ws, [others[0]], who="ann", why="it is right")
     back = errors_left(case.ws)
     assert back is not None

@@ -85,11 +85,11 @@ class ErrorsLeft:
         if self.enough:
             return "At least 95 % of the wrong pictures are found: you can stop."
         if self.open_looks:
-            return f"{many(self.open_looks, 'random picture')} {'waits' if self.open_looks == 1 else 'wait'} for a decision; then more is known."
+            return f"Decide on the {many(self.open_looks, 'random picture')} in the open batch to learn more."
         if not self._likely_enough:
             return (
-                "Probably less than 95 % of the wrong pictures are found. Go on with the most suspicious ones; to be sure, you would have to "
-                f"look at about {self.more} more."
+                "Probably less than 95 % of the wrong pictures are found. Go on with the most suspicious ones; to be sure, "
+                f"you would have to look at about {self.more} more."
             )
         what = f"all {self.undecided} others" if self._nearly_all else f"{self.more} others, drawn at random"
         return f"Probably 95 % of the wrong pictures are found. To be sure, look at {what}."
