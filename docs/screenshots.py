@@ -109,6 +109,7 @@ def _tutorial(root: Path, url: str, browser: Any) -> None:
     page.check("input[value=suggested]")
     if page.locator("input[name=confirm]").count():
         page.check("input[name=confirm]")
+    page.wait_for_selector("#forecast h2", timeout=60_000)
     _shoot(page, "submit")
     page.click("button[value=approve]")
     page.wait_for_selector("#followup.done", timeout=900_000)
@@ -142,6 +143,7 @@ def _jpeg(image: Image.Image) -> bytes:
 
 def _shoot(page: Any, name: str) -> None:
     page.wait_for_load_state("networkidle")
+    page.evaluate("scrollTo(0, 0)")  # the picture in focus may have been scrolled to
     image = Image.open(io.BytesIO(page.screenshot()))
     image.save(IMAGES / f"{name}.webp", quality=82, method=6)
     print(f"wrote docs/images/{name}.webp, {(IMAGES / f'{name}.webp').stat().st_size / 1000:.0f} kB")

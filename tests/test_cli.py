@@ -65,7 +65,7 @@ def test_a_folder_of_pictures_is_imported_and_its_workspace_is_beside_the_config
     pets = _folder_of_pictures(tmp_path / "My Pets")
     monkeypatch.chdir(tmp_path)
     code, out, err = run(capsys, "scrape", "My Pets")
-    assert (code, "2 URLs" in out) == (0, True), err
+    assert (code, "2 pictures listed" in out) == (0, True), err
     assert "Wrote My Pets.toml" in err
     ws = tmp_path / "My Pets-workspace"  # the name itself is the pictures' folder
     assert (ws / "keepset.json").exists()

@@ -100,7 +100,7 @@ def test_the_terminal_and_the_gallery_show_what_changed_and_who_said_so(
     wanted = {s for s in held_out if old[s]["predicted"] != new[s]["predicted"]}
     assert {s["sha256"] for s in said if s["side"] == "valid"} == wanted
     code, out, _ = run(capsys, "diff", "1", "2", "-w", case.ws.root)
-    assert "Revision 1 → 2: 1 went, 3 relabelled" in out
+    assert "Revision 1 → 2: 1 removed, 3 relabelled" in out
     assert f"batch:{batch.id}, by Ann" in out
     assert "no picture differs" in run(capsys, "diff", "2", "2", "-w", case.ws.root)[1]
     assert "no revision 7" in run(capsys, "diff", "7", "-w", case.ws.root)[2]
@@ -114,7 +114,7 @@ def test_the_terminal_and_the_gallery_show_what_changed_and_who_said_so(
         assert f"/batches/{batch.id}" in page
         assert ("They say the same of every picture" in page) == (not said)
         backwards = c.get("/diff?from=2&to=1").text
-        assert '<b class="keep">came</b>' in backwards
+        assert '<b class="keep">added</b>' in backwards
         assert c.get("/diff?from=1&to=9").status_code == 404
         one = f"/pictures/{next(iter(changes))}"
         assert f'href="{one}?trace"' in c.get(one).text

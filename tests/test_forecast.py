@@ -128,7 +128,7 @@ def flipped(fixed: int, broken: int, n: int = 400) -> Column:
         ((0, 3), (0, 20), "About 20 more mistakes among 400 pictures, likely"),
         ((0, 0), (2, 1), "Too small to tell: about 1 fewer mistake among 400 pictures, likely"),
         ((0, 0), (1, 1), "Too small to tell: about as many mistakes among 400 pictures, likely"),
-        ((0, 0), (0, 0), "No change to be expected among 400 pictures."),
+        ((0, 0), (0, 0), "No change expected among 400 pictures."),
         ((0, 20), (20, 0), "By your labels 20 fewer mistakes among 400 pictures, by the labels as they were 20 more"),
     ],
 )  # fmt: skip

@@ -80,7 +80,7 @@ def test_a_report_is_one_small_file_without_script(tmp_path: Path) -> None:
         assert f'id="{anchor}"' in html
     assert facts["metrics"]["valid"]["n"] == sum(map(sum, facts["confusion"])) == 36
     assert facts["verdict"] in html.replace("&#39;", "'")
-    first = html.index("What is taken for what")
+    first = html.index("Which class is taken for which")
     assert html.index(facts["verdict"]) < html.index(facts["next"]["title"]) < first < html.index('id="worst"')
     for jargon in ("nats", "ECE", "temperature"):  # folded
         assert html.index(jargon) > html.index("<details>")
@@ -204,7 +204,7 @@ V = {"n": 153, "errors": 8, "error_rate": 8 / 153, "low": 0.027, "high": 0.1}
                 "errors_left": {"count": 9.2, "low": 4, "high": 17},
                 "next_site": {"by": "site", "low": 0.05, "high": 0.12},
             },
-            "Right on 145 of 153 held-out pictures; about 9 labels are still wrong; likely 88–95 % on a site it has not seen.",
+            "Right on 145 of 153 held-out pictures; about 9 pictures are still wrong; likely 88–95 % on a site it has not seen.",
         ),
     ],
 )

@@ -84,4 +84,4 @@ def test_the_list_is_one_that_keepset_reads(tmp_path: Path) -> None:
     (tmp_path / "urls_teddy.txt").write_text("https://pictures.example/t.jpg\n")
     (tmp_path / "bears.toml").write_text(example)
     result = scrape(Workspace.create(tmp_path / "ws", "bears"), load_config(tmp_path / "bears.toml"))
-    assert "3 URLs" in result.message
+    assert "3 pictures listed" in result.message

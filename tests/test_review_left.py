@@ -156,7 +156,7 @@ def test_what_is_left_follows_the_decisions(case: Case) -> None:
     assert review(case.ws, case.config, looks=10).outputs["batch_id"] == batch.id
     step = next_step(case.ws, [batch], None, None)
     assert step is not None
-    assert step.words.startswith("4 are most likely mislabelled, out of place, or copies; 10 are drawn at random")
+    assert step.words.startswith("4 may be mislabelled, out of place, or copies; 10 are drawn at random")
     assert errors_left(case.ws) is None
     (first, *others) = sorted(batch.drawn())
     mark(batch, [Mark(first, Action.KEEP)], who="ann")
@@ -173,7 +173,7 @@ def test_what_is_left_follows_the_decisions(case: Case) -> None:
     waiting = errors_left(case.ws)
     assert waiting is not None
     assert (waiting.looks, waiting.open_looks, waiting.high) == (10, 7, later.high)
-    assert waiting.advice.startswith("7 random pictures wait for a decision")
+    assert waiting.advice.startswith("Decide on the 7 random pictures")
     restore(case.ws, [others[0]], who="ann", why="it is right")
     back = errors_left(case.ws)
     assert back is not None

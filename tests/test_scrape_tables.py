@@ -152,7 +152,7 @@ def test_a_table_is_read_once_for_all_its_classes_and_counts_add_up(tmp_path: Pa
     done = scrape(ws, config(tmp_path, "a", "b"), progress=notes)
     rows = manifests.read(ws.urls, "urls").rows()
     assert sorted((r["label"], r["reason"]) for r in rows if r["reason"]) == [("", "no_label")] * 5
-    assert "10 URLs" in done.message
+    assert "10 pictures listed" in done.message
     assert "5 no_label" in done.message
     assert "5 rows are of classes not in the config: other 5" in notes
     assert not scrape(ws, config(tmp_path, "a", "b")).changed

@@ -208,6 +208,7 @@ def test_a_picture_is_traced_from_its_line_to_what_holds_it(
     address = manifests.read(ws.images, "images").rows()
     url = next(r["url"] for r in address if r["sha256"] == one.sha256)
     assert [t.sha256 for t in trace(ws, url)] == [one.sha256]
+    assert one.sha256 in [t.sha256 for t in trace(ws, one.name)]
     assert [t.sha256 for t in trace(ws, str(ws.blob(one.sha256)))] == [one.sha256]
     assert [(f["source"], f["query"]) for f in one.found] == [("list", "apple.csv")]
     assert one.held["models"] == one.held["reports"] == [before[1]]

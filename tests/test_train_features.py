@@ -86,7 +86,7 @@ def test_packaged_features_need_no_data_set_and_training_uses_them(tmp_path: Pat
     shas, told = list(truth), Told()
     found = features.of_packaged(ws, "lite0", shas, told, cfg.train)
     assert (found.shape, found.dtype) == ((12, 1280), np.float32)
-    assert "features of the pretrained body" in told.started
+    assert "computing image features" in told.started
     again = Told()
     assert np.array_equal(features.of_packaged(ws, "lite0", shas[::-1], again, cfg.train), found[::-1])
     assert again.started == []

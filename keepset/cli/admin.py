@@ -137,7 +137,7 @@ def status(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> No
         print(f"\n{complaint}")
     print(f"\nModel in use: {found['promoted'] or 'none yet'}")
     if left := found["left"]:
-        print(f"Left: {left['words']} {left['advice']} {' '.join(left['command'])}".rstrip())
+        print(f"{left['words']} {left['advice']} {' '.join(left['command'])}".rstrip())
     for words in found["on_other_sites"]:
         print(words)
     print(f"Next: {found['next']}")

@@ -42,7 +42,7 @@ def diff(
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare two revisions: which pictures came, went or changed label or side, who decided it and why.
+    """Compare two revisions: which pictures were added, removed or changed label or side, who decided it and why.
 
     It also lists the pictures of which the models of the two revisions say different things. The gallery shows the same
     with thumbnails, on its history page.
@@ -74,7 +74,7 @@ def diff(
         )
 
 
-_KINDS: Mapping[str, str] = {"came": "came", "went": "went", "relabelled": "relabelled", "moved": "changed sides"}
+_KINDS: Mapping[str, str] = {"came": "added", "went": "removed", "relabelled": "relabelled", "moved": "changed sides"}
 
 
 def _states(c: Change) -> tuple[str, str]:
@@ -85,7 +85,10 @@ def _states(c: Change) -> tuple[str, str]:
 
 def trace(
     what: Annotated[
-        str, typer.Argument(help="A picture (8 digits of its sha256 or more, or its file), a URL, or a creator.")
+        str,
+        typer.Argument(
+            help="A picture (8 digits of its sha256 or more, its name such as black/0001.jpg, or its file), a URL, or a creator."
+        ),
     ],
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,

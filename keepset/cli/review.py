@@ -143,9 +143,10 @@ def show(
         return
     decided = {s: (d["action"], d["label"]) for s, d in approval.decisions.items()} if approval else {}
     done = decided or {s: (str(m.action), m.label) for s, m in marks.items()}
+    random = found.unproposed()
     shown = [
         (r["rank"] + 1, r["sha256"][:8], f"{r['label']} → {r['predicted']} {r['probability']:.0%}",
-         _suggestion(r["suggestion"], r["suggested_label"]),
+         "" if r["sha256"] in random else _suggestion(r["suggestion"], r["suggested_label"]),
          _suggestion(*done[r["sha256"]]) if r["sha256"] in done else "", r["explanation"])
         for r in rows[:limit]
     ]  # fmt: skip

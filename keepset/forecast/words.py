@@ -24,7 +24,7 @@ def sentence(c: Columns) -> str:
         worse = "" if c.now.change > 0 or c.now.broken else "; no picture gets worse"
         return f"About {_fewer(c.now)} {among}, likely {_span(c.now)}{worse}."
     if not c.now.fixed and not c.now.broken:
-        return f"No change to be expected {among}."
+        return f"No change expected {among}."
     few = "about as many mistakes" if not c.now.change else f"about {_fewer(c.now)}"
     return f"Too small to tell: {few} {among}, likely {_either_way(c.now)}."
 

@@ -98,7 +98,8 @@ def _event(ws: Workspace, row: Row, applied: Mapping[str, Row], effects: Mapping
             return None
         case "promote":
             return _promoted(ws, plain, str(what.get("model_id", "")))
-    return replace(plain, batch=what.get("batch", ""))
+    words = plain.words[:1].lower() + plain.words[1:].removesuffix(".")  # it goes on from the name
+    return replace(plain, words=words, batch=what.get("batch", ""))
 
 
 def _decided(plain: Event, what: Row, done: Row | None, effects: Mapping[int, tuple[str, str]]) -> Event:
@@ -145,7 +146,7 @@ def _effects(ws: Workspace) -> dict[int, tuple[str, str]]:
         if c.get("before") and c.get("n"):
             before, after = (c[k] / c["n"] for k in ("errors_before", "errors_after"))
             words = f"error {share(before)} → {share(after)} on {c['n']} held-out pictures"
-            kept = "" if c["promote"] else "; the model before stays in use"
+            kept = "" if c["promote"] else "; the previous model stays in use"
             found[model.dataset_revision] = (words + kept + _cross_checked(ws, model.id, c), model.id)
     return found
 

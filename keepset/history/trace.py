@@ -15,6 +15,7 @@ from keepset.clean.matching import Wanted, holding
 from keepset.errors import ReviewError
 from keepset.review import list_batches
 from keepset.review.naming import SHORTEST, called
+from keepset.text import file_name
 from keepset.workspace import Workspace
 
 __all__ = ["Trace", "trace"]
@@ -63,7 +64,8 @@ class Trace:
 
 
 def trace(ws: Workspace, what: str) -> list[Trace]:
-    """Of every picture that ``what`` names: 8 digits of a sha256 or more, a file on this machine, a URL, or a creator.
+    """Of every picture that ``what`` names: 8 digits of a sha256 or more, its name as `keepset diff` prints it, a file on
+    this machine, a URL, or a creator.
 
     Raises ``ReviewError`` if nothing is known of it.
     """
@@ -85,7 +87,7 @@ def trace(ws: Workspace, what: str) -> list[Trace]:
     ]  # fmt: skip
 
 
-_ASK = "Give 8 digits of its sha256 or more, its file, its URL, or the creator's name as the source wrote it."
+_ASK = "Give 8 digits of its sha256 or more, its name (as in `keepset diff`), its file, its URL, or its creator as the source wrote it."
 _IMAGE = (
     "sha256", "url", "source", "title", "creator", "license", "license_url", "landing_page", "pixel_hash", "dup_of", "dup_kind",
     "dup_how", "group_id", "width", "height", "format",
@@ -113,7 +115,11 @@ def _named(ws: Workspace, what: str) -> set[str]:
     if "://" not in what and _is_file(what):
         sha = hashlib.sha256(Path(what).read_bytes()).hexdigest()
         return {sha} & {r["sha256"] for r in _rows(ws, "images", ("sha256",))}
-    test = Wanted("url" if "://" in what else "creator", what).test()
+    wanted = Wanted("url" if "://" in what else "creator", what).test()
+
+    def test(row: Mapping[str, Any]) -> bool:
+        return wanted(row) or file_name(row["url"]) == what
+
     ids = {r["url_id"] for r in _rows(ws, "urls", _LINE) if test(r)}
     led_to = {r["sha256"] for r in _rows(ws, "downloads", ("url_id", "sha256")) if r["url_id"] in ids and r["sha256"]}
     return led_to | {r["sha256"] for r in _rows(ws, "images", _IMAGE) if test(r)}

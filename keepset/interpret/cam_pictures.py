@@ -49,7 +49,7 @@ def where_it_looked(
     found: list[dict[str, Any]] = []
     pictures: dict[str, str] = {}
     shown, slowest, begin = images[:SHOWN], 0.0, time.process_time()
-    progress.start("Grad-CAM of the worst pictures", len(shown))
+    progress.start("showing where the model looked", len(shown))
     for i, card in enumerate(shown):
         started = time.process_time()
         if i and started - begin + slowest > budget:

@@ -113,7 +113,7 @@ def _wrong(data: DataSize, sizes: list[int], progress: Progress) -> Bools:
     from threadpoolctl import threadpool_limits
 
     folds = np.unique(data.folds)
-    progress.start("would more data help? linear heads on subsets", DRAWS * len(folds) * len(sizes))
+    progress.start("trying whether more pictures would help", DRAWS * len(folds) * len(sizes))
     with threadpool_limits(1):  # for matrices this small several threads mostly wait for one another
         return _judged(data, sizes, folds, progress)
 

@@ -55,5 +55,5 @@ def still_wrong(ws: Workspace, record: ModelRecord) -> dict[str, Any] | None:
         return None
     return {
         "count": left.wrong, "low": left.low, "high": left.high, "found": left.found, "words": left.words, "advice": left.advice,
-        "command": " ".join(left.command),
+        "command": " ".join(left.command) or ("keepset web" if left.open_looks else ""),
     }  # fmt: skip

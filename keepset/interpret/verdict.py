@@ -17,7 +17,7 @@ LONGER_OR_SHORTER = ("overfitting", "too_few_epochs")
 
 
 def verdict(facts: Facts) -> str:
-    """How many were right, how many labels are still wrong, and how good the model is elsewhere, as far as each is known.
+    """How many were right, how many pictures of the data set are still wrong, and how good the model is elsewhere, as far as each is known.
 
     On the test images if there are any: nothing was chosen by them.
     """
@@ -37,13 +37,13 @@ def verdict(facts: Facts) -> str:
 
 
 def _left(found: Facts | None) -> list[str]:
-    """Labels that are still wrong: ``count`` with its interval ``low`` to ``high``."""
+    """Pictures that are still wrong: ``count`` with its interval ``low`` to ``high``."""
     if not found:
         return []
     n = round(found["count"])
     if n == 0:
-        return ["probably no label is still wrong"]
-    return [f"about {many(n, 'label')} {'is' if n == 1 else 'are'} still wrong"]
+        return ["probably no picture is still wrong"]
+    return [f"about {many(n, 'picture')} {'is' if n == 1 else 'are'} still wrong"]
 
 
 def _elsewhere(found: Facts | None) -> str:

@@ -50,7 +50,7 @@ def _is_in_force(ws: Workspace, config: RunConfig, record: ModelRecord) -> bool:
 
 
 def _first(model_id: str) -> dict[str, Any]:
-    return {"model_id": model_id, "before": None, "promote": True, "message": "It is the first model, and now in use."}
+    return {"model_id": model_id, "before": None, "promote": True, "message": "This first model is now in use."}
 
 
 def _result(found: dict[str, Any], *, changed: bool) -> StageResult:
@@ -98,7 +98,8 @@ _TAINTED = "The model before learnt from pictures that were taken down: the new 
 
 
 def _counts(n: int, errors: list[int], fixed: int, broken: int) -> str:
-    return f"{many(errors[0], 'mistake')} before, {errors[1]} now on the same {n} held-out pictures, under today's labels (fixed {fixed}, broke {broken})."
+    moved = f" (fixed {fixed}, broke {broken})" if fixed or broken else ""
+    return f"{many(errors[0], 'mistake')} before, {errors[1]} now on the same {n} held-out pictures, under today's labels{moved}."
 
 
 def _verdict(errors: list[int], *, worse: bool, newer: bool) -> str:

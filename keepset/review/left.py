@@ -47,8 +47,8 @@ class ErrorsLeft:
     high: int
     found: int
     undecided: int
-    by_class: Mapping[str, float]
-    by_action: Mapping[str, float]
+    by_class: Mapping[str, int]
+    by_action: Mapping[str, int]
     looks: int
     open_looks: int
     enough: bool
@@ -65,7 +65,7 @@ class ErrorsLeft:
             return f"Probably no wrong picture is left; at most {_rounded(self.high)}."
         what = "wrong picture is" if self.wrong == 1 else "wrong pictures are"
         of = f"About {self.about} {what} left (likely {self.range})"
-        label, share = max(self.by_class.items(), key=lambda item: item[1], default=("", 0.0))
+        label, share = max(self.by_class.items(), key=lambda item: item[1], default=("", 0))
         mostly = self.wrong > 1 and len(self.by_class) > 1 and share > MAINLY * sum(self.by_class.values())
         return f"{of}, most of them in {label}." if mostly else f"{of}."
 
@@ -83,16 +83,16 @@ class ErrorsLeft:
     def advice(self) -> str:
         """Whether to stop, and what would tell."""
         if self.enough:
-            return "At least 95 % of what is wrong is found: you can stop."
+            return "At least 95 % of the wrong pictures are found: you can stop."
         if self.open_looks:
-            return f"{many(self.open_looks, 'random picture')} {'waits' if self.open_looks == 1 else 'wait'} for a decision; then more is known."
+            return f"Decide on the {many(self.open_looks, 'random picture')} in the open batch to learn more."
         if not self._likely_enough:
             return (
-                "Probably less than 95 % of what is wrong is found. Go on with the most suspicious ones; to be sure takes about "
-                f"{many(self.more, 'look')}."
+                "Probably less than 95 % of the wrong pictures are found. Go on with the most suspicious ones; to be sure, "
+                f"you would have to look at about {self.more} more."
             )
         what = f"all {self.undecided} others" if self._nearly_all else f"{self.more} others, drawn at random"
-        return f"Probably 95 % of what is wrong is found. To be sure, look at {what}."
+        return f"Probably 95 % of the wrong pictures are found. To be sure, look at {what}."
 
     @property
     def command(self) -> tuple[str, ...]:
@@ -166,8 +166,8 @@ def _summed(
     kinds = {a: said.actions[a] + 0.5 for a in (Action.DELETE, Action.RELABEL)}
     return ErrorsLeft(
         round(now.mean), now.low, now.high, found, undecided,
-        _shared(now.mean, {label: expected for label, (_, expected) in frame.items()}),
-        _shared(now.mean, {str(a): n for a, n in kinds.items()}), looks, open_looks, enough, more,
+        _shared(round(now.mean), {label: expected for label, (_, expected) in frame.items()}),
+        _shared(round(now.mean), {str(a): n for a, n in kinds.items()}), looks, open_looks, enough, more,
     )  # fmt: skip
 
 
@@ -176,9 +176,14 @@ def _rounded(n: int) -> str:
     return f"{float(f'{n:.2g}'):,.0f}" if n >= 100 else str(n)
 
 
-def _shared(total: float, weights: Mapping[str, float]) -> dict[str, float]:
+def _shared(total: int, weights: Mapping[str, float]) -> dict[str, int]:
+    """``total`` divided by the weights into whole numbers that add up to it: the largest remainders are rounded up."""
     whole = sum(weights.values()) or 1.0
-    return {name: round(total * weight / whole, 1) for name, weight in weights.items()}
+    exact = {name: total * weight / whole for name, weight in weights.items()}
+    shares = {name: int(part) for name, part in exact.items()}
+    for name in sorted(exact, key=lambda n: shares[n] - exact[n])[: total - sum(shares.values())]:
+        shares[name] += 1
+    return shares
 
 
 def _counts(batch: Batch) -> bool:

@@ -58,7 +58,7 @@ def scrape(
                     "scrape", {"urls": out.content_hash()}, config.part("classes", "scrape"), VERSION
                 )
                 if not failed and manifests.up_to_date(ws.urls, fingerprint):
-                    message = f"up to date: {many(out.rows, 'line')}, nothing new"
+                    message = f"up to date: {many(out.rows, 'line')} listed, nothing new"
                     return StageResult(Stage.SCRAPE, False, message, counts)
                 out.commit(Header("urls", "scrape", "" if failed else fingerprint, {}, config.as_dict()))
         finally:
@@ -235,5 +235,5 @@ def _next(answers: Iterator[Found], source: str, query: str) -> Found | None:
 
 def _message(counts: dict[str, int], added: int) -> str:
     why = ", ".join(f"{n} {reason}" for reason, n in counts.items() if reason not in ("ok", "rejected"))
-    rejected = f"{many(counts['rejected'], 'line')} rejected ({why})" if counts["rejected"] else "none rejected"
-    return f"{many(counts['ok'], 'URL')}: {many(added, 'new line')}, {rejected}"
+    rejected = f"; {many(counts['rejected'], 'line')} rejected ({why})" if counts["rejected"] else ""
+    return f"{many(counts['ok'], 'picture')} listed, {added} new{rejected}"

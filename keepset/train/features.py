@@ -107,7 +107,7 @@ def compute(cache: PixelCache, body: Body, shas: Sequence[str], chunks: Chunks) 
     missing = store.missing(shas)
     if missing:
         cache.fill(missing, chunks.progress)
-        chunks.progress.start("features of the pretrained body", len(missing))
+        chunks.progress.start("computing image features", len(missing))
         for part in (missing[i : i + AT_ONCE] for i in range(0, len(missing), AT_ONCE)):
             rows = _computed(body, len(part), lambda at, of=part: cache.read(of[at]), chunks)  # type: ignore[misc]
             store.append(part, rows)

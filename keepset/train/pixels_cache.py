@@ -44,7 +44,7 @@ class PixelCache:
         missing = [s for s in dict.fromkeys(shas) if not self._stands(s)]
         if not missing:
             return
-        progress.start("decoding images once", len(missing))
+        progress.start("decoding images", len(missing))
         with ThreadPoolExecutor(settings().workers) as pool:
             blobs = bring(self.ws.blob(s) for s in missing)
             for _ in pool.map(self._decode, missing, blobs):

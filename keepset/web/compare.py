@@ -1,4 +1,4 @@
-"""The page of a diff: what came, went or changed between two revisions, who said so, and what the models say differently."""
+"""The page of a diff: what was added, removed or changed between two revisions, by whom, and where the models disagree."""
 
 from __future__ import annotations
 

@@ -137,11 +137,10 @@ def _shown_for(batch: Batch) -> str:
         return f"Every picture, the {proposed} proposed ones first. " if proposed else "Every picture. "
     parts = []
     if proposed:
-        who = f"{proposed} {'is' if proposed == 1 else 'are'}" if drawn else "They are"
-        parts.append(f"{who} most likely mislabelled, out of place, or copies")
+        parts.append(f"{proposed if drawn else 'They'} may be mislabelled, out of place, or copies")
     if drawn:
         who = f"{drawn} {'is' if drawn == 1 else 'are'}" if proposed else "They are"
-        parts.append(f"{who} drawn at random, to tell how many wrong ones are left")
+        parts.append(f"{who} drawn at random, to learn how many wrong ones are left")
     return f"{'; '.join(parts)}. "
 
 

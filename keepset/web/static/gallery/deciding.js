@@ -36,7 +36,8 @@ export function decide(action, label) {
 }
 
 export function takeSuggestion() {
-  const shas = chosen().filter((s) => bySha.has(s));
+  const shas = chosen().filter((s) => bySha.has(s) && suggestionOf(bySha.get(s)).action);
+  if (!shas.length) return say("Nothing is suggested here: look, then press k, x or a class.");
   moveOn(shas, save(shas.map((sha256) => ({ sha256, ...suggestionOf(bySha.get(sha256)) }))));
 }
 
