@@ -16,7 +16,7 @@ from keepset.text import label_of
 if TYPE_CHECKING:
     from keepset.workspace import Workspace
 
-__all__ = ["BlockList", "digest", "masked"]
+__all__ = ["BlockList", "digest", "learnt", "masked"]
 
 
 def digest(text: str) -> str:
@@ -31,6 +31,12 @@ def masked(url: str) -> str:
 
 
 _MASK = "removed:"
+
+
+def learnt(ws: Workspace) -> dict[str, str]:
+    """The models that learnt from pictures which were taken down: model id -> id of the last such takedown."""
+    done = [r["what"] for r in ws.audit_log() if r["action"] == "certificate"]
+    return {model: str(w["id"]) for w in done for model in w["models"]}
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,9 @@ from keepset.demo.draw import draw
 from keepset.demo.pictures import Plant, Planted
 from keepset.demo.server import serve
 from keepset.download import download
-from keepset.errors import ReviewError
+from keepset.errors import ModelError, ReviewError
 from keepset.export.dataset import Format, export_dataset
+from keepset.export.model_file import copy_model
 from keepset.export.onnx import export_model
 from keepset.history.timeline import timeline
 from keepset.history.trace import trace
@@ -32,6 +33,7 @@ from keepset.pipeline.followup import pending
 from keepset.predict.model import Predictor
 from keepset.scrape import scrape
 from keepset.split import split
+from keepset.status import troubles
 from keepset.train import train
 from keepset.validate import validate
 from keepset.workspace import Workspace
@@ -163,6 +165,9 @@ def test_nothing_is_left_nothing_comes_back_and_the_new_model_has_not_learnt_it(
     with pytest.raises(ReviewError, match="purged"):
         restore(ws, sorted(shas), who="Ann")
     assert pending(ws).revision == 2  # as after an approval: a model is to be trained
+    with pytest.raises(ModelError, match="learnt from pictures that were taken down"):
+        copy_model(ws, tmp_path / "sent.onnx")
+    assert "learnt from pictures that were taken down" in troubles(ws)[0]
 
     for stage in (scrape, download, validate, split):  # nothing comes back, from wherever
         stage(ws, config)
@@ -195,6 +200,8 @@ def test_nothing_is_left_nothing_comes_back_and_the_new_model_has_not_learnt_it(
     assert all(np.array_equal(mine[k], never[k]) for k in mine)
     assert ws.promoted() == new
     assert "learnt from pictures that were taken down" in ws.audit_log()[-1]["why"]
+    assert troubles(ws) == []
+    copy_model(ws, tmp_path / "sent.onnx")
 
 
 def test_a_picture_is_traced_from_its_line_to_what_holds_it(
@@ -255,10 +262,8 @@ def test_a_licence_is_blocked_before_anything_of_it_was_found(tmp_path: Path) ->
 
 
 def test_a_takedown_that_was_killed_is_not_forgotten(tmp_path: Path) -> None:
-    from keepset.status import troubles
-
     ws = Workspace.create(tmp_path / "ws", "x")
     ws.audit("takedown", who="eve", what={"id": "t0001-0", "by": "sha256", "sha256": [], "urls": []})
     assert "t0001-0 is not finished" in " ".join(troubles(ws))
-    ws.audit("certificate", who="eve", what={"id": "t0001-0"})
+    ws.audit("certificate", who="eve", what={"id": "t0001-0", "models": []})
     assert troubles(ws) == []

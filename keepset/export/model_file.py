@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from keepset.blocklist import learnt
 from keepset.errors import ConfigError, ModelError, WorkspaceError
 from keepset.export.place import remember
 from keepset.files import write_bytes
-from keepset.models import load_record
+from keepset.models import ModelRecord, load_record
 from keepset.stages import Stage, StageResult
 from keepset.workspace import Workspace
 
-__all__ = ["copy_model"]
+__all__ = ["copy_model", "model_to_send"]
 
 
 def copy_model(ws: Workspace, to: Path, model_id: str | None = None) -> StageResult:
@@ -22,7 +23,7 @@ def copy_model(ws: Workspace, to: Path, model_id: str | None = None) -> StageRes
     exported first, which takes torch. Raises ``ModelError``; ``WorkspaceError`` if ``to`` is something else.
     """
     to = to.expanduser().resolve()
-    record = load_record(ws, model_id or _promoted(ws))
+    record = model_to_send(ws, model_id)
     if to.suffix != ".onnx":
         raise ConfigError(f"{to} does not end in .onnx.", "Name a file with --to, such as bears.onnx.")
     source = ws.models / record.id / "model.onnx"
@@ -42,11 +43,20 @@ def copy_model(ws: Workspace, to: Path, model_id: str | None = None) -> StageRes
     return StageResult(Stage.EXPORT, True, f"{what} in {to}", facts, {"file": str(to)})
 
 
-def _promoted(ws: Workspace) -> str:
-    promoted = ws.promoted()
-    if promoted is None:
+def model_to_send(ws: Workspace, model_id: str | None = None) -> ModelRecord:
+    """A model (default: the one in use) that may leave the workspace.
+
+    Raises ``ModelError`` if there is none, or if it learnt from pictures that were taken down since.
+    """
+    model_id = model_id or ws.promoted()
+    if model_id is None:
         raise ModelError(f"The workspace {ws.root} has no model in use yet.", "Run `keepset train` first.")
-    return promoted
+    if takedown := learnt(ws).get(model_id):
+        raise ModelError(
+            f"Model {model_id} learnt from pictures that were taken down ({takedown}).",
+            "Run `keepset run`, which trains one without them, then export again.",
+        )
+    return load_record(ws, model_id)
 
 
 def _check_ours(ws: Workspace, to: Path) -> None:

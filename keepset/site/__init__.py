@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from keepset import __version__, manifests
-from keepset.errors import ModelError
+from keepset.export.model_file import model_to_send
 from keepset.export.onnx import export_model
 from keepset.export.place import apart, finish, place, remember, standing
 from keepset.machine.programs import spell
-from keepset.models import ModelRecord, load_record
+from keepset.models import ModelRecord
 from keepset.predict.intake import DEFAULT_LIMITS
 from keepset.predict.model import Predictor
 from keepset.site.fitting import Fitted, fitted
@@ -54,14 +54,11 @@ def export_site(
     """Put the model in use into the folder ``to`` as a web site, whole or not at all; an older site there is replaced.
 
     ``changed`` is false if the folder holds this very site. Raises ``WorkspaceError`` for a folder that holds anything
-    else, ``ModelError`` without a model in use, ``StageError`` without the runtime, ``WorkspaceBusy``.
+    else, ``ModelError`` without a model in use that may be sent, ``StageError`` without the runtime, ``WorkspaceBusy``.
     """
     options = options or SiteOptions()
     to = apart(ws, to)
-    promoted = ws.promoted()
-    if promoted is None:
-        raise ModelError(f"The workspace {ws.root} has no model in use yet.", "Run `keepset train` first.")
-    record = load_record(ws, promoted)
+    record = model_to_send(ws)
     facts = _facts(ws, record, options)
     if there := standing(to, facts["fingerprint"]):
         return _result(ws, to, there, changed=False)

@@ -132,6 +132,7 @@ def gallery_url(ws: Workspace) -> str:
 
 def troubles(ws: Workspace) -> list[str]:
     """What is wrong with the stack that runs here and with batches, and takedowns that were killed; a sentence or two each."""
+    from keepset.blocklist import learnt
     from keepset.clean.takedown import unfinished
     from keepset.review import damaged_batches
 
@@ -139,6 +140,10 @@ def troubles(ws: Workspace) -> list[str]:
         f"The takedown {row['what']['id']} is not finished: pictures may still be here. Run the same `keepset remove` again."
         for row in unfinished(ws)
     ]
+    if takedown := learnt(ws).get(ws.promoted() or ""):
+        begun.append(
+            f"The model in use learnt from pictures that were taken down ({takedown}). `keepset run` trains one without them."
+        )
     return [*stack_troubles(ws), *begun, *(f"{e.message} {e.remedy}" for e in damaged_batches(ws))]
 
 
