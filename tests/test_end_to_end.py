@@ -73,7 +73,7 @@ def test_run_approve_retrain_and_run_again(tmp_path: Path) -> None:
 
     batches = keepset("review", "list", "-w", ws)["batches"]
     assert [b["status"] for b in batches] == ["open"]
-    lines = {x.kind: x for x in score(Workspace.open(ws), planted, base, batches[0]["id"])}
+    lines = {x.kind: x for x in score(Workspace.open(ws), planted, base, batches[0]["batch"])}
     assert set(lines) == {*Plant} - {Plant.NOTHING} | {"good pictures"}
     needs_a_real_model = {Plant.WRONG_LABEL, Plant.JUNK, Plant.CARTOON, Plant.COLLAGE}
     missed = {

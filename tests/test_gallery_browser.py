@@ -340,7 +340,8 @@ def test_a_mark_that_cannot_be_saved_is_taken_back_and_said(browser: Browser, ca
         page.keyboard.press("k")
         expect(page.locator("#said")).to_contain_text("Not saved")
         expect(page.locator("body")).not_to_have_attribute("inert", "")
-        assert [c.get_attribute("data-action") for c in page.locator(".card").all()[:2]] == ["", ""]
+        for n in (0, 1):  # a slow k may come after the page is back, and is then refused too
+            expect(page.locator(".card").nth(n)).to_have_attribute("data-action", "")
         page.keyboard.press(" ")
         page.keyboard.press("k")
         expect(page.locator("#full #said")).to_contain_text("Not saved")

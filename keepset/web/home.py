@@ -6,7 +6,6 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -58,6 +57,8 @@ def routes(ws: Workspace) -> list[Route]:
 
 
 def _home(ws: Workspace, request: Request) -> Response:
+    from markupsafe import Markup
+
     batches, data, model = list_batches(ws), data_health(ws), model_health(ws)
     reports = [m for m in list_models(ws) if (ws.reports / m.id / "report.html").exists()]
     events, points = timeline(ws), error_curve(ws)
