@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import _thread
+import signal
 import subprocess
 import sys
 import threading
@@ -191,9 +192,13 @@ def test_a_run_can_be_interrupted_and_its_errors_are_the_stages(case: Case, monk
         yield StageResult("train", True, "never")
 
     monkeypatch.setattr("keepset.pipeline.run", steps)
-    threading.Timer(0.5, lambda: (begun.wait(), _thread.interrupt_main())).start()
-    with pytest.raises(KeyboardInterrupt):
-        Dataset(case.ws).run()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background ignores it
+    try:
+        threading.Timer(0.5, lambda: (begun.wait(), _thread.interrupt_main())).start()
+        with pytest.raises(KeyboardInterrupt):
+            Dataset(case.ws).run()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert ended.is_set()
     monkeypatch.undo()
     (case.ws.root / "config.json").unlink()
