@@ -47,7 +47,7 @@ def _cli() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-_COMMON = 3  # commands that share a parameter, with the same help, so that it is told once
+_COMMON = 3  # a parameter that this many commands share is documented once
 
 
 def _commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:

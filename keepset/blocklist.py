@@ -26,7 +26,7 @@ def digest(text: str) -> str:
 
 
 def masked(url: str) -> str:
-    """What stands in a manifest instead of an address that was taken down."""
+    """The stand-in for an address that was taken down, as manifests hold it."""
     return url if url.startswith(_MASK) else _MASK + digest(url)[:16]
 
 
@@ -35,8 +35,7 @@ _MASK = "removed:"
 
 def learnt(ws: Workspace) -> dict[str, str]:
     """The models that learnt from pictures which were taken down: model id -> id of the last such takedown."""
-    done = [r["what"] for r in ws.audit_log() if r["action"] == "certificate"]
-    return {model: str(w["id"]) for w in done for model in w["models"]}
+    return {m: str(r["what"]["id"]) for r in ws.audited("certificate") for m in r["what"]["models"]}
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class BlockList:
 
     @classmethod
     def of(cls, ws: Workspace) -> BlockList:
-        rows = [r["what"] for r in ws.audit_log() if r["action"] == "takedown"]
+        rows = [r["what"] for r in ws.audited("takedown")]
         return cls(
             frozenset(s for w in rows for s in w["sha256"]),
             frozenset(u for w in rows for u in w["urls"]),

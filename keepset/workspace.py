@@ -232,7 +232,7 @@ class Workspace:
         if old == model_id:
             return
         what = {"model_id": model_id, "before": old}
-        told = [r["what"] for r in self.audit_log() if r["action"] == "promote"]
+        told = [r["what"] for r in self.audited("promote")]
         if told[-1:] != [what]:  # the row comes first: a kill between the two writes costs none
             self.audit("promote", who=who, what=what, why=why)
         write_json(self.models / "promoted.json", {"model_id": model_id, "why": why, "before": old})
@@ -247,10 +247,13 @@ class Workspace:
     def audit_log(self) -> list[dict[str, Any]]:
         return read_rows(self.root / "audit.jsonl")
 
+    def audited(self, *actions: str) -> list[dict[str, Any]]:
+        """The rows of the audit log that have one of these actions, in order."""
+        return [r for r in self.audit_log() if r["action"] in actions]
+
     def purged(self) -> frozenset[str]:
         """The pictures that were ever deleted for good, or taken down: none of them is taken in again."""
-        rows = (r["what"] for r in self.audit_log() if r["action"] in ("purge", "takedown"))
-        return frozenset(sha for what in rows for sha in what["sha256"])
+        return frozenset(sha for r in self.audited("purge", "takedown") for sha in r["what"]["sha256"])
 
     # -- locks -------------------------------------------------------------------------------------
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 import pytest
 
+from bench.review.forecast.judged import Features
 from keepset.clean import clean
 from keepset.errors import TrainingError
 from keepset.files import read_json, write_bytes
@@ -26,29 +25,13 @@ from keepset.train.head import choose_strength, cross_validate, fit_head
 from tests.review_fixtures import Case, delete, top_up
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Features as those of a model are read."""
-
-    rows: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def at(self, places: Sequence[int]) -> np.ndarray:
-        return self.rows[places]
-
-    def pieces(self) -> Iterator[tuple[slice, np.ndarray]]:
-        yield slice(0, len(self.rows)), self.rows
-
-
 def drawn(n: int, seed: int = 0) -> tuple[Any, np.ndarray, heads.Known]:
     """Features of three classes that overlap, labels of which some are wrong, and what the forecast makes of them."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 3, n)
     features = (rng.normal(0, 1, (n, 300)) + rng.normal(0, 0.16, (3, 300))[labels]).astype(np.float32)
     labels[: n // 20] = (labels[: n // 20] + 1) % 3
-    known = heads.Known(heads.compressed(Rows(features)), np.arange(n) % 5, np.arange(n) % 4 > 0, 3)  # type: ignore[arg-type]
+    known = heads.Known(heads.compressed(Features(features)), np.arange(n) % 5, np.arange(n) % 4 > 0, 3)  # type: ignore[arg-type]
     return features, labels, known
 
 

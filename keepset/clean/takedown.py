@@ -70,18 +70,18 @@ def take_down(ws: Workspace, wanted: Wanted, *, who: str, why: str = "", progres
 
 def unfinished(ws: Workspace) -> list[dict[str, Any]]:
     """Rows of the audit log that began a takedown which has no certificate yet."""
-    log = ws.audit_log()
+    log = ws.audited("takedown", "certificate")
     done = {r["what"]["id"] for r in log if r["action"] == "certificate"}
     return [r for r in log if r["action"] == "takedown" and r["what"]["id"] not in done]
 
 
 def _is_blocked(ws: Workspace, wanted: Wanted) -> bool:
     key = (wanted.by, wanted.digest)
-    return key in {(r["what"]["by"], r["what"]["digest"]) for r in ws.audit_log() if r["action"] == "takedown"}
+    return key in {(r["what"]["by"], r["what"]["digest"]) for r in ws.audited("takedown")}
 
 
 def _new_id(ws: Workspace, wanted: Wanted) -> str:
-    number = 1 + sum(r["action"] == "takedown" for r in ws.audit_log())
+    number = 1 + len(ws.audited("takedown"))
     return f"t{number:04d}-{wanted.digest[:8]}"
 
 
@@ -188,7 +188,7 @@ def forget_here(ws: Workspace) -> None:
     if not isinstance(ws.root, StoredPath):
         return
     done = set(mark.read_text("ascii").split()) if mark.exists() else set()
-    rows = [r["what"] for r in ws.audit_log() if r["action"] == "takedown" and r["what"]["id"] not in done]
+    rows = [r["what"] for r in ws.audited("takedown") if r["what"]["id"] not in done]
     if not rows:
         return
     pictures = {s for what in rows for s in what["sha256"]}

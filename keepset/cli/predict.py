@@ -71,7 +71,7 @@ def predict(
         else:
             _write(rows, to)
     if not rows.seen and not as_json:
-        nothing = KeepsetError(f"There is no file in {', '.join(inputs)}.", "Give pictures, or folders of pictures.")
+        nothing = KeepsetError(f"There is no file in {', '.join(inputs)}.", "Name pictures, or folders of pictures.")
         output.fail(nothing, as_json=False)
     if not rows.predicted:
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""Which addresses of the data set's pictures are gone, moved or changed by now, and where a picture could be had again.
+"""Which of the data set's addresses are gone, moved or changed, and where else a picture can be found.
 
 Each address is asked once, politely, and only for its headers. The data set itself loses nothing: its pictures are here.
 """

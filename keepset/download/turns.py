@@ -61,7 +61,7 @@ class Turns(Generic[T]):
                 host.listed = False
                 if host.next_at <= now and host.in_flight < host.most and host.waiting:
                     return self._give(host, now)
-                self._list(host)  # it was told to wait meanwhile: the heap still held its old time
+                self._list(host)  # its time moved on meanwhile; the heap held the old one
                 continue
             if self.ended and not self.held and not self.away:
                 return None

@@ -42,10 +42,11 @@ class PagePictures:
 
     def _read(self, serving: Serving, revision: int) -> Shown:
         chosen, wanted = sample_pictures(self.ws, serving.record), set(serving.predictor.reference)
+        samples = set(chosen)
         rows = manifests.each(self.ws.dataset(revision), "dataset", ("sha256", "label"))
         labels = {r["sha256"]: r["label"] for r in rows if r["sha256"] in wanted}
         places = manifests.each(self.ws.images, "images", ("sha256", "url"))
-        names = {r["sha256"]: file_name(r["url"]) for r in places if r["sha256"] in set(chosen)}
+        names = {r["sha256"]: file_name(r["url"]) for r in places if r["sha256"] in samples}
         return Shown(labels, tuple((sha, names.get(sha) or sha[:12]) for sha in chosen))
 
     def sample(self, sha256: str) -> bytes:

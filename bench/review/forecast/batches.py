@@ -35,7 +35,7 @@ def _some(where: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarr
 
 
 def _right(s: Labelled, rng: np.random.Generator, share: float) -> np.ndarray:
-    """A share of what is wrong is mended."""
+    """Some of the wrong labels are corrected."""
     return _marked(s, _some(np.flatnonzero((s.truth != s.labels) & s.sure), share, rng), s.truth)
 
 

@@ -65,7 +65,7 @@ class Features:
 
 
 def judged(s: Labelled, outcomes: Sequence[Outcome]) -> list[Judged]:
-    """Two rows a batch, one for each column."""
+    """Two results for each batch: by the old and by the new labels."""
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):

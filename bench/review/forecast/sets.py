@@ -69,7 +69,7 @@ class Labelled:
 
 
 def labelled(name: str, out: Path) -> Labelled | None:
-    """The set of that name, computed once and kept in ``out``; None, with a word why, where there are no photos."""
+    """The set of that name, computed once and kept in ``out``; where there are no photos it prints why and returns None."""
     base, _, noise = name.partition("-")
     if base == "large":
         small = labelled("bears", out)
