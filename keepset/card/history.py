@@ -20,7 +20,7 @@ def history(ws: Workspace, last: int) -> list[dict[str, Any]]:
 
     ``who`` is "keepset" for a revision that ``split`` made of new images; ``at`` is None there.
     """
-    decided = {r["what"].get("revision"): r for r in ws.audit_log() if r["action"] in REVISING}
+    decided = {r["what"].get("revision"): r for r in ws.audited(*REVISING)}
     return [_entry(ws, n, decided.get(n)) for n in ws.revisions() if n <= last]
 
 

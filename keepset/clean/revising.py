@@ -102,7 +102,7 @@ def audit_revision(ws: Workspace, revision: int) -> None:
 
 def settle_revisions(ws: Workspace) -> None:
     """Write the audit rows that a kill has left out. The caller holds the lock ``clean``."""
-    known = {r["what"].get("revision") for r in ws.audit_log() if r["action"] in REVISING}
+    known = {r["what"].get("revision") for r in ws.audited(*REVISING)}
     for revision in ws.revisions():
         if revision not in known:
             audit_revision(ws, revision)

@@ -181,7 +181,7 @@ def _table(ws: Workspace, revision: int) -> pa.Table:
 
 def _decisions(ws: Workspace, low: int, high: int) -> dict[int, Decision]:
     """What made each revision up to ``high``."""
-    at = {r["what"].get("revision"): r["at"] for r in ws.audit_log() if r["action"] in REVISING}
+    at = {r["what"].get("revision"): r["at"] for r in ws.audited(*REVISING)}
     found = {}
     for number in (n for n in ws.revisions() if n <= high):
         extra = manifests.read_header(ws.dataset(number)).extra
