@@ -21,6 +21,7 @@ def main(urls: Path, out: Path, stages: str = "scrape,download,validate") -> Non
         "classes": {"a": {"lists": [str(urls)]}, "b": {"lists": [str(out / "none.txt")]}},
         "scrape": {"max_per_class": 10_000_000},
         "download": {"allow_private": [host], "connections": 64, "per_host": 64, "per_host_rate": 1e5},
+        "train": {"weights": "none"},  # copies by perceptual hash alone: the peers look for none
     }
     config = parse_config(raw, base=out)
     ws = Workspace.create(out / "ws", "bench")
