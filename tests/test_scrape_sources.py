@@ -267,13 +267,15 @@ def test_a_saved_page_of_results_gives_the_pictures_not_the_thumbnails(ws: Works
         '<img src="data:image/jpeg;base64,AA"><script>x=[["https://encrypted-tbn0.gstatic.com/images?q\\u003dtbn",180,280],'
         '["https://g.example/bear.jpg?w\\u003d9\\u0026h\\u003d8",960,1280]]</script>'
     )
-    bing = '<a class="iusc" m="{&quot;murl&quot;:&quot;https://b.example/bear.png&quot;}"><img src="https://th.bing.net/x.jpg"></a>'
-    (tmp_path / "g.html").write_text(google)
+    bing = '<a class="iusc" m="{&quot;purl&quot;:&quot;https://b.example/about&quot;,&quot;murl&quot;:&quot;https://b.example/bear.png&quot;}"><img src="https://th.bing.net/x.jpg"></a>'
+    (tmp_path / "g.html").write_text("<!-- saved from url=(0022)https://g.example/find -->" + google)
     (tmp_path / "b.htm").write_text(bing)
     scrape(ws, config(tmp_path, "http://127.0.0.1:9", {"pages": ["g.html", "b.htm"]}))
-    assert [(r["url"], r["query"], r["width"]) for r in found(ws)] == [
-        ("https://g.example/bear.jpg?w=9&h=8", "g.html", 1280), ("https://b.example/bear.png", "b.htm", None),
-    ]  # fmt: skip
+    # A page of results is no origin: pictures of one page stay on one side of the split.
+    assert [(r["url"], r["query"], r["width"], r["landing_page"]) for r in found(ws)] == [
+        ("https://g.example/bear.jpg?w=9&h=8", "g.html", 1280, None),
+        ("https://b.example/bear.png", "b.htm", None, "https://b.example/about"),
+    ]
 
 
 def test_broken_addresses_in_a_saved_page_do_not_stop_the_others(tmp_path: Path) -> None:
