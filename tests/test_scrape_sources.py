@@ -39,8 +39,14 @@ def ws(tmp_path: Path) -> Workspace:
     ("source", "count", "license_code", "creator", "last"),
     [
         ("openverse", 2, "cc-by-sa-2.0", "Ann", "https://o.example/2.jpg"),
-        ("wikimedia", 2, "cc-by-4.0", "Bob & Co", "https://w.example/t.jpg"),
-        ("inaturalist", 201, "cc-by-nc", "eve", "https://i.example/201/large.jpg"),
+        (
+            "wikimedia",
+            2,
+            "cc-by-4.0",
+            "Bob & Co",
+            "https://upload.wikimedia.org/wikipedia/commons/thumb/a/ab/o.jpg/1280px-o.jpg",
+        ),
+        ("inaturalist", 201, "cc-by-nc", "eve", "https://static.inaturalist.org/photos/201/large.jpg"),
         ("gbif", 2, "cc-by-4.0", "Di", "https://g.example/300.jpg"),
     ],
 )

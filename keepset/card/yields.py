@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from keepset import manifests
 from keepset.card.public import shown_place
 from keepset.models.intervals import wilson
-from keepset.reasons import ItemStatus, UrlReason
+from keepset.reasons import DownloadReason, ItemStatus, UrlReason
 from keepset.text import many
 from keepset.workspace import Workspace
 
@@ -153,9 +153,10 @@ def _outcomes(ws: Workspace, revision: Path) -> Iterator[pa.Table]:
 def _of_lines(
     batch: pa.RecordBatch, came: npt.NDArray[np.int64], of_image: Codes, seen: npt.NDArray[np.bool_]
 ) -> Codes:
-    """``came``: number of the image that a line led to, -1 if it was not asked for, -2 if that failed."""
+    """``came``: number of the image that a line led to, -1 if it was not asked for, -2 if that failed, -3 if its thumbnail
+    is a copy."""
     out = np.full(len(came), _WAITING, np.int8)
-    out[came == -2] = _REJECTED
+    out[came == -2], out[came == -3] = _REJECTED, _COPY
     led = np.flatnonzero(came >= 0)
     first = np.zeros(len(led), bool)
     first[np.unique(came[led], return_index=True)[1]] = True
@@ -170,13 +171,16 @@ def _of_lines(
 
 
 def _downloads(ws: Workspace, shas: pa.Array) -> tuple[pa.Array, npt.NDArray[np.int64]]:
-    """Ids of the URLs that were asked for, and the number of the image that each led to: -2 if to none that is kept."""
+    """Ids of the URLs that were asked for, and the number of the image that each led to: -2 if to none that is kept, -3 if
+    it was not fetched, because its thumbnail is a copy of an image."""
     if not ws.downloads.exists():
         return pa.array([], pa.string()), np.zeros(0, np.int64)
     came = _column(ws.downloads, "downloads", "sha256")
     number = _places(came, shas)
     # A file that is not validated yet has no row among the images: it waits.
     number[(number < 0) & _true(pc.is_null(came))] = -2
+    reason = _column(ws.downloads, "downloads", "reason")
+    number[_true(pc.equal(reason, str(DownloadReason.PREFILTERED_COPY)))] = -3
     return _column(ws.downloads, "downloads", "url_id"), number
 
 
