@@ -240,7 +240,7 @@ import sys
 from pathlib import Path
 from keepset.download import download, thumbnails
 from keepset.workspace import Workspace
-thumbnails._AT_ONCE = 8
+thumbnails._AT_ONCE = 4
 ws = Workspace.open(Path(sys.argv[1]))
 download(ws, ws.config())
 """
@@ -248,9 +248,9 @@ download(ws, ws.config())
 
 def test_a_killed_look_asks_for_no_thumbnail_again_that_was_judged(hand: Path, tmp_path: Path) -> None:
     found = Found()
-    for i in range(40):
+    for i in range(12):
         found.add(f"copy{i}", here("apple", i))
-    with gallery(found.bodies, wait_s=0.2) as (base, asked):
+    with gallery(found.bodies, wait_s=0.3) as (base, asked):
         ws, _ = searched(hand, tmp_path, base, found, per_host=2)
         command = [sys.executable, "-c", DOWNLOAD, str(ws.root)]
 
@@ -260,7 +260,7 @@ def test_a_killed_look_asks_for_no_thumbnail_again_that_was_judged(hand: Path, t
             return 0
 
         first = subprocess.Popen(command)
-        kill_when(first, lambda: judged() >= 8, "eight judged thumbnails")
+        kill_when(first, lambda: judged() >= 4, "four judged thumbnails")
         done = judged()
         subprocess.run(command, check=True)
         assert set(outcomes(ws).values()) == {"prefiltered_copy"}
