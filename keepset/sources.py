@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 __all__ = [
-    "CHECKED", "IN_FLIGHT", "PER_SECOND", "SOURCES", "THUMBNAIL_WIDTHS", "SourceRules", "asked_of", "hint", "smaller_form",
+    "CHECKED", "IN_FLIGHT", "PER_SECOND", "SOURCES", "THUMBNAIL_WIDTHS", "WIKIDATA", "SourceRules", "asked_of", "hint", "smaller_form",
 ]  # fmt: skip
 
 CHECKED = "2026-11"
@@ -57,6 +57,12 @@ SOURCES: dict[str, SourceRules] = {
     ),
 }  # fmt: skip
 """Openverse without a login: 20 requests a minute, 200 a day, 20 results each; more is HTTP 401. GBIF: offset plus limit."""
+
+WIKIDATA = SourceRules(
+    "https://www.wikidata.org", "/w/api.php", "action=query&format=json&meta=siteinfo",
+    50, None, 250, 1.0, True, "https://www.wikidata.org/wiki/Wikidata:Data_access",
+)  # fmt: skip
+"""Not a source of pictures: it knows the names of things in other languages."""
 
 THUMBNAIL_WIDTHS = (20, 40, 60, 120, 250, 330, 500, 960, 1280, 1920, 3840)
 """Widths in which Wikimedia serves thumbnails; any other one is refused (https://www.mediawiki.org/wiki/Common_thumbnail_sizes)."""

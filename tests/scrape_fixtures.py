@@ -85,6 +85,8 @@ class Apis(BaseHTTPRequestHandler):
         return {"result_count": 2, "page_count": 2, "page_size": 20, "page": n, "results": [one]}
 
     def wikimedia(self, q: dict[str, str]) -> dict[str, Any]:
+        if q["action"].startswith("wb"):  # Wikidata has the same path on a host of its own
+            return self.wikidata(q)
         if "fail" in q["gsrsearch"]:
             return {"error": {"code": "badvalue", "info": "no such thing"}}
         second = "gsroffset" in q
@@ -95,6 +97,22 @@ class Apis(BaseHTTPRequestHandler):
                                 "Artist": {"value": "<a href='x'>Bob &amp; Co</a>"}}}  # fmt: skip
         page = {"query": {"pages": [{"index": 1, "imageinfo": [info]}, {"index": 2}]}}
         return page if second else {"continue": {"gsroffset": 50, "continue": "gsroffset||"}, **page}
+
+    def wikidata(self, q: dict[str, str]) -> dict[str, Any]:
+        if q["action"] == "wbsearchentities":
+            if q["language"] == "xx":
+                return {"error": {"code": "badvalue", "info": 'Unrecognized value for parameter "language": xx.'}}
+            known = {"teddy bear": [("Q1", "Wikimedia disambiguation page"), ("Q2", "soft\ntoy")],
+                     "brown bear": [("Q3", "species")], "grizzly": [("Q4", "")]}  # fmt: skip
+            known["osito"] = known["teddy bear"] if q["language"] == "es" else []
+            return {"search": [{"id": i, "description": d} for i, d in known.get(q["search"], [])]}
+        labels = {
+            "Q2": {"de": "Teddybär", "es": "osito"},
+            "Q3": {"de": "Braunbär"},
+            "Q4": {"de": "braunbär", "es": "grizzly"},
+        }
+        mine = {k: {"value": v} for k, v in labels[q["ids"]].items() if k in q["languages"].split("|")}
+        return {"entities": {q["ids"]: {"labels": mine}}}
 
     def inaturalist(self, q: dict[str, str]) -> dict[str, Any]:
         last = int(q.get("id_above", 0))

@@ -4,7 +4,8 @@ The score is the review's (``keepset.review.graphics``): what a classifier says 
 graphics made of them. The limit comes from these pictures themselves, each scored as if the classifier had not seen it: of
 ``n`` good pictures only ``ALLOWED`` in all may score higher. A new good picture of the same kind then passes the limit with a
 probability of at most ``ALLOWED`` (or 1 / (n + 1), if that is more), whatever the scores are like (conformal prediction: Vovk,
-Gammerman & Shafer 2005). So where the whole data set is graphic, or has junk that nobody has deleted, little is skipped.
+Gammerman & Shafer 2005). Search results are not quite of the same kind, so the limit is a ``MARGIN`` higher, and never under ``LEAST``: what
+is nearer to graphics than to the data set. ``bench/sources/prefilter.py`` measures what comes of it. Where the whole data set is graphic, or has junk that nobody has deleted, little is skipped.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["JunkJudge"]
 
-ALLOWED = 0.0025
+ALLOWED, MARGIN, LEAST = 0.0025, 0.05, 0.6
 FEW = 50
 """A class with fewer pictures in use is not judged: what is usual in it is not known."""
 
@@ -55,7 +56,8 @@ class JunkJudge:
         head = graphics.fit(_unit(own), _unit(made))
         above = int(ALLOWED * (len(shas) + 1))
         judged = frozenset(labels[counts >= FEW].tolist())
-        return cls(head, float(np.sort(head.left_out)[-1 - above]), judged, len(shas))
+        limit = max(LEAST, float(np.sort(head.left_out)[-1 - above]) + MARGIN)
+        return cls(head, limit, judged, len(shas))
 
     def scores(self, features: Floats) -> npt.NDArray[np.float64]:
         """[n], of raw features [n, d] of the packaged network."""

@@ -16,6 +16,7 @@ from keepset import duplicates, manifests
 from keepset.config import RunConfig
 from keepset.duplicates import Axes, Kinship, Look
 from keepset.stages import Progress
+from keepset.storage.carrying import bring
 from keepset.train.features import of_packaged
 from keepset.workspace import Workspace
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Copy", "KnownPictures"]
 
-NEAREST = 3
+NEAREST = 2
 ALIKE = 0.5
 """Cosine of centred features from which two pictures of one class are compared closely."""
 _PIECE = 8192
@@ -104,7 +105,8 @@ class KnownPictures:
     def _is_copy(self, i: int, mine: Look, claimed: tuple[int, int] | None) -> bool:
         """Not if it shows more than the picture here, or lacks a caption: that one may have been deleted for just that."""
         try:
-            verdict = duplicates.judge(self._look(self.ws.thumb(self.sha256[i])), mine)
+            thumb = next(bring([self.ws.thumb(self.sha256[i])]))
+            verdict = duplicates.judge(self._look(thumb), mine)
         except OSError:  # its thumbnail is lost, or on a store that does not answer
             return False
         if verdict is None or verdict.kinship != Kinship.COPY:
