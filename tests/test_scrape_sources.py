@@ -15,6 +15,12 @@ from keepset.workspace import Workspace
 from tests.factories import Told
 from tests.scrape_fixtures import apis
 
+THUMBNAILS = {
+    "openverse": "https://api.openverse.org/v1/images/2/thumb/",
+    "wikimedia": "https://upload.wikimedia.org/wikipedia/commons/thumb/a/ab/o.jpg/330px-o.jpg",
+    "inaturalist": "https://static.inaturalist.org/photos/201/small.jpg",
+}
+
 
 def config(tmp_path: Path, base: str, first: dict[str, Any], **more: Any) -> RunConfig:
     (tmp_path / "b.txt").write_text("http://b.example/1.jpg\n")
@@ -40,8 +46,14 @@ def ws(tmp_path: Path) -> Workspace:
     ("source", "count", "license_code", "creator", "last"),
     [
         ("openverse", 2, "cc-by-sa-2.0", "Ann", "https://o.example/2.jpg"),
-        ("wikimedia", 2, "cc-by-4.0", "Bob & Co", "https://w.example/t.jpg"),
-        ("inaturalist", 201, "cc-by-nc", "eve", "https://i.example/201/large.jpg"),
+        (
+            "wikimedia",
+            2,
+            "cc-by-4.0",
+            "Bob & Co",
+            "https://upload.wikimedia.org/wikipedia/commons/thumb/a/ab/o.jpg/1280px-o.jpg",
+        ),
+        ("inaturalist", 201, "cc-by-nc", "eve", "https://static.inaturalist.org/photos/201/large.jpg"),
         ("gbif", 2, "cc-by-4.0", "Di", "https://g.example/300.jpg"),
     ],
 )
@@ -57,6 +69,7 @@ def test_each_api_is_paged_to_its_end_with_licence_and_author(
             ("ok", source, license_code, creator)
         }
         assert rows[-1]["url"] == last
+        assert rows[-1]["thumbnail"] == THUMBNAILS.get(source)
         assert not scrape(ws, cfg).changed  # a scheduled run with nothing new
 
 
@@ -160,6 +173,7 @@ def test_duckduckgo_through_its_package(ws: Workspace, tmp_path: Path, monkeypat
     row = found(ws)[0]
     assert (row["url"], row["title"]) == ("https://d.example/bear.jpg", "A bear")
     assert (row["source"], row["width"], row["landing_page"]) == ("duckduckgo", 800, "https://d.example/page")
+    assert row["thumbnail"] == "https://tse.example/th?id=1"
 
 
 def test_an_openverse_search_ends_where_the_source_does(
