@@ -7,7 +7,6 @@ import json
 import random
 from pathlib import Path
 
-import httpx
 import pytest
 
 from keepset import manifests
@@ -17,11 +16,10 @@ from keepset.history.diff import Diff, Kind, State, diff
 from keepset.manifests import Header
 from keepset.workspace import Workspace
 from tests.factories import dataset_row
-from tests.processes import PATIENCE_S
 from tests.review_fixtures import Case
 from tests.test_cli import run
 from tests.test_history import cleaned
-from tests.web_fixtures import served
+from tests.web_fixtures import asking
 
 LABELS = ("a", "b", "c")
 
@@ -115,7 +113,7 @@ def test_the_terminal_and_the_gallery_show_what_changed_and_who_said_so(
     assert "no picture differs" in run(capsys, "diff", "2", "2", "-w", case.ws.root)[1]
     assert "no revision 7" in run(capsys, "diff", "7", "-w", case.ws.root)[2]
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
-    with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as c:
+    with asking(case.ws.root) as c:
         assert 'href="/diff"' in c.get("/log").text
         page = c.get("/diff").text
         assert all(f"/thumbs/{sha}.jpg" in page for sha in changes)

@@ -15,10 +15,9 @@ from keepset.models.promote import compare_and_promote
 from keepset.reasons import Action
 from keepset.review import Batch, Mark, load_batch, mark, submit
 from keepset.text import many, share
-from tests.processes import PATIENCE_S
 from tests.review_fixtures import Case
 from tests.test_cli import run
-from tests.web_fixtures import served
+from tests.web_fixtures import asking
 
 
 def test_each_step_of_a_cleaning_is_a_sentence(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
@@ -34,8 +33,8 @@ def test_each_step_of_a_cleaning_is_a_sentence(case: Case, capsys: pytest.Captur
         ("ann", "deleted 1 picture"),
         ("bob", "restored 1 picture"),
     ]
-    with served(case.ws.root) as url:
-        home = httpx.get(url, trust_env=False, timeout=PATIENCE_S).text
+    with asking(case.ws.root) as c:
+        home = c.get("/").text
     assert "deleted 1, relabelled 0, kept 1, 2 not decided" in home
     assert run(capsys, "purge", "-w", case.ws.root)[1].startswith("· purge ")
     code, out, _ = run(capsys, "review", "log", "-w", case.ws.root)
@@ -75,7 +74,7 @@ def cleaned(case: Case) -> Batch:
 @pytest.fixture
 def client(case: Case, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")  # else it would be retrained here
-    with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as c:
+    with asking(case.ws.root) as c:
         yield c
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from keepset.models.features import ModelFeatures
 from keepset.models.features import save as save_features
 from keepset.reasons import Action, CandidateReason
 from keepset.review import Mark, load_batch, mark, review, submit
+from tests.factories import Told
 from tests.review_fixtures import Case, edit_images, edit_predictions, make_case, say, top_up
 
 
@@ -205,20 +206,10 @@ def test_a_users_correction_is_offered_first(case: Case) -> None:
 
 
 def test_corrected_pictures_of_another_place_are_not_dropped_in_silence(case: Case) -> None:
-    class Notes:
-        lines: ClassVar[list[str]] = []
-
-        def start(self, what: str, total: int | None) -> None: ...
-
-        def advance(self, n: int = 1, **facts: Any) -> None: ...
-
-        def note(self, message: str) -> None:
-            self.lines.append(message)
-
     for sha in ("9" * 64, "8" * 64, "9" * 64):
         say(case, sha, "boat")
-    review(case.ws, case.config, progress=Notes())
-    assert [line for line in Notes.lines if line.startswith("2 pictures that users corrected")]
+    review(case.ws, case.config, progress=(told := Told()))
+    assert "2 pictures that users corrected" in told
 
 
 def test_a_correction_to_what_it_is_already_or_to_no_class(case: Case) -> None:

@@ -152,8 +152,6 @@ def test_a_relabelled_picture_teaches_about_its_reasons_and_not_about_its_looks(
     deleted = learnt_odds(scene.batch, scene.marks([2]))
     relabelled = learnt_odds(scene.batch, {scene.shas[2]: MarkState(Action.RELABEL, label, "ann", "now")})
     same = np.flatnonzero(scene.junk)[1:]
-    assert deleted is not None
-    assert relabelled is not None
     assert (relabelled[same] > 0).mean() > 0.9  # shown for the same reason
     assert np.ptp(relabelled[same]) < np.ptp(deleted[same]) / 2  # and not for their looks
 

@@ -49,9 +49,9 @@ EVES = (1, 5, 9)
 def collected(base: Path, web: str, without: tuple[int, ...] = ()) -> tuple[Workspace, RunConfig]:
     """Apples and boats from lists with authors, trained on and reported. ``without``: apples that never were in the list."""
     base.mkdir(parents=True, exist_ok=True)
-    lines = ["url,title,creator,license,landing_page"]
+    lines = ["url,title,creator,license,landing_page,thumbnail"]
     lines += [
-        f"{web}/apple{i}.jpg,apple {i},{EVE if i in EVES else 'Bo'},cc-by-4.0,http://p.example/{i}"
+        f"{web}/apple{i}.jpg,apple {i},{EVE if i in EVES else 'Bo'},cc-by-4.0,http://p.example/{i},http://s.example/{'hers' if i in EVES else 'his'}{i}"
         for i in range(N)
         if i not in without
     ]
@@ -176,7 +176,8 @@ def test_nothing_is_left_nothing_comes_back_and_the_new_model_has_not_learnt_it(
     rows = manifests.read(ws.urls, "urls").rows()
     fresh = [r for r in rows if r["reason"] == "taken_down"]
     assert len(fresh) >= 2
-    assert not any(EVE in str(r) or r["url"] in {f"{web}/apple{i}.jpg" for i in EVES} for r in rows)
+    assert any(r["thumbnail"] for r in rows)
+    assert not any(EVE in str(r) or "hers" in str(r) or r["url"] in {f"{web}/apple{i}.jpg" for i in EVES} for r in rows)
     download(ws, config)
     assert not any(ws.blob(s).exists() for s in shas)
     assert EVE.encode() not in everything(ws.root)

@@ -15,7 +15,7 @@ from keepset import manifests
 from keepset.card.public import shown_place
 from keepset.manifests.schemas import SCHEMAS
 from keepset.models.intervals import wilson
-from keepset.reasons import ItemStatus, UrlReason
+from keepset.reasons import DownloadReason, ItemStatus, UrlReason
 from keepset.text import many
 from keepset.workspace import Workspace
 
@@ -125,8 +125,9 @@ def _outcomes(ws: Workspace, revision: Path) -> pa.Table:
     host = pc.struct_field(pc.extract_regex(found["url"], _HOST), "host")
     found = found.drop_columns("url").append_column("host", pc.utf8_lower(host))
     found = found.append_column("line", pa.array(range(len(found)), pa.int64()))
-    downloads = _table(ws.downloads, "downloads", "url_id", "sha256")
-    found = found.join(downloads.append_column("asked", pa.array([True] * len(downloads), pa.bool_())), "url_id")
+    downloads = _table(ws.downloads, "downloads", "url_id", "sha256", "reason")
+    downloads = downloads.append_column("asked", pa.array([True] * len(downloads), pa.bool_()))
+    found = found.join(downloads, "url_id", right_suffix="_of_download")
     found = found.join(_table(ws.images, "images", "sha256", "status", "dup_kind"), "sha256", right_suffix="_of_image")
     decided = _table(revision, "dataset", "sha256", "label", "given_label", "active", "changed_by")
     found = found.join(decided, "sha256", right_suffix="_now")
@@ -143,6 +144,7 @@ def _outcome(t: pa.Table) -> pa.Array:
         (pc.and_(refused, twice), "duplicates"),
         (refused, "rejected"),
         (pc.is_null(t["asked"]), "waiting"),
+        (pc.equal(t["reason_of_download"], str(DownloadReason.PREFILTERED_COPY)), "duplicates"),
         (pc.is_null(t["sha256"]), "rejected"),
         (pc.is_null(t["status_of_image"]), "waiting"),  # a file that is not validated yet
         (pc.not_equal(t["status_of_image"], ok), "rejected"),

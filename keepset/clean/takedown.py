@@ -141,7 +141,7 @@ def _line(urls: set[str], what: dict[str, Any]) -> _Scrub:
 
 
 def _image(pictures: set[str]) -> _Scrub:
-    nothing = dict.fromkeys(c for c in SCRUBBED if c != "sha1")
+    nothing = dict.fromkeys(c for c in SCRUBBED if c not in ("sha1", "thumbnail"))
     return lambda row: row | nothing | {"url": masked(row["url"])} if row["sha256"] in pictures else row
 
 
