@@ -42,6 +42,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Predict
 
     ws, cfg, truth = dataset_workspace(tmp_path_factory.mktemp("predict"), per_class=3, size=(300, 280))
     model_id = add_model(ws, cfg, truth)
+    (ws.models / model_id / "features.safetensors").unlink()  # of no network
     torch.manual_seed(0)
     network = timm.create_model("tf_efficientnet_lite0", num_classes=len(cfg.labels))
     save_file(network.state_dict(), ws.models / model_id / "weights.safetensors")

@@ -17,6 +17,7 @@ from keepset.reasons import Action, CandidateReason
 from keepset.review.evidence import Evidence
 from keepset.review.findings import Finding
 from keepset.review.suspicion import Suspicion
+from keepset.text import share
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -121,6 +122,6 @@ def _words(evidence: Evidence, sha: str) -> str:
         return "nothing suspicious was found, but this model has not seen it"
     given = evidence.given_probability(sha)
     if p["cv_predicted"] != label:
-        best = f"'{p['cv_predicted']}' {max(p['cv_probs']):.0%}, '{label}' {given:.0%}"
+        best = f"'{p['cv_predicted']}' {share(max(p['cv_probs']), 0)}, '{label}' {share(given, 0)}"
         return f"another class is a little likelier ({best}), not by enough to propose it"
-    return f"nothing suspicious was found ('{label}' {given:.0%})"
+    return f"nothing suspicious was found ('{label}' {share(given, 0)})"

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from keepset.interpret.plots.canvas import Label, Panel, number, percents, short, svg, text, ticks
+from keepset.interpret.plots.canvas import Label, Panel, number, short, svg, text, ticks
+from keepset.text import share
 
 __all__ = ["history", "lr_find"]
 
@@ -20,10 +21,10 @@ def history(rows: Sequence[Mapping[str, Any]]) -> str:
     errors = [number(r["error_rate"]) for r in rows]
     top = max([0.02, *(1.15 * e for e in errors if math.isfinite(e))])
     error = Panel((0, n), (0, top), top=loss.bottom + 42, height=70).name("error rate, held out")
-    error.grid(ticks(0, top, 2), percents(ticks(0, top, 2)))
+    error.grid(ticks(0, top, 2), share)
     error.line(_ends(n), errors, "s2", dots=n <= 15)
     if math.isfinite(errors[-1]):
-        error.labels([Label(error.y(errors[-1]), f"{errors[-1]:.1%}", "s2")])
+        error.labels([Label(error.y(errors[-1]), share(errors[-1]), "s2")])
     rate = _rates(rows, Panel((0, n), (0, 1), top=error.bottom + 42, height=46))
     rate.below(_epoch_marks(n), lambda v: f"{v:.0f}", "epoch")
     parts = [*_phases(rows, loss, rate.bottom), *loss.parts, *error.parts, *rate.parts]
