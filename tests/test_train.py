@@ -1,9 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +16,7 @@ from keepset.train.head import cross_validate, fit_head, softmax
 from keepset.workspace import Workspace
 from tests.factories import config as drawn_config
 from tests.factories import dataset_workspace
-from tests.processes import PATIENCE_S
+from tests.processes import ran
 
 QUICK = {"arch": "lite0", "epochs": 0, "threads": 1}
 
@@ -96,8 +93,7 @@ def test_as_many_threads_as_asked_for_wherever_it_runs(tmp_path: Path) -> None:
     for threads in ("1", "2"):
         (tmp_path / threads).mkdir()
         ws, _, _ = dataset_workspace(tmp_path / threads, per_class=17, train={**QUICK, "size": 64})
-        here = os.environ | {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
-        subprocess.run([sys.executable, "-c", code, str(ws.root)], check=True, env=here, timeout=PATIENCE_S)
+        ran(code, ws.root, OMP_NUM_THREADS=threads, OPENBLAS_NUM_THREADS=threads)
         paths = (*ws.models.glob("*/predictions.parquet"), *ws.batches.glob("*/candidates.parquet"))
         said.append([manifests.read_header(path).content_hash for path in paths])
     assert len(said[0]) == 2

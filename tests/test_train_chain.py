@@ -36,14 +36,12 @@ def test_front_and_rest_are_the_network(arch: str) -> None:
     before = {k: v.clone() for k, v in network.state_dict().items()}
     x = torch.randn(2, 3, 64, 64)
     chain = chain_of(network, 64)
-    assert chain is not None
     with torch.no_grad():
         features, logits = features_and_logits(network, x)
         near = 1e-3 * float(features.abs().max())
         assert torch.allclose(chain.features(network, x), features, rtol=0, atol=near)
         freeze(network, 0.65)
         with front_of(network, chain, narrow=False) as front:
-            assert front is not None
             assert 0 < front.count < len(chain.copies)
             found = network(chain.run(x, 0, front.count))
             assert torch.allclose(found, logits, rtol=0, atol=1e-3 * float(logits.abs().max()) + 1e-4)
