@@ -78,8 +78,6 @@ def _plots(facts: dict[str, Any]) -> dict[str, str]:
     drawn = {"confusion": plots.confusion(facts["classes"], facts["confusion"])}
     if facts["history"]:
         drawn["history"] = plots.history(facts["history"])
-    if len(facts["lr_find"].get("lrs", [])) > 1:
-        drawn["lr_find"] = plots.lr_find(facts["lr_find"], _configured_rate(facts["model"]["config"]))
     if facts["reliability"]:
         drawn["reliability"] = plots.reliability(facts["reliability"], facts["metrics"]["valid"])
     if facts["cleaning"] and len(points := facts["cleaning"]["points"]) > 1:
@@ -89,11 +87,6 @@ def _plots(facts: dict[str, Any]) -> dict[str, str]:
     if facts["data_size"] and facts["data_size"]["points"]:
         drawn["data_size"] = plots.data_size(facts["data_size"])
     return drawn
-
-
-def _configured_rate(config: Mapping[str, Any]) -> float | None:
-    rate = config.get("train", config).get("lr")
-    return float(rate) if rate else None
 
 
 def _is_number(v: Any) -> bool:
