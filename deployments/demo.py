@@ -27,6 +27,7 @@ from keepset.orchestrator import FlowRun, Orchestrator, is_of
 from keepset.orchestrator.names import FlowName, StateType, deployment_of
 from keepset.orchestrator.waiting import wake
 from keepset.review import Batch, BatchStatus, list_batches, load_batch, submit
+from keepset.text import share, span
 from keepset.workspace import Workspace
 
 __all__ = ["main"]
@@ -229,9 +230,9 @@ def _before_and_after(ws: Workspace, batch: Batch) -> None:
     rows = []
     for m in list_models(ws):
         valid = m.metrics["valid"]
-        share = f"{valid['error_rate']:.1%} ({valid['low']:.1%} to {valid['high']:.1%})"
+        error = f"{share(valid['error_rate'])} ({span(valid['low'], valid['high'], 1)})"
         used = "in use" if m.id == ws.promoted() else ""
-        rows.append((m.dataset_revision, m.id[:8], f"{valid['errors']} of {valid['n']}", share, m.winner, used))
+        rows.append((m.dataset_revision, m.id[:8], f"{valid['errors']} of {valid['n']}", error, m.winner, used))
     columns = ["revision", "model", "validation errors", "error rate (95 %)", "kept", ""]
     output.table("\nBefore and after", columns, rows)
     print(f"{found.get('message', '')}\nReport: {found['report']}\n")

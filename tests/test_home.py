@@ -108,7 +108,6 @@ def test_the_curve_measures_every_model_on_the_same_pictures_and_todays_labels(c
     assert (change["who"], change["revision"]) == ("ann", 2)
     assert change["changed"] >= len(change["pictures"]) > 0
     assert [p["wrong"] for p in bought["points"]] == [first.wrong, second.wrong]
-    assert bought["doubtful"][0] == {"revision": 1, "pictures": batch.proposed}
     assert what_cleaning_bought(case.ws, load_record(case.ws, "0" * 16)) is None  # nothing had been changed by then
     with asking(case.ws.root) as c:
         page = c.get("/").text

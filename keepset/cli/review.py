@@ -18,6 +18,7 @@ from keepset.cli.options import (
     who_or_default,
 )
 from keepset.machine.programs import spell
+from keepset.text import certainty
 
 if TYPE_CHECKING:
     from keepset.forecast import Forecast
@@ -145,7 +146,7 @@ def show(
     done = decided or {s: (str(m.action), m.label) for s, m in marks.items()}
     random = found.unproposed()
     shown = [
-        (r["rank"] + 1, r["sha256"][:8], f"{r['label']} → {r['predicted']} {r['probability']:.0%}",
+        (r["rank"] + 1, r["sha256"][:8], f"{r['label']} → {r['predicted']} {certainty(r['probability'])}",
          "" if r["sha256"] in random else _suggestion(r["suggestion"], r["suggested_label"]),
          _suggestion(*done[r["sha256"]]) if r["sha256"] in done else "", r["explanation"])
         for r in rows[:limit]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from keepset.review.naming import batch_name
-from keepset.text import file_name, share
+from keepset.text import certainty, file_name, share, span
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -27,7 +27,8 @@ def templates() -> Environment:
         "file": file_name,
         "day": _day,
         "share": share,
-        "percent": _percent,
+        "span": span,
+        "percent": certainty,
     }
     return env
 
@@ -41,8 +42,3 @@ def _day(at: str) -> str:
     """``3 May 2026, 14:05`` (UTC) of an ISO time."""
     when = datetime.fromisoformat(at).astimezone(UTC)
     return f"{when.day} {when:%B %Y, %H:%M}"
-
-
-def _percent(share: float) -> str:
-    """Whole per cents, and no picture is 100 % sure. The pages' script says it alike: static/predict/cards.js."""
-    return "over 99 %" if share > 0.995 else "under 1 %" if 0 < share < 0.005 else f"{round(100 * share)} %"
