@@ -30,7 +30,7 @@ def _relabel(ws: Workspace, change: Callable[[Row], str], cause: str) -> None:
 
 def _learn(ws: Workspace, config: RunConfig) -> tuple[str, dict[str, Any]]:
     """Train on the current revision; the model's id, and its comparison with the one in use."""
-    trained, *_ = pipeline.learn(ws, config)
+    trained, *_ = pipeline.retrain(ws, config)
     model = trained.outputs["model_id"]
     return model, read_json(ws.models / model / "comparison.json")
 
