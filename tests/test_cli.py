@@ -37,6 +37,8 @@ def test_new_writes_a_config_that_run_takes_and_never_overwrites_one(
     assert "# inaturalist" in (tmp_path / "my bears.toml").read_text()
     code, _, err = run(capsys, "new", "my bears.toml", "a", "b")
     assert (code, "is there already" in err) == (2, True)
+    code, _, err = run(capsys, "new", "others", "a", "b", "--languages", "de")
+    assert (code, "--contact" in err, Path("others.toml").exists()) == (2, True, False)
 
 
 def test_keepset_alone_says_where_one_is_and_what_is_next(

@@ -184,7 +184,7 @@ def test_a_picture_comes_with_what_the_model_says_and_what_it_looks_like(case: C
     shas = [r["sha256"] for r in case.active()]
     features = np.zeros((len(shas), 4), np.float32)
     for place, sha in enumerate(shas):
-        features[place, batch.record.labels.index(case.truth[sha])] = 1
+        features[place, batch.labels.index(case.truth[sha])] = 1
         features[place, 3] = 0.01 * place
     save_features(case.ws, batch.record.model_id, shas, features, (4,))
     with asking(case.ws.root) as c:
@@ -193,7 +193,7 @@ def test_a_picture_comes_with_what_the_model_says_and_what_it_looks_like(case: C
     assert part.lstrip().startswith('<div class="about"')
     assert part.strip() in whole
     bars = dict(re.findall(r'value="([\d.]+)" aria-label="(\w+)"', part))
-    assert set(bars.values()) == set(batch.record.labels)
+    assert set(bars.values()) == set(batch.labels)
     assert sum(map(float, bars)) == pytest.approx(1, abs=0.001)
     for label in (row["label"], row["suggested_label"]):
         section = part.split(f"Most similar, labelled <bdi>{label}</bdi>")[1].split("</section>")[0]

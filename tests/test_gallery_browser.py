@@ -21,7 +21,7 @@ def test_a_batch_by_keyboard(browser: Browser, case: Case, monkeypatch: pytest.M
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")  # else it would be retrained here
     batch = case.open_batch()
     rows = batch.candidates().rows()
-    labels = batch.record.labels
+    labels = batch.labels
     with served(case.ws.root) as url, browser.page() as page:
         page.goto(f"{url}/batches/{batch.id}")
         press(page, "x")

@@ -155,9 +155,9 @@ def test_a_good_workspace_passes_and_is_not_checked_again(tmp_path: Path) -> Non
     first = check(ws, cfg, "dataset")
     assert first.passed
     assert check(ws, cfg, "images").passed
-    written = first.page.stat().st_mtime_ns
+    written = (ws.root / "gates" / "dataset.json").stat().st_mtime_ns
     assert check(ws, cfg, "dataset").outcomes == first.outcomes
-    assert first.page.stat().st_mtime_ns == written
+    assert (ws.root / "gates" / "dataset.json").stat().st_mtime_ns == written
 
 
 def test_a_recorded_group_on_both_sides_fails(tmp_path: Path) -> None:
@@ -172,9 +172,6 @@ def test_a_recorded_group_on_both_sides_fails(tmp_path: Path) -> None:
         check(ws, cfg, "dataset")
     assert f"expected {SIDES}; found 1" in caught.value.message
     assert train[:12] in caught.value.remedy
-    page = (ws.root / "gates" / "dataset.html").read_text(encoding="utf-8")
-    assert page.index("✗") < page.index("✓"), "what failed stands first"
-    assert "http" not in page, "nothing is fetched from anywhere"
 
 
 def test_groups_count_as_they_are_today_not_only_as_they_were_recorded(tmp_path: Path) -> None:

@@ -90,6 +90,16 @@ def test_changed_data_is_named_where_it_changed(space: Space) -> None:
     assert "changed data" in compare_and_promote(ws, cfg, NEW).message
 
 
+def test_the_message_says_what_the_model_before_was_wrong_on_in_its_own_time(space: Space) -> None:
+    ws, cfg, _ = space
+    model(space, OLD, range(0), metrics={"valid": {"errors": 2, "n": 18}})
+    compare_and_promote(ws, cfg, OLD)
+    model(space, NEW, range(0))
+    message = compare_and_promote(ws, cfg, NEW).message
+    assert "0 mistakes before, 0 now on the same 24 held-out pictures" in message
+    assert "the model before was wrong on 2 of 18." in message
+
+
 @pytest.mark.parametrize("wrong", [range(2), range(9)], ids=["promoted", "refused"])
 def test_twice_is_once(space: Space, wrong: range) -> None:
     ws, cfg, _ = space

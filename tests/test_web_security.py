@@ -251,4 +251,5 @@ def test_hostile_class_names_creators_and_licences_are_text_everywhere(tmp_path:
             assert "javascript:" not in page, path
         assert "&lt;img src=x" in c.get(f"/batches/{batch.id}").text
         given = re.search(r'data-labels="([^"]*)"', c.get(f"/batches/{batch.id}").text)
-        assert json.loads(html.unescape(given[1])) == list(batch.record.labels)
+        assert given is not None
+        assert json.loads(html.unescape(given[1])) == list(batch.labels)

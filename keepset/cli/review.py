@@ -130,7 +130,7 @@ def show(
 ) -> None:
     """A batch's candidates with the reason for each, and what is marked so far, or was decided."""
     from keepset.forecast import forecast
-    from keepset.review import BatchStatus, guards
+    from keepset.review import BatchStatus, preview
 
     ws, _ = open_workspace(workspace)
     found = _batch(ws, batch)
@@ -158,7 +158,7 @@ def show(
     )
     if len(rows) > limit:
         print(f"... and {len(rows) - limit} more (--limit, or the gallery: keepset web)")
-    for guard in guards(found) if found.status == BatchStatus.OPEN else ():
+    for guard in preview(found).guards if found.status == BatchStatus.OPEN else ():
         print(f"Confirmation required (--confirm): {guard}")
     if foreseen:
         _foretell(foreseen)
@@ -291,16 +291,15 @@ def log(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Newest rows to show.")] = 50,
     as_json: JsonOption = False,
 ) -> None:
-    """The audit log: who changed what, when and why."""
-    from keepset.history.sentences import sentence
+    """The history: who did what, when and why, and what it did to the error. With --json the audit log itself."""
+    from keepset.history.timeline import timeline
 
     ws, _ = open_workspace(workspace)
-    rows = ws.audit_log()[-limit:]
     if as_json:
-        output.document({"ok": True, "log": rows})
+        output.document({"ok": True, "log": ws.audit_log()[-limit:]})
         return
-    shown = [(r["at"][:19].replace("T", " "), r["who"], sentence(r), r["why"]) for r in rows]
-    output.table("Audit log", ["when (UTC)", "who", "what", "why"], shown)
+    shown = [(e.at[:19].replace("T", " "), e.who, e.words, e.note, e.effect) for e in timeline(ws)[:limit][::-1]]
+    output.table("History", ["when (UTC)", "who", "what", "why", "effect"], shown)
 
 
 def _batch(ws: Workspace, batch_id: str | None) -> Batch:

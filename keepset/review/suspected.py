@@ -57,11 +57,12 @@ def _weighed(evidence: Evidence, found: Suspicion, i: int) -> list[tuple[float, 
 
 
 def _other_class(evidence: Evidence, found: Suspicion, i: int) -> str | None:
-    """The class that the model is sure of, if it is another one than the image has, and the image is like its pictures."""
+    """The class that the model is sure of, if it is another one than the image has, is still a class, and the image is like its
+    pictures."""
     sha = found.scores.sha256[i]
     p = evidence.predictions[sha]
     other: str = p["cv_predicted"]
-    sure = other != evidence.dataset[sha]["label"] and max(p["cv_probs"]) >= LIKELY
+    sure = other != evidence.dataset[sha]["label"] and max(p["cv_probs"]) >= LIKELY and other in evidence.labels
     return other if sure and found.scores.beyond[i] <= FITS else None
 
 

@@ -52,8 +52,7 @@ class Distinct:
 
     def __init__(self, ws: Workspace) -> None:
         self.ws = ws
-        schema = pa.schema([f for f in SCHEMAS["downloads"].arrow if f.name in _COLUMNS])
-        table = pa.Table.from_batches(manifests.batches(ws.downloads, "downloads", schema.names), schema)
+        table = manifests.table(ws.downloads, "downloads", _COLUMNS)
         self._downloads = table.filter(pc.equal(table["status"], str(ItemStatus.OK))).combine_chunks()
         encoded = self._downloads["sha256"].combine_chunks().dictionary_encode()
         self._there: pa.Array = encoded.dictionary

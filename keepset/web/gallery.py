@@ -61,7 +61,7 @@ def _tiles(batch: Batch, shown: Page) -> dict[str, Any]:
     return {
         "batch": batch, "shown": shown, "marks": batch.marks(), "images": facts(batch, shown.rows), "approval": approval,
         "decided": approval.decisions if approval else {}, "open": batch.status == BatchStatus.OPEN,
-        "labels": batch.record.labels, "few": FEW,
+        "labels": batch.labels, "few": FEW,
     }  # fmt: skip
 
 
