@@ -298,7 +298,7 @@ def test_a_host_without_thumbnails_is_left_alone_soon(hand: Path, tmp_path: Path
         ("https://upload.wikimedia.org/wikipedia/commons/thumb/a/ab/o.jpg/500px-o.jpg", None),
         ("https://upload.wikimedia.org/wikipedia/commons/a/ab/o.jpg", "https://upload.wikimedia.org/wikipedia/commons/thumb/a/ab/o.jpg/330px-o.jpg"),
         ("https://live.staticflickr.com/65535/1_ab12_b.jpg", "https://live.staticflickr.com/65535/1_ab12_n.jpg"),
-        ("https://live.staticflickr.com/65535/1_ab12_o.jpg", None),  # the original has a secret of its own
+        ("https://live.staticflickr.com/65535/1_ab12_k.jpg", None),  # sizes over 1024 have a secret of their own
         ("https://inaturalist-open-data.s3.amazonaws.com/photos/12/original.jpeg", "https://inaturalist-open-data.s3.amazonaws.com/photos/12/small.jpeg"),
         ("https://static.inaturalist.org/photos/12/small.jpg", None),
         ("https://example.org/a.jpg", None),
