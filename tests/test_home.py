@@ -330,6 +330,8 @@ def test_random_looks_tell_what_is_left_on_every_page_and_in_status(case: Case, 
     assert left["looks"] == 8
     assert left["found"] == 1
     assert left["command"] == ("keepset", "review", "--random", "23")
+    shown = re.search(r"about \d+ to delete, \d+ to relabel", client.get("/").text)
+    assert (left["wrong"] > 0) == (shown is not None)
     for text in (client.get(here).text, client.get("/").text):
         assert left["advice"] in text
         assert "<code>keepset review --random 23</code>" in text
