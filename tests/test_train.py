@@ -137,6 +137,8 @@ def test_data_that_cannot_be_trained_on_is_named(tmp_path: Path, change: Any, sa
     [
         ({"arch": "resnet9000"}, "No classifier is called"),
         ({"arch": "resnet18"}, "No weights are packaged"),
+        ({"arch": "torchvision.resnet9000"}, "Did you mean"),
+        ({"arch": "torchvision.squeezenet1_0", "weights": "none", "size": 64}, "does not end in one linear layer"),
         ({"arch": "vit_tiny_patch16_224", "weights": "none", "size": 64}, "cannot look at 64 px"),
         ({"weights": "/nowhere/w.safetensors"}, "no weights file"),
         ({"device": "mps"}, "no mps device"),
@@ -171,16 +173,16 @@ def test_a_network_whose_head_is_a_convolution_trains_and_serves_too(tmp_path: P
 
 
 def test_a_network_is_fine_tuned_from_a_file_of_torch(tmp_path: Path) -> None:
-    """As torch saves one: a thousand classes."""
-    import timm
+    """As torchvision saves one: a thousand classes, under its own names."""
     import torch
+    import torchvision
     from safetensors.torch import load_file
 
     torch.manual_seed(0)
-    start = timm.create_model("resnet10t").state_dict()
+    start = torchvision.models.resnet18().state_dict()
     torch.save(start, tmp_path / "w.pth")
     section = {
-        "arch": "resnet10t", "weights": str(tmp_path / "w.pth"), "size": 64, "epochs": 1, "head_epochs": 0,
+        "arch": "torchvision.resnet18", "weights": str(tmp_path / "w.pth"), "size": 64, "epochs": 1, "head_epochs": 0,
         "batch_size": 8, "threads": 1,
     }  # fmt: skip
     ws, cfg, _ = dataset_workspace(tmp_path, per_class=6, flips=1, train=section)
