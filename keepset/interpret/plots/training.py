@@ -108,7 +108,7 @@ def lr_find(found: Mapping[str, Any]) -> str:
     x, side = panel.x(chosen), "end" if panel.x(chosen) > 240 else "start"
     panel.parts += [
         f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{panel.top - 14}" y2="{panel.bottom}" class="s2"/>',
-        text(x + (-5 if side == "end" else 5), panel.top - 6, f"taken: {chosen:.1e}", side, "says s2"),
+        text(x + (-5 if side == "end" else 5), panel.top - 6, f"taken: {chosen:.2g}", side, "says s2"),
     ]
     decades = range(math.ceil(math.log10(ends[0]) - 0.01), math.floor(math.log10(ends[1]) + 0.01) + 1)
     panel.below([10.0**d for d in decades], lambda v: f"{v:g}", "learning rate")
