@@ -132,7 +132,7 @@ def test_a_new_data_set_is_run_from_the_page_to_its_first_batch(
             "name": "drawn",
             "seed": 7,
             "classes": folders(tmp_path / "pictures"),
-            "train": {"arch": "lite0", "size": 224, "epochs": 0},
+            "train": {"arch": "lite0", "size": 64, "epochs": 0},
         }
         ws.save_config(parse_config(raw, base=tmp_path))
         page.reload()
@@ -329,9 +329,9 @@ def test_random_looks_tell_what_is_left_on_every_page_and_in_status(case: Case, 
     left = collect(case.ws)["left"]
     assert left["looks"] == 8
     assert left["found"] == 1
-    assert left["command"] == ("keepset", "review", "--all")
+    assert left["command"] == ("keepset", "review", "--random", "23")
     for text in (client.get(here).text, client.get("/").text):
         assert left["advice"] in text
-        assert "<code>keepset review --all</code>" in text
+        assert "<code>keepset review --random 23</code>" in text
     submit(batch, "approve", who="ann", confirm=True)
     assert left["words"] in client.get(f"{here}?notice=recorded").text

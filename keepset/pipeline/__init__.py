@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from keepset.workspace import Workspace
 
 __all__ = [
-    "Here", "Runner", "build", "chain", "check_model_choice", "follow_up", "learn", "retrain", "run", "run_again",
+    "Here", "Runner", "build", "chain", "check_model_choice", "follow_up", "retrain", "run", "run_again",
 ]  # fmt: skip
 
 
@@ -72,11 +72,6 @@ class Here:
 def build(ws: Workspace, config: RunConfig, *, engine: Engine, progress: Progress = SILENT) -> Iterator[StageResult]:
     """scrape, download, validate, split, with a gate after each. Raises ``GateFailed``."""
     return chain(stages_of(StageChain.BUILD), Here(ws, config, engine, progress))
-
-
-def learn(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> Iterator[StageResult]:
-    """Train, export for serving, compare with the model in use, promote, and report."""
-    return chain(stages_of(StageChain.LEARN, without=[Stage.REVIEW]), _here(ws, config, progress))
 
 
 def retrain(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> Iterator[StageResult]:
