@@ -466,7 +466,11 @@ def test_a_promotion_swaps_the_model_without_a_lost_request(model_case: Served) 
             assert items[0]["probability"] == pytest.approx(wanted[0].probability, abs=1e-4)
 
 
-def test_a_damaged_promotion_leaves_the_old_model_in_use(model_case: Served) -> None:
+def test_a_damaged_promotion_leaves_the_old_model_in_use(model_case: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[None] = []
+    refresh = Service.refresh
+    monkeypatch.setattr(Service, "refresh", lambda self: (refresh(self), looked.append(None)))
+    monkeypatch.setattr("keepset.predict.serving.WATCH_S", 0.02)
     with asking(model_case.ws.root) as c:
         assert c.get("/api/model").status_code == 200
         broken = model_case.ws.models / ("2" * 16)
@@ -474,7 +478,8 @@ def test_a_damaged_promotion_leaves_the_old_model_in_use(model_case: Served) -> 
         (broken / "model.onnx").write_bytes(b"nonsense")
         for damage in ({"model_id": "2" * 16}, {"model_id": "3" * 16}, {"nothing": 1}, [], "x"):
             write_json(model_case.ws.models / "promoted.json", damage)
-            time.sleep(0.6)
+            seen = len(looked)
+            wait_for(lambda n=seen: len(looked) > n + 1, "the service to have looked at it", every_s=0.02)
             assert c.post("/api/predict", files=files(JPEG)).json()["model"]["id"] == "0" * 16
             assert c.get("/healthz").status_code == 200
     with asking(model_case.ws.root) as c:  # and without an old one it says so
