@@ -174,7 +174,7 @@ def add_model(ws: Workspace, cfg: RunConfig, truth: dict[str, str], *, model_id:
         ],
         "lr_find": {"lrs": np.geomspace(1e-7, 1, 40).tolist(),
                     "losses": (1.2 - 0.8 / (1 + np.exp(-np.linspace(-6, 4, 40)))).tolist(),
-                    "valley": 1e-3, "steep": 2e-3, "chosen": 1e-3},
+                    "valley": 1e-3, "chosen": 1e-3},
         "ood": {"quantile99": 0.25}, "created_at": EPOCH.isoformat(), "seconds": 5.0,
     }  # fmt: skip
     write_bytes(folder / "model.json", json.dumps(record).encode())

@@ -51,9 +51,6 @@ def test_paths_are_taken_from_the_config_file(folder: Path) -> None:
     [
         ("seed = 3", "sed = 3", "unknown key 'sed'; did you mean 'seed'?"),
         ("epochs", "epoch", "unknown key 'train.epoch'; did you mean 'epochs'?"),
-        ("epochs = 2", "lr_mult = 2", "'train.lr_mult' is a key of an earlier version; remove the line"),
-        ("[train]", "[validate]\nmax_scans = 3\n[train]", "'validate.max_scans' is a key of an earlier version"),
-        ("[train]", "[interpret]\ngrad_cam = true\n[train]", "[interpret] is a section of an earlier version; remove it"),
         ("epochs = 2", "epochs = -1", "train.epochs"), ("epochs = 2", 'epochs = "two"', "train.epochs"),
         ("lists/black.txt", "lists/brown.txt", "brown.txt, which is not a file"),
         ('lists = ["lists/black.txt"]', "", "class 'black' is empty"),
@@ -158,8 +155,8 @@ def test_a_config_kept_by_an_earlier_version_is_read_without_the_keys_that_are_g
     kept["train"] |= {"weight_decay": 0.01, "lr_mult": 100.0}
     kept["interpret"] = {"grad_cam": True, "data_size": False}
     assert saved_config(kept, where="config.json") == cfg
-    kept["train"]["another"] = 1
-    with pytest.raises(ConfigError, match=r"unknown key 'train\.another'"):
+    kept["train"]["epochs"] = "many"
+    with pytest.raises(ConfigError, match=r"train\.epochs"):
         saved_config(kept, where="config.json")
 
 

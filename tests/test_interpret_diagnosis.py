@@ -71,7 +71,7 @@ def course(
             id="an augmented loss above the validation loss is not too few epochs",
         ),
         pytest.param(
-            course([0.5, 0.3], [0.5, 0.45], [0.2, 0.15]), "too_few_epochs", "10% off the held-out loss", id="still learning"
+            course([0.5, 0.3], [0.5, 0.45], [0.2, 0.15]), "too_few_epochs", "10 % off the held-out loss", id="still learning"
         ),
         pytest.param(
             course([0.5, 0.3], [0.5, 0.52], [0.2, 0.15]), "healthy", "", id="held-out loss climbs, one error fewer"

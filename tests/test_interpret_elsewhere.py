@@ -86,7 +86,7 @@ def test_whole_sites_are_left_out_and_each_with_all_its_pictures() -> None:
     [
         ([None] * 60, [0, 1] * 30, None, "the sites and creators of the pictures are not known"),
         (["a.example", "b.example"] * 30, [0, 0, 1, 1] * 15, None, "come from 2 sites (a.example, b.example), and at least 6"),
-        ([f"s{i % 9}" for i in range(60)] + ["one.example"] * 30, [0] * 60 + [1] * 30, None, "100% of 'bee' comes from one.example. Add"),
+        ([f"s{i % 9}" for i in range(60)] + ["one.example"] * 30, [0] * 60 + [1] * 30, None, "100 % of 'bee' comes from one.example. Add"),
         (["a.example"] * 90, [0, 1] * 45, [f"c{i // 6}" for i in range(90)], "On a creator it has not seen, likely"),
     ],
 )  # fmt: skip

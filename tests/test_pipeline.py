@@ -39,7 +39,7 @@ def until(chain: Iterator[StageResult], stage: str) -> Iterator[StageResult]:
 
 def _learn(ws: Workspace, config: RunConfig) -> tuple[str, dict[str, Any]]:
     """Train on the current revision; the model's id, and its comparison with the one in use. The report is left out."""
-    trained, *_ = until(pipeline.learn(ws, config), Stage.PROMOTE)
+    trained, *_ = until(pipeline.retrain(ws, config), Stage.PROMOTE)
     model = trained.outputs["model_id"]
     return model, read_json(ws.models / model / "comparison.json")
 

@@ -125,6 +125,14 @@ def test_each_stage_reads_what_a_stage_before_it_begins() -> None:
     assert made == SCHEMAS.keys()
 
 
+def test_the_code_of_each_stage_is_where_its_row_says() -> None:
+    for spec in STAGES:
+        assert callable(spec.load()), spec.name
+        if spec.shards is not None:
+            shards = spec.shards()
+            assert all(callable(getattr(shards, f)) for f in ("is_current", "plan", "run_shard", "merge")), spec.name
+
+
 def test_each_part_of_the_config_belongs_to_stages_that_have_it() -> None:
     sections = {f.alias or name for name, f in RunConfig.model_fields.items()}
     assert {s for spec in STAGES for s in spec.config or ()} <= sections

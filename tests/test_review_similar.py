@@ -20,8 +20,7 @@ from keepset.reasons import Action, CandidateReason
 from keepset.review import Batch, Mark, MarkState, learning, load_batch, mark, similar, undo
 from keepset.review import batch as stored
 from keepset.review.learning import learnt_odds
-from keepset.review.ordering import Sort, grouped, like, ordered
-from keepset.review.stacks import stacks_of
+from keepset.review.ordering import Sort, grouped, like, ordered, stacks_of
 from tests.review_fixtures import Case, make_case
 from tests.web_fixtures import large_batch
 

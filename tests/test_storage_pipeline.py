@@ -35,15 +35,15 @@ def _approve(ws: Workspace, config: RunConfig) -> None:
 def _steps() -> Iterator[Callable[[Workspace, RunConfig], object]]:
     from keepset.clean import clean
     from keepset.download import download
-    from keepset.pipeline import learn
+    from keepset.pipeline import retrain
     from keepset.review import review
     from keepset.scrape import scrape
     from keepset.split import split
     from keepset.validate import validate
 
     yield from (scrape, download, validate, split)
-    yield from (lambda ws, config: list(learn(ws, config)), review, _approve, clean)
-    yield from (lambda ws, config: list(learn(ws, config)), review)
+    yield from (lambda ws, config: list(retrain(ws, config)), review, _approve, clean)
+    yield from (lambda ws, config: list(retrain(ws, config)), review)
 
 
 def _hashes(ws: Workspace) -> dict[str, str]:

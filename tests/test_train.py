@@ -137,8 +137,6 @@ def test_data_that_cannot_be_trained_on_is_named(tmp_path: Path, change: Any, sa
     [
         ({"arch": "resnet9000"}, "No classifier is called"),
         ({"arch": "resnet18"}, "No weights are packaged"),
-        ({"arch": "torchvision.resnet9000"}, "Did you mean"),
-        ({"arch": "torchvision.squeezenet1_0", "weights": "none", "size": 64}, "does not end in one linear layer"),
         ({"arch": "vit_tiny_patch16_224", "weights": "none", "size": 64}, "cannot look at 64 px"),
         ({"weights": "/nowhere/w.safetensors"}, "no weights file"),
         ({"device": "mps"}, "no mps device"),
@@ -172,21 +170,17 @@ def test_a_network_whose_head_is_a_convolution_trains_and_serves_too(tmp_path: P
     assert export_model(ws, record.id).is_file()  # which compares it with torch
 
 
-@pytest.mark.parametrize("arch", ["resnet18", "mobilenet_v3_small"])
-def test_networks_of_torchvision_fine_tune_from_a_file_and_show_where_they_looked(tmp_path: Path, arch: str) -> None:
-    """The file is as torchvision saves one: a thousand classes, under its own names."""
+def test_a_network_is_fine_tuned_from_a_file_of_torch(tmp_path: Path) -> None:
+    """As torch saves one: a thousand classes."""
+    import timm
     import torch
-    import torchvision
     from safetensors.torch import load_file
 
-    from keepset.files import read_json
-    from keepset.interpret import interpret
-
     torch.manual_seed(0)
-    start = getattr(torchvision.models, arch)().state_dict()
+    start = timm.create_model("resnet10t").state_dict()
     torch.save(start, tmp_path / "w.pth")
     section = {
-        "arch": f"torchvision.{arch}", "weights": str(tmp_path / "w.pth"), "size": 64, "epochs": 1, "head_epochs": 0,
+        "arch": "resnet10t", "weights": str(tmp_path / "w.pth"), "size": 64, "epochs": 1, "head_epochs": 0,
         "batch_size": 8, "threads": 1,
     }  # fmt: skip
     ws, cfg, _ = dataset_workspace(tmp_path, per_class=6, flips=1, train=section)
@@ -197,10 +191,6 @@ def test_networks_of_torchvision_fine_tune_from_a_file_and_show_where_they_looke
     fronts = [v for k, v in held.items() if k.split(".", 2 if k.startswith("bodies.") else 0)[-1] == first]
     assert fronts
     assert all(torch.equal(front, start[first]) for front in fronts)  # the frozen front is the file's
-    interpret(ws, cfg, full=True)
-    looks = read_json(ws.reports / record.id / "report.json")["looks"]
-    assert looks
-    assert all(r["readable"] and 0 < r["spread"] <= 1 for r in looks)
 
 
 def test_weights_come_from_files_and_belong_to_the_model_id(tmp_path: Path) -> None:

@@ -96,17 +96,10 @@ def test_a_killed_training_ends_as_an_undisturbed_one(
     assert not (again.cache / "checkpoint.safetensors").exists()
 
 
-@pytest.mark.parametrize(
-    ("labels", "section", "says"),
-    [
-        (("apple", "boat", "car"), {}, "the classes changed (they were apple, boat, house; they are apple, boat, car)"),
-        (None, {"lr": 3e-3}, "[train] lr was 0.002 and is 0.003"),
-    ],
-)
+@pytest.mark.parametrize(("labels", "section"), [(("apple", "boat", "car"), {}), (None, {"lr": 3e-3})])
 def test_a_checkpoint_of_another_training_is_never_used(
-    cut_off: tuple[Workspace, RunConfig], tuned: dict[str, Any], tmp_path: Path, labels: Any, section: dict[str, Any],
-    says: str,
-) -> None:  # fmt: skip
+    cut_off: tuple[Workspace, RunConfig], tuned: dict[str, Any], tmp_path: Path, labels: Any, section: dict[str, Any]
+) -> None:
     from tests.test_train import relabel
 
     ws = copied(cut_off, tmp_path)
@@ -115,9 +108,7 @@ def test_a_checkpoint_of_another_training_is_never_used(
         relabel(ws, lambda r: r.update(label="car" if r["label"] == "house" else r["label"]))
     told = Told()
     record = load_record(ws, train(ws, cfg, progress=told).outputs["model_id"])
-    found = next(n for n in told.notes if "unfinished training" in n)
-    assert says in found
-    assert "training restarts" in found
+    assert "An unfinished training is left, of other data or another config: training restarts." in told.notes
     assert len(record.history) == 2
 
 

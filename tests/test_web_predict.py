@@ -321,7 +321,7 @@ def test_bodies_wait_their_turn_within_bounds() -> None:
             await tasks[1]  # its patience is over
         budget.give(500)
         await ask("later", 100)
-        assert (order[-1], budget.used, len(budget.queue)) == ("later", 100, 0)
+        assert (order[-1], budget.used, budget.waiting) == ("later", 100, 0)
 
     asyncio.run(play())
 

@@ -22,8 +22,8 @@ from keepset.errors import WorkspaceError
 from keepset.review import Batch
 from keepset.web import security
 from keepset.web.app import create_app
+from keepset.web.pages import templates
 from keepset.web.security import COOKIE
-from keepset.web.templating import templates
 from tests.processes import PATIENCE_S
 from tests.review_fixtures import Case, edit_images, make_case
 from tests.web_fixtures import asking, large_batch, served

@@ -137,7 +137,7 @@ def stage_counts(ws: Workspace, name: str) -> dict[str, Any]:
 
 def _found(ws: Workspace) -> dict[str, str | None]:
     """Between which moments the URLs were found (ISO 8601)."""
-    ends = {"min": None, "max": None}
+    ends: dict[str, Any] = {"min": None, "max": None}
     if ws.urls.exists():
         ends = pc.min_max(manifests.table(ws.urls, "urls", ("discovered_at",))["discovered_at"]).as_py()
     first, last = (at and at.isoformat() for at in ends.values())

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from keepset.text import share
+
 __all__ = ["page"]
 
 Facts = Mapping[str, Any]
@@ -81,7 +83,7 @@ def _classes(f: Facts) -> Iterator[str]:
     yield "## Classes and split\n"
     sides = [s for s in ("train", "valid", "test") if s in f["splits"]]
     rows: list[Sequence[Any]] = [
-        (c["label"], c["images"], f"{c['images'] / total:.1%}", *(c[s] for s in sides)) for c in f["classes"]
+        (c["label"], c["images"], share(c["images"] / total), *(c[s] for s in sides)) for c in f["classes"]
     ]
     rows.append(("all", f["images"]["active"], "", *(f["splits"][s] for s in sides)))
     yield from _table(("class", "images", "share", *sides), rows)

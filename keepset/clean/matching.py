@@ -137,9 +137,10 @@ def match(ws: Workspace, wanted: Wanted) -> Takedown:
     lines |= {r["url_id"]: digest(r["url"]) for r in _urls(ws) if r["url_id"] in ids}
     urls = {*lines.values(), *(digest(r["url"]) for r in images if r["sha256"] in pictures)}
     urls |= {wanted.digest} if wanted.by == "url" else set()
-    named = {"pictures": pictures, "lines": lines, "urls": urls, "near": near}
+    named = {"pictures": sorted(pictures), "lines": sorted(lines), "urls": sorted(urls), "near": sorted(near)}
+    found: dict[str, Any] = {k: tuple(v) for k, v in (named | holding(ws, pictures)).items()}
     return Takedown(
-        wanted, **{k: tuple(sorted(v)) for k, v in named.items()}, **{k: tuple(v) for k, v in holding(ws, pictures).items()},
+        wanted, **found,
         bytes=sum(p.stat().st_size for s in pictures for p in files_of(ws, s) if p.exists()), training=_training(ws, pictures),
     )  # fmt: skip
 

@@ -211,7 +211,7 @@ def _erase_cached(ws: Workspace, pictures: set[str]) -> None:
         part.unlink(missing_ok=True)
 
 
-_BY_PICTURE = ("features", "heat", "pixels")
+_BY_PICTURE = ("features", "pixels")
 """Folders of the cache whose files, or rows, are of one picture each."""
 
 

@@ -14,8 +14,6 @@ from keepset.workspace import Workspace
 
 __all__ = ["Revision", "revisions"]
 
-_COUNTS = ("deleted", "relabelled", "restored", "removed")
-
 
 @dataclass(frozen=True)
 class Revision:
@@ -42,8 +40,9 @@ def revisions(ws: Workspace) -> list[Revision]:
     for number in ws.revisions():
         extra = manifests.read_header(ws.dataset(number)).extra
         cause, who, why = str(extra.get("cause", "")), str(extra.get("who", "keepset")), str(extra.get("why", ""))
-        counts = *_images(ws.dataset(number), number), *(int(extra.get(k, 0)) for k in _COUNTS)
-        found.append(Revision(number, cause, *counts, who, at.get(number, ""), why))
+        images, added = _images(ws.dataset(number), number)
+        counts = {k: int(extra.get(k, 0)) for k in ("deleted", "relabelled", "restored", "removed")}
+        found.append(Revision(number, cause, images, added, **counts, who=who, at=at.get(number, ""), why=why))
     return found
 
 

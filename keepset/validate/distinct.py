@@ -97,12 +97,9 @@ def _kept(ws: Workspace, there: pa.Array) -> pa.Table:
 
     A purged one is gone for good.
     """
-    schema = pa.schema([SCHEMAS["images"].arrow.field(c) for c in _FACTS])
-    kept = [schema.empty_table()]
     if (wanted := _held_without(ws, there)) and ws.images.exists():
-        for batch in manifests.batches(ws.images, "images", _FACTS):
-            kept.append(pa.Table.from_batches([batch.filter(pc.is_in(batch["sha256"], pa.array(wanted)))]))
-    return pa.concat_tables(kept)
+        return manifests.table(ws.images, "images", _FACTS, wanted)
+    return pa.schema([SCHEMAS["images"].arrow.field(c) for c in _FACTS]).empty_table()
 
 
 def _held_without(ws: Workspace, there: pa.Array) -> list[str]:

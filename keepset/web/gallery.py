@@ -13,8 +13,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from keepset.review import Batch, BatchStatus, errors_left, load_batch
+from keepset.review.ordering import ALIKE as LIKELY
 from keepset.review.ordering import Sort
-from keepset.review.stacks import ALIKE as LIKELY
 from keepset.web import followup, marking, submitting, viewing
 from keepset.web.cards import FEW, LIKE_PAGE, PAGE, SIZES, Page, facts, page_of, suggested, tile_size, values_of
 from keepset.web.pages import page
