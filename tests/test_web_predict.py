@@ -296,7 +296,7 @@ def test_bodies_wait_their_turn_within_bounds() -> None:
     from keepset.web.budget import Budget
 
     async def play() -> None:
-        budget, order = Budget(100, patience=0.2, waiting=3), []
+        budget, order = Budget(100, patience=PATIENCE_S, waiting=3), []
 
         async def settled() -> None:
             for _ in range(20):  # every task that can go on has
@@ -317,11 +317,13 @@ def test_bodies_wait_their_turn_within_bounds() -> None:
         budget.give(60)
         await settled()
         assert (order, budget.used) == (["first", "big"], 500)
-        with pytest.raises(Busy):
-            await tasks[1]  # its patience is over
         budget.give(500)
-        await ask("later", 100)
-        assert (order[-1], budget.used, budget.waiting) == ("later", 100, 0)
+        await tasks[1]
+        assert (order[-1], budget.used, budget.waiting) == ("small", 10, 0)
+        hurried = Budget(10, patience=0.01, waiting=3)
+        await hurried.take(10)
+        with pytest.raises(Busy):
+            await hurried.take(1)
 
     asyncio.run(play())
 
