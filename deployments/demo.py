@@ -12,39 +12,33 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from keepset.cli import output
 from keepset.demo.pictures import Planted, plant
 from keepset.demo.score import score
 from keepset.demo.server import serve
 from keepset.errors import KeepsetError, OrchestratorError
-from keepset.files import read_json
 from keepset.machine.programs import spell
-from keepset.orchestrator import FlowRun, Orchestrator, is_of
-from keepset.orchestrator.names import FlowName, StateType, deployment_of
-from keepset.orchestrator.waiting import wake
+from keepset.models import list_models
+from keepset.models.promote import outcome
+from keepset.orchestrator import FlowRun, Orchestrator
+from keepset.orchestrator.names import FlowName, deployment_of
+from keepset.pipeline.atwork import Work, progress_of
+from keepset.pipeline.followup import State, hand_over, standing
 from keepset.review import Batch, BatchStatus, list_batches, load_batch, submit
+from keepset.text import share, span
 from keepset.workspace import Workspace
+
+if TYPE_CHECKING:
+    from deployments.stack import EmbeddedStack
 
 __all__ = ["main"]
 
 SEED = 7
 PICTURE_PORT = 8799  # fixed, so that a second run finds the URLs it knows
 POLL_S = 0.5
-
-
-@dataclass(frozen=True)
-class Options:
-    folder: Path
-    per_class: int
-    approve: str
-    prefect_port: int
-    web_port: int
-    picture_port: int
-    fresh: bool
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -59,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(130)
 
 
-def _parse(argv: Sequence[str] | None) -> Options:
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m deployments.demo", description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path(".demo"), help="where everything goes")
     parser.add_argument("--per-class", type=int, default=50, help="good pictures per class (three classes)")
@@ -68,10 +62,10 @@ def _parse(argv: Sequence[str] | None) -> Options:
     parser.add_argument("--web-port", type=int, default=0, help="0 takes a free port")
     parser.add_argument("--picture-port", type=int, default=PICTURE_PORT, help="port of the demo's own web")
     parser.add_argument("--fresh", action="store_true", help="forget an earlier demo in that folder first")
-    return Options(**vars(parser.parse_args(argv)))
+    return parser.parse_args(argv)
 
 
-def _demo(options: Options) -> None:
+def _demo(options: argparse.Namespace) -> None:
     from deployments.stack import EmbeddedStack
 
     begin = time.monotonic()
@@ -118,123 +112,89 @@ def _write_config(folder: Path, planted: Sequence[Planted], base: str) -> Path:
     return path
 
 
-def _story(ws: Workspace, config: Path, options: Options, planted: Sequence[Planted], base: str, stack: Any) -> None:
-    prefect = Orchestrator(stack.api_url, ws)
+def _story(
+    ws: Workspace,
+    config: Path,
+    options: argparse.Namespace,
+    planted: Sequence[Planted],
+    base: str,
+    stack: EmbeddedStack,
+) -> None:
     if not list_batches(ws):
         parameters = {"workspace": str(ws.root), "config": str(config.resolve())}
-        _follow(prefect, prefect.start_deployment(deployment_of(FlowName.PIPELINE), parameters), "pipeline")
-    batch = _first_batch(ws)
-    _print_score(ws, planted, base, batch)
-    print(f"\nReport: {ws.reports / batch.record.model_id / 'report.html'}")
-    if batch.status == BatchStatus.OPEN:
-        _approve(prefect, ws, batch, options.approve, stack.web_url)
-    _wait_for_retraining(prefect, ws, batch)
-    _before_and_after(ws, batch)
-
-
-def _follow(prefect: Orchestrator, run: FlowRun, name: str) -> None:
-    """Show a run's progress until it ends or waits for a person. Raises if it failed."""
-    shown: set[str] = set()
-    while True:
-        state = prefect.state(run)
-        for task in prefect.finished_tasks(run):
-            if task["id"] not in shown and not (task.get("task_inputs") or {}).get("__parents__"):
-                shown.add(task["id"])
-                mark = "✓" if task["state_type"] == StateType.COMPLETED else "✗"
-                _say(f"  {mark} {task['name']}  {task.get('total_run_time') or 0:.1f} s")
-        if state.over or state.waits:
-            break
-        time.sleep(POLL_S)
-    if state.failed:
-        raise OrchestratorError(
-            f"The flow run '{name}' ended as {state.name}: {state.message}", "Look at its logs in the Prefect UI."
-        )
-
-
-def _first_batch(ws: Workspace) -> Batch:
-    deadline = time.monotonic() + 120  # the pipeline starts review_batch as a run of its own
-    while time.monotonic() < deadline:
-        if found := list_batches(ws):
-            return found[0]
-        time.sleep(POLL_S)
-    raise OrchestratorError("No cleaning batch was opened within two minutes.", "Look at the runs in the Prefect UI.")
-
-
-def _print_score(ws: Workspace, planted: Sequence[Planted], base: str, batch: Batch) -> None:
-    lines = score(ws, planted, base, batch.id)
+        _follow(stack.prefect, ws, stack.prefect.start_deployment(deployment_of(FlowName.PIPELINE), parameters))
+    if not (batches := list_batches(ws)):
+        raise OrchestratorError("No cleaning batch was opened.", "Look at the runs in the Prefect UI.")
+    batch = batches[0]
     output.table(
         "\nPlanted and found, before anybody approved anything",
         ["planted trouble", "planted", "found", "found means"],
-        [(x.kind, x.planted, x.found, x.meaning) for x in lines],
+        [(x.kind, x.planted, x.found, x.meaning) for x in score(ws, planted, base, batch.id)],
     )
+    print(f"\nReport: {ws.reports / batch.record.model_id / 'report.html'}")
+    if batch.status == BatchStatus.OPEN:
+        _approve(ws, batch, options.approve, stack.web_url)
+    _wait_for_retraining(ws, batch)
+    _before_and_after(ws)
 
 
-def _approve(prefect: Orchestrator, ws: Workspace, batch: Batch, how: str, web_url: str) -> None:
-    waiting = len(batch.candidates().rows())
+def _follow(prefect: Orchestrator, ws: Workspace, run: FlowRun) -> None:
+    """Show each stage's result as it comes, until the run ends. Raises ``OrchestratorError`` if it failed."""
+    shown = 0
+    while True:
+        state, results = prefect.state(run), progress_of(ws, Work.RUN).get("results", [])
+        for result in results[shown:]:
+            _say(f"  ✓ {result['stage']:<10} {result['message']}")
+        shown = len(results)
+        if state.failed:
+            raise OrchestratorError(
+                f"The pipeline ended as {state.name}: {state.message}", "Look at its logs in the Prefect UI."
+            )
+        if state.over:
+            return
+        time.sleep(POLL_S)
+
+
+def _approve(ws: Workspace, batch: Batch, how: str, web_url: str) -> None:
+    waiting = len(batch.rows())
     if how == "suggested":
         _say(f"APPROVE=suggested: approving what is suggested for the {waiting} candidates, as reviewer 'demo'")
         submit(batch, "approve", who="demo", note="make demo APPROVE=suggested", undecided="suggested", confirm=True)
-        wake(prefect, load_batch(ws, batch.id))
+        hand_over(ws, load_batch(ws, batch.id))
         return
-    print(
-        f"\n{waiting} pictures wait for you. Open the gallery, decide, and submit:\n\n  {web_url}/batches/{batch.id}\n"
-    )
+    address = f"{web_url}/batches/{batch.id}"
+    print(f"\n{waiting} pictures wait for you. Open the gallery, decide, and submit:\n\n  {address}\n")
     _say("Waiting for your approval (Ctrl-C stops; `make demo` comes back to this point)")
     while load_batch(ws, batch.id).status == BatchStatus.OPEN:
         time.sleep(POLL_S)
-    _say(f"The batch is {load_batch(ws, batch.id).status}")
 
 
-def _wait_for_retraining(prefect: Orchestrator, ws: Workspace, batch: Batch) -> None:
+def _wait_for_retraining(ws: Workspace, batch: Batch) -> None:
     """Until the approved batch is applied and the retrained model is compared with the first one."""
     status = load_batch(ws, batch.id).status
     if status not in (BatchStatus.APPROVED, BatchStatus.APPLIED):
         _say(f"The batch is {status}: nothing changes, so nothing is retrained")
         return
     _say("Applying the decisions as a new revision; the event sets off the retraining")
-    before = _failed(prefect, ws)  # of an earlier start of the demo
     deadline = time.monotonic() + 600
-    while time.monotonic() < deadline:
-        if _comparison(ws, batch) is not None:
-            return
-        for run in _failed(prefect, ws) - before:
-            raise OrchestratorError(f"The flow run '{run}' failed.", "Look at its logs in the Prefect UI.")
+    while (now := standing(ws)).pending:
+        if now.state == State.FAILED:
+            raise OrchestratorError(f"The retraining failed: {now.progress['trouble']['message']}")
+        if time.monotonic() > deadline:
+            raise OrchestratorError("No retraining within ten minutes.", "Look at the runs in the Prefect UI.")
         time.sleep(POLL_S)
-    raise OrchestratorError("The retraining did not end within ten minutes.", "Look at the runs in the Prefect UI.")
 
 
-def _failed(prefect: Orchestrator, ws: Workspace) -> set[str]:
-    """The names of this data set's failed runs."""
-    return {r["name"] for r in prefect.runs([StateType.FAILED, StateType.CRASHED]) if is_of(ws, r)}
-
-
-def _comparison(ws: Workspace, batch: Batch) -> dict[str, Any] | None:
-    from keepset.models import list_models
-
-    later = [m for m in list_models(ws) if m.dataset_revision > batch.record.revision]
-    path = ws.models / later[-1].id / "comparison.json" if later else None
-    report = ws.reports / later[-1].id / "report.html" if later else None
-    if path is None or report is None or not (path.exists() and report.exists()):
-        return None
-    found: dict[str, Any] = read_json(path)
-    return found | {"report": str(report)}
-
-
-def _before_and_after(ws: Workspace, batch: Batch) -> None:
-    from keepset.models import list_models
-
-    found = _comparison(ws, batch)
-    if found is None:
-        return
-    rows = []
-    for m in list_models(ws):
+def _before_and_after(ws: Workspace) -> None:
+    rows, models = [], list_models(ws)
+    for m in models:
         valid = m.metrics["valid"]
-        share = f"{valid['error_rate']:.1%} ({valid['low']:.1%} to {valid['high']:.1%})"
+        error = f"{share(valid['error_rate'])} ({span(valid['low'], valid['high'], 1)})"
         used = "in use" if m.id == ws.promoted() else ""
-        rows.append((m.dataset_revision, m.id[:8], f"{valid['errors']} of {valid['n']}", share, m.winner, used))
+        rows.append((m.dataset_revision, m.id[:8], f"{valid['errors']} of {valid['n']}", error, m.winner, used))
     columns = ["revision", "model", "validation errors", "error rate (95 %)", "kept", ""]
     output.table("\nBefore and after", columns, rows)
-    print(f"{found.get('message', '')}\nReport: {found['report']}\n")
+    print(f"{outcome(ws, models[-1].id)}\nReport: {ws.reports / models[-1].id / 'report.html'}\n")
 
 
 def _say(message: str) -> None:

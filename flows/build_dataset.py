@@ -9,8 +9,7 @@ from prefect.states import Completed
 
 from flows.chains import build
 from flows.parameters import DatasetForm, begin
-from flows.run_lock import at_work
-from flows.run_names import named
+from flows.runs import at_work, named
 from keepset.orchestrator.names import FlowName
 from keepset.pipeline.engine import Engine
 

@@ -9,7 +9,7 @@ from typing import Any
 from prefect import State
 from prefect.states import Completed
 
-from flows.flow_lock import exclusive
+from flows.runs import exclusive
 from keepset.pipeline import chain
 from keepset.pipeline.atwork import teller_of
 from keepset.pipeline.engine import Engine

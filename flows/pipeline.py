@@ -8,8 +8,7 @@ from prefect import State, flow
 
 from flows.chains import build, learn
 from flows.parameters import DatasetForm, begin
-from flows.run_lock import at_work
-from flows.run_names import named
+from flows.runs import at_work, named
 from keepset.orchestrator.names import FlowName
 from keepset.pipeline import check_model_choice
 from keepset.pipeline.engine import Engine

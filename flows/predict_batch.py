@@ -7,8 +7,7 @@ from typing import Any
 
 from prefect import flow
 
-from flows.flow_lock import exclusive
-from flows.run_lock import be_present
+from flows.runs import be_present, exclusive
 from keepset.orchestrator.names import FlowName, verb_of
 from keepset.pipeline.registry import find
 from keepset.stages import Stage

@@ -7,8 +7,7 @@ from typing import Any
 from prefect import State, flow
 
 from flows.chains import learn
-from flows.run_lock import at_work
-from flows.run_names import named
+from flows.runs import at_work, named
 from keepset.orchestrator.names import FlowName
 from keepset.pipeline.atwork import Work
 from tasks.progress import opened

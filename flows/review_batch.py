@@ -16,8 +16,7 @@ from prefect.settings import PREFECT_API_URL
 from prefect.states import Completed
 
 from flows.parameters import Decision
-from flows.run_lock import be_present
-from flows.run_names import named
+from flows.runs import be_present, named
 from keepset.orchestrator.names import FlowName
 from keepset.pipeline.registry import find
 from keepset.review import Batch, BatchStatus, load_batch

@@ -142,11 +142,7 @@ class CandidateReason(StrEnum):
     NEAR_DUPLICATE = "near_duplicate"
     OUTLIER = "outlier"  # unlike the other pictures of its class
     GRAPHIC = "graphic"  # a drawing, a layout, text: not a photo as the others are
-    DARK = "dark"
-    BRIGHT = "bright"
-    BLURRY = "blurry"
-    LOW_INFORMATION = "low_information"
-    ODD_SIZE = "odd_size"
+    LOW_INFORMATION = "low_information"  # one colour, or nearly
     USER_CORRECTION = "user_correction"
     NOT_SUSPECTED = "not_suspected"  # nothing was found; somebody asked for all images
     DECIDED_BEFORE = "decided_before"  # the same, and a person decided it once

@@ -52,7 +52,7 @@ def _cell(value: Any) -> str:
 
 
 def artifact_key(ws: Workspace, name: str) -> str:
-    """E.g. ``bears-verdict``: lower-case letters, digits and dashes; one history per workspace and name."""
+    """E.g. ``bears-3f1c-verdict``: lower-case letters, digits and dashes; one history per workspace and name."""
     return f"{handle(ws)}-{name}"
 
 

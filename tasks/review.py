@@ -29,8 +29,6 @@ __all__ = ["announce", "ask_for_review", "record_decision", "remember_run", "say
 
 SHOWN = 24
 """Pictures in the form: what fits into it without scrolling for long."""
-LISTED = 20
-"""Images that the artifact names; beyond that the gallery is the tool."""
 
 
 @task(name="ask-for-review", task_run_name="ask for a review of {batch_id}", retries=5,
@@ -92,7 +90,7 @@ def announce(workspace: str, batch_id: str) -> str:
     counts = "\n".join(f"| {reason} | {n} |" for reason, n in sorted(batch.record.counts.items()))
     show(
         create_markdown_artifact,
-        f"{words}| reason | images |\n|---|---|\n{counts}\n\n{_first(rows)}",
+        f"{words}| reason | images |\n|---|---|\n{counts}\n",
         key=artifact_key(ws, "batch"),
         description=f"{batch_id}: {pictures} to review",
     )
@@ -106,20 +104,8 @@ def _suggested(rows: Sequence[Mapping[str, Any]]) -> str:
     return ", ".join(f"{action} {counts[action]}" for action in ("delete", "relabel", "keep") if counts[action])
 
 
-def _first(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The likeliest candidates with the ids that the form takes. No words of strangers: Prefect draws markdown."""
-    lines = [
-        f"| `{r['sha256'][:12]}` | {_cell(r['label'])} → {_cell(r['predicted'])} | {', '.join(r['reasons'])} "
-        f"| {r['suggestion']} {_cell(r['suggested_label'] or '')} |"
-        for r in rows[:LISTED]
-    ]
-    more = f"\n\n... and {len(rows) - LISTED} more, in the gallery." if len(rows) > LISTED else ""
-    head = "| image | given → predicted | reasons | suggested |\n|---|---|---|---|\n"
-    return head + "\n".join(lines) + more + "\n"
-
-
 def _cell(text: str) -> str:
-    """A class name as plain text in a markdown table."""
+    """The name of a data set as plain text in Markdown."""
     return re.sub(r"([\\`*_\[\]<>|#!()~])", r"\\\1", " ".join(text.split()))
 
 

@@ -29,12 +29,14 @@ pytest_plugins = [f"tests.{topic}_fixtures" for topic in ("export", "installing"
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 
+SHARED = ("stack", "core", "s3_server")
+"""Fixtures of a session that take seconds to make."""
 DEAREST = (
     "stack", "test_team.py", "test_chaos.py", "test_stack_approval.py", "test_installing.py", "test_end_to_end.py",
     "test_storage_pipeline.py", "test_stack_dask.py", "test_stack.py", "test_followup.py", "test_spread.py", "test_train.py",
     "test_predict.py", "test_interpret.py", "test_faults.py", "test_gallery_browser.py",
 )  # fmt: skip
-"""Groups of tests that take longest: begun first, so that two workers end at about the same time."""
+"""Tests that take longest, by their group or file: begun first, so that all workers end at about the same time."""
 
 
 SLOW = {
@@ -46,16 +48,26 @@ SLOW = {
 """Files whose tests train, export or start programs, all of them marked ``slow``."""
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A worker takes a file at a time; all tests of the shared stack go to one worker, which starts it once."""
+    """Tests that share what takes time to make go to one worker, which makes it once; all others go anywhere."""
+    rank = {name: n for n, name in enumerate(DEAREST)}
+    group = {item: _group(item) for item in items}
     for item in items:
         if item.path.stem.removeprefix("test_") in SLOW:
             item.add_marker(pytest.mark.slow)
-    group = {i: "stack" if "stack" in getattr(i, "fixturenames", ()) else i.path.name for i in items}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group[item]))
-    rank = {name: n for n, name in enumerate(DEAREST)}
-    items.sort(key=lambda i: rank.get(group[i], len(rank)))
+        if group[item]:
+            item.add_marker(pytest.mark.xdist_group(group[item]))
+    items.sort(key=lambda i: min(rank.get(name, len(rank)) for name in (group[i], i.path.name)))
+
+
+def _group(item: Any) -> str:
+    """The shared fixture that a test uses, or its file if that has one for all its tests, or nothing."""
+    for name in SHARED:
+        if name in item.fixturenames:
+            return name
+    scopes = {made[-1].scope for made in item._fixtureinfo.name2fixturedefs.values()}
+    return str(item.path.name) if "module" in scopes else ""
 
 
 @pytest.fixture(scope="session")
@@ -121,10 +133,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory, hook: Hook) -> Iterator[Runn
     """A real stack, started once, with ``--notify``: 15 s. Its own workspace has a batch worth a look; others may be
     brought along.
     """
-    from tests.stack_fixtures import start, waiting_workspace
+    from tests.stack_fixtures import plan_kills, start, waiting_workspace
 
-    ws = waiting_workspace(tmp_path_factory.mktemp("stack"))
-    running = start(ws, forked=True, environment={"KEEPSET_NOTIFY": hook[0]})
+    folder = tmp_path_factory.mktemp("stack")
+    running = start(
+        waiting_workspace(folder), plan_kills(folder / "kills"), forked=True, environment={"KEEPSET_NOTIFY": hook[0]}
+    )
     yield running
     running.stop()
     assert not (running.ws.root / "stack.json").exists()
@@ -132,11 +146,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory, hook: Hook) -> Iterator[Runn
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No ``KEEPSET_*`` of the developer's shell changes what a test sees."""
+    """No ``KEEPSET_*`` of the developer's shell changes what a test sees; the cores belong to all workers of pytest."""
     from keepset.settings import settings
 
     for name in [n for n in os.environ if n.startswith("KEEPSET_") and n != "KEEPSET_PHOTOS"]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("KEEPSET_WORKERS", "1")
     settings.cache_clear()
     yield
     settings.cache_clear()

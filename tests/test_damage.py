@@ -47,13 +47,13 @@ def test_a_damaged_model_hides_no_other_and_is_named(damaged: Workspace, capsys:
         assert site.get("/").status_code == 200
         assert site.get("/log").status_code == 200
     found = {c.name: c for c in diagnose(damaged.root)}
-    assert found["models"].verdict == Verdict.FAIL
+    assert found["records"].verdict == Verdict.FAIL
     for i in (1, 2, 3):
-        assert f"{i:016x}" in found["models"].found
+        assert f"{i:016x}" in found["records"].found
         for file in (damaged.models / f"{i:016x}").iterdir():  # what the remedy says
             file.unlink()
         (damaged.models / f"{i:016x}").rmdir()
-    assert {c.name: c for c in diagnose(damaged.root)}["models"].verdict == Verdict.OK
+    assert {c.name: c for c in diagnose(damaged.root)}["records"].verdict == Verdict.OK
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", '"x"', "{"])
@@ -78,7 +78,7 @@ def test_a_damaged_batch_stops_nothing_and_is_proposed_again(
         (batch.folder / file).write_bytes(text)
     _check.cache_clear()  # as in a new process
     assert list_batches(case.ws) == []
-    assert {c.name: c for c in diagnose(case.ws.root)}["batches"].verdict == Verdict.FAIL
+    assert {c.name: c for c in diagnose(case.ws.root)}["records"].verdict == Verdict.FAIL
     code, said, _ = run(capsys, "status", "-w", case.ws.root)
     assert (code, f"Batch {batch.id} is damaged" in " ".join(said.split())) == (0, True)
     with TestClient(create_app(case.ws.root), base_url="http://127.0.0.1") as site:
@@ -86,7 +86,7 @@ def test_a_damaged_batch_stops_nothing_and_is_proposed_again(
     again = review(case.ws, case.config)
     assert (again.changed, again.outputs["batch_id"]) == (True, f"b0002-{batch.id.partition('-')[2]}")
     batch.folder.rename(tmp_path / "aside")  # what the remedy says
-    assert {c.name: c for c in diagnose(case.ws.root)}["batches"].verdict == Verdict.OK
+    assert {c.name: c for c in diagnose(case.ws.root)}["records"].verdict == Verdict.OK
 
 
 def test_a_torn_line_of_the_audit_log_is_passed_over_and_named(damaged: Workspace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -13,17 +14,22 @@ from pathlib import Path
 import pytest
 
 from bench.chaos.web import Web, serving
-from keepset.demo.pictures import plant
+from keepset.demo.pictures import Planted, plant
 from keepset.workspace import Workspace
 from tests.processes import CHECKOUT, PATIENCE_S
 
 KEEPSET = f"{sys.executable} -m keepset"
 
 
+@functools.cache
+def _planted() -> list[Planted]:
+    return plant(3, 12)
+
+
 @pytest.fixture
 def web() -> Iterator[Web]:
     with serving(delay_s=0) as web:
-        web.add("", plant(3, 12))
+        web.add("", _planted())
         yield web
 
 
@@ -94,18 +100,18 @@ def test_a_read_only_workspace_is_refused_before_anything_is_asked_for(
     assert web.counts("/") == {}
 
 
-@pytest.mark.parametrize(("first", "then"), [("+400d", "+0d"), ("-400d", "+0d")])
-def test_a_clock_that_jumps_does_nothing_again(tmp_path: Path, web: Web, first: str, then: str) -> None:
+def test_a_clock_that_jumps_does_nothing_again(tmp_path: Path, web: Web) -> None:
     if not shutil.which("faketime"):
         pytest.skip("there is no faketime on this machine; apt-get install faketime")
     toml, root = config(tmp_path / "config", web), tmp_path / "ws"
     for verb in (f"scrape {toml}", "download"):
-        assert shell(f"faketime -f {first} {KEEPSET} {verb} -w {root}").returncode == 0
+        assert shell(f"{KEEPSET} {verb} -w {root}").returncode == 0
     asked = web.counts("/")
-    for verb in ("scrape", "download"):
-        done = shell(f"faketime -f {then} {KEEPSET} {verb} -w {root} --json")
-        assert done.returncode == 0, done.stderr
-        assert "up to date" in done.stdout
+    for jump in ("+400d", "-400d"):
+        for verb in ("scrape", "download"):
+            done = shell(f"faketime -f {jump} {KEEPSET} {verb} -w {root} --json")
+            assert done.returncode == 0, done.stderr
+            assert "up to date" in done.stdout
     assert web.counts("/") == asked
 
 

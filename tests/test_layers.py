@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.processes import ran
 
 ROOT = Path(__file__).resolve().parents[1]
 FORBIDDEN = {
@@ -65,6 +66,11 @@ def _needed(node: ast.AST) -> Iterator[str]:
             yield from _needed(child)
 
 
+@functools.cache
+def _graph_here() -> dict[str, set[str]]:
+    return _graph(ROOT)
+
+
 def _graph(root: Path) -> dict[str, set[str]]:
     modules = _modules(root)
     graph = {}
@@ -77,7 +83,7 @@ def _graph(root: Path) -> dict[str, set[str]]:
 
 def test_no_imports_go_in_a_circle() -> None:
     """Not even within functions: of two modules that need each other, neither can be understood, or used, alone."""
-    graph = _graph(ROOT)
+    graph = _graph_here()
     assert sum(map(len, graph.values())) > 500
     graphlib.TopologicalSorter(graph).prepare()  # CycleError names the circle
 
@@ -96,7 +102,7 @@ def _packages(graph: dict[str, set[str]]) -> dict[str, set[str]]:
 
 def test_no_packages_go_in_a_circle() -> None:
     """So each package has a floor: it stands on those below, and nothing in it is borrowed from above."""
-    graphlib.TopologicalSorter(_packages(_graph(ROOT))).prepare()
+    graphlib.TopologicalSorter(_packages(_graph_here())).prepare()
 
 
 def test_a_circle_through_a_function_is_seen(tmp_path: Path) -> None:
@@ -117,6 +123,6 @@ def test_help_and_importing_keepset_load_nothing_heavy() -> None:
         "try:\n    keepset.cli.main(['--help'])\n"
         f"except SystemExit:\n    print([m for m in {heavy.split()} if m in sys.modules])"
     )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "Usage" in out.stdout
-    assert out.stdout.splitlines()[-1] == "[]"
+    said = ran(code).stdout
+    assert "Usage" in said
+    assert said.splitlines()[-1] == "[]"

@@ -11,8 +11,8 @@ from keepset.errors import ConfigError, SourceError
 from keepset.importing import languages, searches
 from keepset.scrape import scrape
 from keepset.scrape.license import code, taken
-from keepset.stages import SILENT
 from keepset.workspace import Workspace
+from tests.factories import Told
 from tests.scrape_fixtures import apis
 
 THUMBNAILS = {
@@ -105,17 +105,12 @@ def test_several_texts_and_sources_take_turns(ws: Workspace, tmp_path: Path) -> 
 
 
 def test_a_source_that_never_worked_stops_only_a_class_without_another(ws: Workspace, tmp_path: Path) -> None:
-    notes: list[str] = []
-
-    class Noted(type(SILENT)):  # type: ignore[misc]
-        def note(self, message: str) -> None:
-            notes.append(message)
-
+    told = Told()
     with apis() as (base, _):
         cfg = config(tmp_path, base, {"search": {"wikimedia": "fail", "openverse": "bear"}})
-        scrape(ws, cfg, progress=Noted())
+        scrape(ws, cfg, progress=told)
     assert {r["source"] for r in found(ws)} == {"openverse"}
-    assert [n for n in notes if "'a' goes without a source" in n and "fail" in n]
+    assert [n for n in told.notes if "'a' goes without a source" in n and "fail" in n]
 
 
 def test_licences_that_are_not_taken_are_rows_with_a_reason(ws: Workspace, tmp_path: Path) -> None:
@@ -199,17 +194,12 @@ def test_an_openverse_search_ends_where_the_source_does(
 
 
 def test_wikimedia_without_a_contact_says_what_to_set_and_others_go_on(ws: Workspace, tmp_path: Path) -> None:
-    notes: list[str] = []
-
-    class Noted(type(SILENT)):  # type: ignore[misc]
-        def note(self, message: str) -> None:
-            notes.append(message)
-
+    told = Told()
     with apis() as (base, _):
         cfg = config(tmp_path, base, {"search": {"wikimedia": "bear", "openverse": "bear"}}, contact="")
-        scrape(ws, cfg, progress=Noted())
+        scrape(ws, cfg, progress=told)
     assert {r["source"] for r in found(ws)} == {"openverse"}
-    assert any("[scrape] contact" in n for n in notes)
+    assert "[scrape] contact" in told
 
 
 def test_words_that_a_class_excludes(ws: Workspace, tmp_path: Path) -> None:

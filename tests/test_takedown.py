@@ -246,6 +246,23 @@ def test_what_is_named_is_found_with_its_exact_copies(before: tuple[Path, str], 
             Wanted.one_of(**wrong)
 
 
+def test_a_class_may_be_emptied_and_what_names_no_licence_is_refused(
+    web: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ws, _ = collected(tmp_path, web)
+    with pytest.raises(ReviewError, match=r"under the licence 'unknown'.*[\s\S]*Licences here: cc-by-4.0"):
+        match(ws, Wanted.one_of(license="unknown"))
+    code, out, _ = run(capsys, "remove", "--licence", "CC BY 4.0", "-w", ws.root)
+    assert (code, "no model can be trained on what is left: The class 'apple' has 0" in " ".join(out.split())) == (
+        0,
+        True,
+    )
+    code, out, _ = run(capsys, "remove", "--licence", "CC BY 4.0", "--yes", "--who", "Ann", "-w", ws.root)
+    assert (code, "take the class out of the config" in " ".join(out.split())) == (0, True)
+    assert {r["label"] for r in ws.current_dataset().rows() if r["active"]} == {"boat"}
+    assert take_down(ws, Wanted.one_of(license="CC BY 4.0"), who="Ann").message.startswith("up to date")
+
+
 def test_a_licence_is_blocked_before_anything_of_it_was_found(tmp_path: Path) -> None:
     base = tmp_path / "base"
     base.mkdir()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from keepset.errors import KeepsetError, MissingExtra
 from keepset.machine import extras
 from keepset.machine.cores import usable_cores
-from keepset.storage import StoredPath, scratch
+from keepset.storage import scratch
 
 if TYPE_CHECKING:
     from keepset.config import RunConfig
@@ -43,24 +43,26 @@ class Check:
 
 
 def diagnose(workspace: Path | None) -> Iterator[Check]:
-    """Run all checks, each one guarded: a check that breaks is a failed check, not a crash.
+    """Run all checks: one that breaks is a failed check, not a crash. None: no workspace was found."""
+    for check in (_settings, _python, _cores, _torch, _device, _weights, _onnx, _prefect, _network, _disk, _extras):
+        yield _guarded(check, workspace or Path.cwd())
+    if workspace is None:
+        return
+    yield (found := _guarded(_workspace, workspace))
+    if found.verdict != Verdict.NOTE:
+        yield from (_guarded(check, workspace) for check in (_server, _logs, _records))
 
-    None: no workspace was found; what is checked of one is left out.
-    """
-    checks: list[Callable[[Path], Check]] = [
-        _settings, _python, _cores, _torch, _device, _weights, _onnx, _prefect, _network, _disk, _extras,
-    ]  # fmt: skip
-    if workspace is not None:
-        checks += [_workspace, _server, _logs, _models, _batches]
-    for check in checks:
-        try:
-            yield check(workspace or Path.cwd())
-        except MissingExtra as e:
-            yield Check(check.__name__.lstrip("_"), Verdict.NOTE, e.message, e.remedy)
-        except KeepsetError as e:
-            yield Check(check.__name__.lstrip("_"), Verdict.FAIL, e.message, e.remedy)
-        except Exception as e:  # a broken installation shows itself in many ways
-            yield Check(check.__name__.lstrip("_"), Verdict.FAIL, f"{type(e).__name__}: {e}", _REINSTALL)
+
+def _guarded(check: Callable[[Path], Check], place: Path) -> Check:
+    name = check.__name__.lstrip("_")
+    try:
+        return check(place)
+    except MissingExtra as e:
+        return Check(name, Verdict.NOTE, e.message, e.remedy)
+    except KeepsetError as e:
+        return Check(name, Verdict.FAIL, e.message, e.remedy)
+    except Exception as e:  # a broken installation shows itself in many ways
+        return Check(name, Verdict.FAIL, f"{type(e).__name__}: {e}", _REINSTALL)
 
 
 _REINSTALL = "Install Keepset again: in a checkout `make setup`, else with pip and --force-reinstall."
@@ -135,12 +137,8 @@ def _prefect(_: Path) -> Check:
     prefect, fastapi = metadata.version("prefect"), metadata.version("fastapi")
     minor = tuple(int(p) for p in fastapi.split(".")[:2])
     if minor >= (0, 151):
-        return Check(
-            "prefect",
-            Verdict.FAIL,
-            f"prefect {prefect} with fastapi {fastapi}: its server dies at import",
-            "pip install 'fastapi>=0.139,<0.151'",
-        )
+        found = f"prefect {prefect} with fastapi {fastapi}: its server dies at import"
+        return Check("prefect", Verdict.FAIL, found, "pip install 'fastapi>=0.139,<0.151'")
     return Check("prefect", Verdict.OK, f"prefect {prefect}, fastapi {fastapi}")
 
 
@@ -155,42 +153,25 @@ def _network(_: Path) -> Check:
 
 
 def _server(workspace: Path) -> Check:
-    import httpx
-
-    from keepset.files import read_json
-    from keepset.orchestrator import is_running
+    from keepset.orchestrator import connect
     from keepset.status import stack_troubles
     from keepset.workspace import Workspace
 
-    stack = scratch(workspace) / "stack.json"
-    if not stack.exists() or not is_running(workspace):
+    ws = Workspace.open(workspace)
+    if (prefect := connect(ws)) is None:
         return Check("stack", Verdict.NOTE, "not running here", "`keepset up` starts Prefect, runner and gallery.")
-    url = read_json(stack)["api_url"]
-    try:
-        answer = httpx.get(f"{url}/health", timeout=3, trust_env=False)
-    except httpx.HTTPError as e:
-        return Check("stack", Verdict.NOTE, f"{url} does not answer ({type(e).__name__})", "Start it: `keepset up`.")
-    if found := stack_troubles(Workspace.open(workspace)):
+    if not prefect.healthy():
+        return Check("stack", Verdict.NOTE, f"{prefect.api_url} does not answer", "Start it: `keepset up`.")
+    if found := stack_troubles(ws):
         return Check("stack", Verdict.FAIL, " ".join(found), "Read that log; `keepset down` and `up` restart all.")
-    verdict = Verdict.OK if answer.is_success else Verdict.FAIL
-    return Check("stack", verdict, f"Prefect server at {url} answers {answer.status_code}")
+    return Check("stack", Verdict.OK, f"the Prefect server at {prefect.api_url} answers")
 
 
 def _workspace(workspace: Path) -> Check:
     from keepset.workspace import Workspace
 
-    if not workspace.exists() and not isinstance(workspace, StoredPath):
-        parent = next(p for p in [workspace, *workspace.resolve().parents] if p.exists())
-        if not os.access(parent, os.W_OK):
-            return Check(
-                "workspace",
-                Verdict.FAIL,
-                f"{workspace} cannot be made: {parent} is not writable",
-                "Give this user write access, or choose another --workspace.",
-            )
-        return Check("workspace", Verdict.NOTE, f"{workspace} is not there yet", "`keepset run` makes it.")
-    if isinstance(workspace, StoredPath) and not (workspace / "keepset.json").exists():
-        return Check("workspace", Verdict.NOTE, f"{workspace} is not there yet", "`keepset run` makes it.")
+    if not (workspace / "keepset.json").exists():
+        return Check("workspace", Verdict.NOTE, f"there is none at {workspace} yet", "`keepset run` makes it.")
     ws = Workspace.open(workspace)
     ws.check_writable()
     return Check("workspace", Verdict.OK, f"{ws.root} ('{ws.name}', {len(ws.revisions())} revisions), writable")
@@ -215,28 +196,15 @@ def _logs(workspace: Path) -> Check:
     return Check("logs", Verdict.OK, "every line can be read")
 
 
-def _models(workspace: Path) -> Check:
+def _records(workspace: Path) -> Check:
     from keepset.models import damaged_models, list_models
-    from keepset.workspace import Workspace
-
-    if not (workspace / "keepset.json").exists():
-        return Check("models", Verdict.NOTE, "none yet")
-    ws = Workspace.open(workspace)
-    if damaged := damaged_models(ws):
-        return Check("models", Verdict.FAIL, "; ".join(e.message for e in damaged), damaged[0].remedy)
-    return Check("models", Verdict.OK, f"{len(list_models(ws))} finished")
-
-
-def _batches(workspace: Path) -> Check:
     from keepset.review import damaged_batches, list_batches
     from keepset.workspace import Workspace
 
-    if not (workspace / "keepset.json").exists():
-        return Check("batches", Verdict.NOTE, "none yet")
     ws = Workspace.open(workspace)
-    if damaged := damaged_batches(ws):
-        return Check("batches", Verdict.FAIL, "; ".join(e.message for e in damaged), damaged[0].remedy)
-    return Check("batches", Verdict.OK, str(len(list_batches(ws))))
+    if damaged := [*damaged_models(ws), *damaged_batches(ws)]:
+        return Check("records", Verdict.FAIL, "; ".join(e.message for e in damaged), damaged[0].remedy)
+    return Check("records", Verdict.OK, f"{len(list_models(ws))} models, {len(list_batches(ws))} batches")
 
 
 def _disk(workspace: Path) -> Check:

@@ -1,4 +1,4 @@
-"""`keepset export`: taking the data set or the model out, in the formats that others read."""
+"""`keepset export`, `card`: taking the data set or the model out, and saying whom to credit."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class What(StrEnum):
 
 def register(app: typer.Typer) -> None:
     app.command(rich_help_panel=Panel.START)(export)
+    app.command(rich_help_panel=Panel.DATA)(card)
 
 
 def export(
@@ -95,3 +96,38 @@ def export(
     with output.progress(as_json=as_json) as progress:
         done = export_dataset(ws, Format(what.value), to, wanted, progress=progress)
         output.results([done], as_json=as_json)
+
+
+def card(
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder to write into. Default: card/ in the workspace.", show_default=False),
+    ] = None,
+    revision: Annotated[
+        int | None, typer.Option("--revision", min=1, help="Revision of the data set. Default: the current one.")
+    ] = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the data set card: classes, sources, licences, authors, what was left out and why, who decided what.
+
+    README.md has the front matter of Hugging Face data sets; attribution.csv credits every image in use (title,
+    author, licence, landing page, source), so keep the two beside whatever you publish. With --json the card's facts
+    are printed as well.
+    """
+    from keepset.card import write_card
+    from keepset.workspace import Workspace
+
+    ws = Workspace.open(find_workspace(workspace))
+    done = write_card(ws, out or ws.root / "card", revision=revision)
+    if as_json:
+        paths = {"card": str(done.page), "attribution": str(done.attribution)}
+        output.document({"ok": True, **paths, "facts": done.facts})
+        return
+    print(f"{ws.name}, revision {done.facts['revision']}: {done.facts['images']['active']} images")
+    output.table(
+        "",
+        ("licence", "images", "authors named"),
+        [(x["license"], x["images"], x["creators"]) for x in done.facts["licenses"]],
+    )
+    print(f"Card: {done.page}\nWhom to credit: {done.attribution}")

@@ -18,6 +18,7 @@ from keepset.cli.options import (
     who_or_default,
 )
 from keepset.machine.programs import spell
+from keepset.text import certainty
 
 if TYPE_CHECKING:
     from keepset.forecast import Forecast
@@ -130,7 +131,7 @@ def show(
 ) -> None:
     """A batch's candidates with the reason for each, and what is marked so far, or was decided."""
     from keepset.forecast import forecast
-    from keepset.review import BatchStatus, guards
+    from keepset.review import BatchStatus, preview
 
     ws, _ = open_workspace(workspace)
     found = _batch(ws, batch)
@@ -145,7 +146,7 @@ def show(
     done = decided or {s: (str(m.action), m.label) for s, m in marks.items()}
     random = found.unproposed()
     shown = [
-        (r["rank"] + 1, r["sha256"][:8], f"{r['label']} → {r['predicted']} {r['probability']:.0%}",
+        (r["rank"] + 1, r["sha256"][:8], f"{r['label']} → {r['predicted']} {certainty(r['probability'])}",
          "" if r["sha256"] in random else _suggestion(r["suggestion"], r["suggested_label"]),
          _suggestion(*done[r["sha256"]]) if r["sha256"] in done else "", r["explanation"])
         for r in rows[:limit]
@@ -158,7 +159,7 @@ def show(
     )
     if len(rows) > limit:
         print(f"... and {len(rows) - limit} more (--limit, or the gallery: keepset web)")
-    for guard in guards(found) if found.status == BatchStatus.OPEN else ():
+    for guard in preview(found).guards if found.status == BatchStatus.OPEN else ():
         print(f"Confirmation required (--confirm): {guard}")
     if foreseen:
         _foretell(foreseen)
@@ -214,8 +215,7 @@ def approve(
     found = _batch(ws, batch)
     if found.status == BatchStatus.OPEN and not as_json:
         _foretell(forecast(found, undecided=undecided, keep=tuple(keep or ())))
-    decided = _decide(ws, batch, "approve", who, note, **options)
-    taken_up = _notify(ws, decided)
+    decided, taken_up = _decide(ws, batch, "approve", who, note, **options)
     if taken_up or not retrain:
         _report(decided, taken_up, as_json)
         return
@@ -233,8 +233,7 @@ def reject(
 ) -> None:  # fmt: skip
     """Reject a batch: nothing changes, and the decision is in the audit log."""
     ws, _ = open_workspace(workspace)
-    decided = _decide(ws, batch, "reject", who, note)
-    _report(decided, _notify(ws, decided), as_json)
+    _report(*_decide(ws, batch, "reject", who, note), as_json)
 
 
 def send_back(
@@ -243,8 +242,7 @@ def send_back(
 ) -> None:  # fmt: skip
     """Send a batch back undecided, with a note; `keepset review reopen` takes it up again."""
     ws, _ = open_workspace(workspace)
-    decided = _decide(ws, batch, "send_back", who, note)
-    _report(decided, _notify(ws, decided), as_json)
+    _report(*_decide(ws, batch, "send_back", who, note), as_json)
 
 
 def reopen(
@@ -291,16 +289,15 @@ def log(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Newest rows to show.")] = 50,
     as_json: JsonOption = False,
 ) -> None:
-    """The audit log: who changed what, when and why."""
-    from keepset.history.sentences import sentence
+    """The history: who did what, when and why, and what it did to the error. With --json the audit log itself."""
+    from keepset.history.timeline import timeline
 
     ws, _ = open_workspace(workspace)
-    rows = ws.audit_log()[-limit:]
     if as_json:
-        output.document({"ok": True, "log": rows})
+        output.document({"ok": True, "log": ws.audit_log()[-limit:]})
         return
-    shown = [(r["at"][:19].replace("T", " "), r["who"], sentence(r), r["why"]) for r in rows]
-    output.table("Audit log", ["when (UTC)", "who", "what", "why"], shown)
+    shown = [(e.at[:19].replace("T", " "), e.who, e.words, e.note, e.effect) for e in timeline(ws)[:limit][::-1]]
+    output.table("History", ["when (UTC)", "who", "what", "why", "effect"], shown)
 
 
 def _batch(ws: Workspace, batch_id: str | None) -> Batch:
@@ -315,19 +312,17 @@ def _batch(ws: Workspace, batch_id: str | None) -> Batch:
     return open_ones[-1]
 
 
-def _decide(ws: Workspace, batch_id: str | None, decision: str, who: str, note: str, **options: Any) -> Batch:
+def _decide(
+    ws: Workspace, batch_id: str | None, decision: str, who: str, note: str, **options: Any
+) -> tuple[Batch, bool]:
+    """The decided batch, and whether a flow run that waits for it took the decision up."""
+    from keepset.orchestrator.waiting import notify_decision
     from keepset.review import load_batch, submit
 
     found = _batch(ws, batch_id)
     submit(found, decision, who=who_or_default(who), note=note, via="cli", **options)
-    return load_batch(ws, found.id)
-
-
-def _notify(ws: Workspace, batch: Batch) -> bool:
-    """Tell the suspended flow run, if one waits for this batch. True if it took the decision up."""
-    from keepset.orchestrator.waiting import notify_decision
-
-    return bool(notify_decision(ws, batch))
+    found = load_batch(ws, found.id)
+    return found, notify_decision(ws, found)
 
 
 def _report(batch: Batch, taken_up: bool, as_json: bool) -> None:

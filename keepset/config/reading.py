@@ -20,14 +20,6 @@ from keepset.wrong_values import explained
 
 __all__ = ["check_config", "load_config", "parse_config", "saved_config"]
 
-_RETIRED = {
-    "download": {"max_redirects"},
-    "validate": {"max_scans"},
-    "train": {"label_smoothing", "lr_mult", "weight_decay"},
-    "interpret": {"grad_cam", "data_size"},
-}
-"""Keys of earlier versions, of which `interpret` was a whole section. A workspace has kept them with every other default, so there they are passed over."""
-
 
 def load_config(path: Path) -> RunConfig:
     """Read and check a TOML run config. Raises ``ConfigError`` naming the key and the remedy."""
@@ -91,14 +83,14 @@ def check_config(raw: dict[str, Any], *, base: Path, where: str) -> RunConfig:
 
 
 def saved_config(raw: dict[str, Any], *, where: str) -> RunConfig:
-    """A config that a workspace has kept; one that another version wrote may not fit. Raises ``ConfigError``."""
-    known = {
-        section: {k: v for k, v in values.items() if k not in _RETIRED.get(section, ())}
-        if isinstance(values, dict)
-        else values
-        for section, values in raw.items()
-        if section not in _RETIRED or section in _keys_at(())
-    }
+    """A config that a workspace has kept, with every default of its day: keys that have gone since are passed over.
+
+    Raises ``ConfigError`` for values that this version does not take.
+    """
+    known = {k: v for k, v in raw.items() if k in _keys_at(())}
+    for name, section in known.items():
+        if name != "classes" and isinstance(section, dict):
+            known[name] = {k: v for k, v in section.items() if k in _keys_at((name,))}
     try:
         return RunConfig.model_validate(known)
     except ValidationError as e:
@@ -112,35 +104,26 @@ _CONFIG_HELP = "Correct these lines, then run again. All keys: `keepset docs con
 
 
 def _absolute(data: dict[str, Any], base: Path) -> dict[str, Any]:
-    data = data | {"split": _absolute_split(data.get("split"), base)} if "split" in data else data
-    classes = data.get("classes")
-    if not isinstance(classes, list | tuple):
-        return data
-    resolved = []
-    for c in classes:
-        if isinstance(c, dict):
-            c = dict(c)
-            for key in ("lists", "folders", "tables"):
-                if isinstance(c.get(key), list | tuple):
-                    c[key] = [_absolute_path(p, base) for p in c[key]]
-            if isinstance(c.get("pages"), list | tuple):
-                c["pages"] = [_absolute_path(p, base) if is_saved(p) else p for p in c["pages"]]
-        resolved.append(c)
-    return data | {"classes": resolved}
+    """With every path absolute: ``~`` expanded, links as they are (``keepset.storage.localfiles``)."""
+    if "split" in data:
+        data = data | {"split": _with_paths(data["split"], ("valid_folders", "test_folders"), base)}
+    if isinstance(classes := data.get("classes"), list | tuple):
+        keys = ("lists", "folders", "tables", "pages")
+        data = data | {"classes": [_with_paths(c, keys, base) for c in classes]}
+    return data
 
 
-def _absolute_split(section: Any, base: Path) -> Any:
+def _with_paths(section: Any, keys: tuple[str, ...], base: Path) -> Any:
     if not isinstance(section, dict):
         return section
-    keys = [k for k in ("valid_folders", "test_folders") if isinstance(section.get(k), list | tuple)]
-    return section | {k: [_absolute_path(p, base) for p in section[k]] for k in keys}
 
+    def path(key: str, given: Any) -> Any:
+        if not isinstance(given, str) or (key == "pages" and not is_saved(given)):
+            return given
+        return config_path(absolute(os.path.expanduser(path_of(given)), base))  # noqa: PTH111 - it never raises
 
-def _absolute_path(given: Any, base: Path) -> Any:
-    """A path as the config holds it: absolute, ``~`` expanded, links as they are (``keepset.storage.localfiles``)."""
-    if not isinstance(given, str):
-        return given
-    return config_path(absolute(os.path.expanduser(path_of(given)), base))  # noqa: PTH111 - it never raises
+    lists = {k: section[k] for k in keys if isinstance(section.get(k), list | tuple)}
+    return section | {k: [path(k, given) for given in of] for k, of in lists.items()}
 
 
 def _explain(e: ValidationError, data: dict[str, Any]) -> str:
@@ -150,11 +133,6 @@ def _explain(e: ValidationError, data: dict[str, Any]) -> str:
 def _explain_one(err: dict[str, Any], data: dict[str, Any]) -> str:
     where = ".".join(_as_written(err["loc"], data))
     if err["type"] == "extra_forbidden":
-        section, key = str(err["loc"][0]), str(err["loc"][-1])
-        if where in _RETIRED:
-            return f"[{where}] is a section of an earlier version; remove it"
-        if key in _RETIRED.get(section, ()):
-            return f"'{where}' is a key of an earlier version; remove the line"
         guess = difflib.get_close_matches(str(err["loc"][-1]), _keys_at(err["loc"][:-1]), n=1)
         hint = f"; did you mean '{guess[0]}'?" if guess else ""
         if err["loc"][0] == "classes" and isinstance(err["input"], dict):

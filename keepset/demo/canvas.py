@@ -103,6 +103,11 @@ class Canvas:
         share = np.asarray(mask, np.float32) * np.float32(opacity / 255)
         self.px[here] += (color - self.px[here]) * share[..., None]
 
+    def box(
+        self, left: float, top: float, right: float, bottom: float, paint: Paint, *, blur: float = 0, opacity: float = 1
+    ) -> None:
+        self.fill([(left, top), (right, top), (right, bottom), (left, bottom)], paint, blur=blur, opacity=opacity)
+
     def studio(self) -> None:
         """A white sweep, as shops photograph on: a little darker at the bottom."""
         low = np.clip(self.y / self.h - 0.45, 0, 1)

@@ -1,11 +1,10 @@
-"""What a search returns beside photos: banners, text slides, charts, patterns, cartoons and collages."""
+"""What a search returns beside photos: banners, text slides, charts, cartoons and collages."""
 
 from __future__ import annotations
 
 import colorsys
-import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
@@ -18,10 +17,10 @@ _INK = (34, 32, 38)
 
 
 def draw_junk(seed: int, *, width: int = 320, height: int = 240) -> Image.Image:
-    """A picture of nothing: by the seed a banner, a text slide, a bar chart or stripes."""
+    """A picture of nothing: by the seed a banner, a text slide or a bar chart."""
     rng = random.Random(f"junk:{seed}")  # noqa: S311 - pictures, not secrets
-    image = Image.new("RGB", (width, height), _pale(rng))
-    (_banner, _slide, _chart, _stripes)[seed % 4](image, ImageDraw.Draw(image), rng)
+    image = Image.new("RGB", (width, height))
+    (_banner, _slide, _chart)[seed % 3](ImageDraw.Draw(image), rng, width, height)
     return image
 
 
@@ -56,8 +55,7 @@ def _type(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(max(6, size))
 
 
-def _banner(image: Image.Image, pen: ImageDraw.ImageDraw, rng: random.Random) -> None:
-    w, h = image.size
+def _banner(pen: ImageDraw.ImageDraw, rng: random.Random, w: int, h: int) -> None:
     color = _vivid(rng)
     pen.rectangle((0, 0, w, h), color)
     pen.polygon([(w * 0.7, 0), (w, 0), (w, h), (w * 0.52, h)], _vivid(rng))
@@ -69,27 +67,17 @@ def _banner(image: Image.Image, pen: ImageDraw.ImageDraw, rng: random.Random) ->
     pen.text((w * 0.2, h * 0.685), "Shop now", color, _type(h * 0.07))
 
 
-def _slide(image: Image.Image, pen: ImageDraw.ImageDraw, rng: random.Random) -> None:
-    w, h = image.size
+def _slide(pen: ImageDraw.ImageDraw, rng: random.Random, w: int, h: int) -> None:
     pen.rectangle((0, 0, w, h), (250, 250, 247))
     pen.rectangle((0, 0, w, h * 0.2), _vivid(rng))
     title = rng.choice(("Results by quarter", "What we learned", "Next steps"))
     pen.text((w * 0.16, h * 0.05), title, "white", _type(h * 0.085))
-    points = [
-        "Costs fell by a third",
-        "Two teams, one plan",
-        "Ask every customer",
-        "Ship it in spring",
-        "More tests, less talk",
-    ]
+    points = ["Costs fell by a third", "Two teams, one plan", "Ask every customer", "Ship it in spring"]
     for i, words in enumerate(rng.sample(points, 4)):
-        y = h * (0.29 + 0.16 * i)
-        pen.ellipse((w * 0.16, y + h * 0.025, w * 0.16 + h * 0.03, y + h * 0.055), _INK)
-        pen.text((w * 0.21, y), words, _INK, _type(h * 0.07))
+        pen.text((w * 0.16, h * (0.29 + 0.16 * i)), f"-  {words}", _INK, _type(h * 0.07))
 
 
-def _chart(image: Image.Image, pen: ImageDraw.ImageDraw, rng: random.Random) -> None:
-    w, h = image.size
+def _chart(pen: ImageDraw.ImageDraw, rng: random.Random, w: int, h: int) -> None:
     pen.rectangle((0, 0, w, h), "white")
     pen.text((w * 0.22, h * 0.03), "Sales per month", _INK, _type(h * 0.07))
     color = _vivid(rng)
@@ -97,18 +85,10 @@ def _chart(image: Image.Image, pen: ImageDraw.ImageDraw, rng: random.Random) -> 
         y = h * (0.2 + 0.165 * i)
         pen.line((w * 0.21, y, w * 0.86, y), (215, 215, 215), 1)
         pen.text((w * 0.15, y - h * 0.03), str(80 - 20 * i), _INK, _type(h * 0.05))
-    for i in range(8):
+    for i, month in enumerate("JFMAMJJA"):
         left = w * (0.23 + 0.078 * i)
         pen.rectangle((left, h * rng.uniform(0.25, 0.75), left + w * 0.05, h * 0.86), color)
-        pen.text((left + w * 0.014, h * 0.88), "JFMAMJJA"[i], _INK, _type(h * 0.055))
-
-
-def _stripes(image: Image.Image, pen: ImageDraw.ImageDraw, rng: random.Random) -> None:
-    w, h = image.size
-    colors = [_vivid(rng) for _ in range(4)]
-    step = max(6, w // 13)
-    for k, i in enumerate(range(0, w + h, step)):
-        pen.line((i, 0, i - h, h), colors[k % 4], step // 2)
+        pen.text((left + w * 0.014, h * 0.88), month, _INK, _type(h * 0.055))
 
 
 def _flat(pen: ImageDraw.ImageDraw, shape: Sequence[Point], color: Color | str, ink: float) -> None:
@@ -118,58 +98,34 @@ def _flat(pen: ImageDraw.ImageDraw, shape: Sequence[Point], color: Color | str, 
 
 def _apple(pen: ImageDraw.ImageDraw, rng: random.Random, x: float, y: float, size: float) -> None:
     ink = size * 0.045
-    dents = [1 - 0.2 * math.exp(-(((a - math.pi * 1.5) / 0.36) ** 2)) for a in (math.pi * i / 40 for i in range(80))]
-    round_ = [
-        (x + (px - x) * d, y + (py - y) * d) for (px, py), d in zip(blob(x, y, size, size, n=80), dents, strict=True)
-    ]
-    _flat(pen, round_, rng.choice([(222, 44, 48), (126, 190, 52)]), ink)
-    pen.line((x, y - size * 0.78, x + size * 0.1, y - size * 1.2), (96, 62, 32), int(ink * 2))
+    _flat(pen, blob(x, y, size, size * 0.95), rng.choice([(222, 44, 48), (126, 190, 52)]), ink)
+    pen.line((x, y - size * 0.85, x + size * 0.1, y - size * 1.2), (96, 62, 32), int(ink * 2))
     _flat(pen, blob(x + size * 0.45, y - size * 1.08, size * 0.35, size * 0.15, lean=-0.4), (84, 168, 60), ink)
-    for side in (-1, 1):
-        pen.ellipse((x + side * size * 0.3 - ink * 2, y - ink * 4, x + side * size * 0.3 + ink * 2, y + ink * 2), _INK)
+    for eye in (x - size * 0.3, x + size * 0.3):
+        pen.ellipse((eye - ink * 2, y - ink * 4, eye + ink * 2, y + ink * 2), _INK)
     pen.arc((x - size * 0.35, y, x + size * 0.35, y + size * 0.5), 20, 160, _INK, int(ink))
 
 
 def _boat(pen: ImageDraw.ImageDraw, rng: random.Random, x: float, y: float, size: float) -> None:
-    ink, deck = size * 0.045, y + size * 0.4
-    _flat(pen, [(x, deck), (x, y - size), (x + size * 0.8, deck - size * 0.1)], _pale(rng), ink)
-    _flat(
-        pen,
-        [(x - size * 0.1, deck), (x - size * 0.1, y - size * 0.8), (x - size * 0.7, deck - size * 0.1)],
-        _vivid(rng),
-        ink,
-    )
-    hull = [
-        (x - size, deck),
-        (x + size, deck),
-        (x + size * 0.65, deck + size * 0.45),
-        (x - size * 0.7, deck + size * 0.45),
-    ]
+    ink, deck, keel = size * 0.045, y + size * 0.4, y + size * 0.85
+    low = deck - size * 0.1
+    _flat(pen, [(x, deck), (x, y - size), (x + size * 0.8, low)], _pale(rng), ink)
+    _flat(pen, [(x - size * 0.1, deck), (x - size * 0.1, y - size * 0.8), (x - size * 0.7, low)], _vivid(rng), ink)
+    hull = [(x - size, deck), (x + size, deck), (x + size * 0.65, keel), (x - size * 0.7, keel)]
     _flat(pen, hull, _vivid(rng), ink)
     for i in range(7):
         left = x - size * 1.4 + i * size * 0.4
-        pen.arc(
-            (left, deck + size * 0.38, left + size * 0.42, deck + size * 0.62), 0, 180, (70, 150, 220), int(ink * 1.3)
-        )
+        wave = (left, keel - size * 0.07, left + size * 0.42, keel + size * 0.17)
+        pen.arc(wave, 0, 180, (70, 150, 220), int(ink * 1.3))
 
 
 def _house(pen: ImageDraw.ImageDraw, rng: random.Random, x: float, y: float, size: float) -> None:
-    ink, foot = size * 0.045, y + size * 0.8
-    _flat(
-        pen,
-        [(x - size, foot), (x - size, y - size * 0.1), (x + size, y - size * 0.1), (x + size, foot)],
-        _pale(rng),
-        ink,
-    )
-    _flat(pen, [(x - size * 1.2, y - size * 0.1), (x, y - size), (x + size * 1.2, y - size * 0.1)], _vivid(rng), ink)
+    ink, foot, eaves = size * 0.045, y + size * 0.8, y - size * 0.1
+    _flat(pen, [(x - size, foot), (x - size, eaves), (x + size, eaves), (x + size, foot)], _pale(rng), ink)
+    _flat(pen, [(x - size * 1.2, eaves), (x, y - size), (x + size * 1.2, eaves)], _vivid(rng), ink)
     pen.rectangle((x - size * 0.2, foot - size * 0.5, x + size * 0.2, foot), _vivid(rng), _INK, int(ink))
-    for side in (-1, 1):
-        left = x + side * size * 0.6 - size * 0.2
+    for left in (x - size * 0.8, x + size * 0.4):
         pen.rectangle((left, foot - size * 0.65, left + size * 0.4, foot - size * 0.3), (150, 205, 240), _INK, int(ink))
 
 
-_CARTOONS: dict[str, Callable[[ImageDraw.ImageDraw, random.Random, float, float, float], None]] = {
-    "apple": _apple,
-    "boat": _boat,
-    "house": _house,
-}
+_CARTOONS = {"apple": _apple, "boat": _boat, "house": _house}

@@ -25,7 +25,7 @@ class Plant(StrEnum):
 
     NOTHING = "good"
     WRONG_LABEL = "wrong label"
-    JUNK = "banner, text slide, chart or pattern"
+    JUNK = "banner, text slide or chart"
     CARTOON = "cartoon"
     COLLAGE = "collage"
     EXACT_COPY = "exact copy"  # the same bytes under another URL

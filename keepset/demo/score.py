@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,44 +12,6 @@ from keepset.demo.pictures import Plant, Planted
 from keepset.workspace import Workspace
 
 __all__ = ["Line", "score"]
-
-
-@dataclass(frozen=True)
-class Line:
-    """One kind of planted trouble: how many were planted, how many found, and what "found" means."""
-
-    kind: str
-    planted: int
-    found: int
-    meaning: str
-
-
-@dataclass(frozen=True)
-class _Manifests:
-    """What the manifests say, by URL and by image."""
-
-    downloads: Mapping[str, dict[str, Any]]
-    images: Mapping[str, dict[str, Any]]
-    candidates: Mapping[str, dict[str, Any]]
-
-    def image(self, url: str) -> dict[str, Any]:
-        return self.images.get(self.downloads.get(url, {}).get("sha256") or "", {})
-
-    def suggestion(self, url: str) -> tuple[str, str | None]:
-        row = self.candidates.get(self.image(url).get("sha256", ""), {})
-        return row.get("suggestion", ""), row.get("suggested_label")
-
-
-def score(ws: Workspace, planted: Sequence[Planted], base_url: str, batch_id: str | None) -> list[Line]:
-    """Count, for each kind of trouble, what was found; the last line counts good pictures accused wrongly."""
-    known = _Manifests(
-        {r["url"]: r for r in manifests.read(ws.downloads, "downloads").rows()},
-        {r["sha256"]: r for r in manifests.read(ws.images, "images").rows()},
-        _candidates(ws, batch_id),
-    )
-    lines = [_line(known, kind, meaning, planted, base_url) for kind, meaning in _MEANING.items()]
-    return [*lines, _false_alarms(known, planted, base_url)]
-
 
 _MEANING = {
     Plant.NOT_FOUND: "not downloaded, with its reason",
@@ -65,56 +28,59 @@ _MEANING = {
     Plant.CARTOON: "suggested to delete",
     Plant.COLLAGE: "suggested to delete",
 }
+_IN_GROUPS = (Plant.SAME_PIXELS, Plant.NEAR_COPY, Plant.CROP, Plant.MIRRORED)
+Facts = Mapping[str, Any]
 
 
-def _line(known: _Manifests, kind: Plant, meaning: str, planted: Sequence[Planted], base: str) -> Line:
-    mine = [p for p in planted if p.kind == kind]
-    return Line(str(kind), len(mine), sum(_found(known, p, base + p.path) for p in mine), meaning)
+@dataclass(frozen=True)
+class Line:
+    """One kind of planted trouble: how many were planted, how many found, and what "found" means."""
+
+    kind: str
+    planted: int
+    found: int
+    meaning: str
 
 
-def _found(known: _Manifests, p: Planted, url: str) -> bool:
-    download, image = known.downloads.get(url, {}), known.image(url)
-    suggestion, label = known.suggestion(url)
+def score(ws: Workspace, planted: Sequence[Planted], base_url: str, batch_id: str) -> list[Line]:
+    """Count, for each kind of trouble, what was found; the last line counts good pictures accused wrongly."""
+    downloads = {r["url"]: r for r in manifests.read(ws.downloads, "downloads").rows()}
+    images = {r["sha256"]: r for r in manifests.read(ws.images, "images").rows()}
+    path = ws.batches / batch_id / "candidates.parquet"
+    candidates = {r["sha256"]: r for r in manifests.read(path, "candidates").rows()}
+
+    def facts(p: Planted) -> Facts:
+        """What the manifests say of it together."""
+        found = downloads[base_url + p.path]
+        return {**found, **candidates.get(found["sha256"], {}), **images.get(found["sha256"], {})}
+
+    known = [(p, facts(p)) for p in planted]
+    sizes = Counter(i["group_id"] for i in images.values())
+    lines = []
+    for kind, meaning in _MEANING.items():
+        mine = [_is_found(p, f, sizes) for p, f in known if p.kind == kind]
+        lines.append(Line(str(kind), len(mine), sum(mine), meaning))
+    return [*lines, _false_alarms(known)]
+
+
+def _is_found(p: Planted, f: Facts, sizes: Mapping[str, int]) -> bool:
     match p.kind:
         case Plant.NOT_FOUND | Plant.HTML | Plant.BROKEN:
-            return _refused(download, image)
+            return f["status"] in ("failed", "rejected")
         case Plant.EXACT_COPY:
-            return bool(image.get("copies", 0) > 1)
-        case Plant.SAME_PIXELS | Plant.NEAR_COPY | Plant.CROP | Plant.MIRRORED:
-            group = image.get("group_id")
-            return bool(group) and sum(i["group_id"] == group for i in known.images.values()) > 1
+            return bool(f.get("copies", 0) > 1)
         case Plant.TWO_CLASSES:
-            return bool(image.get("other_labels"))
+            return bool(f.get("other_labels"))
         case Plant.WRONG_LABEL:
-            return suggestion == "relabel" and label == p.truth
-        case Plant.JUNK | Plant.CARTOON | Plant.COLLAGE:
-            return suggestion == "delete"
-        case _:
-            return False
+            return (f.get("suggestion"), f.get("suggested_label")) == ("relabel", p.truth)
+        case kind if kind in _IN_GROUPS:
+            return bool(f.get("group_id")) and sizes[f["group_id"]] > 1
+    return f.get("suggestion") == "delete"
 
 
-def _refused(download: Mapping[str, Any], image: Mapping[str, Any]) -> bool:
-    return bool(download.get("status") == "failed" or image.get("status") == "rejected")
-
-
-def _false_alarms(known: _Manifests, planted: Sequence[Planted], base: str) -> Line:
-    copies = {known.image(base + p.path).get("group_id") for p in planted if p.kind in _COPIES}
-    good = [p for p in planted if p.kind == Plant.NOTHING]
-    wrong = 0
-    for p in good:
-        image = known.image(base + p.path)
-        changed = known.suggestion(base + p.path)[0] in ("delete", "relabel")
-        wrong += changed and image.get("group_id") not in copies
+def _false_alarms(known: Sequence[tuple[Planted, Facts]]) -> Line:
+    copied = (*_IN_GROUPS, Plant.EXACT_COPY, Plant.TWO_CLASSES)
+    copies = {f.get("group_id") for p, f in known if p.kind in copied} - {None}
+    good = [f for p, f in known if p.kind == Plant.NOTHING]
+    wrong = sum(f.get("suggestion") in ("delete", "relabel") and f.get("group_id") not in copies for f in good)
     return Line("good pictures", len(good), wrong, "wrongly suggested for a change (fewer is better)")
-
-
-_COPIES = {
-    Plant.EXACT_COPY, Plant.SAME_PIXELS, Plant.NEAR_COPY, Plant.CROP, Plant.MIRRORED, Plant.TWO_CLASSES,
-}  # fmt: skip
-
-
-def _candidates(ws: Workspace, batch_id: str | None) -> dict[str, dict[str, Any]]:
-    if batch_id is None:
-        return {}
-    path = ws.batches / batch_id / "candidates.parquet"
-    return {r["sha256"]: r for r in manifests.read(path, "candidates").rows()}

@@ -7,17 +7,16 @@ import os
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from keepset.config import check_config
 from keepset.errors import ConfigError
 from keepset.files import read_json
-from keepset.importing.layouts import labelled_tables, quoted, read_tree
+from keepset.importing.layouts import LocalPictures, labelled_tables, quoted, read_tree
 from keepset.reasons import Split
 from keepset.storage.filenames import folder_names
-from keepset.storage.localfiles import absolute, config_path, path_of, shown, walk
+from keepset.storage.localfiles import absolute, config_path, path_of, shown
 from keepset.text import label_of, many, one_line
 
 __all__ = ["ARCH_LINE", "LocalPictures", "config_text", "find_pictures", "toml_string"]
@@ -25,27 +24,6 @@ __all__ = ["ARCH_LINE", "LocalPictures", "config_text", "find_pictures", "toml_s
 ARCH_LINE = """\
 arch = "lite0+lite1+lite2"                # "lite0" is 3 times as fast
 # weights = "hub"                         # needed for other timm networks, e.g. arch = "resnet34": downloads weights once"""
-
-
-@dataclass
-class LocalPictures:
-    """Where each class's pictures are; ``counts``: files by class and split, "" where no split is given."""
-
-    source: Path
-    folders: dict[str, list[Path]] = field(default_factory=dict)
-    table: Path | None = None
-    given: dict[Split, list[Path]] = field(default_factory=dict)
-    counts: dict[str, Counter[str]] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def classes(self) -> list[str]:
-        return sorted(self.counts)
-
-    @property
-    def sides(self) -> set[str]:
-        """The sides that are given."""
-        return {side for of in self.counts.values() for side in of if side}
 
 
 def find_pictures(source: Path) -> LocalPictures:
@@ -115,11 +93,7 @@ def _from_table(found: LocalPictures, path: Path) -> None:
 
 
 def _from_tree(found: LocalPictures, labels: dict[str, str]) -> None:
-    tree = read_tree(found.source, labels)
-    found.given, found.notes = tree.given, tree.notes
-    for c in tree.classes:
-        found.folders.setdefault(c.label, []).append(c.path)
-        found.counts.setdefault(c.label, Counter())[str(c.side or "")] += sum(1 for _ in walk(c.path))
+    read_tree(found, labels)
     tables = [] if labels else [shown(t.name) for t in labelled_tables(found.source)]
     if "cleaned.csv" in tables:
         found.notes.append("There is a cleaned.csv: import that file instead to leave out what it leaves out.")

@@ -5,6 +5,7 @@ The layouts of torchvision, Hugging Face, fast.ai and Kaggle are known. A tree t
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable
@@ -18,73 +19,61 @@ from keepset.scrape.sides import side_of
 from keepset.storage.localfiles import shown, visible, walk
 from keepset.text import label_of, many
 
-__all__ = ["ClassFolder", "Tree", "labelled_tables", "read_tree"]
+__all__ = ["LocalPictures", "labelled_tables", "quoted", "read_tree"]
 
-_SUFFIXES = frozenset(
-    [
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".gif",
-        ".webp",
-        ".bmp",
-        ".avif",
-        ".heic",
-        ".heif",
-        ".tif",
-        ".tiff",
-        ".jp2",
-        ".jxl",
-        ".svg",
-    ]
-)
+_PICTURE = re.compile(r"\.(jpe?g|jpe|jfif|png|gif|webp|bmp|avif|hei[cf]|tiff?|jp2|jxl|svg)", re.IGNORECASE)
 _DEEPEST = 5  # folders with nothing but one folder inside that are looked through
 
 
-@dataclass(frozen=True)
-class ClassFolder:
-    """A folder whose pictures are of one class, and the side they are on, if that is given."""
-
-    label: str
-    side: Split | None
-    path: Path
-
-
 @dataclass
-class Tree:
-    """What was recognised. ``given``: the folders of each side; ``notes``: what a person should know."""
+class LocalPictures:
+    """Where each class's pictures are, and what a person should know (``notes``).
 
-    classes: list[ClassFolder] = field(default_factory=list)
+    ``given``: the folders of each side. ``counts``: files by class and side, "" where no side is given.
+    """
+
+    source: Path
+    folders: dict[str, list[Path]] = field(default_factory=dict)
+    table: Path | None = None
     given: dict[Split, list[Path]] = field(default_factory=dict)
+    counts: dict[str, Counter[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def classes(self) -> list[str]:
+        return sorted(self.counts)
 
-def read_tree(source: Path, labels: dict[str, str]) -> Tree:
-    """Recognise a folder tree. ``labels``: class by folder name, where an export says so.
+    @property
+    def sides(self) -> set[str]:
+        """The sides that are given."""
+        return {side for of in self.counts.values() for side in of if side}
+
+    def add(self, label: str, side: Split | None, folder: Path) -> None:
+        self.folders.setdefault(label, []).append(folder)
+        self.counts.setdefault(label, Counter())[str(side or "")] += sum(1 for _ in walk(folder))
+
+
+def read_tree(found: LocalPictures, labels: dict[str, str]) -> None:
+    """Recognise the folder tree ``found.source``. ``labels``: class by folder name, where an export says so.
 
     Raises ``ConfigError`` for a tree whose classes are not clear.
     """
-    reader = _Reader(source, labels)
     try:
-        reader.read()
+        _Reader(found, labels).read()
     except OSError as e:
-        raise ConfigError(
-            f"{shown(e.filename or source)} cannot be read: {e.strerror}.", "Give this user read access."
-        ) from e
-    return reader.tree
+        where = shown(e.filename or found.source)
+        raise ConfigError(f"{where} cannot be read: {e.strerror}.", "Give this user read access.") from e
 
 
 class _Reader:
-    def __init__(self, source: Path, labels: dict[str, str]) -> None:
-        self.source, self.labels, self.tree = source, labels, Tree()
+    def __init__(self, found: LocalPictures, labels: dict[str, str]) -> None:
+        self.found, self.source, self.labels = found, found.source, labels
         self.seen: dict[Path, tuple[list[Path], list[Path], int]] = {}
 
     def read(self) -> None:
         top = self.inner(self.source)
         if top != self.source:
-            self.tree.notes.append(f"The classes are looked for in {self.name(top)}.")
+            self.found.notes.append(f"The classes are looked for in {self.name(top)}.")
         full, empty = self.sorted_out(top)
         sided = {p: side for p in full if (side := side_of(p.name)) is not None}
         splits = {p: self.class_folders(p) for p in sided}
@@ -99,7 +88,7 @@ class _Reader:
             inside = list(walk(p))
             why = inside[0].problem if len(inside) == 1 and inside[0].path == p else None
             what = f"({why})" if why else "holds no picture and" if inside else "is empty and"
-            self.tree.notes.append(f"{self.name(p)} {what} is left out.")
+            self.found.notes.append(f"{self.name(p)} {what} is left out.")
         self.loose_pictures(top)
 
     # -- the layouts -------------------------------------------------------------------------------
@@ -123,7 +112,7 @@ class _Reader:
         self.left_out(flat, "holds pictures without class folders, so their classes are unknown; it is left out")
         self.left_out(others, "is none of train, valid and test; it is left out")
         trained = {self.label(f) for p, folders in splits.items() if side[p] == Split.TRAIN for f in folders}
-        trained = trained or {c.label for c in self.tree.classes}
+        trained = trained or set(self.found.folders)
         for p, folders in splits.items():
             known = [f for f in folders if self.label(f) in trained]
             if not known:
@@ -136,7 +125,7 @@ class _Reader:
             )
             self.add(side[p], known)
             self.loose_pictures(self.inner(p))
-            self.tree.given.setdefault(side[p], []).append(p)
+            self.found.given.setdefault(side[p], []).append(p)
 
     def inverted(self, full: list[Path]) -> bool:
         """cats/train, cats/valid, dogs/train ..."""
@@ -151,9 +140,9 @@ class _Reader:
             )
         for p in full:
             for folder, side in inside[p].items():
-                self.tree.classes.append(ClassFolder(self.label(p), side, folder))
+                self.found.add(self.label(p), side, folder)
                 if side is not None:
-                    self.tree.given.setdefault(side, []).append(folder)
+                    self.found.given.setdefault(side, []).append(folder)
         return True
 
     def flat(self, full: list[Path], sided: list[Path]) -> None:
@@ -169,11 +158,11 @@ class _Reader:
             )
         for p, folders in nested.items():
             if len(folders) > 1:
-                self.tree.notes.append(
+                self.found.notes.append(
                     f"All pictures in the folders of {self.name(p)} ({self.names(folders)}) become the class "
                     f"'{self.label(p)}'. For one class per folder, import {self.name(p)}."
                 )
-        self.tree.notes += [
+        self.found.notes += [
             f"The folder {self.name(p)} is taken as a class, not as a side of the split." for p in sided
         ]
         self.add(None, full)
@@ -181,18 +170,19 @@ class _Reader:
     # -- what they share ---------------------------------------------------------------------------
 
     def add(self, side: Split | None, folders: Iterable[Path]) -> None:
-        self.tree.classes += [ClassFolder(self.label(f), side, f) for f in folders]
+        for f in folders:
+            self.found.add(self.label(f), side, f)
 
     def loose_pictures(self, folder: Path) -> None:
         if loose := self.loose(folder):
-            self.tree.notes.append(
+            self.found.notes.append(
                 f"{many(loose, 'picture')} directly in {self.name(folder)}, in no class folder: left out."
             )
 
     def left_out(self, folders: list[Path], why: str) -> None:
         for p in folders:
             n = sum(1 for _ in walk(p))
-            self.tree.notes.append(f"{self.name(p)} ({many(n, 'file')}) {why}.")
+            self.found.notes.append(f"{self.name(p)} ({many(n, 'file')}) {why}.")
 
     def label(self, folder: Path) -> str:
         label = self.labels.get(folder.name) or label_of(shown(folder.name))
@@ -280,7 +270,7 @@ def _has_pictures(folder: Path) -> bool:
 
 
 def _is_picture(path: Path) -> bool:
-    if path.suffix.lower() in _SUFFIXES:
+    if _PICTURE.fullmatch(path.suffix):
         return True
     if not path.is_file():  # opening a pipe would wait for ever
         return False

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 from keepset.stages import facts_line
@@ -12,42 +12,31 @@ from keepset.workspace import Workspace
 
 __all__ = ["run_here"]
 
+_WIDTH = 100
+
 
 def run_here(ws: Workspace) -> None:
     """Run the pipeline and print a line per stage. Interrupting the cell ends it at the next piece of work.
 
     Raises what the stages raise.
     """
-    run = _Run(ws)
-    threading.Thread(target=run, name="keepset-run", daemon=True).start()
-    try:
-        while not run.ended.wait(0.2):  # not Thread.join: interrupted, it takes a running thread for an ended one
-            pass
-    except KeyboardInterrupt:
-        run.progress.stopped.set()
-        run.ended.wait()
-        raise
-    if run.trouble is not None:
-        raise run.trouble
-
-
-class _Run:
-    def __init__(self, ws: Workspace) -> None:
-        self.ws, self.progress, self.ended = ws, _Line(), threading.Event()
-        self.trouble: BaseException | None = None
-
-    def __call__(self) -> None:
-        from keepset.pipeline import run
-
+    line = _Line()
+    with ThreadPoolExecutor(1, "keepset-run") as thread:
+        work = thread.submit(_run, ws, line)
         try:
-            for result in run(self.ws, self.ws.config(), progress=self.progress):
-                mark = "✓" if result.changed else "·"
-                self.progress.note(f"{mark} {result.stage:<10} {result.message}")
-        except BaseException as e:  # raised again in the notebook's own thread
-            self.trouble = e
-        finally:
-            self.progress.clear()
-            self.ended.set()
+            while wait([work], 0.2).not_done:  # not without an end: not every interrupt would end that
+                pass
+            work.result()
+        except KeyboardInterrupt:
+            line.stopped.set()
+            raise
+
+
+def _run(ws: Workspace, line: _Line) -> None:
+    from keepset.pipeline import run
+
+    for result in run(ws, ws.config(), progress=line):
+        line.note(f"{'✓' if result.changed else '·'} {result.stage:<10} {result.message}")
 
 
 class _Line:
@@ -55,36 +44,25 @@ class _Line:
 
     def __init__(self) -> None:
         self.stopped = threading.Event()
-        self.what, self.done = "", 0
+        self.what, self.done, self.last = "", 0, 0.0
         self.total: int | None = None
-        self.last, self.width = 0.0, 0
 
     def start(self, what: str, total: int | None) -> None:
         self.what, self.total, self.done = what, total, 0
-        self._write({})
+        self.advance(0)
 
     def advance(self, n: int = 1, **facts: Any) -> None:
-        self.done += n
-        self._write(facts)
-
-    def note(self, message: str) -> None:
-        self.clear()
-        print(message, flush=True)
-
-    def clear(self) -> None:
-        if self.width:
-            sys.stdout.write("\r" + " " * self.width + "\r")
-            self.width = 0
-
-    def _write(self, facts: dict[str, Any]) -> None:
         if self.stopped.is_set():
             raise KeyboardInterrupt
-        if time.monotonic() - self.last < 1:
-            return
-        self.last = time.monotonic()
-        of = f" {self.done}/{self.total}" if self.total is not None else ""
-        line = f"  {self.what}{of} {facts_line(facts)}".rstrip()
-        self.clear()
-        sys.stdout.write(line)
-        sys.stdout.flush()
-        self.width = len(line)
+        self.done += n
+        if time.monotonic() - self.last >= 1:
+            self.last = time.monotonic()
+            of = f" {self.done}/{self.total}" if self.total is not None else ""
+            self._write(f"  {self.what}{of} {facts_line(facts)}")
+
+    def note(self, message: str) -> None:
+        self._write("")
+        print(message, flush=True)
+
+    def _write(self, text: str) -> None:
+        print(f"{text[:_WIDTH]:<{_WIDTH}}", end="\r", flush=True)

@@ -82,7 +82,7 @@ def is_running(root: Path) -> bool:
 
 
 def is_worked_on(ws: Workspace, run_id: str) -> bool:
-    """Whether a living process works on this flow run (it holds the run's lock; ``flows/run_lock.py``)."""
+    """Whether a living process works on this flow run (it holds the run's lock; ``flows/runs.py``)."""
     path = ws.scratch / "locks" / f"{run_lock(run_id)}.lock"
     if not isinstance(ws.root, StoredPath) and not path.exists():  # on a bucket it may run on another machine
         return False
@@ -170,24 +170,17 @@ class Orchestrator:
 
     def runs(self, states: Collection[str], limit: int = 50) -> list[dict[str, Any]]:
         """Flow runs in these state types, the newest first."""
-        body = {
-            "flow_runs": {"state": {"type": {"any_": list(states)}}},
-            "sort": "EXPECTED_START_TIME_DESC",
-            "limit": limit,
-        }
-        found: list[dict[str, Any]] = self._call("POST", "/flow_runs/filter", body)
-        return found
+        return self._runs({"state": {"type": {"any_": list(states)}}}, limit)
 
     def recent_runs(self, limit: int = 50) -> list[dict[str, Any]]:
         """Runs of Keepset's deployments that have begun or are due, in any state, the newest first.
 
         The look for work left lying carries another tag: many as they are, its runs push none of these out.
         """
-        body = {
-            "flow_runs": {"expected_start_time": {"before_": _soon()}, "tags": {"all_": [TAG]}},
-            "sort": "EXPECTED_START_TIME_DESC",
-            "limit": limit,
-        }
+        return self._runs({"expected_start_time": {"before_": _soon()}, "tags": {"all_": [TAG]}}, limit)
+
+    def _runs(self, wanted: Mapping[str, Any], limit: int) -> list[dict[str, Any]]:
+        body = {"flow_runs": wanted, "sort": "EXPECTED_START_TIME_DESC", "limit": limit}
         found: list[dict[str, Any]] = self._call("POST", "/flow_runs/filter", body)
         return found
 
@@ -210,19 +203,6 @@ class Orchestrator:
 
     def _force(self, run_id: str, state: dict[str, str]) -> None:
         self._call("POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": True})
-
-    def finished_tasks(self, run: FlowRun) -> list[dict[str, Any]]:
-        """The last tasks that the run or one of its subflows has finished, in their order."""
-        body: dict[str, Any] = {"flow_runs": {"parent_flow_run_id": {"any_": [run.id]}}, "limit": 50}
-        family = [run.id, *(r["id"] for r in self._call("POST", "/flow_runs/filter", body))]
-        over = [StateType.COMPLETED, StateType.FAILED]
-        body = {
-            "task_runs": {"flow_run_id": {"any_": family}, "state": {"type": {"any_": over}}},
-            "sort": "END_TIME_DESC",
-            "limit": 100,
-        }
-        found: list[dict[str, Any]] = self._call("POST", "/task_runs/filter", body)
-        return found[::-1]
 
     # -- HTTP --------------------------------------------------------------------------------------
 

@@ -6,7 +6,6 @@ them: its own at ``/``, the others below ``/w/<id>/``.
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 import unicodedata
@@ -46,23 +45,11 @@ def neighbours(root: Path) -> dict[str, Workspace]:
     return found
 
 
-@functools.cache
 def handle(ws: Workspace) -> str:
-    """A short name in lower-case letters, digits and dashes: the data set's own, e.g. ``bears``.
-
-    With four digits of its id where the stack works on another one of that name, or where there is no stack to know.
-    """
-    slug, stack = _slug(ws), os.environ.get(MARK, "")
-    if not stack:
-        return f"{slug}-{ws.id[:4]}"
-    others = [Workspace.open(locate(stack)), *neighbours(locate(stack)).values()]
-    same = any(_slug(o) == slug for o in others if o.id != ws.id)
-    return f"{slug}-{ws.id[:4]}" if same else slug
-
-
-def _slug(ws: Workspace) -> str:
+    """A short name in lower-case letters, digits and dashes, e.g. ``bears-3f1c``: the data set's own, and of its id."""
     plain = unicodedata.normalize("NFKD", ws.name.casefold()).encode("ascii", "ignore").decode()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].rstrip("-") or "data-set"
+    slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].rstrip("-")
+    return f"{slug or 'data-set'}-{ws.id[:4]}"
 
 
 def gallery_of(ws: Workspace) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from keepset.workspace import Workspace
 
 __all__ = [
-    "Here", "Runner", "build", "chain", "check_model_choice", "follow_up", "learn", "retrain", "run", "run_again",
+    "Here", "Runner", "build", "chain", "check_model_choice", "follow_up", "retrain", "run", "run_again",
 ]  # fmt: skip
 
 
@@ -74,11 +74,6 @@ def build(ws: Workspace, config: RunConfig, *, engine: Engine, progress: Progres
     return chain(stages_of(StageChain.BUILD), Here(ws, config, engine, progress))
 
 
-def learn(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> Iterator[StageResult]:
-    """Train, export for serving, compare with the model in use, promote, and report."""
-    return chain(stages_of(StageChain.LEARN, without=[Stage.REVIEW]), _here(ws, config, progress))
-
-
 def retrain(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -> Iterator[StageResult]:
     """What follows a cleaned revision: learn, and open the next batch if one is worth a person's time."""
     return chain(stages_of(StageChain.LEARN), _here(ws, config, progress))
@@ -93,7 +88,7 @@ def _here(ws: Workspace, config: RunConfig, progress: Progress) -> Here:
 
 def check_model_choice(ws: Workspace, config: RunConfig) -> None:
     """Before the first download: raises the ``ModelError`` that would come hours later, at the training."""
-    from keepset.train.model_choice import check_choice
+    from keepset.train.weights import check_choice
 
     if not ws.downloads.exists():
         check_choice(config.train)

@@ -67,21 +67,15 @@ def count_workers(engine: Engine) -> int:
 
 def stop_if_abandoned() -> None:
     """Raise ``EngineError`` on a worker whose run was killed: the next run would else find it still at work."""
-    if _abandoned():
-        raise EngineError("The run that asked for this shard is gone.", "Start it again: it goes on from here.")
-
-
-def _abandoned() -> bool:
-    """True on a Dask worker whose task nobody waits for any more: the run that asked for it was killed."""
-    distributed = sys.modules.get("distributed")
-    if distributed is None:
-        return False
+    if (distributed := sys.modules.get("distributed")) is None:
+        return
     try:
         worker = distributed.get_worker()
-    except ValueError:
-        return False
+    except ValueError:  # not on a worker
+        return
     task = worker.state.tasks.get(worker.get_current_task())
-    return task is None or task.state == "cancelled"
+    if task is None or task.state == "cancelled":
+        raise EngineError("The run that asked for this shard is gone.", "Start it again: it goes on from here.")
 
 
 # -- finding and starting --------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 The command line, the pipeline, the Prefect flows and their tasks, and the table in docs/architecture.md are made from
 ``STAGES``. Which stage begins a manifest is said by the manifest itself (``ManifestSchema.stage``).
 
-A stage's code is imported by the function in its entry, when the stage runs: ``keepset --help`` reads this table and
+A stage's code is imported from the place that its entry names, when the stage runs: ``keepset --help`` reads this table and
 must not wait for torch.
 """
 
@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Protocol
 
 from keepset.errors import KeepsetError, SourceError
@@ -111,85 +113,9 @@ class StageSpec:
         return tuple(name for name, schema in SCHEMAS.items() if schema.stage == self.name)
 
 
-# -- the code of each stage, imported when it runs -------------------------------------------------
-
-
-def _scrape() -> StageFunction:
-    from keepset.scrape import scrape
-
-    return scrape
-
-
-def _download() -> StageFunction:
-    from keepset.download import download
-
-    return download
-
-
-def _download_shards() -> Sharded:
-    from keepset import download
-
-    return download
-
-
-def _validate() -> StageFunction:
-    from keepset.validate.stage import validate
-
-    return validate
-
-
-def _validate_shards() -> Sharded:
-    from keepset.validate import stage
-
-    return stage
-
-
-def _split() -> StageFunction:
-    from keepset.split import split
-
-    return split
-
-
-def _train() -> StageFunction:
-    from keepset.train import train
-
-    return train
-
-
-def _review() -> StageFunction:
-    from keepset.review import review
-
-    return review
-
-
-def _export() -> StageFunction:
-    from keepset.export.onnx import export_for_serving
-
-    return export_for_serving
-
-
-def _promote() -> StageFunction:
-    from keepset.models.promote import compare_and_promote
-
-    return compare_and_promote
-
-
-def _interpret() -> StageFunction:
-    from keepset.interpret import interpret
-
-    return interpret
-
-
-def _clean() -> StageFunction:
-    from keepset.clean import clean
-
-    return clean
-
-
-def _predict() -> StageFunction:
-    from keepset.predict.batch import predict
-
-    return predict
+def _at(place: str) -> Callable[[], Any]:
+    """What is at ``module:name``, or the module, imported when it is asked for."""
+    return partial(resolve_name, place)
 
 
 # -- the table -------------------------------------------------------------------------------------
@@ -198,67 +124,68 @@ STAGES: tuple[StageSpec, ...] = (
     StageSpec(
         Stage.SCRAPE,
         "Collect image URLs from the config's sources into urls.parquet. Adds only new ones.",
-        _scrape, StageChain.BUILD, "reading the sources", config=("classes", "scrape"), gate="urls", command=True,
-        retries=(10, 60), retry_on=SourceError,  # a source that does not answer may answer later
+        _at("keepset.scrape:scrape"), StageChain.BUILD, "reading the sources", config=("classes", "scrape"), gate="urls",
+        command=True, retries=(10, 60), retry_on=SourceError,  # a source that does not answer may answer later
     ),
     StageSpec(
         Stage.DOWNLOAD,
         "Fetch the URLs: concurrent, polite, resumable; each failure is a row with its reason.",
-        _download, StageChain.BUILD, "planning the downloads", reads=("urls",), config=("download",), leaves="blobs/",
-        gate="downloads", shards=_download_shards, command=True, retries=(10,), hours=None,
+        _at("keepset.download:download"), StageChain.BUILD, "planning the downloads", reads=("urls",),
+        config=("download",), leaves="blobs/", gate="downloads", shards=_at("keepset.download"), command=True,
+        retries=(10,), hours=None,
         options=(StageOption("retry_failed", "--retry-failed", bool, False, "Retry failed URLs only."),),
     ),
     StageSpec(
         Stage.VALIDATE,
         "Decode every image in guarded processes, measure it, make its thumbnail, find duplicates.",
-        _validate, StageChain.BUILD, "planning the validation", reads=("downloads",), config=("validate",), leaves="thumbs/",
-        gate="images", shards=_validate_shards, command=True, retries=(10,), hours=None,
+        _at("keepset.validate.stage:validate"), StageChain.BUILD, "planning the validation", reads=("downloads",),
+        config=("validate",), leaves="thumbs/", gate="images", shards=_at("keepset.validate.stage"), command=True,
+        retries=(10,), hours=None,
     ),
     StageSpec(
         Stage.SPLIT,
         "Assign train and validation by seed; copies and pictures of one page or creator stay on one side; images keep theirs.",
-        _split, StageChain.BUILD, "splitting", reads=("images",), config=("split",), gate="dataset", command=True,
+        _at("keepset.split:split"), StageChain.BUILD, "splitting", reads=("images",), config=("split",), gate="dataset",
+        command=True,
     ),
     StageSpec(
         Stage.TRAIN,
         "Train on the current revision: linear head, then fine-tuning where it is likely to help.\n\n"
         "Then exports the model for serving and puts it in use if it is not worse than the one before. A training that "
         "was killed continues where it stopped.",
-        _train, StageChain.LEARN, "loading torch", reads=("dataset", "images"), config=("train",), leaves="models/",
-        command=True, then=(Stage.EXPORT, Stage.PROMOTE), hours=24,
+        _at("keepset.train:train"), StageChain.LEARN, "loading torch", reads=("dataset", "images"), config=("train",),
+        leaves="models/", command=True, then=(Stage.EXPORT, Stage.PROMOTE), hours=24,
     ),
     StageSpec(  # right after the training: a person can begin while the model is exported, compared and reported on
-        Stage.REVIEW, "Open a cleaning batch, if any image needs review.", _review, StageChain.LEARN,
+        Stage.REVIEW, "Open a cleaning batch, if any image needs review.", _at("keepset.review:review"), StageChain.LEARN,
         "looking for images to review", reads=("dataset", "images", "predictions"), config=("review",), leaves="batches/",
     ),
     StageSpec(
-        Stage.EXPORT, "Write the model as ONNX, so that predicting needs no torch.", _export, StageChain.LEARN,
-        "exporting the model", reads=("dataset",), leaves="models/", takes=("model_id",),
+        Stage.EXPORT, "Write the model as ONNX, so that predicting needs no torch.",
+        _at("keepset.export.onnx:export_for_serving"), StageChain.LEARN, "exporting the model", reads=("dataset",), leaves="models/", takes=("model_id",),
     ),
     StageSpec(
         Stage.PROMOTE, "Put the model in use, unless it is worse than the one before by more than chance explains.",
-        _promote, StageChain.LEARN, "comparing with the model in use", reads=("dataset", "predictions"), leaves="models/",
-        takes=("model_id",),
+        _at("keepset.models.promote:compare_and_promote"), StageChain.LEARN, "comparing with the model in use",
+        reads=("dataset", "predictions"), leaves="models/", takes=("model_id",),
     ),
     StageSpec(
         Stage.INTERPRET,
         "Write the report: how good the model is, where it fails and why, what cleaning bought, what to do next.\n\n"
         "It goes to reports/<model id>/report.html (one file, no script) and report.json in the workspace.",
-        _interpret, StageChain.LEARN, "writing the report", reads=("dataset", "images", "predictions"),
+        _at("keepset.interpret:interpret"), StageChain.LEARN, "writing the report", reads=("dataset", "images", "predictions"),
         leaves="reports/", takes=("model_id",), command=True,
         options=(
             StageOption("model_id", "--model", str | None, None, "Id of a model. Default: the newest."),
-            StageOption("full", "--full", bool, False,
-                        "Make every part of the report. Default: leave out those that take over 15 seconds."),
         ),
     ),
     StageSpec(
-        Stage.CLEAN, "Apply approved batches: a new revision of the data set.", _clean, StageChain.ON_DECISION,
-        "applying the decisions", reads=("dataset", "candidates"), leaves="datasets/", retries=(5, 5),
+        Stage.CLEAN, "Apply approved batches: a new revision of the data set.", _at("keepset.clean:clean"),
+        StageChain.ON_DECISION, "applying the decisions", reads=("dataset", "candidates"), leaves="datasets/", retries=(5, 5),
     ),
     StageSpec(
-        Stage.PREDICT, "Predict many pictures into one Parquet file.", _predict, StageChain.ON_DEMAND, "predicting",
-        config=None, leaves="predictions/", retries=(10,), hours=None,
+        Stage.PREDICT, "Predict many pictures into one Parquet file.", _at("keepset.predict.batch:predict"),
+        StageChain.ON_DEMAND, "predicting", config=None, leaves="predictions/", retries=(10,), hours=None,
     ),
 )  # fmt: skip
 

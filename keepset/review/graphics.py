@@ -15,7 +15,7 @@ import numpy as np
 
 from keepset.config import TrainConfig
 from keepset.files import atomic_path
-from keepset.review.selfmade import KINDS, VERSION, self_made
+from keepset.review.selfmade import VERSION, self_made
 from keepset.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ __all__ = ["OWN", "GraphicHead", "fit", "self_made_features"]
 
 OWN = 1500
 """The set's own pictures that the classifier learns from, at most."""
-_MADE = 8 * len(KINDS)
+_MADE = 88  # graphics
 _PHOTOS = 64  # that the graphics are made of
 _PENALTY = 30.0  # in units of the mean squared length of a row
 

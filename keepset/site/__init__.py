@@ -134,7 +134,7 @@ def _json(document: Any) -> bytes:
 
 
 def _pages(ws: Workspace, record: ModelRecord, small: Fitted, pictures: SitePictures) -> dict[str, bytes]:
-    from keepset.web.templating import templates
+    from keepset.web.pages import templates
 
     named = [c for c in pictures.credits if c["license"] or c["creator"] or c["landing_page"]]
     blank = {

@@ -15,14 +15,14 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from keepset.errors import WorkspaceNotWritable
 from keepset.settings import settings
 
 if TYPE_CHECKING:
-    from keepset.storage.bucket import Bucket
+    from keepset.storage.paths import StoredPath
 
 __all__ = [
     "copy_of",
@@ -44,45 +44,32 @@ _NEVER_CHANGED = re.compile(
 )
 
 
-class Stored(Protocol):
-    """What is needed of a ``StoredPath``."""
-
-    @property
-    def parts(self) -> tuple[str, ...]: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def key(self) -> str: ...
-    @property
-    def bucket(self) -> Bucket: ...
-
-
-def never_changes(path: Stored) -> bool:
+def never_changes(path: StoredPath) -> bool:
     """Whether the file's name determines its content: a picture, a revision, a line of a log."""
     return _NEVER_CHANGED.fullmatch(path.key) is not None
 
 
-def scratch_of(path: Stored) -> Path:
+def scratch_of(path: StoredPath) -> Path:
     """The folder of this machine for what must be a local file: caches, journals, locks, logs."""
     return _mine("scratch", path)
 
 
-def copy_of(path: Stored, etag: str = "") -> Path:
+def copy_of(path: StoredPath, etag: str = "") -> Path:
     """The place of the local copy, whether there is one or not. ``etag``: of a file that may change."""
     place = _mine("copies", path)
     return place if never_changes(path) else place.with_name(f"{quote(etag, safe='')}.{place.name}")
 
 
-def _mine(kind: str, path: Stored) -> Path:
+def _mine(kind: str, path: StoredPath) -> Path:
     return settings().cache.joinpath(kind, path.parts[0].removesuffix(":"), *path.parts[1:])
 
 
-def final_copy(path: Stored) -> Path | None:
+def final_copy(path: StoredPath) -> Path | None:
     """The local copy of a file that never changes, if there is one."""
     return copy if never_changes(path) and (copy := copy_of(path)).exists() else None
 
 
-def local(path: Stored) -> Path:
+def local(path: StoredPath) -> Path:
     """A local copy of what the file holds now. Raises ``FileNotFoundError``."""
     if (found := final_copy(path)) is not None:
         return found
@@ -100,7 +87,7 @@ def local(path: Stored) -> Path:
         part.unlink(missing_ok=True)
 
 
-def staged(path: Stored) -> Path:
+def staged(path: StoredPath) -> Path:
     """A fresh local name beside the copy, for a file on its way from or to the store."""
     copy = copy_of(path)
     try:
@@ -111,7 +98,7 @@ def staged(path: Stored) -> Path:
 
 
 @contextlib.contextmanager
-def uploading(path: Stored, *, exclusive: bool = False) -> Iterator[Path]:
+def uploading(path: StoredPath, *, exclusive: bool = False) -> Iterator[Path]:
     """Yield a local file to write; on success it is uploaded, and becomes the local copy.
 
     With ``exclusive``, raise ``FileExistsError`` if another writer was first.
@@ -126,12 +113,12 @@ def uploading(path: Stored, *, exclusive: bool = False) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def forget(path: Stored) -> None:
+def forget(path: StoredPath) -> None:
     for copy in (copy_of(path), *_all(path)):
         copy.unlink(missing_ok=True)
 
 
-def forget_all_of_another(root: Stored, workspace_id: str) -> None:
+def forget_all_of_another(root: StoredPath, workspace_id: str) -> None:
     """Delete the copies and the scratch folder if they are of another workspace that once was at this place."""
     scratch = scratch_of(root)
     mark = scratch / "workspace-id"
@@ -146,7 +133,7 @@ def forget_all_of_another(root: Stored, workspace_id: str) -> None:
     part.replace(mark)
 
 
-def _keep(path: Stored, part: Path, etag: str) -> Path:
+def _keep(path: StoredPath, part: Path, etag: str) -> Path:
     copy = copy_of(path, etag)
     part.replace(copy)
     for other in _all(path):
@@ -156,7 +143,7 @@ def _keep(path: Stored, part: Path, etag: str) -> Path:
     return copy
 
 
-def _all(path: Stored) -> Iterator[Path]:
+def _all(path: StoredPath) -> Iterator[Path]:
     """All copies of a file that may change."""
     folder = copy_of(path).parent
     if never_changes(path) or not folder.is_dir():
@@ -164,7 +151,7 @@ def _all(path: Stored) -> Iterator[Path]:
     yield from (p for p in folder.iterdir() if p.name.partition(".")[2] == path.name and p.name[0] != ".")
 
 
-def _newest(path: Stored) -> tuple[str, Path]:
+def _newest(path: StoredPath) -> tuple[str, Path]:
     """Etag and place of the newest copy; ("", ...) if there is none."""
     found = max(_all(path), key=_changed, default=None)
     return (unquote(found.name.partition(".")[0]), found) if found else ("", copy_of(path))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +124,12 @@ def _one(value: Any) -> Any:
 
 
 def _excel(path: Path) -> Table:
-    rows, notes = _guarded(path, "Excel file", lambda: _sheet(path))
+    try:
+        rows, notes = _sheet(path)
+    except OSError:
+        raise
+    except Exception as e:  # openpyxl raises what its XML and ZIP readers raise
+        raise SourceError(f"{path} is not an Excel file that can be read: {e}.", "Save it again, or as CSV.") from e
     first = [cell_text(c) for c in rows[0][1]] if rows else []
     header = known(first) > 0 or (len(rows) > 1 and not any(map(is_web_address, first)))
     columns = tuple(first) if header else ("",) * len(first)
@@ -152,15 +157,6 @@ def _sheet(path: Path) -> tuple[list[tuple[int, tuple[Any, ...]]], list[str]]:
                     f"{path.name}: the sheet '{sheet.title}' is read, {', '.join(others)} not."
                 ] if others else []
     return [], []
-
-
-def _guarded(path: Path, what: str, work: Callable[[], Any]) -> Any:
-    try:
-        return work()
-    except OSError:
-        raise
-    except Exception as e:  # openpyxl raises what its XML and ZIP readers raise
-        raise SourceError(f"{path} is not an {what} that can be read: {e}.", "Save it again, or as CSV.") from e
 
 
 # -- JSON ------------------------------------------------------------------------------------------

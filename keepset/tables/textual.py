@@ -118,7 +118,7 @@ def _shape(lines: list[tuple[int, str]]) -> _Shape:
     for separator in (*tried, " "):
         if _many_per_line(plain, separator):
             return _Shape(separator, (), header=False, many=True)
-    for separator in sorted(tried, key=lambda s: sum(not _closed(r.text, s) for r in samples[s])):
+    for separator in sorted(tried, key=lambda s: sum(bool(_fault(r.text, s)) for r in samples[s])):
         if (shape := _by_addresses(samples[separator], separator)) is not None:
             return shape
     if _rectangular(samples[best]) and not any(map(is_web_address, plain)):
@@ -230,7 +230,7 @@ def _records(lines: Iterable[tuple[int, str]], separator: str) -> Iterator[_Reco
         while _open(whole, separator) and len(taken) < _LONGEST_CELL and (more := following()) is not None:
             taken.append(more)
             whole += more[1]
-        if taken and not _closed(whole, separator):
+        if taken and _fault(whole, separator):
             waiting.extendleft(reversed(taken))
             whole = text
         if _open(whole, separator):
@@ -242,22 +242,16 @@ def _records(lines: Iterable[tuple[int, str]], separator: str) -> Iterator[_Reco
 
 def _open(text: str, separator: str) -> bool:
     """Whether a quoted cell begins in the text and does not end in it."""
-    if '"' not in text:
-        return False
+    return '"' in text and "unexpected end of data" in _fault(text, separator)
+
+
+def _fault(text: str, separator: str) -> str:
+    """What is wrong with the quotes of a text that should be one record; empty if they are in order."""
     try:
         next(csv.reader([text], delimiter=separator, strict=True, skipinitialspace=True), None)
     except csv.Error as e:
-        return "unexpected end of data" in str(e)
-    return False
-
-
-def _closed(text: str, separator: str) -> bool:
-    """Whether the text is one record whose quotes are all in order."""
-    try:
-        next(csv.reader([text], delimiter=separator, strict=True, skipinitialspace=True), [])
-    except csv.Error:
-        return False
-    return True
+        return str(e) or "odd"
+    return ""
 
 
 def _parsed(text: str, separator: str) -> list[str]:

@@ -6,7 +6,6 @@ What a waiting client sends stays in the kernel's buffers, and then with the cli
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 
 from keepset.predict.queueing import Busy
 
@@ -19,26 +18,24 @@ class Budget:
     def __init__(self, size: int, *, patience: float, waiting: int) -> None:
         """``patience``: longest wait, seconds. ``waiting``: how many may wait."""
         self.size, self.patience, self.most = size, patience, waiting
-        self.used = 0
-        self.queue: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self.used = self.waiting = 0
+        self.turn, self.freed = asyncio.Lock(), asyncio.Event()  # the lock lets its waiters in in their order
 
     async def take(self, n: int) -> None:
         """Raises ``Busy`` if too many wait, or it takes too long."""
-        if not self.queue and self._fits(n):
-            self.used += n
-            return
-        if len(self.queue) >= self.most:
+        if self.waiting >= self.most:
             raise Busy(2)
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.queue.append((n, turn))
+        self.waiting += 1
         try:
-            async with asyncio.timeout(self.patience):
-                await turn
-        except BaseException as e:
-            self._leave(n, turn)
-            if isinstance(e, TimeoutError):
-                raise Busy(int(self.patience)) from e
-            raise
+            async with asyncio.timeout(self.patience), self.turn:
+                while self.used and self.used + n > self.size:
+                    self.freed.clear()
+                    await self.freed.wait()
+                self.used += n
+        except TimeoutError as e:
+            raise Busy(int(self.patience)) from e
+        finally:
+            self.waiting -= 1
 
     def add(self, n: int) -> None:
         """What turned out to be larger than announced."""
@@ -46,21 +43,4 @@ class Budget:
 
     def give(self, n: int) -> None:
         self.used -= n
-        self._call()
-
-    def _leave(self, n: int, turn: asyncio.Future[None]) -> None:
-        if turn.done() and not turn.cancelled():  # its turn came in the same moment
-            self.give(n)
-            return
-        self.queue = deque(x for x in self.queue if x[1] is not turn)
-        self._call()
-
-    def _fits(self, n: int) -> bool:
-        return self.used + n <= self.size or not self.used
-
-    def _call(self) -> None:
-        while self.queue and self._fits(self.queue[0][0]):
-            n, turn = self.queue.popleft()
-            if not turn.done():
-                self.used += n
-                turn.set_result(None)
+        self.freed.set()

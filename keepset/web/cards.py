@@ -20,6 +20,7 @@ from keepset.reasons import Action
 from keepset.review import Batch, Mark, MarkState
 from keepset.review.ordering import Group, Sort, grouped, like, ordered
 from keepset.review.rows import Rows, read_rows
+from keepset.web.pages import number
 from keepset.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -106,8 +107,9 @@ def page_of(
     batch: Batch, query: Mapping[str, str], marks: Mapping[str, MarkState], without: Sequence[str] = ()
 ) -> Page:
     """The page that ``query`` asks for: by ``page``, else that of the rank ``at``, or of the first undecided picture
-    after the rank ``next`` (round the end); without these, in the order that learns, that of the first undecided. What makes no sense in ``query`` counts as not given. ``without``: images
-    that are on the screen already.
+    after the rank ``next`` (round the end); without these, in the order that learns, that of the first undecided.
+
+    What makes no sense in ``query`` counts as not given. ``without``: images that are on the screen already.
     """
     filters = {k: query[k] for k in FILTERS if query.get(k)}
     sort = Sort(filters["sort"]) if filters.get("sort") in set(Sort) else Sort.LEARNED
@@ -119,15 +121,15 @@ def page_of(
     pages = max(1, -(-len(shown) // size))
     place = _place(shown, query, decided, sort)
     begin = place if place is not None else _first_left(shown, decided) if sort == Sort.LEARNED else 0
-    number = min(max(1, _number(query, "page") or 1 + begin // size), pages)
-    ranks = shown[(number - 1) * size : number * size]
+    current = min(max(1, number(query.get("page", "")) or 1 + begin // size), pages)
+    ranks = shown[(current - 1) * size : current * size]
     rows = batch.rows().at(ranks)
     focus = examples[0] if examples else ""
     if place is not None:
         focus = batch.rows().at([shown[place]])[0]["sha256"]
     likeness = {r["sha256"]: round(float(how[r["rank"]]), 3) for r in rows} if examples else {}
     heads = {} if examples else _heads(batch, sort, rows)
-    return Page(rows, len(shown), number, pages, focus, filters, sort, heads, examples, likeness)
+    return Page(rows, len(shown), current, pages, focus, filters, sort, heads, examples, likeness)
 
 
 def _order(
@@ -148,14 +150,14 @@ def _heads(batch: Batch, sort: Sort, rows: Sequence[Facts]) -> dict[str, Head]:
     groups, of = grouped(batch, sort)
     members: dict[int, list[str]] = {}
     for row in rows if groups else ():
-        if (number := int(of[row["rank"]])) >= 0:
-            members.setdefault(number, []).append(row["sha256"])
+        if (group := int(of[row["rank"]])) >= 0:
+            members.setdefault(group, []).append(row["sha256"])
     return {shas[0]: Head(groups[i], shas) for i, shas in members.items()}
 
 
 def _place(shown: Ints, query: Mapping[str, str], decided: Mask, sort: Sort) -> int | None:
     """In an order that marks change, the next undecided picture is the first of them, not the one behind another."""
-    after, at = _number(query, "next"), _number(query, "at")
+    after, at = number(query.get("next", "")), number(query.get("at", ""))
     if after is not None:
         left = np.flatnonzero(~decided[shown])
         behind = np.flatnonzero(shown == after)
@@ -171,11 +173,6 @@ def _first_left(shown: Ints, decided: Mask) -> int:
     """The place of the first undecided picture, or 0."""
     left = np.flatnonzero(~decided[shown])
     return int(left[0]) if len(left) else 0
-
-
-def _number(query: Mapping[str, str], name: str) -> int | None:
-    value = query.get(name, "")
-    return int(value) if value.isascii() and value.isdigit() and len(value) < 10 else None
 
 
 def _mask(batch: Batch, shas: Sequence[str]) -> Mask:

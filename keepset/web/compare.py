@@ -11,7 +11,7 @@ from starlette.routing import Route
 from keepset.errors import ConfigError
 from keepset.history.diff import Kind, diff
 from keepset.review import list_batches
-from keepset.web.pages import page
+from keepset.web.pages import number, page
 from keepset.web.refusals import refusal
 from keepset.workspace import Workspace
 
@@ -26,8 +26,7 @@ def routes(ws: Workspace) -> list[Route]:
 
 
 def _compare(ws: Workspace, request: Request) -> Response:
-    asked = [request.query_params.get(name, "") for name in ("from", "to")]
-    first, second = (int(a) if a.isascii() and a.isdigit() and len(a) < 7 else None for a in asked)
+    first, second = (number(request.query_params.get(name, "")) for name in ("from", "to"))
     try:
         found = diff(ws, first, second)
     except ConfigError as e:

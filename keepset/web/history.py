@@ -17,7 +17,7 @@ from keepset.pipeline.followup import take_on
 from keepset.review import list_batches
 from keepset.web import followup
 from keepset.web.marking import given_name
-from keepset.web.pages import page
+from keepset.web.pages import number, page
 from keepset.workspace import Workspace
 
 __all__ = ["routes"]
@@ -37,8 +37,7 @@ def routes(ws: Workspace) -> list[Route]:
 
 def _history(ws: Workspace, request: Request, trouble: str = "", status: int = 200) -> Response:
     events = timeline(ws)
-    asked = request.query_params.get("from", "")
-    begin = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 7 else 0
+    begin = number(request.query_params.get("from", "")) or 0
     shown = with_pictures(ws, events[begin : begin + PER_PAGE], PICTURES)
     return page(
         "history.html", ws, status, events=shown, older=begin + PER_PAGE if begin + PER_PAGE < len(events) else 0,

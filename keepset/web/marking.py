@@ -16,7 +16,7 @@ from keepset.reasons import Action
 from keepset.review import Batch, Mark, MarkState, changes_since, load_batch, mark, redo, undo
 from keepset.settings import settings
 from keepset.web.cards import marks_suggested, suggested
-from keepset.web.pages import page
+from keepset.web.pages import number, page
 from keepset.web.refusals import refusal, wants_json
 from keepset.workspace import Workspace
 
@@ -44,8 +44,7 @@ def _state(batch: Batch, request: Request, since: int | None = None) -> dict[str
     """The version, the marks that changed since another one (null: taken away), counts of all, and what taking all
     suggestions would do to the pictures that fit the filters of the address. The other version is the address's."""
     if since is None:
-        given = request.query_params.get("since", "")
-        since = int(given) if given.isdecimal() and len(given) < 10 else 0
+        since = number(request.query_params.get("since", "")) or 0
     p = batch.progress()
     counts = {
         "total": p.total, "marked": p.marked, "found": p.found, "keep": p.kept, "delete": p.deleted,

@@ -26,7 +26,7 @@ from keepset.predict.remote import own_servers
 from keepset.predict.serving import QueueOptions, Service, Serving
 from keepset.reasons import DownloadReason, ImageReason
 from keepset.web.corrections import CorrectionSite, again, told
-from keepset.web.pages import page
+from keepset.web.pages import number, page
 from keepset.web.predict_pictures import PagePictures, Shown
 from keepset.web.refusals import refusal
 from keepset.web.uploads import MAX_ITEMS, BadRequest, Given, Intake
@@ -254,7 +254,7 @@ def _status(items: list[_Item]) -> int:
 
 
 def _top(request: Request) -> int:
-    given = request.query_params.get("top", str(TOP))
-    if not (given.isascii() and given.isdigit() and len(given) < 5 and 1 <= int(given) <= TOP_MOST):
+    given = number(request.query_params.get("top", str(TOP)))
+    if given is None or not 1 <= given <= TOP_MOST:
         raise BadRequest(400, "bad_query", f"top is a whole number from 1 to {TOP_MOST}.")
-    return int(given)
+    return given

@@ -8,8 +8,8 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
+from keepset.web.pages import templates
 from keepset.web.prefix import base
-from keepset.web.templating import templates
 
 __all__ = ["refusal", "wants_json"]
 

@@ -16,7 +16,7 @@ from keepset.reasons import Action
 from keepset.review import Batch, BatchStatus, load_batch, preview, reopen, submit
 from keepset.web.cards import facts, suggested
 from keepset.web.marking import given_name, reviewer
-from keepset.web.pages import page
+from keepset.web.pages import number, page
 from keepset.workspace import Workspace
 
 __all__ = ["decide", "foreseen", "open_again", "show"]
@@ -85,10 +85,6 @@ async def decide(ws: Workspace, request: Request) -> Response:
     return await run_in_threadpool(_decide, ws, request, form)
 
 
-def _number(text: str) -> int | None:
-    return int(text) if text.isdecimal() and len(text) < 10 else None
-
-
 def _decide(ws: Workspace, request: Request, form: dict[str, str]) -> Response:
     from keepset.pipeline.followup import hand_over
 
@@ -97,7 +93,7 @@ def _decide(ws: Workspace, request: Request, form: dict[str, str]) -> Response:
         submit(
             batch, form.get("decision", ""), who=form.get("who", ""), note=form.get("note", ""),
             undecided=form.get("undecided", "keep"), confirm=form.get("confirm") == "yes",
-            expected_version=_number(form.get("version", "")), via="gallery",
+            expected_version=number(form.get("version", "")), via="gallery",
         )  # fmt: skip
     except NeedsConfirmation as e:
         return show(ws, request, str(e), 400)

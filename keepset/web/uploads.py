@@ -11,7 +11,6 @@ from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
@@ -104,7 +103,8 @@ class Intake:
     async def _bounded(
         self, request: Request, reading: Callable[[], Awaitable[list[Given]]]
     ) -> AsyncIterator[list[Given]]:
-        size = self._size(request)
+        # a body without a length counts as a large one; the guard refuses more than it announced
+        size = int(request.headers.get("content-length") or self.limits.max_bytes)
         await self.budget.take(size)
         try:
             async with asyncio.timeout(READ_S):
@@ -120,18 +120,12 @@ class Intake:
         finally:
             self.budget.give(size)
 
-    def _size(self, request: Request) -> int:
-        """Announced; a body without a length counts as a large one. The guard refuses more than it takes."""
-        return int(request.headers.get("content-length") or self.limits.max_bytes)
-
     async def _read(self, request: Request, form: bool) -> list[Given]:
         kind = _kind(request)
         if kind == "multipart/form-data":
             found = await self._multipart(request)
-        elif form and kind == "application/x-www-form-urlencoded":
-            found = await self._form(request)
         elif form:
-            raise BadRequest(415, "unsupported_media_type", "This is not a form.")
+            raise BadRequest(415, "unsupported_media_type", "Send multipart/form-data.")
         elif kind == "application/json":
             found = _urls(await _body(request, MAX_JSON))
         elif kind.startswith("image/") or kind == "application/octet-stream":
@@ -164,13 +158,6 @@ class Intake:
                     group.create_task(self._fetch(one))
         return found
 
-    async def _form(self, request: Request) -> list[Given]:
-        try:
-            async with request.form(max_fields=MAX_ITEMS) as parts:
-                return [g for name, value in parts.multi_items() if (g := await self._part(name, value))]
-        except HTTPException as e:
-            raise BadRequest(400, "bad_form", e.detail) from e
-
     async def _multipart(self, request: Request, fields: dict[str, str] | None = None) -> list[Given]:
         """The pictures; ``fields`` is filled with the texts."""
         parser = _Whole(request.headers, request.stream(), max_files=MAX_ITEMS, max_fields=MAX_ITEMS)
@@ -200,10 +187,8 @@ class Intake:
             return None  # a file field that was left empty
         data = await value.read(self.limits.max_bytes + 1)
         await value.close()
-        return self._capped(Given((value.filename or "file")[:200], data))
-
-    def _capped(self, one: Given) -> Given:
-        if len(one.data) > self.limits.max_bytes:
+        one = Given((value.filename or "file")[:200], data)
+        if len(data) > self.limits.max_bytes:
             one.trouble = Refused(ImageReason.TOO_LARGE, f"The file is larger than {self.limits.max_bytes / 1e6:g} MB.")
             one.data = b""
         return one
