@@ -28,6 +28,7 @@ from keepset.orchestrator.names import FlowName, deployment_of
 from keepset.pipeline.atwork import Work, progress_of
 from keepset.pipeline.followup import State, hand_over, standing
 from keepset.review import Batch, BatchStatus, list_batches, load_batch, submit
+from keepset.text import share, span
 from keepset.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -188,9 +189,9 @@ def _before_and_after(ws: Workspace) -> None:
     rows, models = [], list_models(ws)
     for m in models:
         valid = m.metrics["valid"]
-        share = f"{valid['error_rate']:.1%} ({valid['low']:.1%} to {valid['high']:.1%})"
+        error = f"{share(valid['error_rate'])} ({span(valid['low'], valid['high'], 1)})"
         used = "in use" if m.id == ws.promoted() else ""
-        rows.append((m.dataset_revision, m.id[:8], f"{valid['errors']} of {valid['n']}", share, m.winner, used))
+        rows.append((m.dataset_revision, m.id[:8], f"{valid['errors']} of {valid['n']}", error, m.winner, used))
     columns = ["revision", "model", "validation errors", "error rate (95 %)", "kept", ""]
     output.table("\nBefore and after", columns, rows)
     print(f"{outcome(ws, models[-1].id)}\nReport: {ws.reports / models[-1].id / 'report.html'}\n")

@@ -12,6 +12,7 @@ from enum import StrEnum
 __all__ = [
     "LOCAL_SOURCES",
     "ON_REQUEST",
+    "PREFILTERED",
     "REMEDIES",
     "UNPROPOSED",
     "Action",
@@ -95,6 +96,12 @@ class DownloadReason(StrEnum):
     FORMAT = "format_not_supported"  # a picture, but of a format that Keepset does not decode
     CHECKSUM = "checksum_mismatch"  # not the file that the source described
     PURGED = "purged"  # a person had this very file deleted for good
+    PREFILTERED_COPY = "prefiltered_copy"  # its thumbnail is a copy of a picture that is here
+    PREFILTERED_JUNK = "prefiltered_junk"  # its thumbnail is clear junk
+
+
+PREFILTERED = frozenset({DownloadReason.PREFILTERED_COPY, DownloadReason.PREFILTERED_JUNK})
+"""Reasons for which a picture was not fetched, after a look at the thumbnail that its source offers."""
 
 
 class ImageReason(StrEnum):
@@ -135,11 +142,7 @@ class CandidateReason(StrEnum):
     NEAR_DUPLICATE = "near_duplicate"
     OUTLIER = "outlier"  # unlike the other pictures of its class
     GRAPHIC = "graphic"  # a drawing, a layout, text: not a photo as the others are
-    DARK = "dark"
-    BRIGHT = "bright"
-    BLURRY = "blurry"
-    LOW_INFORMATION = "low_information"
-    ODD_SIZE = "odd_size"
+    LOW_INFORMATION = "low_information"  # one colour, or nearly
     USER_CORRECTION = "user_correction"
     NOT_SUSPECTED = "not_suspected"  # nothing was found; somebody asked for all images
     DECIDED_BEFORE = "decided_before"  # the same, and a person decided it once
@@ -154,6 +157,7 @@ UNPROPOSED = ON_REQUEST | {CandidateReason.RANDOM_LOOK}
 
 
 _AGAIN = "then run `keepset download --retry-failed`."
+_ALL_THE_SAME = 'To fetch these all the same, set [download] prefilter = "off", then run again.'
 _LATER = "Try `keepset download --retry-failed` later."
 _CONVERT = (
     "Keepset does not read this format. Convert the file to JPEG or PNG (ImageMagick: magick IN OUT.jpg), put it into a "
@@ -208,6 +212,8 @@ REMEDIES: dict[str, dict[str, str]] = {
         DownloadReason.FORMAT: _CONVERT,
         DownloadReason.EMPTY: f"The file has 0 bytes. Replace it; if it is on the web: {_LATER[0].lower()}{_LATER[1:]}",
         DownloadReason.CHECKSUM: "The file is not the one that the source described. See its landing page.",
+        DownloadReason.PREFILTERED_COPY: f"Nothing to do: the picture is here already. {_ALL_THE_SAME}",
+        DownloadReason.PREFILTERED_JUNK: f"`keepset failures --each` says what each one looked like. {_ALL_THE_SAME}",
         DownloadReason.PURGED: "Nothing to do: `keepset purge` or `remove` deleted this picture for good, and it is not fetched again.",
     },
     "images": {

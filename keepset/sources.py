@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["CHECKED", "IN_FLIGHT", "SOURCES", "THUMBNAIL_WIDTHS", "SourceRules", "asked_of", "hint"]
+__all__ = [
+    "CHECKED", "IN_FLIGHT", "PER_SECOND", "SOURCES", "THUMBNAIL_WIDTHS", "WIKIDATA", "SourceRules", "asked_of", "hint", "smaller_form",
+]  # fmt: skip
 
 CHECKED = "2026-11"
 
@@ -56,6 +58,12 @@ SOURCES: dict[str, SourceRules] = {
 }  # fmt: skip
 """Openverse without a login: 20 requests a minute, 200 a day, 20 results each; more is HTTP 401. GBIF: offset plus limit."""
 
+WIKIDATA = SourceRules(
+    "https://www.wikidata.org", "/w/api.php", "action=query&format=json&meta=siteinfo",
+    50, None, 250, 1.0, True, "https://www.wikidata.org/wiki/Wikidata:Data_access",
+)  # fmt: skip
+"""Not a source of pictures: it knows the names of things in other languages."""
+
 THUMBNAIL_WIDTHS = (20, 40, 60, 120, 250, 330, 500, 960, 1280, 1920, 3840)
 """Widths in which Wikimedia serves thumbnails; any other one is refused (https://www.mediawiki.org/wiki/Common_thumbnail_sizes)."""
 
@@ -63,12 +71,36 @@ _WIKIMEDIA = "upload.wikimedia.org"
 _FAMILY = {"thumb.wikimedia.org": _WIKIMEDIA}
 IN_FLIGHT = {_WIKIMEDIA: 2}
 """Requests in flight that a host's own rules allow (https://wikitech.wikimedia.org/wiki/Robot_policy)."""
+PER_SECOND = {"api.openverse.org": 2.5}
+"""Requests per second that a host's own rules allow: Openverse gives 150 thumbnails a minute without a login."""
 _THUMBNAIL = re.compile(r"https?://(?:upload|thumb)\.wikimedia\.org/.*/(\d+)px-[^/]*", re.I)
 
 
 def asked_of(host: str) -> str:
     """Whose limits hold for ``host``: originals and thumbnails of Wikimedia are one operator's."""
     return _FAMILY.get(host, host)
+
+
+_SMALLER = (
+    (r"(https?://(?:upload|thumb)\.wikimedia\.org/.*/thumb/.*/)(?:9\d\d|\d{4,})(px-[^/]*)", r"\g<1>330\2"),
+    (
+        r"(https?://upload\.wikimedia\.org/wikipedia/commons/)(\w/\w\w/)([^/?#]+\.(?:jpe?g|png|gif|webp))",
+        r"\1thumb/\2\3/330px-\3",
+    ),
+    (r"(https?://live\.staticflickr\.com/\d+/\d+_[0-9a-f]+)(?:_[zcbhk]|)(\.jpg)", r"\1_n\2"),
+    (
+        r"(https?://(?:static\.inaturalist\.org|inaturalist-open-data\.s3\.amazonaws\.com)/photos/\d+/)(?:large|original)(\.\w+)",
+        r"\1small\2",
+    ),
+)
+"""Addresses of pictures of 640 pixels and more, and those of the same pictures in 240 to 330 pixels, by the rules of their
+hosts: https://www.mediawiki.org/wiki/Common_thumbnail_sizes, https://www.flickr.com/services/api/misc.urls.html,
+https://github.com/inaturalist/inaturalist-open-data."""
+
+
+def smaller_form(url: str) -> str | None:
+    """The address of a small form of the picture on the same host, if the host is known to have one."""
+    return next((found.expand(to) for pattern, to in _SMALLER if (found := re.fullmatch(pattern, url, re.I))), None)
 
 
 def hint(url: str, status: int) -> str:

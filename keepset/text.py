@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 __all__ = [
     "NOT_UTF8",
+    "certainty",
     "decoded",
     "file_name",
     "label_of",
@@ -17,6 +18,7 @@ __all__ = [
     "one_line",
     "plain_cell",
     "share",
+    "span",
     "with_formula",
     "without_surrogates",
 ]
@@ -74,9 +76,19 @@ def many(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
-def share(v: float) -> str:
+def share(v: float, digits: int = 1) -> str:
     """``3.8 %`` of 0.038; whole numbers without a decimal."""
-    return f"{100 * v:.1f}".removesuffix(".0") + " %"
+    return f"{100 * v:.{digits}f}".removesuffix(".0") + " %"
+
+
+def span(low: float, high: float, digits: int = 0) -> str:
+    """``4–12 %`` of 0.04 and 0.12."""
+    return f"{share(low, digits).removesuffix(' %')}–{share(high, digits)}"
+
+
+def certainty(p: float) -> str:
+    """A probability in whole per cents; nothing is 100 % sure. The pages' script says it alike: web/static/predict/cards.js."""
+    return "over 99 %" if p > 0.995 else "under 1 %" if 0 < p < 0.005 else share(p, 0)
 
 
 def file_name(url: str | None) -> str:

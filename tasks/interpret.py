@@ -1,4 +1,4 @@
-"""The report in Prefect's UI: its verdict as an artifact, and contact sheets."""
+"""The report in Prefect's UI: its verdict as an artifact; and contact sheets of batches."""
 
 from __future__ import annotations
 
@@ -17,24 +17,17 @@ from tasks.progress import HOUR_S, artifact_key, opened
 
 __all__ = ["picture_of", "show_contact_sheet", "show_verdict"]
 
-_SHOWN = 24
-
 
 @task(name="show-verdict", timeout_seconds=HOUR_S, task_run_name="verdict on {model_id}", persist_result=True)
 def show_verdict(workspace: str, model_id: str) -> None:
-    """Two artifacts: the verdict in words and figures, and the pictures that the model is most wrong about."""
-    from keepset.interpret.markdown import as_markdown, captions
+    """The report in a few sentences, with its address."""
+    from keepset.interpret.markdown import as_markdown
 
     ws, _ = opened(workspace)
     facts = read_json(ws.reports / model_id / "report.json")
     words = f"Verdict on model {model_id[:8]} of '{ws.name}'"
     markdown = as_markdown(facts, _link(ws, model_id))
     show(create_markdown_artifact, markdown, key=artifact_key(ws, "verdict"), description=words)
-    worst = facts["top_losses"][:_SHOWN]
-    if worst:
-        told = "The mistakes, the worst first, and the nearest calls: given > predicted, and how sure"
-        sheet = picture_of(ws, [r["sha256"] for r in worst], captions(worst))
-        show(create_image_artifact, sheet, key=artifact_key(ws, "top-losses"), description=told)
 
 
 def _link(ws: Workspace, model_id: str) -> str:
@@ -45,14 +38,13 @@ def _link(ws: Workspace, model_id: str) -> str:
 
 @task(name="contact-sheet", timeout_seconds=HOUR_S, task_run_name="contact sheet {name}", persist_result=True)
 def show_contact_sheet(workspace: str, name: str, shas: list[str], words: str) -> None:
-    """A picture of some images in Prefect's UI, with their ids."""
+    """A picture of some images in Prefect's UI, with the ids that the form takes."""
     ws, _ = opened(workspace)
     show(create_image_artifact, picture_of(ws, shas), key=artifact_key(ws, name), description=words)
 
 
-def picture_of(ws: Workspace, shas: Sequence[str], captions: Sequence[str] = ()) -> str:
-    """A contact sheet as a data: URI, which needs no other server. The captions are the ids that the form takes, or others."""
+def picture_of(ws: Workspace, shas: Sequence[str]) -> str:
+    """A contact sheet as a data: URI, which needs no other server."""
     from keepset.interpret import contact_sheet
 
-    sheet = contact_sheet(ws, shas, captions or [sha[:12] for sha in shas])
-    return f"data:image/webp;base64,{base64.b64encode(sheet).decode()}"
+    return f"data:image/webp;base64,{base64.b64encode(contact_sheet(ws, shas)).decode()}"

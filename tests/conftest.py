@@ -29,12 +29,14 @@ pytest_plugins = [f"tests.{topic}_fixtures" for topic in ("export", "installing"
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 
+SHARED = ("stack", "core", "s3_server")
+"""Fixtures of a session that take seconds to make."""
 DEAREST = (
     "stack", "test_team.py", "test_chaos.py", "test_stack_approval.py", "test_installing.py", "test_end_to_end.py",
     "test_storage_pipeline.py", "test_stack_dask.py", "test_stack.py", "test_followup.py", "test_spread.py", "test_train.py",
     "test_predict.py", "test_interpret.py", "test_faults.py", "test_gallery_browser.py",
 )  # fmt: skip
-"""Groups of tests that take longest: begun first, so that two workers end at about the same time."""
+"""Tests that take longest, by their group or file: begun first, so that all workers end at about the same time."""
 
 
 SLOW = {
@@ -46,16 +48,26 @@ SLOW = {
 """Files whose tests train, export or start programs, all of them marked ``slow``."""
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A worker takes a file at a time; all tests of the shared stack go to one worker, which starts it once."""
+    """Tests that share what takes time to make go to one worker, which makes it once; all others go anywhere."""
+    rank = {name: n for n, name in enumerate(DEAREST)}
+    group = {item: _group(item) for item in items}
     for item in items:
         if item.path.stem.removeprefix("test_") in SLOW:
             item.add_marker(pytest.mark.slow)
-    group = {i: "stack" if "stack" in getattr(i, "fixturenames", ()) else i.path.name for i in items}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group[item]))
-    rank = {name: n for n, name in enumerate(DEAREST)}
-    items.sort(key=lambda i: rank.get(group[i], len(rank)))
+        if group[item]:
+            item.add_marker(pytest.mark.xdist_group(group[item]))
+    items.sort(key=lambda i: min(rank.get(name, len(rank)) for name in (group[i], i.path.name)))
+
+
+def _group(item: Any) -> str:
+    """The shared fixture that a test uses, or its file if that has one for all its tests, or nothing."""
+    for name in SHARED:
+        if name in item.fixturenames:
+            return name
+    scopes = {made[-1].scope for made in item._fixtureinfo.name2fixturedefs.values()}
+    return str(item.path.name) if "module" in scopes else ""
 
 
 @pytest.fixture(scope="session")

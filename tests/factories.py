@@ -27,6 +27,27 @@ from keepset.workspace import Workspace
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
+class Told:
+    """A progress that keeps what it is told: ``begun`` (what, total), the sum ``done``, ``notes``."""
+
+    def __init__(self) -> None:
+        self.begun: list[tuple[str, int | None]] = []
+        self.notes: list[str] = []
+        self.done = 0
+
+    def start(self, what: str, total: int | None) -> None:
+        self.begun.append((what, total))
+
+    def advance(self, n: int = 1, **facts: Any) -> None:
+        self.done += n
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+    def __contains__(self, words: str) -> bool:
+        return any(words in note for note in self.notes)
+
+
 def config(base: Path, labels: tuple[str, ...] = CLASSES, **sections: Any) -> RunConfig:
     """A run config with one (unused) page a class; ``sections`` override, e.g. train={"epochs": 0}. The network is the
     smallest packaged one, if none is named.
@@ -153,7 +174,7 @@ def add_model(ws: Workspace, cfg: RunConfig, truth: dict[str, str], *, model_id:
         ],
         "lr_find": {"lrs": np.geomspace(1e-7, 1, 40).tolist(),
                     "losses": (1.2 - 0.8 / (1 + np.exp(-np.linspace(-6, 4, 40)))).tolist(),
-                    "valley": 1e-3, "steep": 2e-3, "chosen": 1e-3},
+                    "valley": 1e-3, "chosen": 1e-3},
         "ood": {"quantile99": 0.25}, "created_at": EPOCH.isoformat(), "seconds": 5.0,
     }  # fmt: skip
     write_bytes(folder / "model.json", json.dumps(record).encode())

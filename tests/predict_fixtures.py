@@ -41,6 +41,7 @@ class Served:
         torch.manual_seed(seed)
         before = self.ws.promoted()
         add_model(self.ws, self.config, self.truth, model_id=model_id)
+        (self.ws.models / model_id / "features.safetensors").unlink()  # of no network: the export computes its own
         if before:
             self.ws.promote(before, "not yet")
         network = create_network("tf_efficientnet_lite0", len(self.config.labels), "packaged")

@@ -57,6 +57,21 @@ class Silent(BaseHTTPRequestHandler):
         pass
 
 
+def started(program: str, *arguments: object, **environment: str) -> subprocess.Popen[str]:
+    """A Python program in a process of its own; it is spoken with line by line."""
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    here = os.environ | environment
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=here)
+
+
+def ran(program: str, *arguments: object, ends: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The same, run to its end; ``ends``: the exit code that it must have."""
+    command, here = [sys.executable, "-c", program, *map(str, arguments)], os.environ | environment
+    done = subprocess.run(command, capture_output=True, text=True, env=here, timeout=PATIENCE_S, check=False)
+    assert done.returncode == ends, done.stdout[-1000:] + done.stderr[-3000:]
+    return done
+
+
 def race(
     program: str, arguments: Sequence[Sequence[object]], environment: Mapping[str, str] | None = None
 ) -> list[str]:
@@ -64,22 +79,17 @@ def race(
 
     ``{n}`` in a value of ``environment`` is the number of the process.
     """
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", program, *map(str, words)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env=os.environ | {k: v.format(n=n) for k, v in (environment or {}).items()},
-        )
-        for n, words in enumerate(arguments)
-    ]  # fmt: skip
-    for p in started:
-        assert p.stdout is not None
+    there = environment or {}
+    running = [
+        started(program, *words, **{k: v.format(n=n) for k, v in there.items()}) for n, words in enumerate(arguments)
+    ]
+    for p in running:
         assert p.stdout.readline() == "ready\n"
-    for p in started:
-        assert p.stdin is not None
+    for p in running:
         p.stdin.write("go\n")
         p.stdin.flush()
-    said = [p.communicate(timeout=PATIENCE_S)[0].strip() for p in started]
-    assert all(p.returncode == 0 for p in started), said
+    said = [p.communicate(timeout=PATIENCE_S)[0].strip() for p in running]
+    assert all(p.returncode == 0 for p in running), said
     return said
 
 
@@ -88,4 +98,4 @@ def kill_when(process: subprocess.Popen[Any], true: Callable[[], Any], what: str
     wait_for(lambda: true() or process.poll() is not None, what, every_s=0.02)
     assert process.poll() is None, "it ended before it could be killed"
     process.kill()
-    process.wait()
+    process.communicate()

@@ -40,7 +40,7 @@ class Apis(BaseHTTPRequestHandler):
         elif parts.path == "/i.js":
             assert q["vqd"] == "4-123456"
             hit = {"title": "A bear", "image": f"https://d.example/{q['q']}.jpg", "url": "https://d.example/page",
-                   "width": 800, "height": 600}  # fmt: skip
+                   "width": 800, "height": 600, "thumbnail": "https://tse.example/th?id=1"}  # fmt: skip
             self.answer(json.dumps({"results": [hit]}).encode())
         elif parts.path == "/gallery":
             self.answer(GALLERY.encode())
@@ -80,27 +80,46 @@ class Apis(BaseHTTPRequestHandler):
         n = int(q["page"])
         one = {"url": f"https://o.example/{n}.jpg", "license": "by-sa", "license_version": "2.0", "creator": "Ann",
                "license_url": "https://creativecommons.org/licenses/by-sa/2.0/", "title": "Bear", "width": 640,
-               "height": 480, "foreign_landing_url": f"https://o.example/{n}"}  # fmt: skip
+               "height": 480, "thumbnail": f"https://api.openverse.org/v1/images/{n}/thumb/",
+               "foreign_landing_url": f"https://o.example/{n}"}  # fmt: skip
         return {"result_count": 2, "page_count": 2, "page_size": 20, "page": n, "results": [one]}
 
     def wikimedia(self, q: dict[str, str]) -> dict[str, Any]:
+        if q["action"].startswith("wb"):  # Wikidata has the same path on a host of its own
+            return self.wikidata(q)
         if "fail" in q["gsrsearch"]:
             return {"error": {"code": "badvalue", "info": "no such thing"}}
         second = "gsroffset" in q
-        info = {"url": "https://w.example/o.jpg", "width": 4000 if second else 800, "height": 600, "sha1": "ab" * 20,
-                "thumburl": "https://w.example/t.jpg", "thumbwidth": 1280, "thumbheight": 192,
+        info = {"url": "https://upload.wikimedia.org/wikipedia/commons/a/ab/o.jpg", "width": 4000 if second else 800, "height": 600, "sha1": "ab" * 20,
+                "thumburl": "https://upload.wikimedia.org/wikipedia/commons/thumb/a/ab/o.jpg/1280px-o.jpg", "thumbwidth": 1280, "thumbheight": 192,
                 "descriptionurl": "https://w.example/File:o",
                 "extmetadata": {"LicenseShortName": {"value": "CC BY 4.0"},
                                 "Artist": {"value": "<a href='x'>Bob &amp; Co</a>"}}}  # fmt: skip
         page = {"query": {"pages": [{"index": 1, "imageinfo": [info]}, {"index": 2}]}}
         return page if second else {"continue": {"gsroffset": 50, "continue": "gsroffset||"}, **page}
 
+    def wikidata(self, q: dict[str, str]) -> dict[str, Any]:
+        if q["action"] == "wbsearchentities":
+            if q["language"] == "xx":
+                return {"error": {"code": "badvalue", "info": 'Unrecognized value for parameter "language": xx.'}}
+            known = {"teddy bear": [("Q1", "Wikimedia disambiguation page"), ("Q2", "soft\ntoy")],
+                     "brown bear": [("Q3", "species")], "grizzly": [("Q4", "")]}  # fmt: skip
+            known["osito"] = known["teddy bear"] if q["language"] == "es" else []
+            return {"search": [{"id": i, "description": d} for i, d in known.get(q["search"], [])]}
+        labels = {
+            "Q2": {"de": "Teddybär", "es": "osito"},
+            "Q3": {"de": "Braunbär"},
+            "Q4": {"de": "braunbär", "es": "grizzly"},
+        }
+        mine = {k: {"value": v} for k, v in labels[q["ids"]].items() if k in q["languages"].split("|")}
+        return {"entities": {q["ids"]: {"labels": mine}}}
+
     def inaturalist(self, q: dict[str, str]) -> dict[str, Any]:
         last = int(q.get("id_above", 0))
         ids = range(last + 1, min(last + 200, 201) + 1)
         photo = {"license_code": "cc-by-nc", "original_dimensions": {"width": 2048, "height": 1536}}
         return {"results": [{"id": i, "uri": f"https://i.example/{i}", "user": {"login": "eve"},
-                             "photos": [photo | {"url": f"https://i.example/{i}/square.jpg"}]} for i in ids]}  # fmt: skip
+                             "photos": [photo | {"url": f"https://static.inaturalist.org/photos/{i}/square.jpg"}]} for i in ids]}  # fmt: skip
 
     def gbif(self, q: dict[str, str]) -> dict[str, Any]:
         at = int(q.get("offset", 0))

@@ -155,7 +155,6 @@ def start(
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=cwd, env=os.environ | more
     )
-    assert process.stdout is not None
     line = process.stdout.readline()
     if not line:
         process.communicate()

@@ -57,17 +57,14 @@ def test_shares_are_rounded_up_and_whole_ones_stay() -> None:
 @pytest.mark.parametrize(
     ("verdict", "kind", "note", "label", "wanted"),
     [
-        ("junk", "drawing", "", "teddys", "drawing"),
-        ("junk", "clip-art", "", "teddys", "drawing"),
+        ("junk", "drawing", "", "teddys", "drawing"), ("junk", "clip-art", "", "teddys", "drawing"),
         ("junk", "", "web banner with a slogan", "teddys", "text/graphic"),
-        ("junk", "odd", "a plaza", "teddys", "other"),
-        ("wrong_label", "grizzly/brown bear", "", "black", "swap"),
+        ("junk", "odd", "a plaza", "teddys", "other"), ("wrong_label", "grizzly/brown bear", "", "black", "swap"),
         ("wrong_label", "Asiatic black bear", "", "black", "foreign class"),
-        ("wrong_label", "teddy", "", "black", "swap"),
-        ("wrong_label", "polar bear", "", "grizzly", "foreign class"),
+        ("wrong_label", "teddy", "", "black", "swap"), ("wrong_label", "polar bear", "", "grizzly", "foreign class"),
         ("wrong_label", "swap", "", "grizzly", "swap"),
     ],
-)
+)  # fmt: skip
 def test_kinds(verdict: str, kind: str, note: str, label: str, wanted: str) -> None:
     assert kind_of(verdict, kind, note, label, ["black", "grizzly", "teddys"]) == wanted
 

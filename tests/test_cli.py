@@ -13,7 +13,7 @@ from keepset.cli.options import who_or_default
 from keepset.config import load_config
 from keepset.settings import settings
 from keepset.workspace import Workspace
-from tests.factories import dataset_workspace
+from tests.factories import config, dataset_workspace
 from tests.review_fixtures import Case
 
 
@@ -37,6 +37,8 @@ def test_new_writes_a_config_that_run_takes_and_never_overwrites_one(
     assert "# inaturalist" in (tmp_path / "my bears.toml").read_text()
     code, _, err = run(capsys, "new", "my bears.toml", "a", "b")
     assert (code, "is there already" in err) == (2, True)
+    code, _, err = run(capsys, "new", "others", "a", "b", "--languages", "de")
+    assert (code, "--contact" in err, Path("others.toml").exists()) == (2, True, False)
 
 
 def test_keepset_alone_says_where_one_is_and_what_is_next(
@@ -163,17 +165,27 @@ def test_errors_are_one_json_document_for_scripts(capsys: pytest.CaptureFixture[
     assert err == ""
 
 
-def test_no_workspace_is_a_clear_word(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    code, _, err = run(capsys, "status", "-w", tmp_path / "nowhere")
-    assert code == 3
-    assert "not a Keepset workspace" in err
-
-
-def test_the_stage_before_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    ws, _, _ = dataset_workspace(tmp_path, per_class=2)
-    code, _, err = run(capsys, "download", "-w", ws.root)
-    assert code == 4
-    assert "keepset scrape" in err
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ("status -w nowhere", 3, "not a Keepset workspace"), ("run --wrong", 2, "--wrong"),
+        ("download -w ws", 4, "keepset scrape"), ("run empty -w new", 2, "one folder per class"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_done_is_said(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    words: str,
+    code: int,
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Workspace.create(tmp_path / "ws", "x").save_config(config(tmp_path))
+    (tmp_path / "empty").mkdir()
+    found, _, err = run(capsys, *words.split())
+    assert (found, said in err) == (code, True), err
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("place", ["/sys/keepset", "/proc/keepset", "/dev/null/keepset"])
@@ -189,12 +201,6 @@ def test_a_workspace_that_is_not_writable(capsys: pytest.CaptureFixture[str], tm
     assert code == 3
     assert "cannot be written" in err
     assert "--workspace" in err
-
-
-def test_unknown_option_is_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    code, _, err = run(capsys, "run", "--wrong")
-    assert code == 2
-    assert "--wrong" in err
 
 
 def test_status_as_table_and_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -239,14 +245,6 @@ def test_new_writes_no_config_that_run_would_refuse(
 def test_new_quotes_what_toml_would_read_otherwise(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert run(capsys, "new", tmp_path / 'my "bears"', 'say "hi"', "grüße: 日本")[0] == 0
     assert load_config(tmp_path / 'my "bears".toml').labels == ("grüße: 日本", 'say "hi"')
-
-
-def test_a_folder_without_classes_is_no_start(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    code, _, err = run(capsys, "run", tmp_path / "empty", "-w", tmp_path / "ws")
-    assert code == 2
-    assert "one folder per class" in err
-    assert not (tmp_path / "ws").exists()
 
 
 @pytest.mark.parametrize(
@@ -324,13 +322,10 @@ def test_random_pictures_can_be_asked_for(capsys: pytest.CaptureFixture[str], ca
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("KEEPSET_WEB_PORT", "abc"),
-        ("KEEPSET_PREFECT_PORT", "70000"),
-        ("KEEPSET_WORKERS", "0"),
-        ("KEEPSET_ENGINE", "spark"),
-        ("KEEPSET_CHECKPOINT_S", "-1"),
+        ("KEEPSET_WEB_PORT", "abc"), ("KEEPSET_PREFECT_PORT", "70000"), ("KEEPSET_WORKERS", "0"),
+        ("KEEPSET_ENGINE", "spark"), ("KEEPSET_CHECKPOINT_S", "-1"),
     ],
-)
+)  # fmt: skip
 @pytest.mark.parametrize("command", ["web", "up"])
 def test_a_wrong_setting_names_its_variable(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str,

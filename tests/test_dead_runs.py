@@ -51,20 +51,15 @@ def a_run(ws: Workspace, state: str, age_s: float = 600, message: str = "", **fa
 @pytest.mark.parametrize(
     ("facts", "done"),
     [
-        ({"state": "RUNNING"}, "again"),
-        ({"state": "RUNNING", "parent_task_run_id": "p"}, "crashed"),
-        ({"state": "CANCELLING"}, "cancelled"),
-        ({"state": "PENDING", "age_s": 5}, None),
-        ({"state": "PENDING"}, "again"),
-        ({"state": "CRASHED"}, "again"),
-        ({"state": "CRASHED", "age_s": 7200}, None),
-        ({"state": "CRASHED", "run_count": MOST_STARTS}, None),
-        ({"state": "CRASHED", "parent_task_run_id": "p"}, None),
+        ({"state": "RUNNING"}, "again"), ({"state": "RUNNING", "parent_task_run_id": "p"}, "crashed"),
+        ({"state": "CANCELLING"}, "cancelled"), ({"state": "PENDING", "age_s": 5}, None),
+        ({"state": "PENDING"}, "again"), ({"state": "CRASHED"}, "again"), ({"state": "CRASHED", "age_s": 7200}, None),
+        ({"state": "CRASHED", "run_count": MOST_STARTS}, None), ({"state": "CRASHED", "parent_task_run_id": "p"}, None),
         ({"state": "FAILED", "message": "ConnectError: All connection attempts failed"}, "again"),
         ({"state": "FAILED", "message": "GateFailed: the gate 'urls' did not pass"}, None),
         ({"state": "COMPLETED"}, None),
     ],
-)
+)  # fmt: skip
 def test_what_becomes_of_a_run_without_a_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, facts: dict[str, Any], done: str | None
 ) -> None:

@@ -7,21 +7,19 @@ import json
 import random
 from pathlib import Path
 
-import httpx
 import pytest
 
 from keepset import manifests
 from keepset.clean.revising import Change, write_revision
 from keepset.errors import ConfigError
-from keepset.history.diff import Kind, diff, state_of
+from keepset.history.diff import Diff, Kind, State, diff
 from keepset.manifests import Header
 from keepset.workspace import Workspace
 from tests.factories import dataset_row
-from tests.processes import PATIENCE_S
 from tests.review_fixtures import Case
 from tests.test_cli import run
 from tests.test_history import cleaned
-from tests.web_fixtures import served
+from tests.web_fixtures import asking
 
 LABELS = ("a", "b", "c")
 
@@ -49,6 +47,16 @@ def decided(ws: Workspace, rng: random.Random, n: int) -> None:
     write_revision(ws, lambda _: (changes, {}), cause=cause, who=f"reviewer {n}", why=f"because {n}")
 
 
+def state_of(ws: Workspace, revision: int) -> dict[str, State]:
+    rows = manifests.each(ws.dataset(revision), "dataset", ("sha256", "label", "split", "active"))
+    return {r["sha256"]: (r["label"], r["split"]) for r in rows if r["active"]}
+
+
+def applied(found: Diff, state: dict[str, State]) -> dict[str, State]:
+    became = state | {c.sha256: c.after for c in found.changes}
+    return {sha: s for sha, s in became.items() if s is not None}
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_a_diff_applied_to_one_revision_gives_the_other(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
@@ -63,7 +71,7 @@ def test_a_diff_applied_to_one_revision_gives_the_other(tmp_path: Path, seed: in
     for first in states:
         for second in states:
             found = diff(ws, first, second)
-            assert found.applied_to(states[first]) == states[second]
+            assert applied(found, states[first]) == states[second]
             assert sum(len(found.of(k)) for k in Kind) == len(found.changes)
             assert all(
                 (c.before, c.after) == (states[first].get(c.sha256), states[second].get(c.sha256))
@@ -105,7 +113,7 @@ def test_the_terminal_and_the_gallery_show_what_changed_and_who_said_so(
     assert "no picture differs" in run(capsys, "diff", "2", "2", "-w", case.ws.root)[1]
     assert "no revision 7" in run(capsys, "diff", "7", "-w", case.ws.root)[2]
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
-    with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as c:
+    with asking(case.ws.root) as c:
         assert 'href="/diff"' in c.get("/log").text
         page = c.get("/diff").text
         assert all(f"/thumbs/{sha}.jpg" in page for sha in changes)

@@ -3,8 +3,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,7 @@ from keepset.scrape import scrape
 from keepset.storage.journal import Journal
 from keepset.workspace import Workspace
 from tests.download_fixtures import PICTURE, hostile_web
-from tests.processes import kill_when
+from tests.processes import kill_when, ran, started
 
 
 def workspace(tmp_path: Path, urls: list[str], allow: str = "", **download_config: Any) -> tuple[Workspace, RunConfig]:
@@ -36,6 +34,17 @@ def workspace(tmp_path: Path, urls: list[str], allow: str = "", **download_confi
     config = parse_config(raw, base=tmp_path)
     ws = Workspace.create(tmp_path / "ws", "x")
     ws.save_config(config)
+    scrape(ws, config)
+    return ws, config
+
+
+def folder_workspace(tmp_path: Path, *pictures: str) -> tuple[Workspace, RunConfig]:
+    """A workspace whose class a is the folder bears with these pictures, each a file of its own; scraped."""
+    for name in pictures:
+        (tmp_path / "bears" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "bears" / name).write_bytes(PICTURE + name.encode(errors="surrogateescape"))
+    config = parse_config({"classes": {"a": {"folders": ["bears"]}, "b": {"urls": ["null"]}}}, base=tmp_path)
+    ws = Workspace.create(tmp_path / "ws", "x")
     scrape(ws, config)
     return ws, config
 
@@ -75,9 +84,7 @@ def test_a_hostile_list_ends_soon_with_each_items_reason(tmp_path: Path) -> None
         }  # fmt: skip
         urls = [base + path for path in wanted] + list(private)
         ws, _ = workspace(tmp_path, urls, base, retries=3)
-        done = subprocess.run(
-            [sys.executable, "-c", DOWNLOAD, str(ws.root)], check=True, capture_output=True, text=True
-        )
+        done = ran(DOWNLOAD, ws.root)
         assert outcomes(ws, base) == wanted | private
         assert int(done.stdout) < 250_000, "kB at most"
         assert asked["/nowhere"] == asked["/html"] == asked["/forbidden"] == 1  # what is final is asked once
@@ -123,12 +130,7 @@ def test_running_again_asks_nobody_and_retry_failed_asks_only_for_failures(tmp_p
 def test_a_kill_loses_no_finished_download(tmp_path: Path) -> None:
     with hostile_web() as (base, asked):
         ws, config = workspace(tmp_path, [f"{base}/good/{i}" for i in range(120)], base, per_host_rate=20.0)
-        code = (
-            "import sys; from pathlib import Path; from keepset.workspace import Workspace\n"
-            "from keepset.download import download\n"
-            "ws = Workspace.open(Path(sys.argv[1])); download(ws, ws.config())"
-        )
-        child = subprocess.Popen([sys.executable, "-c", code, str(ws.root)])
+        child = started(DOWNLOAD, ws.root)
         with Journal(ws.journal / "download.sqlite") as journal:
             kill_when(child, lambda: len(journal) >= 30, "thirty downloads")
             assert 30 <= len(journal) < 120
@@ -194,41 +196,25 @@ def test_folders_need_no_way_out_and_urls_name_the_one_that_is_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("all_proxy", "socks5://127.0.0.1:9")
-    (tmp_path / "bears").mkdir()
-    (tmp_path / "bears" / "one.jpg").write_bytes(PICTURE)
-    classes: dict[str, Any] = {"a": {"folders": ["bears"]}, "b": {"urls": ["null"]}}
-    ws = Workspace.create(tmp_path / "ws", "x")
-    for url in ("null", "http://pictures.invalid/1.jpg"):
-        config = parse_config({"classes": classes | {"b": {"urls": [url]}}}, base=tmp_path)
-        scrape(ws, config)
-        if url == "null":
-            assert download(ws, config).summary == {"ok": 1}
-            continue
-        with pytest.raises(ConfigError, match="socks5"):
-            download(ws, config)
+    ws, config = folder_workspace(tmp_path, "one.jpg")
+    assert download(ws, config).summary == {"ok": 1}
+    other = {"a": {"folders": ["bears"]}, "b": {"urls": ["http://pictures.invalid/1.jpg"]}}
+    config = parse_config({"classes": other}, base=tmp_path)
+    scrape(ws, config)
+    with pytest.raises(ConfigError, match="socks5"):
+        download(ws, config)
 
 
 def test_names_that_are_no_utf_8_are_read_as_they_are(tmp_path: Path) -> None:
-    folder = tmp_path / "bears" / os.fsdecode(b"b\xe4r")
-    folder.mkdir(parents=True)
-    (folder / os.fsdecode(b"caf\xe9 100%?.jpg")).write_bytes(PICTURE)
-    config = parse_config({"classes": {"a": {"folders": ["bears"]}, "b": {"urls": ["null"]}}}, base=tmp_path)
-    ws = Workspace.create(tmp_path / "ws", "x")
-    scrape(ws, config)
+    ws, config = folder_workspace(tmp_path, os.fsdecode(b"b\xe4r/caf\xe9 100%?.jpg"))
     download(ws, config)
     assert local_rows(ws) == {"caf%E9%20100%25%3F.jpg": "ok"}
     assert not download(ws, config).changed
 
 
 def test_a_file_of_a_folder_that_changed_in_place_is_taken_again(tmp_path: Path) -> None:
+    ws, config = folder_workspace(tmp_path, "one.jpg", "two.jpg")
     folder = tmp_path / "bears"
-    folder.mkdir()
-    for name in ("one.jpg", "two.jpg"):
-        (folder / name).write_bytes(PICTURE + name.encode())
-    (tmp_path / "b.txt").write_text("null\n")
-    config = parse_config({"classes": {"a": {"folders": ["bears"]}, "b": {"lists": ["b.txt"]}}}, base=tmp_path)
-    ws = Workspace.create(tmp_path / "ws", "x")
-    scrape(ws, config)
     assert download(ws, config).changed
     assert not download(ws, config).changed
 
@@ -346,8 +332,7 @@ def test_a_full_disk_stops_the_run_with_a_word_and_loses_nothing(tmp_path: Path)
             "try: download(ws, config)\n"
             "except WorkspaceNotWritable as e: print(e.message, e.remedy)"
         )
-        done = subprocess.run([sys.executable, "-c", code, str(ws.root)], capture_output=True, text=True, check=False)
-        assert "cannot be written" in done.stdout, done.stderr
+        assert "cannot be written" in ran(code, ws.root).stdout
         download(ws, config)
         assert set(outcomes(ws, base).values()) == {"ok"}
 
@@ -365,18 +350,14 @@ def test_a_blob_that_a_power_cut_left_short_is_fetched_again(tmp_path: Path) -> 
         assert sorted(asked.values()) == [1, 1, 2]
 
 
-@pytest.mark.parametrize(
-    ("address", "public"),
-    [
-        ("93.184.216.34", True), ("2606:4700::1111", True), ("10.1.2.3", False), ("172.16.0.1", False),
-        ("192.168.1.1", False), ("127.0.0.1", False), ("0.0.0.0", False), ("169.254.169.254", False),
-        ("100.64.0.1", False), ("224.0.0.1", False), ("255.255.255.255", False), ("::1", False), ("::", False),
-        ("fe80::1", False), ("fc00::1", False), ("::ffff:127.0.0.1", False), ("::ffff:93.184.216.34", True),
-        ("64:ff9b::7f00:1", False), ("2002:7f00:1::", False), ("ff02::1", False), ("fe80::1%eth0", False),
-    ],
-)  # fmt: skip
-def test_what_is_public(address: str, public: bool) -> None:
-    assert is_public(address) is public
+def test_what_is_public() -> None:
+    public = ("93.184.216.34", "2606:4700::1111", "::ffff:93.184.216.34")
+    private = (
+        "10.1.2.3", "172.16.0.1", "192.168.1.1", "127.0.0.1", "0.0.0.0", "169.254.169.254", "100.64.0.1", "224.0.0.1",
+        "255.255.255.255", "::1", "::", "fe80::1", "fc00::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "ff02::1",
+        "fe80::1%eth0",
+    )  # fmt: skip
+    assert {a: is_public(a) for a in public + private} == dict.fromkeys(public, True) | dict.fromkeys(private, False)
 
 
 def test_rot_tells_what_is_gone_moved_or_changed_and_where_else_a_picture_is(

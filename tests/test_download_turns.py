@@ -73,6 +73,8 @@ def test_a_host_with_rules_of_its_own_is_asked_by_them() -> None:
     ]
     _, most = serve([(host_of({"source": "list", "url": u}), i) for i, u in enumerate(urls)], per_host=6, rate=1e6)
     assert most == {"upload.wikimedia.org": 2}
+    taken, _ = serve([("api.openverse.org", i) for i in range(14)], per_host=64, rate=1e6)  # its thumbnails
+    assert taken[-1][2] - taken[0][2] >= 0.7  # after a burst, 2.5 a second
 
 
 def test_a_thumbnail_of_a_width_that_wikimedia_refuses_says_which_to_take() -> None:

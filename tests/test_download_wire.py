@@ -11,7 +11,6 @@ import shutil
 import socket
 import ssl
 import subprocess
-import sys
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from keepset.download.proxies import Proxies
 from keepset.download.target import BadUrl, Target
 from keepset.errors import ConfigError
 from tests.download_fixtures import PICTURE, hostile_web
+from tests.processes import ran
 from tests.test_download import workspace
 
 Handler = Callable[[socket.socket, bytes], None]
@@ -73,12 +73,12 @@ def server(
     thread.join()
 
 
-def fetched(url: str, tmp_path: Path, **config: Any) -> tuple[str, Fetched]:
+def fetched(url: str, tmp_path: Path, contact: str = "", **config: Any) -> tuple[str, Fetched]:
     """The reason, or "ok", and what became known."""
 
     async def run() -> tuple[str, Fetched]:
         made = DownloadConfig(**{"robots": False, "deadline_s": 20.0} | config)
-        fetcher, facts = Fetcher(made, tmp_path / "parts", user_agent(config.get("contact", ""))), Fetched()
+        fetcher, facts = Fetcher(made, tmp_path / "parts", user_agent(contact)), Fetched()
         try:
             await fetcher.fetch(FetchRequest(url, "one"), facts)
         except Trouble as e:
@@ -88,6 +88,12 @@ def fetched(url: str, tmp_path: Path, **config: Any) -> tuple[str, Fetched]:
         return "ok", facts
 
     return asyncio.run(run())
+
+
+def from_here(port: int, tmp_path: Path, path: str = "/x.jpg", **config: Any) -> tuple[str, Fetched]:
+    """The same of a server of this machine, which the config allows."""
+    here = f"127.0.0.1:{port}"
+    return fetched(f"http://{here}{path}", tmp_path, allow_private=(here,), **config)
 
 
 @pytest.mark.parametrize(
@@ -102,11 +108,10 @@ def fetched(url: str, tmp_path: Path, **config: Any) -> tuple[str, Fetched]:
 )  # fmt: skip
 def test_the_request_line_is_the_lists_own_bytes(tmp_path: Path, given: str, sent: str) -> None:
     with server() as (port, heads):
-        here = f"127.0.0.1:{port}"
-        assert fetched(f"HTTP://{here}{given}", tmp_path, allow_private=(here,))[0] == "ok"
+        assert from_here(port, tmp_path, given)[0] == "ok"
     lines = heads[0].decode("ascii").split("\r\n")
     assert lines[0] == f"GET {sent} HTTP/1.1"
-    assert f"Host: {here}" in lines
+    assert f"Host: 127.0.0.1:{port}" in lines
 
 
 def test_a_redirect_is_followed_to_the_very_bytes_it_names(tmp_path: Path) -> None:
@@ -116,7 +121,7 @@ def test_a_redirect_is_followed_to_the_very_bytes_it_names(tmp_path: Path) -> No
         return answer()
 
     with server(reply) as (port, heads):
-        reason, facts = fetched(f"http://127.0.0.1:{port}/first", tmp_path, allow_private=(f"127.0.0.1:{port}",))
+        reason, facts = from_here(port, tmp_path, "/first")
     assert reason == "ok"
     assert heads[1].startswith(b"GET /b%E4r%2C1%202.jpg?s=%2B HTTP/1.1\r\n")
     assert facts.final_url == f"http://127.0.0.1:{port}/b%E4r%2C1%202.jpg?s=%2B"
@@ -141,14 +146,8 @@ def test_a_cookie_that_a_redirect_sets_comes_back_and_to_nobody_else(tmp_path: P
         if b"Cookie: consent=yes/1; other=2" in head:
             return answer()
         same = head.split()[1].decode()
-        return answer(
-            b"",
-            "302 Found",
-            f"Location: {same}",
-            "Set-Cookie: consent=yes/1; Path=/",
-            "Set-Cookie: odd=\xe4",
-            'Set-Cookie: other="2"',
-        )
+        cookies = ("Set-Cookie: consent=yes/1; Path=/", "Set-Cookie: odd=\xe4", 'Set-Cookie: other="2"')
+        return answer(b"", "302 Found", f"Location: {same}", *cookies)
 
     with server(reply) as (port, heads), server() as (other, others):
         allowed = (f"127.0.0.1:{port}", f"localhost:{other}")
@@ -161,15 +160,7 @@ def test_a_cookie_that_a_redirect_sets_comes_back_and_to_nobody_else(tmp_path: P
 @pytest.mark.parametrize("contact", ["Jürgen, juergen@example.org", "https://例え.example/", "日本"])
 def test_a_contact_beyond_ascii_is_sent(tmp_path: Path, contact: str) -> None:
     with server() as (port, heads):
-        here = f"127.0.0.1:{port}"
-
-        async def run() -> None:
-            config = DownloadConfig(robots=False, allow_private=(here,))
-            fetcher = Fetcher(config, tmp_path, user_agent(contact))
-            await fetcher.fetch(FetchRequest(f"http://{here}/x.jpg", "x"), Fetched())
-            await fetcher.close()
-
-        asyncio.run(run())
+        assert from_here(port, tmp_path, contact=contact)[0] == "ok"
     assert b"User-Agent: keepset/" in heads[0]
     heads[0].decode("ascii")
 
@@ -187,12 +178,12 @@ def test_a_list_of_very_many_hosts_leaves_no_connection_open_to_each(tmp_path: P
         hosts = [f"127.1.{i // 100}.{i % 100 + 1}:{port}" for i in range(300)]
         urls = [f"http://{host}/good/{i}" for i, host in enumerate(hosts)]
         ws, _ = workspace(tmp_path, urls, allow_private=hosts, connections=16)
-        done = subprocess.run([sys.executable, "-c", code, ws.root], capture_output=True, text=True, check=False)
+        done = ran(code, ws.root)
         few = code.replace("128", "24")
         (ws.journal / "download.sqlite").unlink()
         ws.downloads.unlink()
-        refused = subprocess.run([sys.executable, "-c", few, ws.root], capture_output=True, text=True, check=False)
-    assert "300 images, 1 failed" in done.stdout, done.stderr
+        refused = ran(few, ws.root, ends=1)
+    assert "300 images, 1 failed" in done.stdout
     assert "ulimit -n" in refused.stderr  # said of the machine, and of no picture
     assert set(asked) == {f"/good/{i}" for i in range(300)}
 
@@ -218,8 +209,7 @@ def deflated(data: bytes) -> bytes:
 )  # fmt: skip
 def test_packed_bodies_are_unpacked_or_refused(tmp_path: Path, coding: str, body: bytes, reason: str) -> None:
     with server(lambda _: answer(body, "200 OK", f"Content-Encoding: {coding}")) as (port, _):
-        here = f"127.0.0.1:{port}"
-        found, facts = fetched(f"http://{here}/x.jpg", tmp_path, allow_private=(here,))
+        found, facts = from_here(port, tmp_path)
     assert found == reason
     assert reason != "ok" or (tmp_path / "parts" / "one.part").read_bytes() == PICTURE
     assert facts.bytes == (len(PICTURE) if reason == "ok" else None)
@@ -227,8 +217,7 @@ def test_packed_bodies_are_unpacked_or_refused(tmp_path: Path, coding: str, body
 
 def test_headers_that_are_no_utf_8_are_kept_readable(tmp_path: Path) -> None:
     with server(lambda _: answer(PICTURE, "200 OK", 'ETag: "\xe4"', "Content-Type: image/jp\xe9g")) as (port, _):
-        here = f"127.0.0.1:{port}"
-        _, facts = fetched(f"http://{here}/x.jpg", tmp_path, allow_private=(here,))
+        _, facts = from_here(port, tmp_path)
     assert facts.headers["content-type"] == "image/jp\ufffdg"
     "".join(facts.headers.values()).encode()
 
@@ -416,8 +405,7 @@ def test_without_an_answer_on_robots_txt_nothing_is_fetched(tmp_path: Path, robo
         return robots if b"/robots.txt" in head else answer()
 
     with server(reply) as (port, heads):
-        here = f"127.0.0.1:{port}"
-        found, facts = fetched(f"http://{here}/x.jpg", tmp_path, allow_private=(here,), robots=True)
+        found, facts = from_here(port, tmp_path, robots=True)
     assert found == reason
     assert (b"GET /x.jpg" in b"".join(heads)) == (reason == "ok")
     assert facts.attempts == 1

@@ -240,8 +240,6 @@ def test_a_verdict_reads_the_same_from_both_sides_and_survives_json(tmp_path: Pa
     photo = draw("house", 71, width=640, height=480)
     whole, cut = looked_at(tmp_path, photo.copy()), looked_at(tmp_path, part(photo, 0.6, 0.1))
     there, back = judge(whole, cut), judge(cut, whole)
-    assert there is not None
-    assert back is not None
     assert there.fuller() == 1 == -back.fuller()
     assert there.turned().fuller() == -1
     assert PairVerdict.from_dict(json.loads(json.dumps(there.as_dict()))) == there

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
@@ -18,18 +16,19 @@ from keepset.demo.pictures import Plant, plant
 from keepset.demo.score import score
 from keepset.demo.server import serve
 from keepset.workspace import Workspace
-from tests.processes import serving
+from tests.processes import ran, serving
+from tests.test_cli import run
 
 SMALL = 'arch = "lite0"\nepochs = 0\nsize = 64\nthreads = 1'
 """A network that looks at little: right for tests of what surrounds it."""
 
 
+_KEEPSET = "from keepset.cli import main; main()"
+
+
 def keepset(*args: object, code: int = 0) -> dict[str, Any]:
     """Run the command in a process of its own with --json; check its exit code; return its document."""
-    command = [sys.executable, "-m", "keepset", *map(str, args), "--json"]
-    out = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert out.returncode == code, out.stdout + out.stderr
-    document: dict[str, Any] = json.loads(out.stdout)
+    document: dict[str, Any] = json.loads(ran(_KEEPSET, *args, "--json", ends=code).stdout)
     return document
 
 
@@ -57,7 +56,14 @@ def write_config(folder: Path, urls: dict[str, list[str]], allow: str, **extra: 
     return folder / "run.toml"
 
 
-def test_run_approve_retrain_and_run_again(tmp_path: Path) -> None:
+def test_run_approve_retrain_and_run_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def here(*words: object) -> dict[str, Any]:
+        """The same in this process."""
+        code, out, err = run(capsys, *words, "-w", ws, "--json")
+        assert code == 0, err
+        document: dict[str, Any] = json.loads(out)
+        return document
+
     planted = plant(seed=5, per_class=14)
     with serve(planted) as base:
         urls: dict[str, list[str]] = {}
@@ -68,10 +74,10 @@ def test_run_approve_retrain_and_run_again(tmp_path: Path) -> None:
         first = keepset("run", config, "-w", ws)
         assert [r["stage"] for r in first["results"]][:4] == ["scrape", "download", "validate", "split"]
         assert first["changed"] is True
-        again = keepset("run", config, "-w", ws)
+        again = here("run", config)
     assert again["changed"] is False, again
 
-    batches = keepset("review", "list", "-w", ws)["batches"]
+    batches = here("review", "list")["batches"]
     assert [b["status"] for b in batches] == ["open"]
     lines = {x.kind: x for x in score(Workspace.open(ws), planted, base, batches[0]["batch"])}
     assert set(lines) == {*Plant} - {Plant.NOTHING} | {"good pictures"}
@@ -80,18 +86,18 @@ def test_run_approve_retrain_and_run_again(tmp_path: Path) -> None:
         k: (x.found, x.planted) for k, x in lines.items() if k in {*Plant} - needs_a_real_model and x.found != x.planted
     }
     assert missed == {}
-    shown = keepset("review", "show", "-w", ws)
+    shown = here("review", "show")
     wrong = {base + p.path for p in planted if p.kind == Plant.WRONG_LABEL}
     assert shown["candidates"] > 0
     assert wrong
     keepset("review", "approve", "--suggested", "--confirm", "--who", "ann", "-w", ws)
-    state = keepset("status", "-w", ws)
+    state = here("status")
     assert [r["revision"] for r in state["revisions"]] == [1, 2]
     assert len(state["models"]) == 2
-    actions = [row["action"] for row in keepset("review", "log", "-w", ws)["log"]]
+    actions = [row["action"] for row in here("review", "log")["log"]]
     assert "promote" in actions
     before = (ws / "audit.jsonl").read_text()
-    assert keepset("clean", "-w", ws)["changed"] is False
+    assert here("clean")["changed"] is False
     assert (ws / "audit.jsonl").read_text() == before
 
 

@@ -8,9 +8,6 @@ import io
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +23,7 @@ from keepset.stages import StageResult
 from keepset.storage.filenames import folder_names
 from keepset.workspace import Workspace
 from tests.export_fixtures import LABELS, Mixed, make_mixed, write_revision
-from tests.processes import wait_for
+from tests.processes import ran, started, wait_for
 from tests.storage_fixtures import moved
 
 FOLDERS = {".hidden": "%2Ehidden", "bär": "bär", "con": "%63on"}
@@ -92,10 +89,7 @@ def test_no_export_tells_of_this_machine_or_of_secrets(mixed: Mixed, tmp_path: P
 
 def _by(code: str, *given: Path, **environment: str) -> Any:
     """What ``code`` prints as JSON, in a process of its own: these libraries leave files open and threads behind."""
-    command = [sys.executable, "-c", code, *map(str, given)]
-    out = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
-    assert out.returncode == 0, out.stderr[-2000:]
-    return json.loads(out.stdout)
+    return json.loads(ran(code, *given, **environment).stdout)
 
 
 _WEBDATASET = """
@@ -247,15 +241,13 @@ def test_a_kill_leaves_nothing_that_looks_finished(mixed: Mixed, tmp_path: Path)
         "export_dataset(Workspace.open(Path(sys.argv[1])), Format.CSV, Path(sys.argv[2]))"
     )
     (temp := tmp_path / "temp").mkdir()
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, str(mixed.ws.root), str(tmp_path / "out")], env=os.environ | {"TMPDIR": str(temp)}
-    )
+    process = started(code, mixed.ws.root, tmp_path / "out", TMPDIR=str(temp))
     part = tmp_path / ".out.keepset-part" / "images"
     wait_for(lambda: part.is_dir() and any(part.iterdir()), "the first pictures", every_s=0.02)
     with pytest.raises(WorkspaceBusy):
         export(mixed, Format.CSV, tmp_path / "out")
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.communicate()
     assert _tree(tmp_path / "out") == before
     assert list(temp.iterdir()) == []
     blob.unlink()
@@ -329,8 +321,7 @@ def _peak(root: Path, times: int) -> float:
         "    export_dataset(ws, Format(f), Path(sys.argv[2]) / f)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
     )
-    command = [sys.executable, "-c", code, str(ws.root), str(root / "out")]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return float(ran(code, ws.root, root / "out").stdout)
 
 
 def test_from_the_command_line(mixed: Mixed, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -94,18 +94,18 @@ def test_a_read_only_workspace_is_refused_before_anything_is_asked_for(
     assert web.counts("/") == {}
 
 
-@pytest.mark.parametrize(("first", "then"), [("+400d", "+0d"), ("-400d", "+0d")])
-def test_a_clock_that_jumps_does_nothing_again(tmp_path: Path, web: Web, first: str, then: str) -> None:
+def test_a_clock_that_jumps_does_nothing_again(tmp_path: Path, web: Web) -> None:
     if not shutil.which("faketime"):
         pytest.skip("there is no faketime on this machine; apt-get install faketime")
     toml, root = config(tmp_path / "config", web), tmp_path / "ws"
     for verb in (f"scrape {toml}", "download"):
-        assert shell(f"faketime -f {first} {KEEPSET} {verb} -w {root}").returncode == 0
+        assert shell(f"{KEEPSET} {verb} -w {root}").returncode == 0
     asked = web.counts("/")
-    for verb in ("scrape", "download"):
-        done = shell(f"faketime -f {then} {KEEPSET} {verb} -w {root} --json")
-        assert done.returncode == 0, done.stderr
-        assert "up to date" in done.stdout
+    for jump in ("+400d", "-400d"):
+        for verb in ("scrape", "download"):
+            done = shell(f"faketime -f {jump} {KEEPSET} {verb} -w {root} --json")
+            assert done.returncode == 0, done.stderr
+            assert "up to date" in done.stdout
     assert web.counts("/") == asked
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from keepset import files
 from keepset.errors import WorkspaceError
+from tests.processes import ran
 
 
 def test_a_secret_is_readable_by_its_owner_only_while_it_is_written_and_stays(
@@ -67,8 +66,7 @@ except WorkspaceNotWritable as e:
 def test_a_disk_that_takes_half_a_line_keeps_none_of_it(tmp_path: Path) -> None:
     log = tmp_path / "log"
     files.append_line(log, "first")
-    done = subprocess.run([sys.executable, "-c", FULL, log], capture_output=True, text=True, check=True)
-    assert "cannot be written" in done.stdout
+    assert "cannot be written" in ran(FULL, log).stdout
     assert log.read_text() == "first\n"
 
 

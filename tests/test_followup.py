@@ -53,7 +53,6 @@ def keepset_web(ws: Workspace, kills: Path | None = None) -> Iterator[tuple[str,
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, cwd=CHECKOUT, env=os.environ | {"OMP_NUM_THREADS": "1"} | hook
     )
-    assert process.stderr is not None
     found = re.search(r"http://[\d.:]+", line := process.stderr.readline())
     assert found, line
     try:

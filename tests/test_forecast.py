@@ -131,7 +131,6 @@ def test_a_batch_is_foretold_and_the_result_stands_beside_it(case: Case) -> None
     if odd in batch.markable():
         mark(batch, [Mark(odd, Action.RELABEL, other)], who="ann")
     found = forecast(batch)
-    assert found.columns is not None
     assert found.columns.now.before < found.columns.was.before  # the labels alone take mistakes away
     assert {w.sha256 for w in found.disputed} <= {odd}
     (file,) = (batch.folder / "forecasts").iterdir()
@@ -149,10 +148,7 @@ def test_a_batch_is_foretold_and_the_result_stands_beside_it(case: Case) -> None
     case.ws.promote("0" * 16, "as it was")
     compare_and_promote(case.ws, case.config, "1" * 16)
     expected = of_model(case.ws, "1" * 16, "0" * 16, make=False)
-    assert expected is not None
-    assert expected.columns is not None
     shown = before_and_after(case.ws, "1" * 16)
-    assert shown is not None
     assert shown["forecast"]["columns"] == expected.columns.as_json()
     assert shown["columns"]["n"] == expected.columns.n == 35
     effect = next(e.effect for e in timeline(case.ws) if e.batch == batch.id and not e.quiet)

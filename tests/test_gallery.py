@@ -20,9 +20,8 @@ from keepset.reasons import Action
 from keepset.review import Batch, Mark, load_batch, mark, submit
 from keepset.web.cards import PAGE
 from keepset.web.pictures import LARGEST, MIDDLE, holds
-from tests.processes import PATIENCE_S
-from tests.review_fixtures import edit_images, make_case
-from tests.web_fixtures import large_batch, served
+from tests.review_fixtures import Case, edit_images, make_case
+from tests.web_fixtures import asking, large_batch
 
 N = 5000
 HERE = "/batches/b0002-00000000"
@@ -35,7 +34,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Batch:
 
 @pytest.fixture(scope="module")
 def client(large: Batch) -> Iterator[httpx.Client]:
-    with served(large.ws.root) as url, httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as c:
+    with asking(large.ws.root) as c:
         yield c
 
 
@@ -152,7 +151,7 @@ def test_many_classes_are_typed_not_listed(tmp_path: Path) -> None:
     case = make_case(tmp_path, per_class=2, flips=2, labels=labels, review={"min_score": 0.0})
     batch = case.open_batch()
     sha = batch.candidates().rows()[0]["sha256"]
-    with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as c:
+    with asking(case.ws.root) as c:
         page = c.get(f"/batches/{batch.id}").text
         assert page.count('type="radio"') <= 4 * batch.candidates().header.rows
         form = {"version": "0", f"m:{sha}": "relabel:", f"to:{sha}": "class 17"}
@@ -163,12 +162,11 @@ def test_many_classes_are_typed_not_listed(tmp_path: Path) -> None:
         assert (answer.status_code, "not a class" in answer.text) == (400, True)
 
 
-def test_copies_stand_side_by_side_with_what_differs(tmp_path: Path) -> None:
-    case = make_case(tmp_path)
+def test_copies_stand_side_by_side_with_what_differs(case: Case) -> None:
     batch = large_batch(case, 4)
     one, two = (r["sha256"] for r in batch.candidates().rows()[1:3])
     edit_images(case, {one: {"format": "PNG", "bytes": 4321}, two: {"format": "JPEG", "bytes": 1234}})
-    with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as c:
+    with asking(case.ws.root) as c:
         page = c.get(f"{HERE}/pictures/{two}").text
         assert re.search(r'class="differs"><th scope="row">format ≠</th><td>\w+</td><td>\w+</td>', page)
         assert "4,321" in page
@@ -180,23 +178,22 @@ def test_copies_stand_side_by_side_with_what_differs(tmp_path: Path) -> None:
         assert c.get(HERE + "/pictures/..%2f..%2fetc").status_code == 404
 
 
-def test_a_picture_comes_with_what_the_model_says_and_what_it_looks_like(tmp_path: Path) -> None:
-    case = make_case(tmp_path)
+def test_a_picture_comes_with_what_the_model_says_and_what_it_looks_like(case: Case) -> None:
     batch = case.open_batch()
     row = next(r for r in batch.candidates().rows() if r["suggestion"] == "relabel")
     shas = [r["sha256"] for r in case.active()]
     features = np.zeros((len(shas), 4), np.float32)
     for place, sha in enumerate(shas):
-        features[place, batch.record.labels.index(case.truth[sha])] = 1
+        features[place, batch.labels.index(case.truth[sha])] = 1
         features[place, 3] = 0.01 * place
     save_features(case.ws, batch.record.model_id, shas, features, (4,))
-    with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as c:
+    with asking(case.ws.root) as c:
         part = c.get(f"/batches/{batch.id}/pictures/{row['sha256']}?part=yes").text
         whole = c.get(f"/batches/{batch.id}/pictures/{row['sha256']}").text
     assert part.lstrip().startswith('<div class="about"')
     assert part.strip() in whole
     bars = dict(re.findall(r'value="([\d.]+)" aria-label="(\w+)"', part))
-    assert set(bars.values()) == set(batch.record.labels)
+    assert set(bars.values()) == set(batch.labels)
     assert sum(map(float, bars)) == pytest.approx(1, abs=0.001)
     for label in (row["label"], row["suggested_label"]):
         section = part.split(f"Most similar, labelled <bdi>{label}</bdi>")[1].split("</section>")[0]
@@ -207,34 +204,31 @@ def test_a_picture_comes_with_what_the_model_says_and_what_it_looks_like(tmp_pat
     assert {case.truth[s] for s in near} == {row["suggested_label"]}  # of one kind, though some labels are wrong
 
 
-def test_a_picture_without_a_model_is_shown_without_it(tmp_path: Path) -> None:
-    case = make_case(tmp_path)
+def test_a_picture_without_a_model_is_shown_without_it(case: Case) -> None:
     batch = case.open_batch()
     sha = batch.candidates().rows()[0]["sha256"]
     shutil.rmtree(case.ws.models / batch.record.model_id)
-    with served(case.ws.root) as url:
-        answer = httpx.get(f"{url}/batches/{batch.id}/pictures/{sha}", trust_env=False, timeout=PATIENCE_S)
+    with asking(case.ws.root) as c:
+        answer = c.get(f"/batches/{batch.id}/pictures/{sha}")
     assert answer.status_code == 200, answer.text
     assert "What the model says" not in answer.text
     assert "Most similar" not in answer.text
 
 
-def test_a_decided_batch_shows_what_was_done_to_each_picture(tmp_path: Path) -> None:
-    case = make_case(tmp_path)
+def test_a_decided_batch_shows_what_was_done_to_each_picture(case: Case) -> None:
     batch = case.open_batch()
     first, second, *_ = batch.candidates().rows()
     mark(batch, [Mark(first["sha256"], Action.DELETE)], who="ann")
     submit(batch, "approve", who="ann", undecided="suggested", confirm=True)
-    with served(case.ws.root) as url:
-        page = httpx.get(f"{url}/batches/{batch.id}", trust_env=False, timeout=PATIENCE_S).text
+    with asking(case.ws.root) as c:
+        page = c.get(f"/batches/{batch.id}").text
     assert "delete · ann" in page
     assert f"relabel to {second['suggested_label']} · as suggested" in page
     assert "left as it was" not in page
     assert "to go" not in page
 
 
-def test_the_submit_page_shows_what_goes(tmp_path: Path) -> None:
-    case = make_case(tmp_path)
+def test_the_submit_page_shows_what_goes(case: Case) -> None:
     batch = case.open_batch()
     first, second, *rest = batch.candidates().rows()
     mark(
@@ -242,8 +236,8 @@ def test_the_submit_page_shows_what_goes(tmp_path: Path) -> None:
         [Mark(first["sha256"], Action.DELETE), Mark(second["sha256"], Action.RELABEL, second["suggested_label"])],
         who="ann",
     )
-    with served(case.ws.root) as url:
-        page = httpx.get(f"{url}/batches/{batch.id}/submit", trust_env=False, timeout=PATIENCE_S).text
+    with asking(case.ws.root) as c:
+        page = c.get(f"/batches/{batch.id}/submit").text
     marked, open_ones = page.split("<form", 1)
     assert f"You decided 2 of {len(rest) + 2}: delete 1, relabel 1." in marked
     deleted, relabelled = re.findall(r'<section class="lot (?s:.*?)</section>', marked)
@@ -257,21 +251,19 @@ def test_the_submit_page_shows_what_goes(tmp_path: Path) -> None:
     assert first["sha256"] not in open_ones
 
 
-def test_a_submit_from_a_stale_tab_is_shown_the_difference(tmp_path: Path) -> None:
-    case = make_case(tmp_path)
+def test_a_submit_from_a_stale_tab_is_shown_the_difference(case: Case) -> None:
     batch = case.open_batch()
     sha = batch.candidates().rows()[0]["sha256"]
     form = {"decision": "approve", "who": "ann", "version": str(batch.version)}
     mark(batch, [Mark(sha, Action.DELETE)], who="bob")
-    with served(case.ws.root) as url:
-        answer = httpx.post(f"{url}/batches/{batch.id}/submit", data=form, trust_env=False, timeout=PATIENCE_S)
+    with asking(case.ws.root) as c:
+        answer = c.post(f"/batches/{batch.id}/submit", data=form)
     assert answer.status_code == 409
     assert f"{sha[:8]}</a>: bob delete" in answer.text
     assert batch.approval() is None
 
 
-def test_a_picture_to_zoom_is_large_upright_and_new(tmp_path: Path) -> None:
-    case = make_case(tmp_path)
+def test_a_picture_to_zoom_is_large_upright_and_new(case: Case) -> None:
     sha = case.active()[0]["sha256"]
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by a quarter
@@ -279,7 +271,7 @@ def test_a_picture_to_zoom_is_large_upright_and_new(tmp_path: Path) -> None:
     out = io.BytesIO()
     Image.new("RGB", (3000, 1000), "red").save(out, "JPEG", exif=exif, comment=b"<script>alert(1)</script>")
     write_bytes(case.ws.blob(sha), out.getvalue())
-    with served(case.ws.root) as url, httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as c:
+    with asking(case.ws.root) as c:
         for query, side in (("?size=640", MIDDLE), ("?size=99999", LARGEST), ("", LARGEST)):
             answer = c.get(f"/pictures/{sha}.jpg{query}")
             with Image.open(io.BytesIO(answer.content)) as seen:
@@ -290,17 +282,10 @@ def test_a_picture_to_zoom_is_large_upright_and_new(tmp_path: Path) -> None:
         assert answer.headers["content-type"] == "image/jpeg"
         for name in (sha[:63], "f" * 64, sha.upper(), "..%2f..%2faudit.jsonl", "%00"):
             assert c.get(f"/pictures/{name}.jpg").status_code == 404
-        case.ws.blob(sha).unlink()  # purged: its thumbnail is better than nothing
+        write_bytes(case.ws.blob(sha), b"<html>not a picture</html>")  # its thumbnail is better than nothing
         assert c.get(f"/pictures/{sha}.jpg").content == case.ws.thumb(sha).read_bytes()
-
-
-def test_a_damaged_picture_shows_its_thumbnail(tmp_path: Path) -> None:
-    case = make_case(tmp_path)
-    sha = case.active()[0]["sha256"]
-    write_bytes(case.ws.blob(sha), b"<html>not a picture</html>")
-    with served(case.ws.root) as url:
-        answer = httpx.get(f"{url}/pictures/{sha}.jpg", trust_env=False, timeout=PATIENCE_S)
-        assert answer.content == case.ws.thumb(sha).read_bytes()
+        case.ws.blob(sha).unlink()  # purged
+        assert c.get(f"/pictures/{sha}.jpg").content == case.ws.thumb(sha).read_bytes()
 
 
 def test_a_hash_that_ends_in_zeros_is_found_like_any_other() -> None:

@@ -10,8 +10,7 @@ import pytest
 
 from keepset.reasons import Action
 from keepset.review import Mark, mark
-from keepset.review.ordering import Sort, like, ordered
-from keepset.review.stacks import stacks_of
+from keepset.review.ordering import Sort, like, ordered, stacks_of
 from tests.browser_fixtures import Browser, expect, press, saved
 from tests.processes import wait_for
 from tests.test_gallery_browser import _troubles

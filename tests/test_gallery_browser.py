@@ -21,7 +21,7 @@ def test_a_batch_by_keyboard(browser: Browser, case: Case, monkeypatch: pytest.M
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")  # else it would be retrained here
     batch = case.open_batch()
     rows = batch.candidates().rows()
-    labels = batch.record.labels
+    labels = batch.labels
     with served(case.ws.root) as url, browser.page() as page:
         page.goto(f"{url}/batches/{batch.id}")
         press(page, "x")
@@ -62,7 +62,6 @@ def test_a_batch_by_keyboard(browser: Browser, case: Case, monkeypatch: pytest.M
         page.click("button[value=approve]")
         page.wait_for_url("**notice=*")
     approval = load_batch(case.ws, batch.id).approval()
-    assert approval is not None
     assert approval.who == "Ada"
     assert approval.via == "gallery"
     assert approval.decisions[rows[0]["sha256"]]["action"] == "delete"
@@ -131,9 +130,9 @@ def test_without_javascript(browser: Browser, case: Case) -> None:
         assert load_batch(case.ws, batch.id).status == BatchStatus.OPEN
 
 
-def test_a_thousand_candidates_keep_their_place(browser: Browser, tmp_path: Path) -> None:
+def test_a_thousand_candidates_keep_their_place(browser: Browser, case: Case) -> None:
     """A page and an answer are no larger than with few (``bench/review/opening.py`` measures how quick they are)."""
-    batch = large_batch(make_case(tmp_path), 1000)
+    batch = large_batch(case, 1000)
     rows = batch.candidates().rows()
     mark(batch, [Mark(r["sha256"], Action.KEEP) for r in rows[200:800]], who="gallery")
     with served(batch.ws.root) as url, browser.page() as page:
@@ -168,8 +167,8 @@ def test_a_thousand_candidates_keep_their_place(browser: Browser, tmp_path: Path
         at_rank(page, 800)
 
 
-def test_full_view_and_typing_a_class(browser: Browser, tmp_path: Path) -> None:
-    batch = large_batch(make_case(tmp_path), 6)
+def test_full_view_and_typing_a_class(browser: Browser, case: Case) -> None:
+    batch = large_batch(case, 6)
     shas = [r["sha256"] for r in batch.candidates().rows()]
     with served(batch.ws.root) as url, browser.page() as page:
         page.route("**/pictures/*?part=yes", lambda r: (page.wait_for_timeout(300), r.continue_()))  # keys come first
@@ -233,8 +232,8 @@ def test_full_view_and_typing_a_class(browser: Browser, tmp_path: Path) -> None:
         assert batch.marks()[shas[1]].action == Action.KEEP
 
 
-def test_several_are_selected_with_the_mouse_and_decided_as_one(browser: Browser, tmp_path: Path) -> None:
-    batch = large_batch(make_case(tmp_path), 40)
+def test_several_are_selected_with_the_mouse_and_decided_as_one(browser: Browser, case: Case) -> None:
+    batch = large_batch(case, 40)
     shas = [r["sha256"] for r in batch.candidates().rows()]
     with served(batch.ws.root) as url, browser.page(viewport={"width": 1400, "height": 900}) as page:
         page.goto(f"{url}/batches/{batch.id}?sort=suspicion")  # no tile gives way to another
@@ -267,8 +266,8 @@ def test_several_are_selected_with_the_mouse_and_decided_as_one(browser: Browser
         expect(page.locator("#full")).to_be_visible()
 
 
-def test_fingers_select_and_sweep(browser: Browser, tmp_path: Path) -> None:
-    batch = large_batch(make_case(tmp_path), 12)
+def test_fingers_select_and_sweep(browser: Browser, case: Case) -> None:
+    batch = large_batch(case, 12)
     phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
     with served(batch.ws.root) as url, browser.page(**phone) as page:
         page.goto(f"{url}/batches/{batch.id}?sort=suspicion")
@@ -307,8 +306,8 @@ def test_a_decided_batch_can_be_looked_at_and_no_more(browser: Browser, case: Ca
     assert batch.marks() == {}
 
 
-def test_all_suggestions_of_the_filter_are_taken_as_one_step(browser: Browser, tmp_path: Path) -> None:
-    batch = large_batch(make_case(tmp_path), 150)  # more than a page
+def test_all_suggestions_of_the_filter_are_taken_as_one_step(browser: Browser, case: Case) -> None:
+    batch = large_batch(case, 150)  # more than a page
     rows = batch.candidates().rows()
     asked = rows[0]["suggestion"], rows[0]["suggested_label"]
     valid = {r["sha256"] for r in rows if r["split"] == "valid"}
@@ -405,8 +404,8 @@ def test_every_page_is_accessible_and_fits(browser: Browser, tmp_path: Path, sch
         assert _troubles(page) == [], "copies"
 
 
-def test_the_focused_card_is_not_under_the_bar(browser: Browser, tmp_path: Path) -> None:
-    batch = large_batch(make_case(tmp_path), 40)
+def test_the_focused_card_is_not_under_the_bar(browser: Browser, case: Case) -> None:
+    batch = large_batch(case, 40)
     with served(batch.ws.root) as url, browser.page(viewport={"width": 1400, "height": 900}) as page:
         page.goto(f"{url}/batches/{batch.id}")
         for _ in range(3):

@@ -1,38 +1,32 @@
-"""What the model looks at, asked in the gallery: the real app, the real process, a really trained model."""
+"""What the model looks at: the map that comes with an export, in the gallery and in the report."""
 
 from __future__ import annotations
 
 import io
-import json
-import os
 import re
 import shutil
-import signal
-import subprocess
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
-from keepset.errors import MissingExtra, ModelError
+from keepset.errors import ModelError
+from keepset.export.onnx import export_model
+from keepset.files import read_json
 from keepset.images.heat import laid_over, seen_part
-from keepset.images.pixels import Preprocess, decode, model_input
-from keepset.machine import extras
-from keepset.machine.programs import environment, program
-from keepset.models import load_record
-from keepset.predict.queueing import Busy
+from keepset.images.pixels import Preprocess
+from keepset.interpret import interpret
+from keepset.predict import Predictor, load
 from keepset.review import Batch, load_batch, review
 from keepset.train import train
-from keepset.web import cam_questions
-from keepset.web.cam_questions import CamQuestion, CamQuestions
+from keepset.train.networks import averages_of, build, features_and_logits, head_of
 from keepset.workspace import Workspace
 from tests.browser_fixtures import Browser, expect
 from tests.factories import dataset_workspace
-from tests.processes import PATIENCE_S, wait_for
+from tests.processes import PATIENCE_S
 from tests.web_fixtures import served
 
 SECTION = {"arch": "lite0+lite1", "epochs": 0, "threads": 1, "size": 64}
@@ -42,165 +36,106 @@ SECTION = {"arch": "lite0+lite1", "epochs": 0, "threads": 1, "size": 64}
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with a model of two networks side by side, and an open batch."""
     ws, cfg, _ = dataset_workspace(tmp_path_factory.mktemp("heat"), per_class=8, flips=3, size=(96, 72), train=SECTION)
-    train(ws, cfg)
+    export_model(ws, train(ws, cfg).outputs["model_id"])
     review(ws, cfg)
     return ws.root
 
 
 @pytest.fixture
 def batch(trained: Path, tmp_path: Path) -> Batch:
-    """A copy of it that nobody has asked anything of."""
+    """A copy of it."""
     shutil.copytree(trained, tmp_path / "ws")
     ws = Workspace.open(tmp_path / "ws")
     (folder,) = ws.batches.iterdir()
     return load_batch(ws, folder.name)
 
 
-@pytest.fixture
-def questions(batch: Batch) -> Iterator[CamQuestions]:
-    made = CamQuestions(batch.ws)
-    yield made
-    made.close()
+def _model(batch: Batch) -> Predictor:
+    return load(batch.ws.models / batch.record.model_id)
 
 
 def _address(batch: Batch, place: int = 0, query: str = "") -> str:
     return f"/batches/{batch.id}/pictures/{list(batch.rows())[place]}/heat.jpg{query}"
 
 
-def _question(batch: Batch, place: int = 0) -> CamQuestion:
-    row = batch.rows()[list(batch.rows())[place]]
-    return CamQuestion(batch.record.model_id, row["sha256"], row["predicted"])
+def test_what_the_positions_say_adds_up_to_what_the_model_says(batch: Batch) -> None:
+    """Of any picture the mean of a class's map is its logit, but for the same constant."""
+    model, rng = _model(batch), np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+    pixels[1, :32] //= 3
+    logits, maps = model._session.run(["logits", "maps"], {"pixels": pixels})
+    assert maps.shape == (3, len(model.classes), 2, 2)
+    constant = logits - maps.mean((2, 3))
+    assert np.ptp(logits, axis=0).max() > 0.05
+    assert np.allclose(constant, constant[0], atol=1e-4)
+    heat = model.heat(pixels[0], model.classes[1])
+    assert np.allclose(heat, maps[0, 1].clip(0) / maps[0, 1].max(), atol=1e-5)
+    with pytest.raises(ModelError, match="does not know the class 'lynx'"):
+        model.heat(pixels[0], "lynx")
 
 
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+@pytest.mark.parametrize("name", ["resnet10t", "mobilenetv3_small_050", "dla46_c", "convnext_atto", "test_vit"])
+def test_maps_come_from_networks_that_average_over_positions(name: str) -> None:
+    import torch
+
+    torch.manual_seed(0)
+    network: Any = build(name, 3).eval()
+    side = network.pretrained_cfg["input_size"][-1] if name == "test_vit" else 64
+    found = averages_of(network, side)
+    assert len(found) == (
+        name not in ("mobilenetv3_small_050", "convnext_atto", "test_vit")
+    )  # a layer follows the average
+    if found:
+        x, grids = torch.rand(2, 3, side, side), list[Any]()
+        found[0].register_forward_pre_hook(lambda _, given: grids.append(given[0]))
+        with torch.no_grad():
+            logits = features_and_logits(network, x)[1]
+            maps = torch.einsum("kd,ndhw->nkhw", head_of(network).weight.flatten(1), grids[0])
+        assert torch.allclose(maps.mean((2, 3)) + head_of(network).bias, logits, atol=1e-4)
 
 
-def _processes(ws: Workspace) -> list[str]:
-    """Ids of the processes that look at pictures of ``ws``."""
-    out = subprocess.run(["ps", "-ewwo", "pid,args"], capture_output=True, text=True, check=True).stdout
-    lines = [x for x in out.splitlines() if "keepset.interpret.cam_process" in x and str(ws.root) in x]
-    return [x.split()[0] for x in lines]
-
-
-def test_two_requests_start_one_process_and_the_next_pictures_are_ready(batch: Batch) -> None:
-    row = batch.rows()[next(iter(batch.rows()))]
+def test_the_gallery_lays_it_over_the_picture(batch: Batch) -> None:
+    place, row = next((i, r) for i, r in enumerate(batch.rows().values()) if r["label"] != r["predicted"])
     with served(batch.ws.root) as url, httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as c:
-        with ThreadPoolExecutor() as pool:
-            asked = [pool.submit(c.get, _address(batch, i)) for i in (0, 0, 1)]
-            wait_for(lambda: _processes(batch.ws), "the process to start")
-            answers = [a.result() for a in asked]
-        assert [a.status_code for a in answers] == [200] * 3
-        assert answers[0].content == answers[1].content != answers[2].content
-        assert answers[0].headers["content-type"] == "image/jpeg"
-        assert "default-src 'none'" in answers[0].headers["content-security-policy"]
-        assert Image.open(io.BytesIO(answers[0].content)).size == (96, 72)
-        pids = _processes(batch.ws)
-        assert len(pids) == 1
-        folder = batch.ws.cache / "heat" / batch.record.model_id
-        wait_for(lambda: len(list(folder.glob("*.json"))) == batch.proposed, "all others to be looked at")
-        for known in list(folder.glob("*.json")):
-            if not known.name.startswith(row["sha256"]):
-                known.unlink()
-        assert c.get(_address(batch)).content == answers[0].content  # known, and the next ones are asked for again
-        wait_for(lambda: len(list(folder.glob("*.json"))) == batch.proposed, "them to be looked at once more")
-        if row["label"] != row["predicted"]:
-            assert c.get(_address(batch, 0, "?for=given")).content != answers[0].content
+        answer = c.get(_address(batch, place))
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == "image/jpeg"
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert Image.open(io.BytesIO(answer.content)).size == (96, 72)
+        assert c.get(_address(batch, place)).content == answer.content
+        assert c.get(_address(batch, place, "?for=given")).content != answer.content
         assert c.post(_address(batch)).status_code == 405
-        unknown = _address(batch).replace(row["sha256"], "f" * 64)
-        assert c.get(unknown).status_code == 404
-        assert _processes(batch.ws) == pids
-    wait_for(lambda: not _alive(int(pids[0])), "the process to end with the gallery")
-
-
-def test_the_heat_is_that_of_the_report(batch: Batch, questions: CamQuestions) -> None:
-    from keepset.export.onnx import load_network
-    from keepset.interpret.cam import grad_cam
-
-    question = _question(batch)
-    rows = questions.ask(question).result(PATIENCE_S)
-    record = load_record(batch.ws, question.model)
-    image = decode(batch.ws.blob(question.sha256).read_bytes(), shortest=record.preprocess.resize)
-    pixels = model_input(image, record.preprocess)
-    network, number = load_network(batch.ws, record), record.classes.index(question.label)
-    seen = grad_cam(network, pixels, record.preprocess, number)
-    assert np.allclose(np.array(rows) / 255, seen.heat, atol=0.01)
-    assert questions.known(question) == rows
-
-
-def test_an_idle_process_ends_and_a_question_starts_another(batch: Batch) -> None:
-    questions = CamQuestions(batch.ws, idle_s=0.1)
-    try:
-        future = questions.ask(_question(batch))
-        wait_for(lambda: questions.pid is not None, "the process to start", every_s=0.02)
-        first = questions.pid
-        assert first is not None
-        future.result(PATIENCE_S)
-        wait_for(lambda: not _alive(first), "the process to end", every_s=0.05)
-        assert questions.ask(_question(batch, 1)).result(PATIENCE_S)
-    finally:
-        questions.close()
-
-
-def test_a_killed_process_is_reported_and_replaced(batch: Batch, questions: CamQuestions) -> None:
-    future = questions.ask(_question(batch))
-    wait_for(lambda: questions.pid is not None, "the process to start", every_s=0.02)
-    assert questions.pid is not None
-    os.kill(questions.pid, signal.SIGKILL)
-    with pytest.raises(ModelError, match=r"has ended \(exit code -9\)"):
-        future.result(PATIENCE_S)
-    assert questions.ask(_question(batch)).result(PATIENCE_S)
-
-
-def test_the_process_ends_with_its_input_and_goes_on_after_a_bad_picture(batch: Batch) -> None:
-    """So a gallery that is killed leaves none behind."""
-    asked = [_question(batch), _question(batch, 1)]
-    batch.ws.blob(asked[0].sha256).write_bytes(b"gone bad")
-    lines = "".join(json.dumps(vars(q)) + "\n" for q in asked)
-    command = program("keepset.interpret.cam_process", str(batch.ws.root))
-    done = subprocess.run(
-        command, input=lines, capture_output=True, text=True, env=environment(), timeout=PATIENCE_S, check=True
-    )
-    bad, good = map(json.loads, done.stdout.splitlines())
-    assert bad["message"] == "The file of this picture is gone or damaged."
-    assert np.array(good["heat"]).ndim == 2
-
-
-def test_weights_that_are_gone_are_named(batch: Batch) -> None:
-    (batch.ws.models / batch.record.model_id / "weights.safetensors").unlink()
-    with served(batch.ws.root) as url, httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as c:
-        answer = c.get(_address(batch), headers={"accept": "image/jpeg, application/json"})
+        assert c.get(_address(batch, place).replace(row["sha256"], "f" * 64)).status_code == 404
+        batch.ws.blob(row["sha256"]).write_bytes(b"gone bad")
+        asked = {"accept": "image/jpeg, application/json"}
+        assert "gone or damaged" in c.get(_address(batch, place), headers=asked).json()["message"]
+        (batch.ws.models / batch.record.model_id / "model.onnx").unlink()
+        answer = c.get(_address(batch), headers=asked)
         assert answer.status_code == 400
-        assert answer.json()["message"] == f"The weights of model {batch.record.model_id} are gone or damaged."
-        page = c.get(_address(batch), headers={"accept": "text/html"})
-        assert "are gone or damaged" in page.text
+        assert answer.json()["message"] == "The model of this batch is not exported yet."
 
 
-def test_without_the_extra_no_process_starts_and_what_is_known_is_shown(
-    batch: Batch, questions: CamQuestions, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    questions.ask(_question(batch)).result(PATIENCE_S)
-    monkeypatch.setattr(extras, "EXTRAS", extras.EXTRAS | {"train": ("not_installed_here",)})
-    with pytest.raises(MissingExtra):
-        questions.ask(_question(batch, 1))
-    with served(batch.ws.root) as url, httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as c:
-        assert c.get(_address(batch)).status_code == 200
-        answer = c.get(_address(batch, 1), headers={"accept": "application/json"})
-        assert "extra 'train'" in answer.json()["message"]
-        assert "[train]" in answer.json()["remedy"]
+def test_the_report_shows_it(batch: Batch) -> None:
+    ws, cfg = batch.ws, batch.ws.config()
+    assert interpret(ws, cfg).changed
+    folder = ws.reports / batch.record.model_id
+    first = read_json(folder / "report.json")["top_losses"][0]["sha256"]
+    ws.blob(first).write_bytes(b"gone bad")
+    shutil.rmtree(folder)
+    assert interpret(ws, cfg).changed
+    rows = read_json(folder / "report.json")["looks"]
+    assert [r["readable"] for r in rows] == [False] + [True] * (len(rows) - 1)
+    assert len(rows) == 6
+    assert "Where it looked" in (folder / "report.html").read_text()
 
 
-def test_questions_are_bounded(batch: Batch, questions: CamQuestions, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cam_questions, "_WAITING", 1)
-    future = questions.ask(_question(batch))
-    assert questions.ask(_question(batch)) is future
-    with pytest.raises(Busy):
-        questions.ask(_question(batch, 1))
-    assert future.result(PATIENCE_S)
+def test_a_network_that_cannot_tell_is_named(tmp_path: Path) -> None:
+    ws, cfg, _ = dataset_workspace(tmp_path, per_class=4, train=SECTION | {"arch": "convnext_atto", "weights": "none"})
+    export_model(ws, model_id := train(ws, cfg).outputs["model_id"])
+    with pytest.raises(ModelError, match="cannot tell where it looks"):
+        load(ws.models / model_id).heat(np.zeros((64, 64, 3), np.uint8), cfg.labels[0])
+    interpret(ws, cfg)
+    assert "cannot tell where it looks" in (ws.reports / model_id / "report.html").read_text()
 
 
 def test_heat_lies_over_what_the_network_saw() -> None:

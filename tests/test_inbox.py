@@ -28,9 +28,9 @@ from keepset.validate import validate
 from keepset.web.app import create_app
 from tests.browser_fixtures import Browser, expect
 from tests.factories import jpeg
-from tests.predict_fixtures import Served, client
+from tests.predict_fixtures import Served
 from tests.test_web_predict import conforms
-from tests.web_fixtures import served
+from tests.web_fixtures import asking, served
 
 
 def switch_on(case: Served, tmp_path: Path, **options: Any) -> RunConfig:
@@ -47,7 +47,7 @@ def switch_on(case: Served, tmp_path: Path, **options: Any) -> RunConfig:
 
 @pytest.fixture
 def site(model_case: Served) -> Iterator[httpx.Client]:
-    with served(model_case.ws.root) as url, client(url) as c:
+    with asking(model_case.ws.root) as c:
         yield c
 
 
@@ -153,9 +153,9 @@ def test_a_flood_is_bounded(site: httpx.Client, model_case: Served, tmp_path: Pa
     switch_on(model_case, tmp_path, max_mb=1)
     first = send(site, noise, other(model_case, noise)[1])
     assert (len(noise) > 500_000, first.status_code) == (True, 507 if len(noise) > 900_000 else 201)
-    with served(model_case.ws.root) as url, client(url) as c:
+    with asking(model_case.ws.root) as c:
         switch_on(model_case, tmp_path, per_minute=2)
-    with served(model_case.ws.root) as url, client(url) as c:
+    with asking(model_case.ws.root) as c:
         statuses = [send(c, b"x", "apple").status_code for _ in range(4)]
         late = send(c, b"x", "apple")
         assert statuses == [422, 422, 429, 429]

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from keepset.interpret.datasize import DataSize, data_size_curve, fit_power_law, seconds_for
-from keepset.interpret.gain import Doubts, more_or_cleaner
+from keepset.forecast.heads import Known
+from keepset.interpret.datasize import DataSize, data_size_curve, fit_power_law
+from keepset.interpret.doubts import Doubts
+from keepset.interpret.gain import tried
 
 
 def blobs(n: int, apart: float, noise_labels: float = 0.0, seed: int = 0, width: int = 24) -> DataSize:
@@ -19,7 +21,8 @@ def blobs(n: int, apart: float, noise_labels: float = 0.0, seed: int = 0, width:
     features = rng.normal(0, 1, (n, width)) + apart * np.eye(width)[labels]
     wrong = rng.random(n) < noise_labels
     labels = np.where(wrong, (labels + 1) % 3, labels)
-    return DataSize(features.astype(np.float32), labels, np.arange(n) // 3 % 5, 3, seed)
+    known = Known(features.astype(np.float32), np.arange(n) // 3 % 5, np.ones(n, bool), 3)
+    return DataSize(known, labels, np.ones(n, bool), n, seed)
 
 
 def test_the_fit_finds_a_curve_that_it_was_drawn_from() -> None:
@@ -61,7 +64,7 @@ def advice(data: DataSize, wrong: list[int], right: list[int]) -> dict[str, Any]
     chance[wrong], label[wrong] = 0.9, right
     doubts = Doubts(chance, label)
     data = replace(data, judged=~doubts.wrong)
-    return more_or_cleaner(data, doubts, data_size_curve(data))
+    return tried(data, doubts, data_size_curve(data))
 
 
 def test_more_or_cleaner_data() -> None:
@@ -84,12 +87,13 @@ def test_more_or_cleaner_data() -> None:
     )
 
 
-def test_what_a_curve_will_cost_is_known_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    ticks = iter(np.arange(100) * 0.03)
-    monkeypatch.setattr("time.process_time", lambda: next(ticks))
-    small, large = (seconds_for(blobs(n, 2.0)) for n in (60, 3000))
-    assert small == pytest.approx(0.03 / 60 * (4 * 5 * (9 + 15 + 27) + 5 * 48 + 3 * (9 + 15 + 27 + 48)), rel=0.1)
-    assert large > 2 * small
+def test_a_part_of_a_large_data_set_speaks_for_the_whole() -> None:
+    part = blobs(150, 1.6, width=48)
+    whole = data_size_curve(replace(part, total=600))
+    alone = data_size_curve(part)
+    assert whole["error_rate"] < alone["error_rate"] == alone["points"][-1]["error_rate"]
+    assert whole["twice"]["size"] == 4 * alone["twice"]["size"]
+    assert whole["twice"]["error_rate"] < alone["twice"]["error_rate"]
 
 
 def test_the_same_seed_gives_the_same_answer() -> None:

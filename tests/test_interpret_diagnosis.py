@@ -32,32 +32,14 @@ NAN = float("nan")
         pytest.param([0.9, NAN], [0.8, 0.9], [0.2, 0.6], 3, ["rate_too_high"], id="nan"),
         pytest.param([1.1, 1.09, 1.08], [1.1] * 3, [0.6] * 3, 3, ["rate_too_low"], id="too low"),
         pytest.param([0.9, 0.8], [0.7, 0.6], [0.3, 0.2], 3, ["too_few_epochs"], id="too few epochs"),
-        pytest.param(
-            [0.5, 0.3, 0.1, 0.05, 0.01], [0.5, 0.4, 0.5, 0.6, 0.7], [0.2] * 5, 3, ["overfitting"], id="overfitting"
-        ),
-        pytest.param(
-            [0.5, 0.3, 0.1, 0.05, 0.01], [0.5, 0.5, 0.3, 0.5, 0.5], [0.2] * 5, 3, ["healthy"], id="one lucky epoch"
-        ),
-        pytest.param(
-            [0.5, 0.3, 0.1, 0.05, 0.01],
-            [0.5] * 5,
-            [0.2, 0.1, 0.15, 0.18, 0.2],
-            3,
-            ["healthy"],
-            id="the error alone got worse",
-        ),
+        pytest.param([0.5, 0.3, 0.1, 0.05, 0.01], [0.5, 0.4, 0.5, 0.6, 0.7], [0.2] * 5, 3, ["overfitting"], id="overfitting"),
+        pytest.param([0.5, 0.3, 0.1, 0.05, 0.01], [0.5, 0.5, 0.3, 0.5, 0.5], [0.2] * 5, 3, ["healthy"], id="one lucky epoch"),
+        pytest.param([0.5, 0.3, 0.1, 0.05, 0.01], [0.5] * 5, [0.2, 0.1, 0.15, 0.18, 0.2], 3, ["healthy"], id="the error alone got worse"),
         pytest.param([0.5, 0.3, 0.1], [0.5, 0.4, 0.39], [0.2, 0.15, 0.1], 3, ["healthy"], id="healthy"),
-        pytest.param(
-            [0.5, 0.3, 0.1, 0.05],
-            [0.5, 0.5, 0.6, 0.7],
-            [0.2, 0.2, 0.15, 0.12],
-            3,
-            ["healthy"],
-            id="loss rises, and the error falls",
-        ),
+        pytest.param([0.5, 0.3, 0.1, 0.05], [0.5, 0.5, 0.6, 0.7], [0.2, 0.2, 0.15, 0.12], 3, ["healthy"], id="loss rises, and the error falls"),
         pytest.param([0.2, 0.1], [0.2, 0.15], [0.0, 0.0], 1, ["healthy"], id="one class"),
     ],
-)
+)  # fmt: skip
 def test_rules_on_a_history_without_the_plain_loss(
     train: list[float], valid: list[float], errors: list[float], classes: int, kinds: list[str]
 ) -> None:
@@ -89,7 +71,7 @@ def course(
             id="an augmented loss above the validation loss is not too few epochs",
         ),
         pytest.param(
-            course([0.5, 0.3], [0.5, 0.45], [0.2, 0.15]), "too_few_epochs", "10% off the held-out loss", id="still learning"
+            course([0.5, 0.3], [0.5, 0.45], [0.2, 0.15]), "too_few_epochs", "10 % off the held-out loss", id="still learning"
         ),
         pytest.param(
             course([0.5, 0.3], [0.5, 0.52], [0.2, 0.15]), "healthy", "", id="held-out loss climbs, one error fewer"

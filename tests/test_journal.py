@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sqlite3
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from keepset.errors import WorkspaceBusy, WorkspaceNotWritable
 from keepset.storage.journal import Journal
+from tests.processes import started
 
 WRITER = """
 import sys; from pathlib import Path; from keepset.storage.journal import Journal
@@ -26,13 +24,7 @@ sys.stdin.read()
 
 def writer(path: Path, part: str, rows: int) -> subprocess.Popen[str]:
     """A process that has put rows into a part and still holds it."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(path), part, str(rows)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
+    process = started(WRITER, path, part, rows)
     assert process.stdout.readline() == "ready\n"
     return process
 
@@ -71,7 +63,7 @@ def test_a_part_reads_what_is_settled_and_what_is_its_own(tmp_path: Path) -> Non
 def test_what_a_killed_worker_had_put_is_taken_over_by_the_next(tmp_path: Path) -> None:
     path = tmp_path / "a.sqlite"
     first = writer(path, "lane-0", 50)
-    os.kill(first.pid, signal.SIGKILL)
+    first.kill()
     first.communicate()
     with Journal(path, "lane-0") as again:
         assert len(again.get(f"lane-0-{i}" for i in range(50))) == 50

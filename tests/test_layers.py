@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 import graphlib
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.processes import ran
 
 ROOT = Path(__file__).resolve().parents[1]
 FORBIDDEN = {
@@ -117,6 +117,6 @@ def test_help_and_importing_keepset_load_nothing_heavy() -> None:
         "try:\n    keepset.cli.main(['--help'])\n"
         f"except SystemExit:\n    print([m for m in {heavy.split()} if m in sys.modules])"
     )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "Usage" in out.stdout
-    assert out.stdout.splitlines()[-1] == "[]"
+    said = ran(code).stdout
+    assert "Usage" in said
+    assert said.splitlines()[-1] == "[]"

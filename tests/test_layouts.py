@@ -36,19 +36,16 @@ def both(*sides: str) -> list[str]:
 @pytest.mark.parametrize(
     ("folders", "each"),
     [
-        (["cats", "dogs"], "? 2"),
-        (["bears/cats", "bears/dogs"], "? 2"),
-        (both("train", "valid"), "train 2, valid 2"),
+        (["cats", "dogs"], "? 2"), (["bears/cats", "bears/dogs"], "? 2"), (both("train", "valid"), "train 2, valid 2"),
         (both("Training", "Testing"), "test 2, train 2"),
         (both("data/train", "data/validation", "data/test"), "test 2, train 2, valid 2"),
         (both("training_set/training_set", "test_set/test_set"), "test 2, train 2"),
         (both("archive/seg_train/seg_train", "archive/seg_test/seg_test"), "test 2, train 2"),
         (["cats/train", "cats/val", "dogs/train", "dogs/val"], "train 2, valid 2"),
-        (["cats", "dogs", *both("valid")], "? 2, valid 2"),
-        (["cats/x/y", "dogs/z"], "? 2"),
+        (["cats", "dogs", *both("valid")], "? 2, valid 2"), (["cats/x/y", "dogs/z"], "? 2"),
         (["train/cats/images", "train/dogs/images"], "? 2"),
     ],
-)
+)  # fmt: skip
 def test_layouts(tmp_path: Path, folders: list[str], each: str) -> None:
     assert counts(find_pictures(tree(tmp_path / "set", *folders))) == {"cats": each, "dogs": each}
 

@@ -57,14 +57,11 @@ def test_volatile_columns_and_chunking_do_not_touch_the_content_hash() -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"surprise": 1}, "unknown ['surprise']"),
-        ({"label": None}, "'label' with null values"),
-        ({"rank": "first"}, "urls"),
-        ({"rank": 2**40}, "urls"),
-        ({"status": "fine"}, "'status'"),
+        ({"surprise": 1}, "unknown ['surprise']"), ({"label": None}, "'label' with null values"),
+        ({"rank": "first"}, "urls"), ({"rank": 2**40}, "urls"), ({"status": "fine"}, "'status'"),
         ({"reason": "because"}, "'reason'"),
     ],
-)
+)  # fmt: skip
 def test_a_row_that_does_not_fit_is_refused(change: dict[str, Any], says: str, tmp_path: Path) -> None:
     with pytest.raises(ManifestError) as e:
         manifests.write(tmp_path / "urls.parquet", [url_row(0, **change)], header())

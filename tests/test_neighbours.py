@@ -6,16 +6,14 @@ import json
 import re
 from pathlib import Path
 
-import httpx
 import pytest
 
 from keepset.orchestrator.neighbours import MARK, gallery_of, handle, neighbours, note_neighbour
 from keepset.reasons import Action
 from keepset.workspace import Workspace
 from tests.browser_fixtures import Browser, press
-from tests.processes import PATIENCE_S
 from tests.review_fixtures import Case, make_case
-from tests.web_fixtures import served
+from tests.web_fixtures import asking, served
 
 
 @pytest.fixture
@@ -53,14 +51,13 @@ def test_a_data_set_begun_elsewhere_is_reviewed_in_the_gallery_of_its_stack(
         page.click("text=All data sets")
         page.wait_for_url(f"{url}/")
     approval = batch.approval()
-    assert approval is not None
     assert approval.who == "Ada"
 
 
 def test_its_links_stay_below_its_prefix_and_its_guard_is_the_same(own: Workspace, case: Case) -> None:
     note_neighbour(case.ws)
     batch, below = case.open_batch(), f"/w/{case.ws.id}"
-    with served(own.root, token="secret") as url, httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as c:
+    with asking(own.root, token="secret") as c:
         assert c.get(below + "/").status_code == 401
         login = c.get(f"{below}/?token=secret")
         assert login.headers["location"] == below + "/"

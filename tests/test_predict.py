@@ -7,8 +7,6 @@ import io
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -30,23 +28,15 @@ from keepset.reasons import DownloadReason, ImageReason, ItemStatus
 from keepset.stages import SILENT
 from keepset.train.pixels_cache import PixelCache
 from keepset.workspace import Workspace
-from tests.factories import add_model, dataset_workspace
+from tests.predict_fixtures import Served
+from tests.processes import ran
 from tests.test_cli import run
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Predictor, list[str]]:
-    import timm
-    import torch
-    from safetensors.torch import save_file
-
-    ws, cfg, truth = dataset_workspace(tmp_path_factory.mktemp("predict"), per_class=3, size=(300, 280))
-    model_id = add_model(ws, cfg, truth)
-    torch.manual_seed(0)
-    network = timm.create_model("tf_efficientnet_lite0", num_classes=len(cfg.labels))
-    save_file(network.state_dict(), ws.models / model_id / "weights.safetensors")
-    export_model(ws, model_id)
-    return ws, load(ws.root), list(truth)
+def served(template_case: Served, tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Predictor, list[str]]:
+    ws = Workspace.open(shutil.copytree(template_case.ws.root, tmp_path_factory.mktemp("predict") / "ws"))
+    return ws, load(ws.root), list(template_case.truth)
 
 
 def test_same_probabilities_as_torch_on_pictures(served: tuple[Workspace, Predictor, list[str]]) -> None:
@@ -162,13 +152,7 @@ def test_prediction_needs_no_torch_and_reports_to_nobody(
 ) -> None:
     ws, _, shas = served
     code = "import sys; from keepset import load; load(sys.argv[1]).predict(sys.argv[2]); print('torch' in sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(ws.root), str(ws.blob(shas[0]))],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)},
-    )
+    done = ran(code, ws.root, ws.blob(shas[0]), HOME=str(tmp_path), XDG_CACHE_HOME=str(tmp_path))
     assert done.stdout.strip() == "False"
     assert list(tmp_path.rglob("*onnxruntime*")) == []  # it keeps no book for its makers
 
@@ -235,12 +219,10 @@ def test_no_cell_of_the_table_runs_as_a_formula() -> None:
     assert [r["detail"] for r in read] == [r["input"] for r in read]
 
 
-def test_the_distance_is_that_of_cleaning_and_noise_is_unfamiliar(tmp_path: Path) -> None:
+def test_the_distance_is_that_of_cleaning_and_noise_is_unfamiliar(template_case: Served) -> None:
     from keepset.train.results import distances
-    from tests.predict_fixtures import make_served
 
-    case = make_served(tmp_path)
-    predictor = load(case.ws.root)
+    case, predictor = template_case, load(template_case.ws.root)
     rows = case.ws.current_dataset().rows()
     pixels = [predictor.prepare(case.ws.blob(r["sha256"])) for r in rows]
     features = predictor._session.run(["features"], {"pixels": np.stack(pixels)})[0]
@@ -255,12 +237,10 @@ def test_the_distance_is_that_of_cleaning_and_noise_is_unfamiliar(tmp_path: Path
     assert predictor.predict(noise).unfamiliar
 
 
-def test_an_export_of_an_older_version_is_made_again(tmp_path: Path) -> None:
+def test_an_export_of_an_older_version_is_made_again(model_case: Served) -> None:
     import onnx
 
-    from tests.predict_fixtures import make_served
-
-    case = make_served(tmp_path)
+    case = model_case
     path = export_model(case.ws, "0" * 16)
     stands = path.stat().st_mtime_ns
     assert export_model(case.ws, "0" * 16).stat().st_mtime_ns == stands
@@ -272,11 +252,10 @@ def test_an_export_of_an_older_version_is_made_again(tmp_path: Path) -> None:
     assert load(export_model(case.ws, "0" * 16)).classes == case.config.labels
 
 
-def test_an_export_that_differs_from_torch_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_export_that_differs_from_torch_is_refused(model_case: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     from keepset.export import onnx as exporting
-    from tests.predict_fixtures import make_served
 
-    case = make_served(tmp_path)
+    case = model_case
     path = case.ws.models / ("0" * 16) / "model.onnx"
     path.unlink()
     real = exporting._write

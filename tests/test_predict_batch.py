@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import subprocess
-import sys
 from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,8 @@ from keepset.predict.batch import Job, predict_batch
 from keepset.storage.journal import Journal
 from keepset.workspace import Workspace
 from tests.predict_fixtures import Served
-from tests.processes import PATIENCE_S, kill_when, serving
+from tests.processes import kill_when, serving, started
+from tests.stack_fixtures import Running
 from tests.storage_fixtures import moved
 
 
@@ -83,8 +82,7 @@ def test_a_kill_loses_nothing_and_repeats_nothing(model_case: Served, tmp_path: 
         "from keepset.predict.batch import *\n"
         "predict_batch(Workspace.open(Path(sys.argv[1])), Job(sys.argv[2], to=sys.argv[3]))"
     )
-    command = [sys.executable, "-c", code, str(ws.root), job.source, job.to]
-    process = subprocess.Popen(command, env=os.environ | {"KEEPSET_WORKERS": "1"})
+    process = started(code, ws.root, job.source, job.to, KEEPSET_WORKERS="1")
     journal = ws.journal / f"predict-{ws.promoted()}.sqlite"
     kill_when(process, lambda: journal.exists() and _count(journal) >= 5, "five predictions")
     assert not Path(job.to).exists()
@@ -181,22 +179,22 @@ def test_what_cannot_be_is_said_before_anything_is_done(model_case: Served, tmp_
     assert (tmp_path / "mine.parquet").read_bytes() == b"somebody's"
 
 
+_FLOW = """
+import sys
+from pathlib import Path
+from flows.predict_batch import predict_batch
+root, source, to = sys.argv[1:]
+changed = [predict_batch(workspace=root, source=source, to=to)["changed"] for _ in range(2)]
+(Path(root) / "config.json").unlink()
+assert [*changed, predict_batch(workspace=root, source=source, to=to)["changed"]] == [True, False, False]
+"""
+
+
 @pytest.mark.prefect
-def test_the_flow_predicts_once_and_needs_no_run_config(model_case: Served, tmp_path: Path) -> None:
-    from prefect.testing.utilities import prefect_test_harness
-
-    from flows.predict_batch import predict_batch as flow
-
+def test_the_flow_predicts_once_and_needs_no_run_config(stack: Running, model_case: Served, tmp_path: Path) -> None:
     pictures(model_case, tmp_path / "in", 3)
-    with prefect_test_harness(server_startup_timeout=int(PATIENCE_S)):
-        where = {"workspace": str(model_case.ws.root), "source": str(tmp_path / "in")}
-        done = flow(**where, to=str(tmp_path / "out.parquet"))
-        assert done["changed"]
-        assert len(rows(tmp_path / "out.parquet")) == 3
-        assert not flow(**where, to=str(tmp_path / "out.parquet"))["changed"]
-        config = (model_case.ws.root / "config.json").rename(tmp_path / "config.json")
-        assert not flow(**where, to=str(tmp_path / "out.parquet"))["changed"]
-        config.rename(model_case.ws.root / "config.json")
+    stack.python(_FLOW, str(model_case.ws.root), str(tmp_path / "in"), str(tmp_path / "out.parquet"))
+    assert len(rows(tmp_path / "out.parquet")) == 3
 
 
 def test_a_folder_with_names_that_are_no_utf_8_is_predicted_whole(model_case: Served, tmp_path: Path) -> None:

@@ -104,7 +104,8 @@ def test_what_is_sent_back_there_is_opened_again_and_rejected_there_which_change
 ) -> None:
     ws = waiting_workspace(tmp_path)
     before = ws.current_dataset().content_hash
-    run, batch = stack.review(ws)
+    run, batch = stack.review(ws, all_images=True)
+    assert batch.candidates().header.rows == ws.current_dataset().header.rows > batch.proposed > 0
     dialog = ui.open_resume(run.id)
     dialog.get_by_text(f"Open {batch.id} in the gallery").wait_for()
     assert dialog.locator("img").first.evaluate("image => image.naturalWidth") > 500

@@ -60,40 +60,44 @@ def test_the_first_model_is_promoted(space: Space) -> None:
     assert "first model" in result.message
 
 
-def test_a_worse_model_is_refused(space: Space) -> None:
-    ws, cfg, _ = space
-    model(space, OLD, range(0))
-    compare_and_promote(ws, cfg, OLD)
-    model(space, NEW, range(8))
-    result = compare_and_promote(ws, cfg, NEW)
-    assert ws.promoted() == OLD
-    assert result.summary == {"promote": False, "fixed": 0, "broken": 8, "p_value": 2 / 2**8}
-    assert "0 mistakes before, 8 now" in result.message
-    assert "the old model stays in use" in result.message
-    assert len(read_json(ws.models / NEW / "comparison.json")["broken_images"]) == 8
-
-
-def test_a_little_worse_may_be_chance(space: Space) -> None:
-    ws, cfg, _ = space
-    model(space, OLD, range(0))
-    compare_and_promote(ws, cfg, OLD)
-    model(space, NEW, range(5))  # p = 2 / 2**5 = 0.0625
-    assert compare_and_promote(ws, cfg, NEW).summary["promote"] is True
-    assert ws.promoted() == NEW
-
-
-@pytest.mark.parametrize(("revision", "cleaner"), [(1, False), (2, True)])
-def test_a_tie_is_promoted_and_cleaner_data_claimed_only_if_it_changed(
-    space: Space, revision: int, cleaner: bool
+@pytest.mark.parametrize(
+    ("before", "after", "fixed", "broken", "p", "promoted"),
+    [
+        (range(0), range(8), 0, 8, 2 / 2**8, False), (range(0), range(5), 0, 5, 0.0625, True),  # a little worse: chance
+        (range(3), range(3, 6), 3, 3, 1.0, True),
+    ],
+)  # fmt: skip
+def test_a_model_is_refused_where_it_is_worse_than_chance_explains(
+    space: Space, before: range, after: range, fixed: int, broken: int, p: float, promoted: bool
 ) -> None:
     ws, cfg, _ = space
-    model(space, OLD, range(0, 3))
+    model(space, OLD, before)
     compare_and_promote(ws, cfg, OLD)
-    model(space, NEW, range(3, 6), dataset_revision=revision)
+    model(space, NEW, after)
     result = compare_and_promote(ws, cfg, NEW)
-    assert ws.promoted() == NEW
-    assert result.summary == {"promote": True, "fixed": 3, "broken": 3, "p_value": 1.0}
-    assert ("changed data" in result.message) is cleaner
+    assert ws.promoted() == (NEW if promoted else OLD)
+    assert result.summary == {"promote": promoted, "fixed": fixed, "broken": broken, "p_value": p}
+    assert ("the old model stays in use" in result.message) is not promoted
+    assert "changed data" not in result.message
+    assert len(read_json(ws.models / NEW / "comparison.json")["broken_images"]) == broken
+
+
+def test_changed_data_is_named_where_it_changed(space: Space) -> None:
+    ws, cfg, _ = space
+    model(space, OLD, range(3))
+    compare_and_promote(ws, cfg, OLD)
+    model(space, NEW, range(3, 6), dataset_revision=2)
+    assert "changed data" in compare_and_promote(ws, cfg, NEW).message
+
+
+def test_the_message_says_what_the_model_before_was_wrong_on_in_its_own_time(space: Space) -> None:
+    ws, cfg, _ = space
+    model(space, OLD, range(0), metrics={"valid": {"errors": 2, "n": 18}})
+    compare_and_promote(ws, cfg, OLD)
+    model(space, NEW, range(0))
+    message = compare_and_promote(ws, cfg, NEW).message
+    assert "0 mistakes before, 0 now on the same 24 held-out pictures" in message
+    assert "the model before was wrong on 2 of 18." in message
 
 
 @pytest.mark.parametrize("wrong", [range(2), range(9)], ids=["promoted", "refused"])

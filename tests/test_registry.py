@@ -25,7 +25,7 @@ from keepset.pipeline.registry import STAGES, StageChain, StageFunction, StageOp
 from keepset.stages import Progress, Stage, StageResult
 from keepset.workspace import Workspace
 from tests.factories import jpeg
-from tests.processes import PATIENCE_S
+from tests.stack_fixtures import Running
 
 
 def census(ws: Workspace, config: RunConfig, *, progress: Progress, only: str | None = None) -> StageResult:
@@ -48,13 +48,10 @@ CENSUS = StageSpec(
 )  # fmt: skip
 
 
-@pytest.fixture
-def added(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The entry, between validation and split."""
+def with_census() -> tuple[StageSpec, ...]:
+    """The table with the entry, between validation and split."""
     at = 1 + [s.name for s in STAGES].index(Stage.VALIDATE)
-    table = (*STAGES[:at], CENSUS, *STAGES[at:])
-    monkeypatch.setattr(registry, "STAGES", table)
-    monkeypatch.setattr(commands, "STAGES", table)
+    return (*STAGES[:at], CENSUS, *STAGES[at:])
 
 
 @pytest.fixture
@@ -74,8 +71,11 @@ def _counted(ws: Workspace) -> Any:
     return json.loads((ws.root / "census.json").read_text())
 
 
-@pytest.mark.usefixtures("added")
-def test_an_added_stage_runs_in_the_pipeline_and_by_command(tmp_path: Path, pictures: Path) -> None:
+def test_an_added_stage_runs_in_the_pipeline_and_by_command(
+    tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (registry, commands):
+        monkeypatch.setattr(module, "STAGES", with_census())
     config = load_config(pictures)
     ws = Workspace.create(tmp_path / "ws", config.name)
     ws.save_config(config)
@@ -93,20 +93,24 @@ def test_an_added_stage_runs_in_the_pipeline_and_by_command(tmp_path: Path, pict
     assert answer["results"][0]["summary"] == {CLASSES[0]: 5} == _counted(ws)
 
 
-@pytest.mark.usefixtures("added")
+_FLOW = """
+import sys
+from keepset.pipeline import registry
+from tests.test_registry import with_census
+registry.STAGES = with_census()
+from flows.build_dataset import build_dataset
+assert build_dataset(sys.argv[1], config=sys.argv[2])["stage"] == "split"
+"""
+
+
 @pytest.mark.prefect
-def test_an_added_stage_runs_as_a_task_of_the_flows(tmp_path: Path, pictures: Path) -> None:
-    from prefect.client.orchestration import get_client
-    from prefect.testing.utilities import prefect_test_harness
-
-    from flows.build_dataset import build_dataset
-
-    with prefect_test_harness(server_startup_timeout=int(PATIENCE_S)):
-        done = build_dataset(str(tmp_path / "ws"), config=str(pictures))
-        with get_client(sync_client=True) as client:
-            runs = sorted(client.read_task_runs(), key=lambda r: r.start_time or r.created)  # type: ignore[arg-type, return-value]
-    assert done["stage"] == Stage.SPLIT
-    assert [r.name for r in runs] == [
+def test_an_added_stage_runs_as_a_task_of_the_flows(stack: Running, tmp_path: Path, pictures: Path) -> None:
+    stack.python(_FLOW, str(tmp_path / "ws"), str(pictures))
+    found = stack.post("/flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 50}).json()
+    (mine,) = [r["id"] for r in found if r["parameters"].get("workspace") == str(tmp_path / "ws")]
+    asked = {"task_runs": {"flow_run_id": {"any_": [mine]}}, "limit": 200}
+    runs = sorted(stack.post("/task_runs/filter", asked).json(), key=lambda r: r["start_time"])
+    assert [r["name"] for r in runs] == [
         "scrape", "gate urls", "download", "gate downloads", "validate", "gate images", "census", "split", "gate dataset",
     ]  # fmt: skip
     assert _counted(Workspace.open(tmp_path / "ws")) == dict.fromkeys(CLASSES, 5)

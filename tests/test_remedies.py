@@ -11,7 +11,7 @@ from PIL import Image
 from keepset import manifests
 from keepset.config import parse_config
 from keepset.download import download
-from keepset.reasons import REMEDIES, DownloadReason, ImageReason
+from keepset.reasons import PREFILTERED, REMEDIES, DownloadReason, ImageReason
 from keepset.scrape import scrape
 from keepset.validate import validate
 from keepset.workspace import Workspace
@@ -63,7 +63,7 @@ def test_a_failure_is_asked_for_again_only_where_the_remedy_says_so() -> None:
     """A changed setting alone asks for nothing again."""
     for reason, remedy in REMEDIES["downloads"].items():
         changes = "[download]" in remedy or "`folders`" in remedy or "_PROXY" in remedy
-        assert not changes or "--retry-failed" in remedy or reason == DownloadReason.FORMAT, reason
+        assert not changes or "--retry-failed" in remedy or reason in {DownloadReason.FORMAT, *PREFILTERED}, reason
 
 
 def test_what_is_wrong_with_a_file_of_a_folder_is_over_once_the_file_is_right(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,10 +17,10 @@ from keepset.review import (
     BatchStatus,
     Mark,
     changes_since,
-    guards,
     list_batches,
     load_batch,
     mark,
+    planned,
     preview,
     redo,
     reopen,
@@ -55,7 +56,7 @@ def test_one_revision_and_model_give_one_batch(case: Case) -> None:
     batch = list_batches(case.ws)[0]
     assert batch.id.startswith("b0001-")
     assert batch.status == BatchStatus.OPEN
-    assert batch.record.labels == case.config.labels
+    assert batch.labels == case.config.labels
     assert batch.record.counts == {"label_issue": 4}
     assert batch.deadline - batch.record.opened_at == timedelta(days=14)
     assert [r["what"]["batch"] for r in case.audit("open")] == [batch.id]
@@ -177,17 +178,8 @@ def test_marks_add_up_and_survive_another_reader(case: Case) -> None:
     assert (p.total, p.marked, p.undecided, p.kept, p.deleted, p.relabelled, p.found) == (4, 3, 1, 1, 1, 1, 2)
 
 
-def test_a_mark_can_be_taken_away_again(case: Case) -> None:
-    batch = case.open_batch()
-    one = shas(batch)[0]
-    mark(batch, delete(one), who="ann")
-    mark(batch, [Mark(one, None)], who="ann")
-    assert batch.marks() == {}
-    undo(batch, who="ann")
-    assert batch.marks()[one].action == Action.DELETE
-
-
-def test_undo_and_redo_go_step_by_step(case: Case) -> None:
+def test_undo_and_redo_go_step_by_step_and_are_ones_own(case: Case) -> None:
+    """Whatever several people do in whatever order: ``test_review_log.py``."""
     batch = case.open_batch()
     one, two, three, _ = shas(batch)
     mark(batch, delete(one), who="ann")
@@ -195,7 +187,6 @@ def test_undo_and_redo_go_step_by_step(case: Case) -> None:
     assert undo(batch, who="ann") == 3
     assert set(batch.marks()) == {one}
     undo(batch, who="ann")
-    assert batch.marks() == {}
     with pytest.raises(ReviewError, match="nothing"):
         undo(batch, who="ann")
     redo(batch, who="ann")
@@ -203,26 +194,15 @@ def test_undo_and_redo_go_step_by_step(case: Case) -> None:
     assert set(batch.marks()) == {one, two, three}
     with pytest.raises(ReviewError, match="nothing"):
         redo(batch, who="ann")
-
-
-def test_a_new_mark_ends_what_can_be_redone(case: Case) -> None:
-    batch = case.open_batch()
-    one, two, *_ = shas(batch)
-    mark(batch, delete(one), who="ann")
-    undo(batch, who="ann")
-    mark(batch, delete(two), who="ann")
-    with pytest.raises(ReviewError, match="nothing"):
-        redo(batch, who="ann")
-    assert set(batch.marks()) == {two}
-
-
-def test_undo_takes_back_only_ones_own_marks(case: Case) -> None:
-    batch = case.open_batch()
-    one, two, *_ = shas(batch)
-    mark(batch, delete(one, two), who="ann")
     mark(batch, [Mark(two, Action.KEEP)], who="bob")
     undo(batch, who="ann")
-    assert {s: m.who for s, m in batch.marks().items()} == {two: "bob"}
+    assert {s: m.who for s, m in batch.marks().items()} == {one: "ann", two: "bob"}
+    mark(batch, [Mark(one, None)], who="ann")  # taken away, which ends what can be redone
+    assert set(batch.marks()) == {two}
+    with pytest.raises(ReviewError, match="nothing"):
+        redo(batch, who="ann")
+    undo(batch, who="ann")
+    assert batch.marks()[one].action == Action.DELETE
 
 
 @pytest.mark.parametrize(
@@ -240,14 +220,6 @@ def test_a_mark_that_makes_no_sense_is_refused_whole(case: Case, bad: Mark, word
     with pytest.raises(ReviewError, match=words):
         mark(batch, [*delete(good), bad], who="ann")
     assert batch.version == 0
-
-
-def test_a_decision_needs_a_name(case: Case) -> None:
-    batch = case.open_batch()
-    with pytest.raises(ReviewError, match="name"):
-        mark(batch, delete(shas(batch)[0]), who=" ")
-    with pytest.raises(ReviewError, match="name"):
-        submit(batch, "reject", who="")
 
 
 def test_a_torn_line_is_passed_over_and_nothing_is_glued_to_it(case: Case) -> None:
@@ -354,16 +326,20 @@ def test_a_decided_batch_takes_nothing_more(case: Case, decision: str) -> None:
         undo(batch, who="bob")
 
 
-def test_strange_decisions_are_refused(case: Case) -> None:
+@pytest.mark.parametrize(
+    ("decision", "given", "words"),
+    [
+        ("delete everything", {}, "is not a decision"), ("approve", {"undecided": "maybe"}, "undecided"),
+        ("approve", {"keep": ("beefbeefbeef",)}, "is not in"), ("approve", {"keep": ("",)}, "is not in"),
+        ("reject", {"who": ""}, "name"),
+    ],
+)  # fmt: skip
+def test_strange_decisions_are_refused(case: Case, decision: str, given: dict[str, Any], words: str) -> None:
     batch = case.open_batch()
-    with pytest.raises(ReviewError, match="is not a decision"):
-        submit(batch, "delete everything", who="ann")
-    with pytest.raises(ReviewError, match="undecided"):
-        submit(batch, "approve", who="ann", undecided="maybe")
-    with pytest.raises(ReviewError, match="is not in"):
-        submit(batch, "approve", who="ann", keep=("beefbeefbeef",))
-    with pytest.raises(ReviewError, match="is not in"):
-        submit(batch, "approve", who="ann", keep=("",))
+    with pytest.raises(ReviewError, match=words):
+        submit(batch, decision, **{"who": "ann"} | given)
+    with pytest.raises(ReviewError, match="name"):
+        mark(batch, delete(shas(batch)[0]), who=" ")
     assert batch.status == BatchStatus.OPEN
 
 
@@ -374,6 +350,39 @@ def test_a_rejected_batch_stays_rejected_and_opens_no_other(case: Case) -> None:
     assert (again.changed, dict(again.outputs)) == (False, {})
     with pytest.raises(ReviewError, match="can be reopened"):
         reopen(batch, who="ann")
+
+
+def test_a_new_batch_supersedes_an_older_one_in_which_nothing_was_marked(case: Case) -> None:
+    marked = case.open_batch()
+    mark(marked, delete(shas(marked)[0]), who="ann")
+    case.train_again("1" * 16)
+    idle = case.open_batch()
+    assert marked.status == idle.status == BatchStatus.OPEN
+    case.train_again("2" * 16)
+    opened = review(case.ws, case.config)
+    assert f"It supersedes {idle.id}, where nothing was marked. Also open: {marked.id};" in opened.message
+    assert (marked.status, idle.status) == (BatchStatus.OPEN, BatchStatus.REJECTED)
+    assert [(r["who"], r["why"]) for r in case.audit("review")] == [
+        ("keepset", f"superseded by {opened.outputs['batch_id']}")
+    ]
+
+
+def test_an_open_batch_offers_the_classes_of_today(case: Case) -> None:
+    batch = case.open_batch()
+    first, second, *_ = shas(batch)
+    gone, *left = batch.labels
+    mark(batch, [Mark(first, Action.RELABEL, gone)], who="ann")
+    case.ws.save_config(
+        case.config.model_copy(update={"classes": tuple(c for c in case.config.classes if c.name != gone)})
+    )
+    assert batch.labels == tuple(left)
+    with pytest.raises(ReviewError, match="is not a class of this data set"):
+        mark(batch, [Mark(second, Action.RELABEL, gone)], who="ann")
+    with pytest.raises(ReviewError, match=f"1 picture in {batch.id} would become '{gone}', which is no longer a class"):
+        submit(batch, "approve", who="ann", confirm=True)
+    assert gone not in {d["label"] for d in planned(batch, undecided="suggested").values() if d["by"] == "suggestion"}
+    mark(batch, [Mark(first, Action.RELABEL, left[0])], who="ann")  # the remedy, followed
+    assert submit(batch, "approve", who="ann", confirm=True).decision == "approve"
 
 
 def test_a_sent_back_batch_reopens_with_its_marks(case: Case) -> None:
@@ -426,13 +435,13 @@ def test_a_large_deletion_needs_a_tick(tmp_path: Path) -> None:
     rows = [r for r in batch.candidates().rows() if r["label"] == "boat"]
     assert len(rows) == 3
     mark(batch, delete(*(r["sha256"] for r in rows[:2])), who="ann")
-    assert guards(batch) == []
+    assert preview(batch).guards == ()
     mark(batch, delete(rows[2]["sha256"]), who="ann")
-    assert guards(batch) == ["3 of the 12 images of 'boat' would be deleted."]
+    assert preview(batch).guards == ("3 of the 12 images of 'boat' would be deleted.",)
     with pytest.raises(NeedsConfirmation, match="3 of the 12"):
         submit(batch, "approve", who="ann")
     assert batch.status == BatchStatus.OPEN
-    assert submit(batch, "approve", who="ann", confirm=True).guards == tuple(guards(batch))
+    assert submit(batch, "approve", who="ann", confirm=True).guards == preview(batch).guards
 
 
 def test_a_class_under_its_minimum_needs_a_tick_also_by_relabelling(tmp_path: Path) -> None:
@@ -440,7 +449,7 @@ def test_a_class_under_its_minimum_needs_a_tick_also_by_relabelling(tmp_path: Pa
     batch = small.open_batch()
     (row,) = [r for r in batch.candidates().rows() if r["label"] == "boat"]
     mark(batch, [Mark(row["sha256"], Action.RELABEL, "apple")], who="ann")
-    assert guards(batch) == ["'boat' would keep 11 images, fewer than the 12 it should have."]
+    assert preview(batch).guards == ("'boat' would keep 11 images, fewer than the 12 it should have.",)
     seen = preview(batch)
     assert seen.by_class["apple"]["after"] == 13
     assert seen.by_class["boat"] == {"before": 12, "after": 11, "deleted": 0}
@@ -485,7 +494,6 @@ def test_of_four_simultaneous_decisions_exactly_one_wins(case: Case) -> None:
     winners = [i for i, line in enumerate(out) if line == "won"]
     assert len(winners) == 1, out
     approval = batch.approval()
-    assert approval is not None
     assert approval.who == f"p{winners[0]}"
     assert all("not open" in line for i, line in enumerate(out) if i not in winners)
     assert [r["who"] for r in case.audit("review")] == [approval.who]

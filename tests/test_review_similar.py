@@ -20,8 +20,7 @@ from keepset.reasons import Action, CandidateReason
 from keepset.review import Batch, Mark, MarkState, learning, load_batch, mark, similar, undo
 from keepset.review import batch as stored
 from keepset.review.learning import learnt_odds
-from keepset.review.ordering import Sort, grouped, like, ordered
-from keepset.review.stacks import stacks_of
+from keepset.review.ordering import Sort, grouped, like, ordered, stacks_of
 from tests.review_fixtures import Case, make_case
 from tests.web_fixtures import large_batch
 
@@ -148,12 +147,10 @@ def test_undo_undoes_what_was_learnt(scene: Scene) -> None:
 
 
 def test_a_relabelled_picture_teaches_about_its_reasons_and_not_about_its_looks(scene: Scene) -> None:
-    label = scene.batch.record.labels[0]
+    label = scene.batch.labels[0]
     deleted = learnt_odds(scene.batch, scene.marks([2]))
     relabelled = learnt_odds(scene.batch, {scene.shas[2]: MarkState(Action.RELABEL, label, "ann", "now")})
     same = np.flatnonzero(scene.junk)[1:]
-    assert deleted is not None
-    assert relabelled is not None
     assert (relabelled[same] > 0).mean() > 0.9  # shown for the same reason
     assert np.ptp(relabelled[same]) < np.ptp(deleted[same]) / 2  # and not for their looks
 

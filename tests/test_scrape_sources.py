@@ -6,13 +6,20 @@ from typing import Any
 import pytest
 
 from keepset import manifests
-from keepset.config import RunConfig, parse_config
-from keepset.errors import SourceError
+from keepset.config import RunConfig, load_config, parse_config
+from keepset.errors import ConfigError, SourceError
+from keepset.importing import languages, searches
 from keepset.scrape import scrape
 from keepset.scrape.license import code, taken
-from keepset.stages import SILENT
 from keepset.workspace import Workspace
+from tests.factories import Told
 from tests.scrape_fixtures import apis
+
+THUMBNAILS = {
+    "openverse": "https://api.openverse.org/v1/images/2/thumb/",
+    "wikimedia": "https://upload.wikimedia.org/wikipedia/commons/thumb/a/ab/o.jpg/330px-o.jpg",
+    "inaturalist": "https://static.inaturalist.org/photos/201/small.jpg",
+}
 
 
 def config(tmp_path: Path, base: str, first: dict[str, Any], **more: Any) -> RunConfig:
@@ -39,8 +46,14 @@ def ws(tmp_path: Path) -> Workspace:
     ("source", "count", "license_code", "creator", "last"),
     [
         ("openverse", 2, "cc-by-sa-2.0", "Ann", "https://o.example/2.jpg"),
-        ("wikimedia", 2, "cc-by-4.0", "Bob & Co", "https://w.example/t.jpg"),
-        ("inaturalist", 201, "cc-by-nc", "eve", "https://i.example/201/large.jpg"),
+        (
+            "wikimedia",
+            2,
+            "cc-by-4.0",
+            "Bob & Co",
+            "https://upload.wikimedia.org/wikipedia/commons/thumb/a/ab/o.jpg/1280px-o.jpg",
+        ),
+        ("inaturalist", 201, "cc-by-nc", "eve", "https://static.inaturalist.org/photos/201/large.jpg"),
         ("gbif", 2, "cc-by-4.0", "Di", "https://g.example/300.jpg"),
     ],
 )
@@ -56,6 +69,7 @@ def test_each_api_is_paged_to_its_end_with_licence_and_author(
             ("ok", source, license_code, creator)
         }
         assert rows[-1]["url"] == last
+        assert rows[-1]["thumbnail"] == THUMBNAILS.get(source)
         assert not scrape(ws, cfg).changed  # a scheduled run with nothing new
 
 
@@ -91,17 +105,12 @@ def test_several_texts_and_sources_take_turns(ws: Workspace, tmp_path: Path) -> 
 
 
 def test_a_source_that_never_worked_stops_only_a_class_without_another(ws: Workspace, tmp_path: Path) -> None:
-    notes: list[str] = []
-
-    class Noted(type(SILENT)):  # type: ignore[misc]
-        def note(self, message: str) -> None:
-            notes.append(message)
-
+    told = Told()
     with apis() as (base, _):
         cfg = config(tmp_path, base, {"search": {"wikimedia": "fail", "openverse": "bear"}})
-        scrape(ws, cfg, progress=Noted())
+        scrape(ws, cfg, progress=told)
     assert {r["source"] for r in found(ws)} == {"openverse"}
-    assert [n for n in notes if "'a' goes without a source" in n and "fail" in n]
+    assert [n for n in told.notes if "'a' goes without a source" in n and "fail" in n]
 
 
 def test_licences_that_are_not_taken_are_rows_with_a_reason(ws: Workspace, tmp_path: Path) -> None:
@@ -164,6 +173,7 @@ def test_duckduckgo_through_its_package(ws: Workspace, tmp_path: Path, monkeypat
     row = found(ws)[0]
     assert (row["url"], row["title"]) == ("https://d.example/bear.jpg", "A bear")
     assert (row["source"], row["width"], row["landing_page"]) == ("duckduckgo", 800, "https://d.example/page")
+    assert row["thumbnail"] == "https://tse.example/th?id=1"
 
 
 def test_an_openverse_search_ends_where_the_source_does(
@@ -184,17 +194,12 @@ def test_an_openverse_search_ends_where_the_source_does(
 
 
 def test_wikimedia_without_a_contact_says_what_to_set_and_others_go_on(ws: Workspace, tmp_path: Path) -> None:
-    notes: list[str] = []
-
-    class Noted(type(SILENT)):  # type: ignore[misc]
-        def note(self, message: str) -> None:
-            notes.append(message)
-
+    told = Told()
     with apis() as (base, _):
         cfg = config(tmp_path, base, {"search": {"wikimedia": "bear", "openverse": "bear"}}, contact="")
-        scrape(ws, cfg, progress=Noted())
+        scrape(ws, cfg, progress=told)
     assert {r["source"] for r in found(ws)} == {"openverse"}
-    assert any("[scrape] contact" in n for n in notes)
+    assert "[scrape] contact" in told
 
 
 def test_words_that_a_class_excludes(ws: Workspace, tmp_path: Path) -> None:
@@ -266,13 +271,15 @@ def test_a_saved_page_of_results_gives_the_pictures_not_the_thumbnails(ws: Works
         '<img src="data:image/jpeg;base64,AA"><script>x=[["https://encrypted-tbn0.gstatic.com/images?q\\u003dtbn",180,280],'
         '["https://g.example/bear.jpg?w\\u003d9\\u0026h\\u003d8",960,1280]]</script>'
     )
-    bing = '<a class="iusc" m="{&quot;murl&quot;:&quot;https://b.example/bear.png&quot;}"><img src="https://th.bing.net/x.jpg"></a>'
-    (tmp_path / "g.html").write_text(google)
+    bing = '<a class="iusc" m="{&quot;purl&quot;:&quot;https://b.example/about&quot;,&quot;murl&quot;:&quot;https://b.example/bear.png&quot;}"><img src="https://th.bing.net/x.jpg"></a>'
+    (tmp_path / "g.html").write_text("<!-- saved from url=(0022)https://g.example/find -->" + google)
     (tmp_path / "b.htm").write_text(bing)
     scrape(ws, config(tmp_path, "http://127.0.0.1:9", {"pages": ["g.html", "b.htm"]}))
-    assert [(r["url"], r["query"], r["width"]) for r in found(ws)] == [
-        ("https://g.example/bear.jpg?w=9&h=8", "g.html", 1280), ("https://b.example/bear.png", "b.htm", None),
-    ]  # fmt: skip
+    # A page of results is no origin: pictures of one page stay on one side of the split.
+    assert [(r["url"], r["query"], r["width"], r["landing_page"]) for r in found(ws)] == [
+        ("https://g.example/bear.jpg?w=9&h=8", "g.html", 1280, None),
+        ("https://b.example/bear.png", "b.htm", None, "https://b.example/about"),
+    ]
 
 
 def test_broken_addresses_in_a_saved_page_do_not_stop_the_others(tmp_path: Path) -> None:
@@ -301,3 +308,56 @@ def test_a_class_whose_sources_all_fail_does_not_take_the_others_with_it(ws: Wor
         mended = cfg.classes[0].model_copy(update={"search": {"wikimedia": ("bear",)}})
         assert scrape(ws, cfg.model_copy(update={"classes": (mended, other)})).changed
         assert {r["label"] for r in manifests.read(ws.urls, "urls").rows()} == {"a", "b"}
+
+
+def asking(base: str, classes: list[str], **more: Any) -> RunConfig:
+    host = base.removeprefix("http://")
+    raw: dict[str, Any] = {"classes": [{"name": c, "urls": [f"{base}/{c}"]} for c in classes]}
+    raw |= {"scrape": {"contact": "me@example.org"}, "download": {"allow_private": [host], "retries": 0}} | more
+    return parse_config(raw, base=Path())
+
+
+def test_classes_are_searched_by_their_names_in_other_languages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with apis() as (base, state):
+        classes = ["teddy bear", "brown bear", "grizzly", "frobnicator"]
+        # only the address is not Wikidata's
+        monkeypatch.setattr(
+            searches, "names_in", lambda wanted, c: languages.names_in(wanted, asking(base, list(c.labels)), base)
+        )
+        text, notes = searches.search_config(
+            tmp_path / "x.toml", classes, languages=["de", "es"], contact="me@example.org"
+        )
+        (tmp_path / "x.toml").write_text(text)
+        searched = {c.name: c.search["openverse"] for c in load_config(tmp_path / "x.toml").classes}
+        assert searched == {
+            "teddy bear": ("teddy bear", "Teddybär", "osito"),
+            "brown bear": ("brown bear",),  # Braunbär is the name of two classes
+            "grizzly": ("grizzly",),
+            "frobnicator": ("frobnicator",),
+        }
+        assert "# Wikidata takes it for Q2, soft toy." in text  # not for the disambiguation page
+        assert load_config(tmp_path / "x.toml").scrape.contact == "me@example.org"
+        assert notes[0] == "teddy bear: Teddybär, osito (soft toy)"
+        assert notes[3] == "frobnicator: Wikidata does not know it; add texts by hand"
+        assert (
+            languages.names_in(["es"], asking(base, ["osito", "b"]), base)["osito"].names == {}
+        )  # a class named in Spanish
+        assert all("wbsearchentities" in a or "wbgetentities" in a for a in state["asked"])
+
+
+def test_languages_that_cannot_be_looked_up_say_what_to_do() -> None:
+    with apis() as (base, state):
+        for code, config_, error, said in (
+            ("deutsch!", asking(base, ["a", "b"]), ConfigError, "not a language code"),
+            ("de", asking(base, ["a", "b"], scrape={}), ConfigError, "whom to write to"),
+            ("xx", asking(base, ["a", "b"]), SourceError, "Unrecognized value"),
+        ):
+            with pytest.raises(error, match=said) as e:
+                languages.names_in([code], config_, base)
+            assert e.value.remedy
+        state["trouble"] = [(503, None)]
+        with pytest.raises(SourceError, match="HTTP 503") as e:
+            languages.names_in(["de"], asking(base, ["a", "b"]), base)
+        assert "leave out --languages" in e.value.remedy

@@ -18,7 +18,7 @@ from keepset.reasons import Split
 from keepset.scrape import scrape
 from keepset.scrape.tables import Labelled, read_labelled
 from keepset.workspace import Workspace
-from tests.test_scrape_lists import Notes
+from tests.factories import Told
 
 SIDE = {"T": Split.TRAIN, "V": Split.VALID, "X": Split.TEST, "-": None}
 
@@ -40,15 +40,12 @@ def with_sides(folder: Path, column: str, *values: str) -> str:
     ("column", "values", "sides"),
     [
         ("split", ("training", "testing", "Validation", "val", "dev", ""), "TXVVV-"),
-        ("Split", ("TRAIN", "Test", "nan"), "TX-"),
-        ("is_valid", ("1.0", "0.0"), "VT"),
-        ("is_valid", ("yes", "no", "TRUE", "f", ""), "VTVT-"),
-        ("is_test", ("1", "0"), "XT"),
-        ("is_training_image", ("1", "0"), "TX"),
-        ("data set", ("train", "valid", "test"), "TVX"),
+        ("Split", ("TRAIN", "Test", "nan"), "TX-"), ("is_valid", ("1.0", "0.0"), "VT"),
+        ("is_valid", ("yes", "no", "TRUE", "f", ""), "VTVT-"), ("is_test", ("1", "0"), "XT"),
+        ("is_training_image", ("1", "0"), "TX"), ("data set", ("train", "valid", "test"), "TVX"),
         ("subset", ("train", "web"), "--"),
     ],
-)
+)  # fmt: skip
 def test_sides_as_tools_write_them(tmp_path: Path, column: str, values: tuple[str, ...], sides: str) -> None:
     assert with_sides(tmp_path, column, *values) == sides
 
@@ -148,7 +145,7 @@ def config(root: Path, *labels: str) -> Any:
 def test_a_table_is_read_once_for_all_its_classes_and_counts_add_up(tmp_path: Path) -> None:
     lines = [f"{i}.jpg,{('a', 'b', '', 'other')[i % 4]}" for i in range(20)]
     (tmp_path / "t.csv").write_text("\n".join(["name,label", *lines]))
-    ws, notes = Workspace.create(tmp_path / "ws", "x"), Notes()
+    ws, notes = Workspace.create(tmp_path / "ws", "x"), Told()
     done = scrape(ws, config(tmp_path, "a", "b"), progress=notes)
     rows = manifests.read(ws.urls, "urls").rows()
     assert sorted((r["label"], r["reason"]) for r in rows if r["reason"]) == [("", "no_label")] * 5

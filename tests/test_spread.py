@@ -31,6 +31,7 @@ from keepset.stages import SILENT, EngineKind, Progress, Shard, Stage, StageResu
 from keepset.workspace import Workspace
 from tests.dask_fixtures import CHECKOUT, DaskCluster, dask_cluster
 from tests.download_fixtures import Web
+from tests.factories import Told
 from tests.factories import config as drawn_config
 from tests.processes import PATIENCE_S, serving, wait_for
 from tests.test_hostile_images import JPEG, PHOTO, saved
@@ -231,27 +232,13 @@ def test_workers_of_this_machine_are_started_and_ended(tmp_path: Path) -> None:
     ws, _, _ = image_workspace(tmp_path, {"a": JPEG, "b": saved(PHOTO, "PNG"), "c": b"no picture"})
     config = drawn_config(tmp_path, validate={"shard_size": 1}, train={"weights": "none"})
     ws.save_config(config)
-    told = _Notes()
+    told = Told()
     result = spread(Stage.VALIDATE, ws, Engine(kind=EngineKind.DASK, workers=2), told)
     assert "2 images are good, 1 rejected" in result.message
     assert "3 shards on 2 Dask workers at tls://127.0.0.1" in told.notes[0]
     assert "dashboard http://127.0.0.1" in told.notes[0]
     assert told.done == 4  # three shards, and one pair of copies that is compared
     assert not [p for p in _children() if b"spawn_main" in p]
-
-
-class _Notes:
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-        self.done = 0
-
-    def start(self, what: str, total: int | None) -> None: ...
-
-    def advance(self, n: int = 1, **facts: Any) -> None:
-        self.done += n
-
-    def note(self, message: str) -> None:
-        self.notes.append(message)
 
 
 def _children() -> list[bytes]:

@@ -31,7 +31,7 @@ from keepset.status import collect
 from keepset.workspace import Workspace
 from tests.installing_fixtures import installed
 from tests.processes import PATIENCE_S
-from tests.stack_fixtures import CHECKOUT, Running, start, wait_for, waiting_workspace
+from tests.stack_fixtures import Running, start, wait_for, waiting_workspace
 
 
 def test_a_taken_port_is_named_with_the_option_that_changes_it(tmp_path: Path) -> None:
@@ -54,12 +54,6 @@ def test_two_stacks_on_one_workspace_exclude_each_other(tmp_path: Path) -> None:
         pass
 
 
-def test_down_where_nothing_runs_changes_nothing(tmp_path: Path) -> None:
-    ws = Workspace.create(tmp_path / "ws", "empty")
-    done = _stack("down", ws)
-    assert (done.returncode, json.loads(done.stdout)) == (0, {"ok": True, "changed": False})
-
-
 def test_automations_are_three_and_template_no_words_of_others() -> None:
     from uuid import UUID
 
@@ -71,7 +65,7 @@ def test_automations_are_three_and_template_no_words_of_others() -> None:
 
 @pytest.mark.prefect
 def test_the_wheel_plans_nightly_runs_reviews_brings_a_killed_part_back_and_ends_all(
-    wheel: Path, hostile: Path, tmp_path_factory: pytest.TempPathFactory
+    wheel: Path, hostile: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In a folder with modules of our names, behind a company's proxy that reaches nothing here."""
     proxy = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"), "http://127.0.0.1:9")
@@ -98,7 +92,7 @@ def test_the_wheel_plans_nightly_runs_reviews_brings_a_killed_part_back_and_ends
         wait_for(lambda: not collect(running.ws)["trouble"], "it to be healthy again")
         new = read_json(path)["pids"]
         assert {k: v for k, v in new.items() if k != "web"} == {k: v for k, v in old.items() if k != "web"}
-        assert json.loads(_stack("down", running.ws).stdout) == {"ok": True, "changed": True}
+        assert _down(running.ws, capsys) == {"ok": True, "changed": True}
         wait_for(lambda: running.process.poll() is not None, "the supervisor to end")
         assert running.process.returncode == 0
         assert not any(Path(f"/proc/{pid}").exists() for pid in new.values())
@@ -118,9 +112,9 @@ def _held_at_a_death(running: Running, part: str) -> bool:
     return False
 
 
-def _stack(verb: str, ws: Workspace) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "deployments.command", verb, "--workspace", str(ws.root), "--json"]
-    return subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT, timeout=PATIENCE_S, check=False)
+def _down(ws: Workspace, capsys: pytest.CaptureFixture[str]) -> Any:
+    command.main(["down", "--workspace", str(ws.root), "--json"])
+    return json.loads(capsys.readouterr().out)
 
 
 @pytest.mark.prefect
@@ -144,18 +138,21 @@ def test_ctrl_c_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
     assert not is_running(ws.root)
 
 
-def test_a_stack_that_was_killed_is_no_stack(tmp_path: Path) -> None:
+def test_a_stack_that_was_killed_is_no_stack_and_down_changes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     ws = Workspace.create(tmp_path / "ws", "empty")
-    (ws.root / "stack.json").write_text(json.dumps({"web_url": "http://127.0.0.1:1", "pid": os.getpid()}))
-    assert collect(ws)["stack"] is None
-    assert json.loads(_stack("down", ws).stdout) == {"ok": True, "changed": False}  # and this process lives
-    assert not (ws.root / "stack.json").exists()
+    for left in ({"web_url": "http://127.0.0.1:1", "pid": os.getpid()}, None):
+        if left:
+            (ws.root / "stack.json").write_text(json.dumps(left))
+        assert collect(ws)["stack"] is None
+        assert _down(ws, capsys) == {"ok": True, "changed": False}  # and this process lives
+        assert not (ws.root / "stack.json").exists()
 
 
 def test_a_part_that_lived_long_comes_back_at_once(tmp_path: Path) -> None:
     part = Part("brief", [sys.executable, "-c", ""], tmp_path / "log")
     part.launch(dict(os.environ))
-    assert part.process is not None
     part.process.wait(PATIENCE_S)
     part.ended, part.since = 4, part.since - 1000  # it ended four times before, and then lived for long
     before = time.monotonic()

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -17,10 +13,11 @@ import pytest
 from keepset.orchestrator import FlowRun, login_file
 from keepset.orchestrator.waiting import run_id_of
 from keepset.review import list_batches
+from keepset.status import collect
 from keepset.workspace import Workspace
 from tasks.progress import artifact_key
 from tests.processes import PATIENCE_S
-from tests.stack_fixtures import CHECKOUT, Running, train_smaller, wait_for
+from tests.stack_fixtures import Running, train_smaller, wait_for
 from tests.test_team import folders
 
 pytestmark = [
@@ -150,22 +147,16 @@ def test_the_work_does_not_wait_for_a_server_that_hangs(stack: Running, built: W
     assert (said[0]["data"], said[0]["description"].split(" (")[0]) == (100.0, "working: 4 of 4")
 
 
-def test_status_tells_of_the_last_runs(stack: Running, built: Workspace) -> None:
-    wait_for(lambda: not status(stack.ws.root)["runs_trouble"], "Prefect to tell of its runs")
-    assert status(stack.ws.root)["stack"]["web_url"] == stack.state["web_url"]
-    assert status(built.root)["runs"] is None  # no stack of its own, and no server named
-    login = login_file(stack.ws.root).read_text().strip()
-    found = status(built.root, PREFECT_API_URL=stack.state["api_url"], PREFECT_API_AUTH_STRING=login)
+def test_status_tells_of_the_last_runs(stack: Running, built: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    wait_for(lambda: not collect(stack.ws)["runs_trouble"], "Prefect to tell of its runs", every_s=0.5)
+    assert collect(stack.ws)["stack"]["web_url"] == stack.state["web_url"]
+    assert collect(built)["runs"] is None  # no stack of its own, and no server named
+    monkeypatch.setenv("PREFECT_API_URL", stack.state["api_url"])
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", login_file(stack.ws.root).read_text().strip())
+    found = collect(built)
     assert len(found["runs"]) >= 1
     assert {r["state"] for r in found["runs"]} == {"Completed"}
     assert all(r["run"].startswith("build runs0/fruit 20") for r in found["runs"])
-
-
-def status(root: Path, **environment: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "keepset", "status", "-w", str(root), "--json"]
-    done = subprocess.run(command, capture_output=True, check=True, cwd=CHECKOUT, env=os.environ | environment)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
 
 
 def test_a_run_started_in_the_gallery_is_followed_there_and_ends_with_a_link_to_the_batch(

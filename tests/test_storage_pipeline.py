@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -19,7 +16,7 @@ from keepset.demo.server import serve
 from keepset.review import list_batches, submit
 from keepset.storage import leases, locate
 from keepset.workspace import Workspace
-from tests.processes import PATIENCE_S, Silent, kill_when, serving
+from tests.processes import PATIENCE_S, Silent, kill_when, serving, started
 from tests.storage_fixtures import another_machine
 from tests.test_end_to_end import SMALL, keepset, write_config
 
@@ -161,9 +158,7 @@ def _killed_half_way(ws: Workspace, cache: Path) -> set[str]:
 
     from keepset.storage.journals import open_journal
 
-    process = subprocess.Popen(
-        [sys.executable, "-c", _DOWNLOAD, str(ws.root)], env=os.environ | {"KEEPSET_CACHE": str(cache)}
-    )
+    process = started(_DOWNLOAD, ws.root, KEEPSET_CACHE=str(cache))
     parts = ws.root / "journal" / "download"
     kill_when(process, lambda: len(list(parts.iterdir())) >= 3, "some rows to be sent")
     urls = [r["url"] for r in manifests.read(ws.urls, "urls").rows()]

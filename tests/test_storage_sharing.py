@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from keepset.storage.carrying import AT_ONCE, bring, delivered, landing
 from keepset.storage.journals import open_journal
 from keepset.workspace import Workspace
 from tests.flaky_store import flaky
-from tests.processes import PATIENCE_S, race, wait_for
+from tests.processes import PATIENCE_S, race, ran, started, wait_for
 from tests.review_fixtures import Case
 from tests.storage_fixtures import another_machine, moved
 
@@ -113,14 +112,7 @@ with Workspace.open(locate(sys.argv[1])).lock("train"):
 
 
 def _holder(root: str, cache: Path) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", _HOLD, root],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"KEEPSET_CACHE": str(cache)},
-    )
-    assert process.stdout is not None
+    process = started(_HOLD, root, KEEPSET_CACHE=str(cache))
     assert process.stdout.readline() == "held\n"
     return process
 
@@ -137,7 +129,7 @@ def test_a_lock_holds_across_machines_and_outlives_none(
         with ws.lock("download", wait=False):
             pass
     finally:
-        other.send_signal(signal.SIGKILL)
+        other.kill()
         other.communicate()
     with ws.lock("train"):  # taken for dead a few seconds after its last word
         pass
@@ -151,7 +143,7 @@ def test_a_dead_process_of_this_machine_holds_nothing(s3: str, monkeypatch: pyte
     other = _holder(s3, Path(os.environ["KEEPSET_CACHE"]))
     with pytest.raises(WorkspaceBusy), ws.lock("train", wait=False):
         pass
-    other.send_signal(signal.SIGKILL)
+    other.kill()
     other.communicate()
     with ws.lock("train", wait=False):
         pass
@@ -210,7 +202,7 @@ def test_rows_are_sent_while_the_work_goes_on(s3: str, tmp_path: Path, monkeypat
         "    os.kill(os.getpid(), 9)\n"
     )
     cache = tmp_path / "killed"
-    subprocess.run([sys.executable, "-c", code, s3], env=os.environ | {"KEEPSET_CACHE": str(cache)}, check=False)
+    ran(code, s3, KEEPSET_CACHE=str(cache), ends=-signal.SIGKILL)
     with open_journal(ws, "download") as journal:
         assert len(journal) == 20
     another_machine(monkeypatch, cache)  # the killed machine itself has lost nothing

@@ -49,9 +49,9 @@ EVES = (1, 5, 9)
 def collected(base: Path, web: str, without: tuple[int, ...] = ()) -> tuple[Workspace, RunConfig]:
     """Apples and boats from lists with authors, trained on and reported. ``without``: apples that never were in the list."""
     base.mkdir(parents=True, exist_ok=True)
-    lines = ["url,title,creator,license,landing_page"]
+    lines = ["url,title,creator,license,landing_page,thumbnail"]
     lines += [
-        f"{web}/apple{i}.jpg,apple {i},{EVE if i in EVES else 'Bo'},cc-by-4.0,http://p.example/{i}"
+        f"{web}/apple{i}.jpg,apple {i},{EVE if i in EVES else 'Bo'},cc-by-4.0,http://p.example/{i},http://s.example/{'hers' if i in EVES else 'his'}{i}"
         for i in range(N)
         if i not in without
     ]
@@ -176,7 +176,8 @@ def test_nothing_is_left_nothing_comes_back_and_the_new_model_has_not_learnt_it(
     rows = manifests.read(ws.urls, "urls").rows()
     fresh = [r for r in rows if r["reason"] == "taken_down"]
     assert len(fresh) >= 2
-    assert not any(EVE in str(r) or r["url"] in {f"{web}/apple{i}.jpg" for i in EVES} for r in rows)
+    assert any(r["thumbnail"] for r in rows)
+    assert not any(EVE in str(r) or "hers" in str(r) or r["url"] in {f"{web}/apple{i}.jpg" for i in EVES} for r in rows)
     download(ws, config)
     assert not any(ws.blob(s).exists() for s in shas)
     assert EVE.encode() not in everything(ws.root)
@@ -243,6 +244,23 @@ def test_what_is_named_is_found_with_its_exact_copies(before: tuple[Path, str], 
     for wrong in ({}, {"creator": "a", "url": "b"}):
         with pytest.raises(ReviewError, match="Give one of --creator"):
             Wanted.one_of(**wrong)
+
+
+def test_a_class_may_be_emptied_and_what_names_no_licence_is_refused(
+    web: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ws, _ = collected(tmp_path, web)
+    with pytest.raises(ReviewError, match=r"under the licence 'unknown'.*[\s\S]*Licences here: cc-by-4.0"):
+        match(ws, Wanted.one_of(license="unknown"))
+    code, out, _ = run(capsys, "remove", "--licence", "CC BY 4.0", "-w", ws.root)
+    assert (code, "no model can be trained on what is left: The class 'apple' has 0" in " ".join(out.split())) == (
+        0,
+        True,
+    )
+    code, out, _ = run(capsys, "remove", "--licence", "CC BY 4.0", "--yes", "--who", "Ann", "-w", ws.root)
+    assert (code, "take the class out of the config" in " ".join(out.split())) == (0, True)
+    assert {r["label"] for r in ws.current_dataset().rows() if r["active"]} == {"boat"}
+    assert take_down(ws, Wanted.one_of(license="CC BY 4.0"), who="Ann").message.startswith("up to date")
 
 
 def test_a_licence_is_blocked_before_anything_of_it_was_found(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def test_fine_tuning_is_tried_where_the_head_is_often_wrong_or_when_asked_for() 
     assert epochs_worth(None, WORTH) == (EPOCHS, "")
     epochs, reason = epochs_worth(None, 0.021)
     assert epochs == 0
-    assert "wrong on only 2.1% of the training pictures" in reason
+    assert "wrong on only 2.1 % of the training pictures" in reason
     assert f"set [train] epochs = {EPOCHS}" in reason
     assert epochs_worth(EPOCHS, 0.0) == (EPOCHS, "")  # what the reason says works
     assert epochs_worth(0, 0.5)[0] == 0

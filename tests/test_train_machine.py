@@ -19,9 +19,8 @@ from keepset.train.machine import Chunks, machine_for
 from keepset.train.networks import build
 from keepset.train.shortage import out_of_memory, told
 from keepset.workspace import Workspace
+from tests.factories import Told, dataset_workspace
 from tests.factories import config as drawn_config
-from tests.factories import dataset_workspace
-from tests.test_train_resume import Told
 
 TUNED = {"arch": "test_resnet", "weights": "none", "size": 64, "epochs": 1, "batch_size": 8, "threads": 1}
 

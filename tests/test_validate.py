@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import pytest
 from PIL import Image, ImageCms, ImageDraw, ImageFont, ImageOps
@@ -19,6 +19,7 @@ from keepset.errors import StageError, WorkspaceNotWritable
 from keepset.files import write_bytes
 from keepset.manifests import Header
 from keepset.validate.worker import memory_limit_gap
+from tests.factories import Told
 from tests.processes import PATIENCE_S
 from tests.test_hostile_images import JPEG, PHOTO, rows, saved, workspace
 
@@ -142,23 +143,6 @@ def test_the_thumbnail_is_drawn_again_if_it_was_lost(tmp_path: Path) -> None:
     assert manifests.read_header(ws.images).rows == 1
 
 
-class Told:
-    """What a stage reports: the pieces of work and their sizes."""
-
-    def __init__(self) -> None:
-        self.begun: list[tuple[str, int | None]] = []
-
-    def start(self, what: str, total: int | None) -> None:
-        self.begun.append((what, total))
-
-    def advance(self, n: int = 1, **facts: Any) -> None: ...
-
-    def note(self, message: str) -> None: ...
-
-    def sizes(self, what: str) -> list[int | None]:
-        return [n for w, n in self.begun if w == what]
-
-
 def test_copies_that_no_hash_sees_are_found_by_features_and_only_new_pictures_are_compared(tmp_path: Path) -> None:
     """Drawings: four, a mirrored crop of the first, and later a captioned copy of the second."""
     drawn = [draw(label, 7 + i, width=640, height=480) for i, label in enumerate((*CLASSES, "house"))]
@@ -167,7 +151,7 @@ def test_copies_that_no_hash_sees_are_found_by_features_and_only_new_pictures_ar
     ws, cfg, names = workspace(tmp_path, files)
     message = validate.validate(ws, cfg, progress=(first := Told())).message
     assert "0 exact and 1 near duplicates" in message
-    assert first.sizes("comparing look-alikes")
+    assert _compared(first)
     seen = rows(ws, names)
     by_name = {n: s for s, n in names.items()}
     assert seen["cut"]["dup_of"] == by_name["drawn0"]
@@ -189,14 +173,17 @@ def test_copies_that_no_hash_sees_are_found_by_features_and_only_new_pictures_ar
         Header("urls", "scrape", "later"),
     )
     validate.validate(ws, cfg, progress=(second := Told()))
-    compared = sum(n or 0 for n in second.sizes("comparing look-alikes"))
-    assert 0 < compared <= len(files), "each picture at most once, with the new one"
+    assert 0 < _compared(second) <= len(files), "each picture at most once, with the new one"
     assert rows(ws, names | {new: "late"})["late"]["dup_of"] == by_name["drawn1"]
     split.split(ws, cfg)
     placed = {r["sha256"]: r for r in ws.current_dataset().rows()}
     for one, other in (("cut", "drawn0"), (new, "drawn1")):
         a, b = placed[by_name.get(one, one)], placed[by_name[other]]
         assert (a["split"], a["fold"], a["group_id"]) == (b["split"], b["fold"], b["group_id"])
+
+
+def _compared(told: Told) -> int:
+    return sum(n or 0 for what, n in told.begun if what == "comparing look-alikes")
 
 
 def test_without_packaged_weights_copies_are_searched_by_hash_alone(tmp_path: Path) -> None:

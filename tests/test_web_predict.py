@@ -26,16 +26,16 @@ from keepset.reasons import ImageReason
 from keepset.web.predict import TOP, TOP_MOST
 from keepset.web.security import COOKIE
 from keepset.web.uploads import LONGEST_URL, MAX_ITEMS
-from tests.factories import config, dataset_workspace
+from tests.factories import config
 from tests.predict_fixtures import Served, client
 from tests.processes import PATIENCE_S, Silent, serving, wait_for
 from tests.test_hostile_images import BAD, GOOD, JPEG, saved
-from tests.web_fixtures import served
+from tests.web_fixtures import asking, served
 
 
 @pytest.fixture(scope="module")
 def site(template_case: Served) -> Iterator[httpx.Client]:
-    with served(template_case.ws.root) as url, client(url) as c:
+    with asking(template_case.ws.root) as c:
         yield c
 
 
@@ -242,12 +242,12 @@ def elsewhere() -> Iterator[str]:
 def test_urls_are_fetched_with_the_guards_of_the_downloader(model_case: Served, elsewhere: str) -> None:
     own = config(model_case.ws.root.parent, download={"allow_private": [elsewhere]})
     _Pictures.hits.clear()
-    with served(model_case.ws.root) as url, client(url) as c:
+    with asking(model_case.ws.root) as c:
         answer = c.post("/api/predict", json={"url": f"http://{elsewhere}/a"})
         assert answer.json()["items"][0]["error"] == "blocked_address"
         assert _Pictures.hits == []
     model_case.ws.save_config(own)
-    with served(model_case.ws.root) as url, client(url) as c:
+    with asking(model_case.ws.root) as c:
         paths = ["a", "gone", "page", "inside"]
         given = {
             "urls": [f"http://{elsewhere}/{p}" for p in paths]
@@ -444,9 +444,9 @@ def test_a_promotion_swaps_the_model_without_a_lost_request(model_case: Served) 
 
     model_case.add("1" * 16, seed=1)
     model_case.ws.promote("0" * 16, "not yet")
-    with served(model_case.ws.root) as url, client(url) as c:
+    with asking(model_case.ws.root) as c:
         assert c.get("/api/model").json()["id"] == "0" * 16
-        threads = [threading.Thread(target=keep_asking, args=(url,)) for _ in range(3)]
+        threads = [threading.Thread(target=keep_asking, args=(str(c.base_url),)) for _ in range(3)]
         for t in threads:
             t.start()
         wait_for(lambda: answers_of("0" * 16) > 0, "an answer of the old model")
@@ -467,7 +467,7 @@ def test_a_promotion_swaps_the_model_without_a_lost_request(model_case: Served) 
 
 
 def test_a_damaged_promotion_leaves_the_old_model_in_use(model_case: Served) -> None:
-    with served(model_case.ws.root) as url, client(url) as c:
+    with asking(model_case.ws.root) as c:
         assert c.get("/api/model").status_code == 200
         broken = model_case.ws.models / ("2" * 16)
         broken.mkdir()
@@ -477,16 +477,17 @@ def test_a_damaged_promotion_leaves_the_old_model_in_use(model_case: Served) -> 
             time.sleep(0.6)
             assert c.post("/api/predict", files=files(JPEG)).json()["model"]["id"] == "0" * 16
             assert c.get("/healthz").status_code == 200
-    with served(model_case.ws.root) as url, client(url) as c:  # and without an old one it says so
+    with asking(model_case.ws.root) as c:  # and without an old one it says so
         answer = c.post("/api/predict", files=files(JPEG))
         assert answer.status_code == 503
         assert conforms(answer, c)["remedy"]
         assert c.get("/healthz").status_code == 200
 
 
-def test_without_a_model_it_says_what_to_do_until_there_is_one(tmp_path: Path) -> None:
-    case = Served(*dataset_workspace(tmp_path, per_class=3, size=(300, 280)))
-    with served(case.ws.root) as url, client(url) as c:
+def test_without_a_model_it_says_what_to_do_until_there_is_one(model_case: Served, tmp_path: Path) -> None:
+    ws = model_case.ws
+    (ws.models / "promoted.json").rename(tmp_path / "promoted.json")
+    with asking(ws.root) as c:
         for answer in (c.post("/api/predict", files=files(JPEG)), c.get("/api/model")):
             assert answer.status_code == 503
             found = conforms(answer, c)
@@ -496,7 +497,7 @@ def test_without_a_model_it_says_what_to_do_until_there_is_one(tmp_path: Path) -
         assert page.status_code == 200
         assert "keepset train" in page.text
         assert conforms(c.get("/healthz"), c) == {"ok": True, "model": None}
-        case.add("4" * 16)
+        ws.promote("0" * 16, "ready")
         assert c.post("/api/predict", files=files(JPEG)).status_code == 200
 
 
@@ -504,7 +505,7 @@ def test_without_a_model_it_says_what_to_do_until_there_is_one(tmp_path: Path) -
 
 
 def test_a_token_guards_prediction_by_header_or_cookie(template_case: Served) -> None:
-    with served(template_case.ws.root, "geheim") as url, client(url) as c:
+    with asking(template_case.ws.root, "geheim") as c:
         for path in ("/api/model", "/metrics", "/predict", "/openapi.json"):
             assert c.get(path).status_code == 401
         refused = c.post("/api/predict", files=files(JPEG))

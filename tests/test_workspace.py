@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from flows.parameters import begin
 from keepset import errors
 from keepset.errors import ConfigError, WorkspaceBusy, WorkspaceError, WorkspaceVersionError
 from keepset.files import append_line, atomic_path, read_json, write_json
@@ -41,6 +40,8 @@ def test_a_foreign_folder_or_file_is_left_alone(tmp_path: Path) -> None:
 def test_another_schema_version_is_refused_and_nothing_is_touched(
     tmp_path: Path, version: object, words: str, remedy: str
 ) -> None:
+    from flows.parameters import begin  # here, as the processes below import this module
+
     ws, config, _ = dataset_workspace(tmp_path, per_class=2)
     marker = read_json(ws.root / "keepset.json")
     write_json(ws.root / "keepset.json", marker | {"schema_version": version})

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import uvicorn
 
 from keepset import manifests
@@ -16,7 +17,7 @@ from keepset.files import write_bytes
 from keepset.manifests import Header
 from keepset.review import Batch, load_batch
 from keepset.web.app import create_gallery
-from tests.processes import wait_for
+from tests.processes import PATIENCE_S, wait_for
 from tests.review_fixtures import Case
 
 
@@ -34,6 +35,13 @@ def served(root: Path, token: str = "") -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join(10)
+
+
+@contextlib.contextmanager
+def asking(root: Path, token: str = "") -> Iterator[httpx.Client]:
+    """A client of the app; it waits as long as a busy machine needs, and follows no redirect."""
+    with served(root, token) as url, httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as client:
+        yield client
 
 
 def large_batch(case: Case, n: int) -> Batch:

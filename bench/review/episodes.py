@@ -18,6 +18,7 @@ from bench.review.noise.base import Base
 from bench.review.noise.planting import Condition, planted
 from bench.review.runs import file_hashes, reviewed
 from bench.review.truth import read_truth
+from keepset.config import TrainConfig
 from keepset.importing import find_pictures
 from keepset.models.features import ModelFeatures, units
 from keepset.review import graphics
@@ -25,6 +26,7 @@ from keepset.review.evidence import gather
 from keepset.review.graphics import self_made_features
 from keepset.review.imagenet import graphic_classes, sight_of
 from keepset.review.suspicion import FAINT, LEAST, MOST, SPREAD_PRINT, SPREAD_UNLIKE, SUREST, WEIGHTS, _standard
+from keepset.train.networks import parts
 
 POOL = Condition("left", junk=0.5, copies=0.0, bursts=0.0, innocents=0.1, per_class=200, seed=1)
 STRENGTH = 0.03
@@ -82,7 +84,9 @@ def _computed(base: Base, work: Path) -> dict[str, np.ndarray]:
     sight = sight_of(evidence.record.features_of, evidence.record.weights, known.widths)
     seen = sight.posterior(raw)[:, graphic_classes()].sum(axis=1) if sight else np.zeros(len(raw))
     photos = [s for s in shas if s not in junk]
-    own = self_made_features(run.ws, evidence.record, photos, evidence.record.seed)
+    record = evidence.record
+    train = TrainConfig.model_validate(record.config["train"])
+    own = self_made_features(run.ws, parts(record.features_of)[0], train, photos, record.seed)
     return {
         "unit": unit, "first": units(raw[:, known.first], (known.widths[0],)), "rows": _head_rows(raw),
         "print": np.log10(seen + FAINT), "made": units(own, (own.shape[1],)),

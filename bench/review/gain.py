@@ -27,9 +27,9 @@ from bench.train.pictures import CHECKOUT, folder_of
 from keepset import manifests
 from keepset.config import TrainConfig, parse_config
 from keepset.files import write_bytes
-from keepset.interpret.datasize import DataSize, data_size_curve
 from keepset.interpret.gain import more_or_cleaner
 from keepset.manifests import Header
+from keepset.stages import SILENT
 from keepset.train.head import choose_strength, cross_validate, fit_head, softmax
 from keepset.workspace import Workspace
 
@@ -117,9 +117,7 @@ def trial(p: Pool, other: Pool, kind: str, rate: float, n: int, seed: int) -> Tr
 def measured(t: Trial, scratch: Path) -> dict[str, Any]:
     """The advice, and the test error as it is, after the review, and with twice the pictures."""
     n, folds = t.n, np.arange(t.n) % 5
-    doubts, proposed = _reviewed(t, folds, scratch)
-    data = DataSize(t.features[:n], t.given[:n], folds, len(t.classes), t.seed, ~doubts.wrong)
-    found = more_or_cleaner(data, doubts, data_size_curve(data))
+    found, proposed = _reviewed(t, folds, scratch)
     fixed = np.where(proposed, t.true[:n], t.given[:n])
     return {
         "answer": found["answer"], "said": found,
@@ -138,8 +136,7 @@ def _error(t: Trial, features: Any, labels: Any) -> float:
 
 
 def _reviewed(t: Trial, folds: Any, root: Path) -> tuple[Any, Any]:
-    """What Keepset's review proposes for a workspace with these features, and which pictures a person is shown, [n]."""
-    from keepset.interpret.doubts import doubts_of
+    """The advice for a workspace with these features, after Keepset's review, and which pictures a person is shown, [n]."""
     from keepset.models import load_record
     from keepset.review import review
 
@@ -155,7 +152,8 @@ def _reviewed(t: Trial, folds: Any, root: Path) -> tuple[Any, Any]:
         from keepset.review import load_batch
 
         shown = {r["sha256"] for r in load_batch(ws, batch).candidates().rows()}
-    return doubts_of(ws, load_record(ws, "0" * 16), shas), np.array([s in shown for s in shas])
+    advice = more_or_cleaner(ws, load_record(ws, "0" * 16), SILENT)["gain"]
+    return advice, np.array([s in shown for s in shas])
 
 
 def _write(ws: Workspace, t: Trial, folds: Any, shas: list[str]) -> None:

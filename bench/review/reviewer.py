@@ -71,7 +71,7 @@ class Reviewer:
     def _key(self, sha: str) -> str:
         action, label = self.truth.get(sha, ("keep", None))
         if label is not None:
-            return str(self.batch.record.labels.index(label) + 1)
+            return str(self.batch.labels.index(label) + 1)
         return {"keep": "k", "delete": "x"}[action]
 
     # -- many at once ------------------------------------------------------------------------------

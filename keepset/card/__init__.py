@@ -37,5 +37,5 @@ def write_card(ws: Workspace, folder: Path, *, revision: int | None = None) -> C
     found = facts(ws, number) | {"elsewhere": on_other_sites(ws, revision=number)}
     written = Card(found, folder / "README.md", folder / "attribution.csv")
     attribution.write(written.attribution, attribution.rows(ws, data))
-    write_bytes(written.page, page(found, attribution=written.attribution.name).encode())
+    write_bytes(written.page, page(found).encode())
     return written

@@ -1,29 +1,29 @@
 """Every number of the data set card, as plain data.
 
-Manifests are read some ten thousand rows at a time and counted in Arrow; what is held whole is the revision's
-addresses.
+What is counted of each picture is read some ten thousand rows at a time.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from keepset import manifests
-from keepset.card.history import history
 from keepset.card.public import web_link
 from keepset.card.yields import by_query, yields
 from keepset.inbox import WAITING
 from keepset.manifests import Manifest
 from keepset.manifests.schemas import SCHEMAS
 from keepset.reasons import REMEDIES, ItemStatus, Split
+from keepset.review.revisions import revisions
 from keepset.workspace import Workspace
 
-__all__ = ["active_rows", "facts", "revision_of"]
+__all__ = ["active_rows", "facts", "revision_of", "stage_counts"]
 
 _PIECE = 65_536
 _MOST_NAMES = 50
@@ -37,16 +37,16 @@ def facts(ws: Workspace, revision: int | None = None) -> dict[str, Any]:
     pages and folders brought (``keepset.card.yields.Yield``); a picture that two of them found counts for the first. ``licenses``: active images by licence and its link, with the number of
     ``creators`` named and the ``names`` of the most frequent. ``creators``: how many images name one and how many do
     not, how many creators there are, and the most frequent. ``stages``: rows, rows that are ok, and
-    the others by reason, of each manifest before the split. ``duplicates``, ``quality``: of the active images.
+    the others by reason, of each manifest before the split. ``duplicates``: of the active images.
     ``revisions``: each revision up to this one, what made it, who and why.
     """
     data = revision_of(ws, revision)
-    table = data.table
+    table, number = data.table, int(data.header.extra["revision"])
     active = table.filter(table["active"])
     made_from = data.header.config
     return {
         "name": ws.name,
-        "revision": int(data.header.extra["revision"]),
+        "revision": number,
         "dataset_hash": data.content_hash,
         "seed": made_from.get("seed"),
         "shares": {k: made_from.get("split", {}).get(k) for k in ("valid", "test", "folds")},
@@ -55,10 +55,10 @@ def facts(ws: Workspace, revision: int | None = None) -> dict[str, Any]:
         "splits": _counts(active["split"]),
         "duplicates": _duplicates(active),
         "sources": [y.as_dict() for y in by_query(yields(ws, data.path))],
-        "stages": [_stage(ws, name) for name in _present(ws)],
+        "stages": [stage_counts(ws, name) for name in _present(ws)],
         "found": _found(ws),
         **_provenance(ws, active["sha256"]),
-        "revisions": history(ws, int(data.header.extra["revision"])),
+        "revisions": [asdict(r) for r in revisions(ws) if r.revision <= number],
     }
 
 
@@ -123,43 +123,31 @@ def _counts(column: pa.ChunkedArray) -> dict[str, int]:
     return dict(sorted(pairs, key=lambda p: (-p[1], str(p[0]))))
 
 
-def _stage(ws: Workspace, name: str) -> dict[str, Any]:
-    dropped: Counter[str] = Counter()
-    rows = ok = 0
-    for batch in manifests.batches(ws.stage_manifests[name], name, ("status", "reason"), size=_PIECE):
-        rows += batch.num_rows
-        ok += pc.sum(pc.equal(batch["status"], str(ItemStatus.OK))).as_py() or 0
-        bad = batch.filter(pc.not_equal(batch["status"], str(ItemStatus.OK)))
-        dropped.update(_counts(bad["reason"]))
+def stage_counts(ws: Workspace, name: str) -> dict[str, Any]:
+    """Rows of a manifest before the split, those that are ok, and the others by reason."""
+    table = manifests.table(ws.stage_manifests[name], name, ("status", "reason"))
+    bad = table.filter(pc.not_equal(table["status"], str(ItemStatus.OK)))
     return {
-        "stage": SCHEMAS[name].stage, "manifest": name, "rows": rows, "ok": ok,
+        "stage": SCHEMAS[name].stage, "manifest": name, "rows": len(table), "ok": len(table) - len(bad),
         "dropped": [
-            {"reason": r, "count": n, "remedy": REMEDIES[name].get(r, "")}
-            for r, n in sorted(dropped.items(), key=lambda p: (-p[1], str(p[0])))
+            {"reason": r, "count": n, "remedy": REMEDIES[name].get(r, "")} for r, n in _counts(bad["reason"]).items()
         ],
     }  # fmt: skip
 
 
 def _found(ws: Workspace) -> dict[str, str | None]:
     """Between which moments the URLs were found (ISO 8601)."""
-    ends: list[Any] = []
-    if "urls" in _present(ws):
-        for batch in manifests.batches(ws.urls, "urls", ("discovered_at",), size=_PIECE):
-            ends += pc.min_max(batch["discovered_at"]).as_py().values() if batch.num_rows else ()
-    return {"first": min(ends).isoformat(), "last": max(ends).isoformat()} if ends else {"first": None, "last": None}
+    ends: dict[str, Any] = {"min": None, "max": None}
+    if ws.urls.exists():
+        ends = pc.min_max(manifests.table(ws.urls, "urls", ("discovered_at",))["discovered_at"]).as_py()
+    first, last = (at and at.isoformat() for at in ends.values())
+    return {"first": first, "last": last}
 
 
 def _provenance(ws: Workspace, shas: pa.ChunkedArray) -> dict[str, Any]:
-    """What ``images`` says of the active ones: licences, creators, formats, sizes, warnings."""
+    """What ``images`` says of the active ones: licences and creators."""
     credit: dict[tuple[str, str], Counter[str]] = {}  # (licence, link) -> images by creator, "" for nobody
-    formats: Counter[str] = Counter()
-    warnings: Counter[str] = Counter()
-    sides: list[pa.Table] = []
-    columns = ("sha256", "license", "license_url", "creator", "format", "warnings", "width", "height")
-    for piece in active_rows(ws, "images", columns, shas):
-        formats.update(_counts(piece["format"]))
-        warnings.update(_counts(pc.list_flatten(piece["warnings"])))
-        sides.append(pa.table({"short": pc.min_element_wise(piece["width"], piece["height"])}))
+    for piece in active_rows(ws, "images", ("sha256", "license", "license_url", "creator"), shas):
         keys = ["license", "license_url", "creator"]
         for r in piece.group_by(keys).aggregate([("sha256", "count")]).to_pylist():
             key = (r["license"] or "unknown", web_link(r["license_url"]) or "")
@@ -171,9 +159,6 @@ def _provenance(ws: Workspace, shas: pa.ChunkedArray) -> dict[str, Any]:
             for (code, url), by in sorted(credit.items(), key=lambda p: (-p[1].total(), p[0]))
         ],
         "creators": _creators(credit.values()),
-        "quality": {
-            "formats": dict(_most(formats)), "warnings": dict(_most(warnings)), "shorter_side": _spread(sides),
-        },
     }  # fmt: skip
 
 
@@ -194,12 +179,3 @@ def _named(by_creator: Counter[str]) -> Counter[str]:
 
 def _most(counts: Counter[str]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda p: (-p[1], p[0]))[:_MOST_NAMES]
-
-
-def _spread(sides: list[pa.Table]) -> dict[str, int]:
-    """Smallest, median and largest of the shorter sides, pixels."""
-    column = pa.concat_tables(sides)["short"] if sides else pa.chunked_array([], pa.int32())
-    if len(column) == column.null_count:
-        return {}
-    low, middle, high = pc.quantile(column, [0, 0.5, 1], interpolation="nearest").to_pylist()
-    return {"smallest": int(low), "median": int(middle), "largest": int(high)}

@@ -10,7 +10,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-__all__ = ["front_matter", "page"]
+from keepset.text import share
+
+__all__ = ["page"]
 
 Facts = Mapping[str, Any]
 _HUB_LICENSES = re.compile(
@@ -21,8 +23,7 @@ _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$])")
 
 
-def front_matter(f: Facts, more: Mapping[str, Any] | None = None) -> str:
-    """The YAML block at the top; ``more`` adds fields, such as an export's ``configs``."""
+def _front_matter(f: Facts, more: Mapping[str, Any] | None) -> str:
     n = f["images"]["active"]
     fields: dict[str, Any] = {
         "pretty_name": f["name"],
@@ -39,10 +40,10 @@ def front_matter(f: Facts, more: Mapping[str, Any] | None = None) -> str:
     return "\n".join(["---", *lines, "---", ""])
 
 
-def page(f: Facts, *, attribution: str = "attribution.csv", more: Mapping[str, Any] | None = None) -> str:
-    """The whole card. ``attribution`` is the name of the table that lies beside it; ``more``: see ``front_matter``."""
-    parts = [_head(f), _classes(f), _sources(f), _licenses(f, attribution), _left_out(f), _quality(f), _history(f)]
-    return front_matter(f, more) + "\n" + "\n\n".join("\n".join(p) for p in parts) + "\n"
+def page(f: Facts, more: Mapping[str, Any] | None = None) -> str:
+    """The whole card; ``more`` adds fields to the front matter, such as an export's ``configs``."""
+    parts = [_head(f), _classes(f), _sources(f), _licenses(f), _left_out(f), _history(f)]
+    return _front_matter(f, more) + "\n" + "\n\n".join("\n".join(p) for p in parts) + "\n"
 
 
 def _hub_license(code: str) -> str:
@@ -82,7 +83,7 @@ def _classes(f: Facts) -> Iterator[str]:
     yield "## Classes and split\n"
     sides = [s for s in ("train", "valid", "test") if s in f["splits"]]
     rows: list[Sequence[Any]] = [
-        (c["label"], c["images"], f"{c['images'] / total:.1%}", *(c[s] for s in sides)) for c in f["classes"]
+        (c["label"], c["images"], share(c["images"] / total), *(c[s] for s in sides)) for c in f["classes"]
     ]
     rows.append(("all", f["images"]["active"], "", *(f["splits"][s] for s in sides)))
     yield from _table(("class", "images", "share", *sides), rows)
@@ -112,7 +113,7 @@ def _sources(f: Facts) -> Iterator[str]:
     )
 
 
-def _licenses(f: Facts, attribution: str) -> Iterator[str]:
+def _licenses(f: Facts) -> Iterator[str]:
     yield "## Licences and authors\n"
     yield "The pictures belong to their authors; this card gives no rights. As the sources told:"
     yield ""
@@ -122,7 +123,7 @@ def _licenses(f: Facts, attribution: str) -> Iterator[str]:
     yield ""
     yield (
         f"{f['creators']['images_with']} of {f['images']['active']} images name an author. "
-        f"[{attribution}]({attribution}) credits every single one: title, author, licence and where it was found."
+        "[attribution.csv](attribution.csv) credits every single one: title, author, licence and where it was found."
     )
     if unknown:
         yield ""
@@ -163,23 +164,10 @@ def _why(dropped: Iterable[Facts]) -> str:
     return f" ({words})" if words else ""
 
 
-def _quality(f: Facts) -> Iterator[str]:
-    q = f["quality"]
-    side = q["shorter_side"]
-    yield "## Files\n"
-    formats = ", ".join(f"{_text(k)} {n}" for k, n in q["formats"].items())
-    yield f"- formats: {formats or 'not recorded'}"
-    if side:
-        yield f"- shorter side: {side['smallest']} to {side['largest']} px, median {side['median']}"
-    if q["warnings"]:
-        yield "- warnings: " + ", ".join(f"{_text(k)} {n}" for k, n in q["warnings"].items())
-
-
 def _history(f: Facts) -> Iterator[str]:
     yield "## Revisions and decisions\n"
     rows = [
-        (r["revision"], r["cause"], r["images"], _changes(r), r["who"], (r["at"] or "")[:10], r["why"])
-        for r in f["revisions"]
+        (r["revision"], r["cause"], r["images"], _changes(r), r["who"], r["at"][:10], r["why"]) for r in f["revisions"]
     ]
     yield from _table(("revision", "made by", "images", "changes", "who", "when", "why"), rows)
 

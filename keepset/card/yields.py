@@ -1,36 +1,26 @@
-"""What each search, list, page and host has brought: new pictures, copies, rejects, and what a person threw out later.
-
-Everything is counted in Arrow and numpy; what is held whole is the ids of lines and downloads and the images' hashes.
-"""
+"""What each search, list, page and host has brought: new pictures, copies, rejects, and what a person threw out later."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from keepset import manifests
 from keepset.card.public import shown_place
+from keepset.manifests.schemas import SCHEMAS
 from keepset.models.intervals import wilson
-from keepset.reasons import ItemStatus, UrlReason
+from keepset.reasons import DownloadReason, ItemStatus, UrlReason
 from keepset.text import many
 from keepset.workspace import Workspace
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    Codes = npt.NDArray[np.int8]
-
 __all__ = ["Yield", "by_host", "by_query", "complaints", "yields"]
 
-_PIECE = 65_536
-_NEW, _COPY, _REJECTED, _WAITING, _DELETED, _RELABELLED, _UNUSED = range(7)
 _HOST = r"^[A-Za-z]+://(?:[^/?#]*@)?(?P<host>[^/?#]+)"
 _BAD = 0.5
 """A place is complained of if more than this share of its pictures was thrown out, beyond chance."""
@@ -43,7 +33,7 @@ class Yield:
     ``lines`` = ``new`` + ``duplicates`` + ``rejected`` + ``waiting``. ``new``: pictures that it was the first to bring;
     ``duplicates``: URLs or pictures that were there already, near copies too; ``rejected``: lines, downloads or files
     that were not taken; ``waiting``: not downloaded or checked yet. Of the new ones a person later ``deleted`` or
-    ``relabelled`` some, and ``kept`` are in use under the label of this place.
+    ``relabelled`` some.
     """
 
     label: str
@@ -57,7 +47,6 @@ class Yield:
     waiting: int = 0
     deleted: int = 0
     relabelled: int = 0
-    kept: int = 0
 
     @property
     def place(self) -> str:
@@ -80,12 +69,14 @@ def yields(ws: Workspace, revision: Path | None = None) -> list[Yield]:
     """
     if not ws.urls.exists():
         return []
-    found: dict[_Key, Counter[int]] = {}
-    for table in _outcomes(ws, revision or ws.newest()):
-        for r in table.group_by(table.column_names).aggregate([([], "count_all")]).to_pylist():
-            key = (r["label"], r["source"], r["query"] or "", r["host"] or "")
-            found.setdefault(key, Counter())[r["outcome"]] += r["count_all"]
-    return [_counted(key, n) for key, n in sorted(found.items())]
+    lines = _outcomes(ws, revision or ws.newest())
+    found: dict[_Key, Counter[str]] = {}
+    for r in lines.group_by(lines.column_names).aggregate([([], "count_all")]).to_pylist():
+        key = (r["label"], r["source"], r["query"] or "", r["host"] or "")
+        n = found.setdefault(key, Counter())
+        n.update({"lines": r["count_all"], r["outcome"]: r["count_all"]})
+        n["new"] += r["count_all"] * (r["outcome"] in ("deleted", "relabelled", "unused"))
+    return [Yield(*key, *(n[c] for c in _COUNTS)) for key, n in sorted(found.items())]
 
 
 def by_query(found: Iterable[Yield]) -> list[Yield]:
@@ -115,7 +106,7 @@ def _complaint(y: Yield) -> str:
     return f"{y.place} brought {many(y.new, 'picture')} for '{y.label}', {what}: drop it?"
 
 
-_COUNTS = ("lines", "new", "duplicates", "rejected", "waiting", "deleted", "relabelled", "kept")
+_COUNTS = ("lines", "new", "duplicates", "rejected", "waiting", "deleted", "relabelled")
 
 
 def _summed(found: Iterable[Yield], key: Any) -> list[Yield]:
@@ -125,108 +116,50 @@ def _summed(found: Iterable[Yield], key: Any) -> list[Yield]:
     return [Yield(*k, *(n[c] for c in _COUNTS)) for k, n in sorted(sums.items())]
 
 
-def _counted(key: _Key, n: Counter[int]) -> Yield:
-    kept, gone, moved = n[_NEW], n[_DELETED], n[_RELABELLED]
-    new = kept + gone + moved + n[_UNUSED]
-    return Yield(*key, n.total(), new, n[_COPY], n[_REJECTED], n[_WAITING], gone, moved, kept)
-
-
 # -- what became of each line ----------------------------------------------------------------------
 
 
-def _outcomes(ws: Workspace, revision: Path) -> Iterator[pa.Table]:
-    """label, source, query, host and outcome of every line of ``urls``, in pieces."""
-    shas, of_image = _images(ws, revision)
-    ids, of_download = _downloads(ws, shas)
-    seen = np.zeros(len(of_image), bool)
-    places, start = _places(_column(ws.urls, "urls", "url_id"), ids), 0
-    columns = ("url", "label", "source", "query", "status", "reason")
-    for batch in manifests.batches(ws.urls, "urls", columns, size=_PIECE):
-        place, start = places[start : start + batch.num_rows], start + batch.num_rows
-        came = np.where(place < 0, -1, of_download[place]) if len(of_download) else place
-        outcome = _of_lines(batch, came, of_image, seen)
-        host = pc.struct_field(pc.extract_regex(batch["url"], _HOST), "host")
-        names = ["label", "source", "query", "host", "outcome"]
-        yield pa.table([batch["label"], batch["source"], batch["query"], pc.utf8_lower(host), pa.array(outcome)], names)
+def _outcomes(ws: Workspace, revision: Path) -> pa.Table:
+    """label, source, query, host and outcome of every line of ``urls``."""
+    found = _table(ws.urls, "urls", "url_id", "url", "label", "source", "query", "status", "reason")
+    host = pc.struct_field(pc.extract_regex(found["url"], _HOST), "host")
+    found = found.drop_columns("url").append_column("host", pc.utf8_lower(host))
+    found = found.append_column("line", pa.array(range(len(found)), pa.int64()))
+    downloads = _table(ws.downloads, "downloads", "url_id", "sha256", "reason")
+    downloads = downloads.append_column("asked", pa.array([True] * len(downloads), pa.bool_()))
+    found = found.join(downloads, "url_id", right_suffix="_of_download")
+    found = found.join(_table(ws.images, "images", "sha256", "status", "dup_kind"), "sha256", right_suffix="_of_image")
+    decided = _table(revision, "dataset", "sha256", "label", "given_label", "active", "changed_by")
+    found = found.join(decided, "sha256", right_suffix="_now")
+    found = found.join(found.group_by("sha256").aggregate([("line", "min")]), "sha256")
+    return found.select(["label", "source", "query", "host"]).append_column("outcome", _outcome(found))
 
 
-def _of_lines(
-    batch: pa.RecordBatch, came: npt.NDArray[np.int64], of_image: Codes, seen: npt.NDArray[np.bool_]
-) -> Codes:
-    """``came``: number of the image that a line led to, -1 if it was not asked for, -2 if that failed."""
-    out = np.full(len(came), _WAITING, np.int8)
-    out[came == -2] = _REJECTED
-    led = np.flatnonzero(came >= 0)
-    first = np.zeros(len(led), bool)
-    first[np.unique(came[led], return_index=True)[1]] = True
-    first &= ~seen[came[led]]
-    seen[came[led]] = True
-    out[led] = np.where(first | (of_image[came[led]] == _REJECTED), of_image[came[led]], _COPY)
-    refused = pc.fill_null(pc.not_equal(batch["status"], str(ItemStatus.OK)), False).to_numpy(zero_copy_only=False)
-    twice = pc.is_in(batch["reason"], pa.array([str(UrlReason.DUPLICATE), str(UrlReason.OTHER_CLASS)]))
-    out[refused] = _REJECTED
-    out[refused & twice.to_numpy(zero_copy_only=False)] = _COPY
-    return out
+def _outcome(t: pa.Table) -> pa.Array:
+    """Of the lines ``t``, each with its download, image and row of the data set; null where it led to none."""
+    ok, gone = str(ItemStatus.OK), pc.equal(t["active"], False)
+    refused = pc.not_equal(t["status"], ok)
+    twice = pc.is_in(t["reason"], pa.array([str(UrlReason.DUPLICATE), str(UrlReason.OTHER_CLASS)]))
+    cases = [  # the first that is true counts; null is not
+        (pc.and_(refused, twice), "duplicates"),
+        (refused, "rejected"),
+        (pc.is_null(t["asked"]), "waiting"),
+        (pc.equal(t["reason_of_download"], str(DownloadReason.PREFILTERED_COPY)), "duplicates"),
+        (pc.is_null(t["sha256"]), "rejected"),
+        (pc.is_null(t["status_of_image"]), "waiting"),  # a file that is not validated yet
+        (pc.not_equal(t["status_of_image"], ok), "rejected"),
+        (pc.greater(t["line"], t["line_min"]), "duplicates"),
+        (pc.is_in(t["dup_kind"], pa.array(["exact", "near"])), "duplicates"),
+        (pc.and_(gone, pc.match_substring_regex(t["changed_by"], "^b[0-9]")), "deleted"),
+        (gone, "unused"),
+        (pc.not_equal(t["label_now"], t["given_label"]), "relabelled"),
+    ]
+    conditions = pc.make_struct(*(condition.combine_chunks() for condition, _ in cases))
+    return pc.case_when(conditions, *(outcome for _, outcome in cases), "new")
 
 
-def _downloads(ws: Workspace, shas: pa.Array) -> tuple[pa.Array, npt.NDArray[np.int64]]:
-    """Ids of the URLs that were asked for, and the number of the image that each led to: -2 if to none that is kept."""
-    if not ws.downloads.exists():
-        return pa.array([], pa.string()), np.zeros(0, np.int64)
-    came = _column(ws.downloads, "downloads", "sha256")
-    number = _places(came, shas)
-    # A file that is not validated yet has no row among the images: it waits.
-    number[(number < 0) & _true(pc.is_null(came))] = -2
-    return _column(ws.downloads, "downloads", "url_id"), number
-
-
-def _images(ws: Workspace, revision: Path) -> tuple[pa.Array, Codes]:
-    """sha256 of each image, and what became of it."""
-    if not ws.images.exists():
-        return pa.array([], pa.string()), np.zeros(0, np.int8)
-    names = _column(ws.images, "images", "sha256")
-    code = np.full(len(names), _NEW, np.int8)
-    code[_true(pc.is_in(_column(ws.images, "images", "dup_kind"), pa.array(["exact", "near"])))] = _COPY
-    code[_true(pc.not_equal(_column(ws.images, "images", "status"), str(ItemStatus.OK)))] = _REJECTED
-    if not revision.exists() or not len(code):
-        return names, code
-    place = _places(_column(revision, "dataset", "sha256"), names)
-    pieces = manifests.batches(revision, "dataset", _DECIDED, size=_PIECE)
-    decided = np.concatenate([np.zeros(0, np.int8), *map(_decided, pieces)])
-    here = (place >= 0) & (decided != _NEW)
-    here &= code[np.maximum(place, 0)] == _NEW
-    code[place[here]] = decided[here]
-    return names, code
-
-
-def _column(path: Path, schema: str, name: str) -> pa.Array:
-    """One column, whole: looking up piece by piece would build the table of names again for each."""
-    pieces = [p[name] for p in manifests.batches(path, schema, (name,), size=_PIECE)]
-    return pa.concat_arrays(pieces) if pieces else pa.array([], pa.string())
-
-
-_DECIDED: Sequence[str] = ("label", "given_label", "active", "changed_by")
-
-
-def _decided(piece: pa.RecordBatch) -> Codes:
-    active = _true(piece["active"])
-    out = np.full(piece.num_rows, _NEW, np.int8)
-    out[~active] = _UNUSED
-    out[~active & _true(pc.match_substring_regex(piece["changed_by"], "^b[0-9]"))] = _DELETED
-    out[active & _true(pc.not_equal(piece["label"], piece["given_label"]))] = _RELABELLED
-    return out
-
-
-def _places(values: pa.Array, among: pa.Array) -> npt.NDArray[np.int64]:
-    """Where each value is in ``among``; -1 if nowhere."""
-    found: npt.NDArray[np.int64] = (
-        pc.fill_null(pc.index_in(values, among), -1).to_numpy(zero_copy_only=False).astype(np.int64)
-    )
-    if values.null_count:
-        found[_true(pc.is_null(values))] = -1
-    return found
-
-
-def _true(values: pa.Array) -> npt.NDArray[np.bool_]:
-    found: npt.NDArray[np.bool_] = pc.fill_null(values, False).to_numpy(zero_copy_only=False)
-    return found
+def _table(path: Path, schema: str, *columns: str) -> pa.Table:
+    """Empty where the file is not there."""
+    if path.exists():
+        return manifests.table(path, schema, columns)
+    return pa.schema([SCHEMAS[schema].arrow.field(c) for c in columns]).empty_table()

@@ -3,12 +3,12 @@ is in. Reads only."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from keepset import manifests
-from keepset.blocklist import digest, masked
+from keepset.blocklist import BlockList, digest, masked
 from keepset.clean.purging import files_of
 from keepset.errors import KeepsetError, ReviewError
 from keepset.models import list_models
@@ -16,9 +16,10 @@ from keepset.review import BatchStatus, list_batches
 from keepset.review.naming import whole
 from keepset.scrape.license import code, taken
 from keepset.text import many
+from keepset.train import check, usable
 from keepset.workspace import Workspace
 
-__all__ = ["Takedown", "Wanted", "holding", "match"]
+__all__ = ["Takedown", "Wanted", "holding", "match", "rows_of"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ class Wanted:
 @dataclass(frozen=True)
 class Takedown:
     """What one takedown means. ``pictures`` and ``near`` (near copies, which stay) are sha256s, the former in use where they
-    are in ``active``; ``lines``: ids of rows of ``urls``; ``urls``: digests of their addresses; ``bytes``: of the files."""
+    are in ``active``; ``lines``: ids of rows of ``urls``; ``urls``: digests of their addresses; ``bytes``: of the files;
+    ``training``: why no model could be trained on what is left, else empty."""
 
     wanted: Wanted
     pictures: tuple[str, ...] = ()
@@ -83,6 +85,7 @@ class Takedown:
     batches: tuple[str, ...] = ()
     exports: tuple[str, ...] = ()
     bytes: int = 0
+    training: str = ""
     message: str = field(default="", compare=False)
 
     def as_dict(self) -> dict[str, Any]:
@@ -109,31 +112,54 @@ class Takedown:
         for title, names in facts.items():
             if names:
                 yield f"{title}: {', '.join(names)}"
+        if self.training:
+            yield f"no model can be trained on what is left: {self.training}"
 
 
 def match(ws: Workspace, wanted: Wanted) -> Takedown:
-    """Everything that ``wanted`` means now. Raises ``ReviewError`` for a sha256 that names no picture."""
+    """Everything that ``wanted`` means now. Raises ``ReviewError`` for a sha256 that names no picture, or a licence that none has."""
     if wanted.by == "sha256":
         wanted = Wanted("sha256", whole([wanted.value], _known(ws), "this workspace")[0])
     test = wanted.test()
     lines = {r["url_id"]: digest(r["url"]) for r in _urls(ws) if test(r) and r["url"] != masked(r["url"])}
     pictures = {r["sha256"] for r in _downloads(ws) if r["url_id"] in lines}
     images = [
-        r for r in _rows(ws, "images", _IMAGE) if r["pixel_hash"] or r["dup_of"] or r["sha256"] in pictures or test(r)
+        r for r in rows_of(ws, "images", _IMAGE) if r["pixel_hash"] or r["dup_of"] or r["sha256"] in pictures or test(r)
     ]
     images = [r for r in images if r["url"] != masked(r["url"])]
     pictures |= {r["sha256"] for r in images if test(r)} | ({wanted.value} if wanted.by == "sha256" else set())
+    if wanted.by == "license" and not (lines or pictures or _is_licence(ws, wanted.value)):
+        here = sorted({str(code(r["license"])) for r in rows_of(ws, "images", ("license",)) if r["license"]})
+        have = f"Licences here: {', '.join(here)}." if here else "No picture here came with a licence."
+        raise ReviewError(f"No picture here is under the licence '{wanted.value}'.", have)
     pictures, near = _with_copies(images, pictures)
     ids = {r["url_id"] for r in _downloads(ws) if r["sha256"] in pictures}
     lines |= {r["url_id"]: digest(r["url"]) for r in _urls(ws) if r["url_id"] in ids}
     urls = {*lines.values(), *(digest(r["url"]) for r in images if r["sha256"] in pictures)}
     urls |= {wanted.digest} if wanted.by == "url" else set()
-    held = holding(ws, pictures)
+    named = {"pictures": sorted(pictures), "lines": sorted(lines), "urls": sorted(urls), "near": sorted(near)}
+    found: dict[str, Any] = {k: tuple(v) for k, v in (named | holding(ws, pictures)).items()}
     return Takedown(
-        wanted, tuple(sorted(pictures)), tuple(sorted(held["active"])), tuple(sorted(lines)), tuple(sorted(urls)),
-        tuple(sorted(near)), tuple(held["revisions"]), tuple(held["models"]), tuple(held["reports"]), tuple(held["batches"]),
-        tuple(held["exports"]), sum(p.stat().st_size for s in pictures for p in files_of(ws, s) if p.exists()),
+        wanted, **found,
+        bytes=sum(p.stat().st_size for s in pictures for p in files_of(ws, s) if p.exists()), training=_training(ws, pictures),
     )  # fmt: skip
+
+
+def _training(ws: Workspace, pictures: set[str]) -> str:
+    """What stops training on the current revision without the pictures; empty if nothing does, or before the first revision."""
+    if not ws.newest().exists():
+        return ""
+    rows = manifests.each(ws.newest(), "dataset", ("sha256", "label", "split", "active", "dup_of", "dup_kind"))
+    try:
+        check(usable([r for r in rows if r["sha256"] not in pictures]), ws.config().labels)
+    except KeepsetError as e:
+        return f"{e.message} {e.remedy}"
+    return ""
+
+
+def _is_licence(ws: Workspace, name: str) -> bool:
+    """Whether it may be blocked before anything of it was found: words such as "unknown" name none."""
+    return name.startswith(("cc", "pdm")) or name in BlockList.of(ws).licenses
 
 
 def holding(ws: Workspace, pictures: set[str]) -> dict[str, list[Any]]:
@@ -147,7 +173,7 @@ def holding(ws: Workspace, pictures: set[str]) -> dict[str, list[Any]]:
         rows = manifests.picked(ws.dataset(number), "dataset", ("sha256", "split", "active"), pictures)
         here = [r for r in rows if r["active"]]
         sides[number] = {r["split"] for r in here}
-        found["active"] = [r["sha256"] for r in here]
+        found["active"] = sorted(r["sha256"] for r in here)
     found["revisions"] = [n for n, here in sides.items() if here]
     for model in list_models(ws):
         path = ws.models / model.id / "predictions.parquet"
@@ -192,20 +218,21 @@ def _other(row: Mapping[str, Any], found: set[str]) -> set[str]:
 
 
 def _downloads(ws: Workspace) -> Iterator[dict[str, Any]]:
-    return (r for r in _rows(ws, "downloads", ("url_id", "sha256")) if r["sha256"])
+    return (r for r in rows_of(ws, "downloads", ("url_id", "sha256")) if r["sha256"])
 
 
 def _urls(ws: Workspace) -> Iterator[dict[str, Any]]:
-    return _rows(ws, "urls", ("url_id", "url", "creator", "license", "landing_page"))
+    return rows_of(ws, "urls", ("url_id", "url", "creator", "license", "landing_page"))
 
 
-def _rows(ws: Workspace, name: str, columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+def rows_of(ws: Workspace, name: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Rows of a manifest before the split; none if it is not there."""
     path = ws.stage_manifests[name]
     return manifests.each(path, name, columns) if path.exists() else iter(())
 
 
 def _known(ws: Workspace) -> set[str]:
-    known = {r["sha256"] for r in _rows(ws, "images", ("sha256",))}
+    known = {r["sha256"] for r in rows_of(ws, "images", ("sha256",))}
     try:
         return known | {r["sha256"] for r in manifests.each(ws.newest(), "dataset", ("sha256",))}
     except KeepsetError:

@@ -53,8 +53,7 @@ def _deleted(data: Path) -> list[str]:
 def files_of(ws: Workspace, sha: str) -> list[Path]:
     """Where the picture may be."""
     decoded = (ws.cache / "pixels").glob(f"*/{sha[:2]}/{sha}.npy")
-    heat = (ws.cache / "heat").glob(f"*/{sha}.*")
-    return [ws.blob(sha), ws.thumb(sha), *decoded, *heat, *inbox_folder(ws).glob(f"{sha[:2]}/{sha}.*")]
+    return [ws.blob(sha), ws.thumb(sha), *decoded, *inbox_folder(ws).glob(f"{sha[:2]}/{sha}.*")]
 
 
 def _size(ws: Workspace, sha: str) -> int:

@@ -26,6 +26,7 @@ from keepset.models.features import blank
 from keepset.models.served import forget_pictures
 from keepset.reasons import ItemStatus, UrlReason
 from keepset.review.auditing import audit_once
+from keepset.review.batch import find_revision
 from keepset.review.naming import needs_name
 from keepset.scrape.border import SCRUBBED
 from keepset.scrape.known import line_id
@@ -100,17 +101,13 @@ def _finish(ws: Workspace, row: dict[str, Any], progress: Progress) -> int | Non
     _erase(ws, pictures, models)
     if (ws.root / "card").exists():
         write_card(ws, ws.root / "card")
-    revision = next((n for n in reversed(ws.revisions()) if _cause(ws, n) == cause), None)
+    revision = find_revision(ws, cause)
     facts = {
         "pictures": len(pictures), "sha256": sorted(pictures), "urls": what["urls"], "by": what["by"], "digest": what["digest"],
         "revision": revision, "models": models, "exports": what["exports"],
     }  # fmt: skip
     audit_once(ws, "certificate", {"id": what["id"]}, who=row["who"], what=facts, why=row["why"])
     return revision
-
-
-def _cause(ws: Workspace, number: int) -> object:
-    return manifests.read_header(ws.dataset(number)).extra.get("cause")
 
 
 def _without(pictures: set[str], cause: str) -> Edit:
@@ -144,7 +141,7 @@ def _line(urls: set[str], what: dict[str, Any]) -> _Scrub:
 
 
 def _image(pictures: set[str]) -> _Scrub:
-    nothing = dict.fromkeys(c for c in SCRUBBED if c != "sha1")
+    nothing = dict.fromkeys(c for c in SCRUBBED if c not in ("sha1", "thumbnail"))
     return lambda row: row | nothing | {"url": masked(row["url"])} if row["sha256"] in pictures else row
 
 
@@ -214,7 +211,7 @@ def _erase_cached(ws: Workspace, pictures: set[str]) -> None:
         part.unlink(missing_ok=True)
 
 
-_BY_PICTURE = ("features", "heat", "pixels")
+_BY_PICTURE = ("features", "pixels")
 """Folders of the cache whose files, or rows, are of one picture each."""
 
 

@@ -25,6 +25,7 @@ from keepset.errors import KeepsetError
 from keepset.finding import find_workspace
 from keepset.machine import extras, programs
 from keepset.stages import Stage
+from keepset.text import share
 
 __all__ = ["register"]
 
@@ -174,7 +175,7 @@ def _for_people(row: Mapping[str, Any]) -> dict[str, Any]:
     """Without what only scripts need; a share with what it is a share of."""
     shown = {k: v for k, v in row.items() if k not in _FOR_SCRIPTS}
     if row.get("n"):
-        shown["errors"] = f"{row['errors']} of {row['n']} ({row['error_rate']:.1%})"
+        shown["errors"] = f"{row['errors']} of {row['n']} ({share(row['error_rate'])})"
     return shown
 
 

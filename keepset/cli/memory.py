@@ -190,7 +190,7 @@ def remove(
         from keepset.pipeline import follow_up
         from keepset.pipeline.followup import hand_on
 
-        if retrain and not hand_on(ws):
+        if retrain and not done.training and not hand_on(ws):
             results: Any = follow_up(ws, progress=progress)
             if as_json:
                 results = list(results)

@@ -13,6 +13,7 @@ from keepset.cli.options import JsonOption, Panel, WorkspaceOption
 from keepset.errors import ConfigError, KeepsetError
 from keepset.finding import find_workspace
 from keepset.storage.localfiles import shown
+from keepset.text import certainty
 
 if TYPE_CHECKING:
     from keepset.predict import Row
@@ -148,14 +149,9 @@ def _table(rows: _counted) -> None:
     for row in rows:
         r = row.as_dict()
         best = sorted((r["probabilities"] or {}).items(), key=lambda p: -p[1])[:3]
-        words = ", ".join(f"{label} {_percent(p)}" for label, p in best)
+        words = ", ".join(f"{label} {certainty(p)}" for label, p in best)
         shown.append((r["input"], r["label"] or r["reason"], _doubts(r), words or r["detail"] or ""))
     output.table("", ["picture", "class", "", "probabilities"], shown)
-
-
-def _percent(p: float) -> str:
-    """Whole per cents; as on the page, no picture is 100 % sure."""
-    return ">99%" if p > 0.995 else "<1%" if 0 < p < 0.005 else f"{p:.0%}"
 
 
 def _doubts(row: dict[str, Any]) -> str:

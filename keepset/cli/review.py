@@ -18,6 +18,7 @@ from keepset.cli.options import (
     who_or_default,
 )
 from keepset.machine.programs import spell
+from keepset.text import certainty
 
 if TYPE_CHECKING:
     from keepset.forecast import Forecast
@@ -129,7 +130,7 @@ def show(
 ) -> None:
     """A batch's candidates with the reason for each, and what is marked so far, or was decided."""
     from keepset.forecast import forecast
-    from keepset.review import BatchStatus, guards
+    from keepset.review import BatchStatus, preview
 
     ws, _ = open_workspace(workspace)
     found = _batch(ws, batch)
@@ -144,7 +145,7 @@ def show(
     done = decided or {s: (str(m.action), m.label) for s, m in marks.items()}
     random = found.unproposed()
     shown = [
-        (r["rank"] + 1, r["sha256"][:8], f"{r['label']} → {r['predicted']} {r['probability']:.0%}",
+        (r["rank"] + 1, r["sha256"][:8], f"{r['label']} → {r['predicted']} {certainty(r['probability'])}",
          "" if r["sha256"] in random else _suggestion(r["suggestion"], r["suggested_label"]),
          _suggestion(*done[r["sha256"]]) if r["sha256"] in done else "", r["explanation"])
         for r in rows[:limit]
@@ -157,7 +158,7 @@ def show(
     )
     if len(rows) > limit:
         print(f"... and {len(rows) - limit} more (--limit, or the gallery: keepset web)")
-    for guard in guards(found) if found.status == BatchStatus.OPEN else ():
+    for guard in preview(found).guards if found.status == BatchStatus.OPEN else ():
         print(f"Confirmation required (--confirm): {guard}")
     if foreseen:
         _foretell(foreseen)
@@ -272,16 +273,15 @@ def log(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Newest rows to show.")] = 50,
     as_json: JsonOption = False,
 ) -> None:
-    """The audit log: who changed what, when and why."""
-    from keepset.history.sentences import sentence
+    """The history: who did what, when and why, and what it did to the error. With --json the audit log itself."""
+    from keepset.history.timeline import timeline
 
     ws, _ = open_workspace(workspace)
-    rows = ws.audit_log()[-limit:]
     if as_json:
-        output.document({"ok": True, "log": rows})
+        output.document({"ok": True, "log": ws.audit_log()[-limit:]})
         return
-    shown = [(r["at"][:19].replace("T", " "), r["who"], sentence(r), r["why"]) for r in rows]
-    output.table("Audit log", ["when (UTC)", "who", "what", "why"], shown)
+    shown = [(e.at[:19].replace("T", " "), e.who, e.words, e.note, e.effect) for e in timeline(ws)[:limit][::-1]]
+    output.table("History", ["when (UTC)", "who", "what", "why", "effect"], shown)
 
 
 def _batch(ws: Workspace, batch_id: str | None) -> Batch:

@@ -48,6 +48,12 @@ def register_stages(app: typer.Typer) -> None:
 def new(
     name: Annotated[str, typer.Argument(help="Name of the data set: NAME.toml is written.")],
     classes: Annotated[list[str], typer.Argument(help="Classes, which are also what is searched for.")],
+    languages: Annotated[
+        str, typer.Option(help="Search in these languages too, e.g. de,es,ja: the names are looked up in Wikidata.")
+    ] = "",
+    contact: Annotated[
+        str, typer.Option(help="Your e-mail address or web page, for the sources that ask whom to write to.")
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Write a run config that searches the web for each class: keepset new bears "black bear" "teddy bear"
@@ -58,21 +64,35 @@ def new(
     from keepset.importing.searches import search_config
 
     path = Path(name if name.endswith(".toml") else f"{name}.toml")
-    _write_config(path, search_config(path, classes), "Choose another name, or edit that file.")
+    wanted = [code for part in languages.split(",") if (code := part.strip().lower())]
+    if path.exists():  # before Wikidata is asked
+        raise _is_there(path, _ANOTHER_NAME)
+    text, notes = search_config(path, classes, languages=wanted, contact=contact)
+    _write_config(path, text, _ANOTHER_NAME)
     if as_json:
-        output.document({"ok": True, "config": str(path), "classes": classes})
+        output.document({"ok": True, "config": str(path), "classes": classes, "notes": notes})
         return
+    for note in notes:
+        print(f"  {note}")
     print(f"Wrote {path}. Look through it, then: {spell('keepset', 'run', path)}")
 
 
+_ANOTHER_NAME = "Choose another name, or edit that file."
+
+
 def _write_config(path: Path, text: str, if_there: str) -> None:
-    from keepset.errors import ConfigError
     from keepset.files import write_bytes
 
     try:
         write_bytes(path, text.encode(), exclusive=True)
     except FileExistsError as e:
-        raise ConfigError(f"{path} is there already.", if_there) from e
+        raise _is_there(path, if_there) from e
+
+
+def _is_there(path: Path, remedy: str) -> Exception:
+    from keepset.errors import ConfigError
+
+    return ConfigError(f"{path} is there already.", remedy)
 
 
 def import_(

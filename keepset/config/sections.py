@@ -153,11 +153,20 @@ class DownloadConfig(_Section):
         ge=0,
         description="Check for changes (If-None-Match) after this many days, failures included. If unset, never.",
     )
+    prefilter: Literal["searches", "all", "off"] = Field(
+        "searches",
+        description="Look at the thumbnails that searches offer, or all sources, and do not fetch copies of pictures that are "
+        "here and clear junk. Begins with 200 pictures in use. off: fetch everything, also what was not fetched before.",
+    )
     robots: bool = Field(True, description="Obey robots.txt and X-Robots-Tag.")
     allow_private: tuple[str, ...] = Field(
         (), description="Hosts (host:port) that may be fetched although their address is not public."
     )
     shard_size: int = Field(2000, ge=1, description="URLs per shard: what one Dask worker does at a time.")
+
+    def looks_first(self, source: str) -> bool:
+        """Whether the thumbnails of this source are looked at before its pictures are fetched."""
+        return self.prefilter == "all" or (self.prefilter == "searches" and source in SOURCES)
 
     @field_validator("allow_private")
     @classmethod
@@ -210,12 +219,11 @@ class TrainConfig(_Section):
     arch: str = Field(
         "lite0+lite1+lite2",
         description="Networks joined by +, side by side. lite0, lite1 and lite2 need no download; lite0 alone is the "
-        "fastest. Or any timm classifier by name, e.g. resnet34, or torchvision's: torchvision.resnet34.",
+        "fastest. Or any timm classifier by name, e.g. resnet34.",
     )
     weights: str = Field(
         "packaged",
-        description="packaged (lite0 to lite2, no network), hub (timm's or torchvision's download), none, "
-        "or a file: .safetensors, or .pth with nothing but tensors.",
+        description="packaged (lite0 to lite2, no network), hub (timm's download), none, or a file: .safetensors, or .pth with nothing but tensors.",
     )
     size: int = Field(256, ge=32, le=1024, description="Side of the square the model sees, pixels.")
     head_epochs: int = Field(1, ge=0, description="Epochs on the head with the body frozen (one-cycle).")

@@ -20,7 +20,7 @@ from keepset.download.local import changed
 from keepset.download.purged import PURGED
 from keepset.manifests import Header
 from keepset.manifests.rows import UrlRow
-from keepset.reasons import DownloadReason, ItemStatus
+from keepset.reasons import PREFILTERED, DownloadReason, ItemStatus
 from keepset.stages import SILENT, Progress, Shard, Stage, StageResult, shards
 from keepset.storage import StoredPath
 from keepset.storage.carrying import Held
@@ -31,14 +31,14 @@ from keepset.workspace import Workspace
 __all__ = ["Shard", "download", "is_current", "merge", "plan", "run_shard"]
 
 VERSION = 1
-_COLUMNS = ("url_id", "url", "label", "source", "sha1")
+_COLUMNS = ("url_id", "url", "label", "source", "sha1", "thumbnail", "width", "height")
 _PIECE = 8192  # rows looked up at once
 
 
 def download(
     ws: Workspace, config: RunConfig, *, progress: Progress = SILENT, retry_failed: bool = False
 ) -> StageResult:
-    """Fetch what is missing, and ask again for what is older than ``refresh_days``.
+    """Fetch what is missing, and ask again for what is older than ``refresh_days``; thumbnails come first, if there are any.
 
     ``retry_failed`` also asks again for what failed before.
     """
@@ -47,20 +47,26 @@ def download(
             return StageResult(Stage.DOWNLOAD, False, f"up to date: {header.rows} URLs were asked for already")
         with _journal(ws) as journal:
             journal.settle()
-        count = manifests.read_header(ws.urls).rows
-        _fetch(ws, config, Shard(0, 0, count), progress, retry_failed=retry_failed)
+            everything = _everything(ws)
+            _look_first(ws, config, _asked(ws, config, journal, retry_failed=retry_failed), progress)
+        _fetch(ws, config, everything, progress, retry_failed=retry_failed)
         return merge(ws, config, progress)
 
 
-def plan(ws: Workspace, config: RunConfig, lanes: int = 0, *, retry_failed: bool = False) -> list[Shard]:
+def plan(
+    ws: Workspace, config: RunConfig, lanes: int = 0, progress: Progress = SILENT, *, retry_failed: bool = False
+) -> list[Shard]:
     """The shards in which something is to be done. Their numbers and places do not depend on what is done.
+
+    Thumbnails are looked at here, in one process: few hosts serve them all.
 
     With ``lanes``, so many may run at once, also on several machines: no host is asked from two lanes. Raises
     ``WorkspaceBusy`` if a worker of an earlier run still writes.
     """
     with _journal(ws) as journal:
         journal.settle()
-        known = _Asked(ws, journal, ws.held_blobs(), ws.purged(), BlockList.of(ws), _due(config), retry_failed)
+        known = _asked(ws, config, journal, retry_failed=retry_failed)
+        _look_first(ws, config, known, progress)
         ranges = shards(manifests.read_header(ws.urls).rows, config.download.shard_size * max(1, lanes))
         if lanes:
             found = ((r, known.todo(r)) for r in ranges)
@@ -79,13 +85,27 @@ def _fetch(ws: Workspace, config: RunConfig, shard: Shard, progress: Progress, *
     from keepset.download.run import Run
 
     with _journal(ws, shard) as journal:
-        known = _Asked(ws, journal, ws.held_blobs(), ws.purged(), BlockList.of(ws), _due(config), retry_failed)
+        known = _asked(ws, config, journal, retry_failed=retry_failed)
         count = _count(known, shard)
         if count:
             progress.start("downloading", count)
             run = Run(ws, config, journal, progress, known.held, known.purged)
             asyncio.run(run.all(known.todo(shard)))
     return count
+
+
+def _look_first(ws: Workspace, config: RunConfig, known: _Asked, progress: Progress) -> None:
+    from keepset.download.thumbnails import look_first
+
+    look_first(ws, config, lambda: known.todo(_everything(ws)), known.journal, progress)
+
+
+def _everything(ws: Workspace) -> Shard:
+    return Shard(0, 0, manifests.read_header(ws.urls).rows)
+
+
+def _asked(ws: Workspace, config: RunConfig, journal: Journal, *, retry_failed: bool) -> _Asked:
+    return _Asked(ws, config, journal, ws.held_blobs(), ws.purged(), BlockList.of(ws), _due(config), retry_failed)
 
 
 def _count(known: _Asked, shard: Shard) -> int:
@@ -105,7 +125,7 @@ def merge(ws: Workspace, config: RunConfig, progress: Progress = SILENT) -> Stag
     parents = {"urls": manifests.read_header(ws.urls).content_hash}
     counts: Counter[str] = Counter()
     oldest = datetime.now(UTC).isoformat()
-    everything, purged = Shard(0, 0, manifests.read_header(ws.urls).rows), ws.purged()
+    everything, purged = _everything(ws), ws.purged()
     with _journal(ws) as journal, manifests.writing(ws.downloads, "downloads") as out:
         journal.settle()
         for urls, done in _pieces(ws, everything, journal, BlockList.of(ws)):
@@ -119,12 +139,19 @@ def merge(ws: Workspace, config: RunConfig, progress: Progress = SILENT) -> Stag
             out.add([r | {"finished_at": datetime.fromisoformat(r["finished_at"])} for r in rows])
         extra = {"oldest": oldest}
         out.commit(Header("downloads", "download", _fingerprint(ws, config), parents, config.as_dict(), extra))
-    left_out = counts[DownloadReason.PURGED]
-    failed = counts.total() - counts["ok"] - left_out
-    worst = ", ".join(f"{k} {v}" for k, v in counts.most_common() if k not in ("ok", DownloadReason.PURGED))
+    left_out, looked_at = counts[DownloadReason.PURGED], {r: counts[r] for r in sorted(PREFILTERED) if counts[r]}
+    failed = counts.total() - counts["ok"] - left_out - sum(looked_at.values())
+    skipped = {DownloadReason.PURGED, *PREFILTERED}
+    worst = ", ".join(f"{k} {v}" for k, v in counts.most_common() if k != "ok" and k not in skipped)
     message = f"{counts['ok']} images, {failed} failed" + (f" ({worst})" if worst else "")
     message += f"; {left_out} left out, purged before" if left_out else ""
+    if looked_at:
+        words = ", ".join(f"{_LOOKED_LIKE[r]} {n}" for r, n in looked_at.items())
+        message += f"; {sum(looked_at.values())} not fetched after a look at their thumbnails ({words})"
     return StageResult(Stage.DOWNLOAD, True, message, dict(counts), {"downloads": "manifests/downloads.parquet"})
+
+
+_LOOKED_LIKE = {DownloadReason.PREFILTERED_COPY: "copies", DownloadReason.PREFILTERED_JUNK: "junk"}
 
 
 def _unpurged(row: JournalRow, purged: frozenset[str]) -> JournalRow:
@@ -162,7 +189,7 @@ def _a_file_changed(ws: Workspace, config: RunConfig) -> bool:
     if not any(c.folders or c.tables for c in config.classes):
         return False
     with _journal(ws) as journal:
-        pieces = _pieces(ws, Shard(0, 0, manifests.read_header(ws.urls).rows), journal, BlockList.of(ws))
+        pieces = _pieces(ws, _everything(ws), journal, BlockList.of(ws))
         return any(u["url"] in done and changed(u, done[u["url"]]) for urls, done in pieces for u in urls)
 
 
@@ -211,6 +238,7 @@ class _Asked:
     """What decides whether a URL is to be asked for. Finished before ``due`` (ISO 8601): asked for again."""
 
     ws: Workspace
+    config: RunConfig
     journal: Journal
     held: Held
     purged: frozenset[str]
@@ -223,7 +251,10 @@ class _Asked:
         for urls, done in _pieces(self.ws, shard, self.journal, self.blocked):
             for u in urls:
                 row = done.get(u["url"])
-                if row is None or row["finished_at"] < self.due or changed(u, row) or not self._kept(row):
+                if row is not None and row["reason"] in PREFILTERED:
+                    if not self.config.download.looks_first(u["source"]):
+                        yield u, row
+                elif row is None or row["finished_at"] < self.due or changed(u, row) or not self._kept(row):
                     yield u, row
 
     def _kept(self, row: JournalRow) -> bool:

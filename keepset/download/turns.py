@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from keepset.sources import IN_FLIGHT, asked_of
+from keepset.sources import IN_FLIGHT, PER_SECOND, asked_of
 
 __all__ = ["Turns"]
 
@@ -116,7 +116,8 @@ class Turns(Generic[T]):
         host = self.hosts.get(name)
         if host is None:
             most = min(self.per_host, IN_FLIGHT.get(name, self.per_host))
-            host = _Host(name, most, self.gap) if name else _Host(name, sys.maxsize, 0.0)
+            gap = max(self.gap, 1 / PER_SECOND.get(name, float("inf")))
+            host = _Host(name, most, gap) if name else _Host(name, sys.maxsize, 0.0)
             self.hosts[name] = host
         # A retry goes first: it is older than all that waits, and a host that is down is known as such sooner.
         (host.waiting.appendleft if first else host.waiting.append)(item)

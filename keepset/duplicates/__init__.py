@@ -7,11 +7,12 @@ of the two thumbnails decides about each (``compare``, ``overlay``, ``verdict``)
 from keepset.duplicates.compare import Look, look_at
 from keepset.duplicates.groups import SCENE, Judge, Pair, Pictures, group, hanging_together
 from keepset.duplicates.hashes import look_alikes, near_pairs
-from keepset.duplicates.neighbours import nearest_pairs
+from keepset.duplicates.neighbours import Axes, nearest_pairs
 from keepset.duplicates.verdict import Kinship, PairVerdict, judge
 
 __all__ = [
     "SCENE",
+    "Axes",
     "Judge",
     "Kinship",
     "Look",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -181,21 +182,16 @@ class _Kin:
 
 
 def hanging_together(
-    shas: Sequence[str], thumb: Callable[[str], Path], are_apart: Callable[[str, str], bool] = lambda a, b: False
+    shas: Sequence[str], thumb: Callable[[str], Path], are_apart: Callable[[str, str], bool]
 ) -> list[list[str]]:
     """The groups of two and more copies among these images alone, by a close comparison of their thumbnails.
 
     ``are_apart`` says of which pairs it is known already that they are no copies. Raises ``FileNotFoundError`` if a thumbnail is missing.
     """
-    looks = [look_at(thumb(s)) for s in shas]
-    sets, found = Sets(len(shas)), defaultdict[int, list[int]](list)
-    for i in range(len(shas)):
-        for members in list(found.values()):
-            if any(not are_apart(shas[j], shas[i]) and _copies(looks[j], looks[i]) for j in members):
-                sets.join(members[0], i)
-        found.clear()
-        for j in range(i + 1):
-            found[sets.root(j)].append(j)
+    looks, sets = [look_at(thumb(s)) for s in shas], Sets(len(shas))
+    for i, j in combinations(range(len(shas)), 2):
+        if sets.root(i) != sets.root(j) and not are_apart(shas[i], shas[j]) and _copies(looks[i], looks[j]):
+            sets.join(i, j)
     return [[shas[i] for i in members] for members in sets.groups()]
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,7 +134,7 @@ class _Small:
 
     def __init__(self, sha256: Sequence[str], thumb: Callable[[str], Path]) -> None:
         self.sha256, self.thumb = sha256, thumb
-        self.known: OrderedDict[int, _Greys] = OrderedDict()
+        self.read = functools.lru_cache(maxsize=_SEEN)(self._look)
 
     def alike(self, a: int, b: int) -> bool:
         one, two = self.read(a), self.read(b)
@@ -143,15 +144,6 @@ class _Small:
             return near and bool(np.abs(x - y).mean() < _FLAT_ALIKE)
         x, y = ((v - v.mean()) / v.std() * 48 for v in (x, y))
         return bool(np.abs(x - y).mean() < _SAME_ENOUGH)
-
-    def read(self, i: int) -> _Greys:
-        if i in self.known:
-            self.known.move_to_end(i)
-        else:
-            self.known[i] = self._look(i)
-            if len(self.known) > _SEEN:
-                self.known.popitem(last=False)
-        return self.known[i]
 
     def _look(self, i: int) -> _Greys:
         from PIL import Image

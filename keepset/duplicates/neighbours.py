@@ -7,6 +7,7 @@ Jegou et al. 2011), and each is compared with the members of its nearest cells: 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float32]
     Places = npt.NDArray[np.int64]
 
-__all__ = ["nearest_pairs"]
+__all__ = ["Axes", "nearest_pairs"]
 
 NEAREST = 10
 _LEAST = 0.3
@@ -40,7 +41,8 @@ def nearest_pairs(features: Callable[[int, int], Floats], n: int) -> Places:
     """
     if n < 2:
         return np.zeros((0, 2), np.int64)
-    points = _projected(features, n)
+    axes = Axes.of(features, n)
+    points = np.concatenate([axes.project(features(s, min(n, s + PIECE))) for s in range(0, n, PIECE)])
     best = np.full((n, NEAREST), -1.0, np.float32)
     who = np.zeros((n, NEAREST), np.int64)
     order = np.arange(n)
@@ -54,27 +56,31 @@ def nearest_pairs(features: Callable[[int, int], Floats], n: int) -> Places:
     return pairs[np.sort(first)]
 
 
-def _projected(features: Callable[[int, int], Floats], n: int) -> Floats:
-    """All features, centred, of many images on the main axes of a sample, each of length one."""
-    pieces = [(s, min(n, s + PIECE)) for s in range(0, n, PIECE)]
-    if n <= _EXACT:
-        whole = np.concatenate([features(*piece) for piece in pieces])
-        return _units(whole - whole.mean(0))
-    share = max(1, n // _SAMPLE)
-    sample = np.concatenate([features(*piece)[::share] for piece in pieces])
-    mean = sample.mean(0)
-    sample -= mean
-    _, axes = np.linalg.eigh(sample.T @ sample)
-    main = axes[:, -_WIDTH:].astype(np.float32)
-    out = np.empty((n, main.shape[1]), np.float32)
-    for start, stop in pieces:
-        out[start:stop] = _units((features(start, stop) - mean) @ main)
-    return out
+@dataclass(frozen=True)
+class Axes:
+    """What features are compared by: less their mean [d], and of many images on the ``main`` axes [d, k] of a sample."""
 
+    mean: Floats
+    main: Floats | None
 
-def _units(rows: Floats) -> Floats:
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True) + 1e-9
-    return rows
+    @classmethod
+    def of(cls, features: Callable[[int, int], Floats], n: int) -> Axes:
+        """For ``n`` images, whose features are as in ``nearest_pairs``."""
+        share = max(1, n // _SAMPLE) if n > _EXACT else 1
+        sample = np.concatenate([features(s, min(n, s + PIECE))[::share] for s in range(0, n, PIECE)])
+        mean = sample.mean(0)
+        if n <= _EXACT:
+            return cls(mean, None)
+        sample -= mean
+        _, axes = np.linalg.eigh(sample.T @ sample)
+        return cls(mean, axes[:, -_WIDTH:].astype(np.float32))
+
+    def project(self, features: Floats) -> Floats:
+        """Rows of length one, whose dot products are cosines, float32 [n, k], of features [n, d]."""
+        rows: Floats = features - self.mean
+        rows = rows if self.main is None else rows @ self.main
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True) + 1e-9
+        return rows
 
 
 def _by_cells(points: Floats, best: Floats, who: Places) -> Places:

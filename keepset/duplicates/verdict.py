@@ -9,6 +9,7 @@ from typing import Any
 
 from keepset.duplicates.compare import Look, compare
 from keepset.duplicates.overlay import Overlay
+from keepset.text import share
 
 __all__ = ["Kinship", "PairVerdict", "judge"]
 
@@ -87,7 +88,7 @@ class PairVerdict:
         """What was done to ``b``, seen from ``a``: "crop, 62 %; mirrored". Empty if it was only scaled or re-encoded."""
         said = []
         if self.shares[0] < _PART and not self.framed[0]:
-            said.append(f"crop, {self.shares[0]:.0%}".replace("%", " %"))
+            said.append(f"crop, {share(self.shares[0], 0)}")
         elif self.shares[1] < _PART and not self.framed[1]:
             said.append("shows more, but coarser" if not self.framed[0] else "shows more")
         said += ["mirrored"] if self.mirrored else []

@@ -1,4 +1,4 @@
-"""A model as one ONNX file: uint8 pixels in, logits, features and similarities out, everything else in its metadata.
+"""A model as one ONNX file: uint8 pixels in, logits, features, similarities and maps out, everything else in its metadata.
 
 Normalisation and the reference of the distance are part of the graph, so that a caller only needs
 ``keepset.images.pixels.model_input``.
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["export_for_serving", "export_model", "load_network"]
 
 TOLERANCE = 1e-4
-VERSION = "4"
-OUTPUTS = ("logits", "features", "distance", "similarity")
+VERSION = "5"
+OUTPUTS = ("logits", "features", "distance", "similarity", "maps")
 
 
 def export_model(ws: Workspace, model_id: str) -> Path:
@@ -37,7 +37,9 @@ def export_model(ws: Workspace, model_id: str) -> Path:
 
     Input ``pixels``: uint8 [n, crop, crop, 3]. Outputs ``logits``: float32 [n, classes], ``features``: float32
     [n, d] (of several bodies side by side), ``similarity``: float32 [n, m], cosine to each of the m training images of the
-    reference, and ``distance``: float32 [n], mean cosine distance to the 5 nearest of them. Metadata: ``classes``,
+    reference, and ``distance``: float32 [n], mean cosine distance to the 5 nearest of them. Where the features are averages
+    over positions, ``maps``: float32 [n, classes, rows, columns], what each position adds to a class's logit, which is their
+    mean and a constant (class activation maps: Zhou et al., arXiv:1512.04150). Metadata: ``classes``,
     ``preprocess``, ``temperature``, ``far`` (the distance under which 99 % of held-out images lie), ``reference`` (the m
     training images' sha256), ``model_id``, ``version``.
     """
@@ -90,9 +92,10 @@ def load_network(ws: Workspace, record: ModelRecord) -> torch.nn.Module:
 
 
 def _with_normalisation(network: torch.nn.Module, record: ModelRecord) -> torch.nn.Module:
+    """Uint8 pixels to logits, features and, if it has any, maps."""
     import torch
 
-    from keepset.train.networks import features_and_logits
+    from keepset.train.networks import averages_of, features_and_logits, head_of
 
     class Served(torch.nn.Module):
         def __init__(self) -> None:
@@ -101,12 +104,20 @@ def _with_normalisation(network: torch.nn.Module, record: ModelRecord) -> torch.
             spec = record.preprocess
             self.register_buffer("mean", torch.tensor(spec.mean).view(1, 3, 1, 1) * 255)
             self.register_buffer("std", torch.tensor(spec.std).view(1, 3, 1, 1) * 255)
+            self.averages = averages_of(network, spec.crop)
 
-        def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
             mean, std = self.get_buffer("mean"), self.get_buffer("std")
             x = (pixels.permute(0, 3, 1, 2).float() - mean) / std
+            grids: list[torch.Tensor] = []
+            hooks = [m.register_forward_pre_hook(lambda _, given: grids.append(given[0])) for m in self.averages]
             features, logits = features_and_logits(self.network, x)
-            return logits, features
+            for hook in hooks:
+                hook.remove()
+            if not grids:
+                return logits, features
+            weight = head_of(self.network).weight.flatten(1)
+            return logits, features, torch.einsum("kd,ndhw->nkhw", weight, torch.cat(grids, 1))
 
     return Served().eval()
 
@@ -124,13 +135,13 @@ def _with_distance(network: torch.nn.Module, seen: Familiar) -> torch.nn.Module:
             self.near = neighbours(len(seen.reference))
 
         def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            logits, features = self.network(pixels)
+            logits, features, *maps = self.network(pixels)
             blocks = torch.split(features, list(seen.widths), dim=1)
             units = [b / (torch.linalg.vector_norm(b, dim=1, keepdim=True) + 1e-9) for b in blocks]
             unit = torch.cat(units, 1) / len(units) ** 0.5
             cosine = unit @ self.get_buffer("reference")
             nearest = torch.topk(1 - cosine, self.near, dim=1, largest=False).values
-            return logits, features, nearest.mean(1).clamp(0, 2), cosine
+            return logits, features, nearest.mean(1).clamp(0, 2), cosine, *maps
 
     return Measured().eval()
 
@@ -146,8 +157,10 @@ def _write(network: torch.nn.Module, record: ModelRecord, seen: Familiar, path: 
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad(), one_core():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
+        plain = _plain(network, example)
+        names = OUTPUTS[: len(plain(example))]
         torch.onnx.export(
-            _plain(network, example), (example,), path, input_names=["pixels"], output_names=list(OUTPUTS),
+            plain, (example,), path, input_names=["pixels"], output_names=list(names),
             dynamic_shapes=({0: torch.export.Dim("n")},), dynamo=True, external_data=False, verbose=False,
         )  # fmt: skip
     model = onnx.load(str(path))

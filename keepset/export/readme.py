@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from keepset.card import write_card
-from keepset.card.page import front_matter, page
+from keepset.card.page import page
 from keepset.export import huggingface
 from keepset.export.selection import Selection
 
@@ -35,10 +35,8 @@ data = load_dataset("FOLDER")  # this folder; or upload it: hf upload NAME FOLDE
 def write_readme(folder: Path, form: str, chosen: Selection, notes: Sequence[str]) -> None:
     """The data set card, with what is particular to this export; and the table of whom to credit."""
     card = write_card(chosen.ws, folder, revision=chosen.revision)
-    front = front_matter(card.facts)
     more = huggingface.front_matter(chosen) if form == "huggingface" else None
-    body = page(card.facts, attribution=card.attribution.name).removeprefix(front)
-    text = (front_matter(card.facts, more) if more else "") + body + "\n" + "\n".join(_lines(form, chosen, notes))
+    text = page(card.facts, more) + "\n" + "\n".join(_lines(form, chosen, notes))
     card.page.write_text(text.lstrip("\n") + "\n", encoding="utf-8")
 
 

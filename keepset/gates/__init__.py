@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keepset import manifests
@@ -31,7 +30,6 @@ class GateResult:
     gate: str
     passed: bool
     outcomes: tuple[ExpectationResult, ...]
-    page: Path
 
     def as_dict(self) -> dict[str, Any]:
         return {"gate": self.gate, "passed": self.passed, "outcomes": [asdict(o) for o in self.outcomes]}
@@ -42,10 +40,8 @@ def check(ws: Workspace, config: RunConfig, gate: str) -> GateResult:
 
     What failed is: a review may have decided since that two pictures are no copies.
 
-    Raises ``GateFailed``. The result stands in ``gates/<gate>.json`` and as a page beside it.
+    Raises ``GateFailed``. The result is in ``gates/<gate>.json``.
     """
-    from keepset.gates.page import write_page
-
     found = _manifest(ws, gate)
     parents = {gate: found.content_hash}
     sections = ["gates", "split", "seed"]
@@ -55,14 +51,12 @@ def check(ws: Workspace, config: RunConfig, gate: str) -> GateResult:
     facts = config.part(*sections) | {"labels": list(config.labels)}
     wanted = manifests.fingerprint(f"gate:{gate}", parents, facts, VERSION)
     path = ws.root / "gates" / f"{gate}.json"
-    page = path.with_suffix(".html")
-    raw = read_json(path) if path.exists() and page.exists() else {}
+    raw = read_json(path) if path.exists() else {}
     if raw.get("passed") and raw["fingerprint"] == wanted:
-        result = GateResult(gate, True, tuple(ExpectationResult(**o) for o in raw["outcomes"]), page)
+        result = GateResult(gate, True, tuple(ExpectationResult(**o) for o in raw["outcomes"]))
     else:
         outcomes = tuple(_run(ws, config, gate, found))
-        result = GateResult(gate, all(o.passed for o in outcomes), outcomes, page)
-        write_page(page, result, ws.name)
+        result = GateResult(gate, all(o.passed for o in outcomes), outcomes)
         write_json(path, result.as_dict() | {"fingerprint": wanted})
     if not result.passed:
         raise _failure(result)
@@ -101,4 +95,4 @@ def _failure(result: GateResult) -> GateFailed:
     failed = [o for o in result.outcomes if not o.passed]
     lines = [f"  - expected {o.expectation}; found {o.observed}" for o in failed]
     remedies = " ".join(dict.fromkeys(o.remedy for o in failed))
-    return GateFailed(f"The gate '{result.gate}' did not pass:\n" + "\n".join(lines), f"{remedies} Page: {result.page}")
+    return GateFailed(f"The gate '{result.gate}' did not pass:\n" + "\n".join(lines), remedies)

@@ -36,12 +36,9 @@ class Straddling:
 
 def with_todays_groups(ws: Workspace, frame: pd.DataFrame) -> pd.DataFrame:
     """``frame`` of the data set with a column ``today``: the group that ``images.parquet`` has, else the recorded one."""
-    import pandas as pd
-
     if not ws.images.exists():
         return frame.assign(today=frame.group_id)
-    pieces = [b.to_pandas() for b in manifests.batches(ws.images, "images", ("sha256", "group_id"), size=65_536)]
-    today = pd.concat(pieces).set_index("sha256").group_id if pieces else pd.Series(dtype=object)
+    today = manifests.table(ws.images, "images", ("sha256", "group_id")).to_pandas().set_index("sha256").group_id
     return frame.assign(today=frame.sha256.map(today).fillna(frame.group_id))
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from keepset.config import RunConfig
 from keepset.manifests.schemas import SCHEMAS
+from keepset.text import share
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,12 +64,12 @@ def _rules_of_all(gate: str, config: RunConfig) -> Iterator[_Rule]:
     if gate == "downloads":
         failed = {"column": "status", "value_set": ["failed"], "mostly": 1 - g.max_failed_downloads}
         remedy = "See why in `keepset failures --stage download`; then `keepset download --retry-failed`, or raise"
-        yield _Rule("ExpectColumnValuesToNotBeInSet", failed, f"at most {g.max_failed_downloads:.0%} failed downloads",
+        yield _Rule("ExpectColumnValuesToNotBeInSet", failed, f"at most {share(g.max_failed_downloads)} failed downloads",
                     f"{remedy} [gates] max_failed_downloads.", share=True)  # fmt: skip
     if gate == "images":
         good = {"column": "status", "value_set": ["ok"], "mostly": 1 - g.max_rejected_images}
         remedy = "See why in `keepset failures --stage validate`, or raise [gates] max_rejected_images."
-        words = f"at most {g.max_rejected_images:.0%} rejected images"
+        words = f"at most {share(g.max_rejected_images)} rejected images"
         yield _Rule("ExpectColumnValuesToBeInSet", good, words, remedy, share=True)
 
 
@@ -76,7 +77,7 @@ def _rules_of_used(gate: str, config: RunConfig) -> Iterator[_Rule]:
     if gate == "images":
         single = {"column": "dup_of", "mostly": 1 - config.gates.max_duplicates}
         remedy = "Use more varied sources, or raise [gates] max_duplicates."
-        words = f"at most {config.gates.max_duplicates:.0%} duplicates"
+        words = f"at most {share(config.gates.max_duplicates)} duplicates"
         yield _Rule("ExpectColumnValuesToBeNull", single, words, remedy, share=True)
     if gate == "dataset":
         known = {"column": "label", "value_set": list(config.labels)}
@@ -105,7 +106,7 @@ def _count_rules(gate: str, config: RunConfig, apart: Straddling | None) -> Iter
     if gate != "dataset":
         return
     balance = config.gates.min_balance
-    words = f"the smallest class at least {balance:.0%} of the largest"
+    words = f"the smallest class at least {share(balance)} of the largest"
     remedy = "Balance the sources, or lower [gates] min_balance."
     yield _Rule(_LEAST, {"column": "balance", "min_value": balance}, words, remedy, share=True)
     sides, folds, origins = _apart_of(apart).values()
@@ -173,12 +174,12 @@ def _observed(rule: _Rule, result: dict[str, Any]) -> str:
         value = float(result["observed_value"])
         short = rule.arguments.get("min_value", 0) - value
         if rule.share:
-            return f"{value:.1%}" + (f", {100 * short:.1f} points too few" if short > 0 else "")
+            return share(value) + (f", {100 * short:.1f} points too few" if short > 0 else "")
         return f"{value:g}" + (f", {short:g} too few" if short > 0 else "")
     if rule.share:
-        share = (result.get("unexpected_percent") or 0) / 100
-        over = share - 1 + rule.arguments["mostly"]
-        return f"{share:.1%}" + (f", {100 * over:.1f} points too many" if over > 1e-9 else "")
+        unexpected = (result.get("unexpected_percent") or 0) / 100
+        over = unexpected - 1 + rule.arguments["mostly"]
+        return share(unexpected) + (f", {100 * over:.1f} points too many" if over > 1e-9 else "")
     shown = ", ".join(str(v)[:40] for v in result.get("partial_unexpected_list", [])[:3])
     bad = f"{result.get('unexpected_count', 0)} of {result.get('element_count', 0)} rows otherwise"
     return f"{bad} ({shown})" if shown else bad

@@ -5,7 +5,7 @@ Both revisions are compared in Arrow; only rows that differ become Python object
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -18,10 +18,10 @@ from keepset.errors import ConfigError, KeepsetError
 from keepset.history.timeline import named
 from keepset.models import list_models
 from keepset.reasons import Split
-from keepset.review.auditing import REVISING
+from keepset.review.revisions import Revision, revisions
 from keepset.workspace import Workspace
 
-__all__ = ["Change", "Decision", "Diff", "Kind", "Said", "State", "diff", "state_of"]
+__all__ = ["Change", "Diff", "Kind", "Said", "State", "diff"]
 
 State = tuple[str, str]
 """Class and side (train, valid or test) of a picture in use."""
@@ -35,25 +35,14 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Decision:
-    """What made a revision: its number, what caused it (``split``, ``batch:<id>`` ...), who, when (ISO, or empty) and why."""
-
-    revision: int
-    cause: str
-    who: str
-    at: str
-    why: str
-
-
-@dataclass(frozen=True)
 class Change:
-    """A picture before and after; None where it is not in use. ``decision``: the last one on it between the two."""
+    """A picture before and after; None where it is not in use. ``decision``: the last revision between the two that changed it."""
 
     sha256: str
     name: str
     before: State | None
     after: State | None
-    decision: Decision
+    decision: Revision
 
     @property
     def kind(self) -> Kind:
@@ -83,7 +72,7 @@ class Said:
 
 @dataclass(frozen=True)
 class Diff:
-    """From revision ``first`` to ``second``. ``models``: the newest of each revision, or of one before; empty if none."""
+    """From revision ``first`` to ``second``. ``models``: the newest of each revision; empty unless both have one."""
 
     first: int
     second: int
@@ -94,18 +83,12 @@ class Diff:
     def of(self, kind: Kind) -> list[Change]:
         return [c for c in self.changes if c.kind == kind]
 
-    def by_decision(self) -> dict[Decision, list[Change]]:
+    def by_decision(self) -> dict[Revision, list[Change]]:
         """The changes under what made them, the newest decision first."""
-        found: dict[Decision, list[Change]] = {}
+        found: dict[Revision, list[Change]] = {}
         for c in sorted(self.changes, key=lambda c: -c.decision.revision):
             found.setdefault(c.decision, []).append(c)
         return found
-
-    def applied_to(self, state: Mapping[str, State]) -> dict[str, State]:
-        """``state`` of the first revision (``state_of``) becomes that of the second."""
-        gone = {c.sha256 for c in self.changes if c.after is None}
-        kept = {sha: s for sha, s in state.items() if sha not in gone}
-        return kept | {c.sha256: c.after for c in self.changes if c.after is not None}
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -130,7 +113,7 @@ def diff(ws: Workspace, first: int | None = None, second: int | None = None) -> 
     models = tuple(_model_of(ws, n) for n in (first, second))
     said = _said(ws, models, second) if all(models) and models[0] != models[1] else []
     names = named(ws, {r["sha256"] for r in (*rows, *said)})
-    decisions = _decisions(ws, min(first, second), max(first, second))
+    decisions = {r.revision: r for r in revisions(ws)}
     changes = (
         Change(r["sha256"], names.get(r["sha256"], r["sha256"][:8]), r["before"], r["after"], decisions[r["revision"]])
         for r in rows
@@ -139,15 +122,9 @@ def diff(ws: Workspace, first: int | None = None, second: int | None = None) -> 
     order = {kind: n for n, kind in enumerate(Kind)}
     return Diff(
         first, second, tuple(sorted(changes, key=lambda c: (order[c.kind], c.after or c.before or (), c.name))),
-        (models[0], models[1]) if said or all(models) else ("", ""),
+        (models[0], models[1]) if all(models) else ("", ""),
         tuple(sorted(told, key=lambda s: (s.verdict != "broken", s.verdict, s.label, s.name))),
     )  # fmt: skip
-
-
-def state_of(ws: Workspace, revision: int) -> dict[str, State]:
-    """Class and side of every picture in use."""
-    rows = manifests.each(ws.dataset(revision), "dataset", ("sha256", "label", "split", "active"))
-    return {r["sha256"]: (r["label"], r["split"]) for r in rows if r["active"]}
 
 
 _COLUMNS = ("sha256", "label", "split", "active", "added_in", "changed_in")
@@ -155,7 +132,7 @@ _COLUMNS = ("sha256", "label", "split", "active", "added_in", "changed_in")
 
 def _differing(ws: Workspace, first: int, second: int) -> list[dict[str, Any]]:
     """Rows of pictures whose state differs: sha256, before, after, and the revision that changed them last."""
-    old, new = (_table(ws, n) for n in (first, second))
+    old, new = (manifests.table(ws.dataset(n), "dataset", _COLUMNS) for n in (first, second))
     shas = pa.concat_arrays([old["sha256"].combine_chunks(), new["sha256"].combine_chunks()]).unique()
     a, b = (t.take(pc.index_in(shas, t["sha256"].combine_chunks())) for t in (old, new))
     here = [pc.fill_null(t["active"], False) for t in (a, b)]
@@ -175,25 +152,9 @@ def _differing(ws: Workspace, first: int, second: int) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _table(ws: Workspace, revision: int) -> pa.Table:
-    return pa.Table.from_batches(list(manifests.batches(ws.dataset(revision), "dataset", _COLUMNS)))
-
-
-def _decisions(ws: Workspace, low: int, high: int) -> dict[int, Decision]:
-    """What made each revision up to ``high``."""
-    at = {r["what"].get("revision"): r["at"] for r in ws.audited(*REVISING)}
-    found = {}
-    for number in (n for n in ws.revisions() if n <= high):
-        extra = manifests.read_header(ws.dataset(number)).extra
-        made = str(extra.get("who", "keepset")), at.get(number, ""), str(extra.get("why", ""))
-        found[number] = Decision(number, str(extra.get("cause", "")), *made)
-    return found
-
-
 def _model_of(ws: Workspace, revision: int) -> str:
-    """The newest model of the revision, else of the nearest one before; empty if there is none."""
-    mine = [m for m in list_models(ws) if m.dataset_revision <= revision]
-    return max(mine, key=lambda m: m.dataset_revision).id if mine else ""
+    """The newest model that was trained on the revision; empty if there is none."""
+    return next((m.id for m in reversed(list_models(ws)) if m.dataset_revision == revision), "")
 
 
 def _said(ws: Workspace, models: Sequence[str], revision: int) -> list[dict[str, Any]]:

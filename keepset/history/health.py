@@ -78,17 +78,12 @@ def data_health(ws: Workspace) -> DataHealth | None:
 @functools.lru_cache(maxsize=4)
 def _counted(ws: Workspace, revision: int) -> DataHealth:
     """A revision never changes, so a cache cannot go stale."""
-    classes: Counter[str] = Counter()
-    sides: Counter[str] = Counter()
-    rows = 0
-    for piece in manifests.batches(ws.dataset(revision), "dataset", ("label", "split", "active")):
-        active = piece.filter(piece.column("active"))
-        rows += piece.num_rows
-        for counter, column in ((classes, "label"), (sides, "split")):
-            counts = active.column(column).value_counts().to_pylist()
-            counter.update({c["values"]: c["counts"] for c in counts})
-    images = classes.total()
-    return DataHealth(revision, images, dict(classes.most_common()), dict(sides), rows - images)
+    table = manifests.table(ws.dataset(revision), "dataset", ("label", "split", "active"))
+    active = table.filter(table["active"])
+    classes, sides = (
+        {c["values"]: c["counts"] for c in active[of].value_counts().to_pylist()} for of in ("label", "split")
+    )
+    return DataHealth(revision, len(active), dict(Counter(classes).most_common()), sides, len(table) - len(active))
 
 
 def model_health(ws: Workspace) -> ModelHealth | None:
@@ -149,14 +144,12 @@ def _curve(ws: Workspace, models: tuple[tuple[int, tuple[str, float]], ...], rev
 
 def _held_out(ws: Workspace, model: str) -> dict[str, str]:
     """What a model says of the validation pictures; empty if that is gone."""
-    import pyarrow.compute as pc
-
-    found: dict[str, str] = {}
     path, columns = ws.models / model / "predictions.parquet", ("sha256", "split", "predicted")
     try:
-        for piece in manifests.batches(path, "predictions", columns):
-            mine = piece.filter(pc.equal(piece.column("split"), Split.VALID.value))
-            found |= zip(mine.column("sha256").to_pylist(), mine.column("predicted").to_pylist(), strict=True)
+        return {
+            r["sha256"]: r["predicted"]
+            for r in manifests.each(path, "predictions", columns)
+            if r["split"] == Split.VALID
+        }
     except ManifestError:
         return {}
-    return found

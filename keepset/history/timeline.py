@@ -5,7 +5,7 @@ The audit log has a row per step (opened, decided, applied, promoted). Here a de
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,12 +15,12 @@ from keepset.errors import KeepsetError
 from keepset.files import read_json
 from keepset.forecast import of_model
 from keepset.forecast.words import beside
-from keepset.history.sentences import sentence
 from keepset.models import ModelRecord, list_models
 from keepset.models.columns import Columns
 from keepset.review import Batch, list_batches
-from keepset.review.auditing import REVISING, by_a_person
+from keepset.review.auditing import by_a_person
 from keepset.review.naming import batch_name, called
+from keepset.review.revisions import revisions
 from keepset.text import many, share
 from keepset.workspace import Workspace
 
@@ -70,21 +70,19 @@ def timeline(ws: Workspace) -> list[Event]:
     applied |= {r["what"].get("id"): r for r in log if r["action"] == "certificate"}
     effects = _effects(ws)
     events = [e for r in log if (e := _event(ws, r, applied, effects)) is not None]
-    return sorted([*events, *_splits(ws, log)], key=lambda e: e.at, reverse=True)
+    return sorted([*events, *_splits(ws)], key=lambda e: e.at, reverse=True)
 
 
 def _event(ws: Workspace, row: Row, applied: Mapping[str, Row], effects: Mapping[int, tuple[str, str]]) -> Event | None:
     """None for a step that is told with another one."""
-    what, plain = row["what"], Event(row["at"], row["who"], sentence(row), row["why"], quiet=True)
+    what = row["what"]
+    plain = Event(row["at"], row["who"], _step(row), row["why"], quiet=True, batch=what.get("batch", ""))
     match row["action"]:
-        case "open":
-            words = f"proposed {many(what.get('candidates', 0), 'picture')} for review"
-            return replace(plain, words=words, batch=what.get("batch", ""))
         case "review" if what.get("decision") == "approve":
             return _decided(plain, what, applied.get(what["batch"]), effects)
-        case "clean" | "restore" | "remove":
-            if row["action"] == "clean" and what.get("batch"):
-                return None
+        case "clean":
+            return None
+        case "restore" | "remove":
             effect, model = effects.get(what.get("revision", 0), ("", ""))
             removed = row["action"] == "remove"
             count = what.get("removed" if removed else "restored", 0)
@@ -98,8 +96,37 @@ def _event(ws: Workspace, row: Row, applied: Mapping[str, Row], effects: Mapping
             return None
         case "promote":
             return _promoted(ws, plain, str(what.get("model_id", "")))
-    words = plain.words[:1].lower() + plain.words[1:].removesuffix(".")  # it goes on from the name
-    return replace(plain, words=words, batch=what.get("batch", ""))
+    return plain
+
+
+def _step(row: Row) -> str:
+    """What was done, to go on from a name. Of an action that is not known here, its facts by name."""
+    what, write = row["what"], _STEPS.get(str(row["action"]))
+    try:
+        if write:
+            return write(what)
+    except (KeyError, TypeError):  # written by another version
+        pass
+    return ", ".join(f"{k.replace('_', ' ')}: {str(v)[:60]}" for k, v in what.items() if v not in (None, "", []))
+
+
+def _exported(w: Row) -> str:
+    what = f"model {w['model'][:8]}" if "model" in w else f"revision {w['revision']}"
+    return f"exported {what} as {w['format']} to {w['to']}"
+
+
+_STEPS: dict[str, Callable[[Row], str]] = {
+    "open": lambda w: f"proposed {many(w['candidates'], 'picture')} for review",
+    "review": lambda w: f"{'rejected' if w['decision'] == 'reject' else 'sent back'} {batch_name(w['batch'])}",
+    "expire": lambda w: f"closed {batch_name(w['batch'])}: nobody decided in time ({w['marked']} marked)",
+    "reopen": lambda w: f"reopened {batch_name(w['batch'])} until {w['deadline'][:16].replace('T', ' ')} UTC",
+    "purge": lambda w: f"deleted the files of {many(w['images'], 'picture')} ({w['bytes'] / 1e6:.1f} MB) for good",
+    "takedown": lambda w: f"began to take down {many(len(w['sha256']), 'picture')} by {w['by']}",
+    "certificate": lambda w: f"took down {many(w['pictures'], 'picture')} by {w['by']}",
+    "export": _exported,
+    "promote": lambda w: f"put model {w['model_id'][:8]} in use",
+}
+"""By action in the audit log; approvals and revisions are told by ``_event``."""
 
 
 def _decided(plain: Event, what: Row, done: Row | None, effects: Mapping[int, tuple[str, str]]) -> Event:
@@ -128,11 +155,7 @@ def _promoted(ws: Workspace, plain: Event, model_id: str) -> Event | None:
 
 def _was_asked_for(ws: Workspace, record: ModelRecord) -> bool:
     """Whether a person's decision made the revision that it was trained on."""
-    try:
-        cause = manifests.read_header(ws.dataset(record.dataset_revision)).extra.get("cause", "")
-    except KeepsetError:
-        return False
-    return by_a_person(cause)
+    return any(r.revision == record.dataset_revision and by_a_person(r.cause) for r in revisions(ws))
 
 
 def _effects(ws: Workspace) -> dict[int, tuple[str, str]]:
@@ -159,17 +182,11 @@ def _cross_checked(ws: Workspace, model_id: str, compared: Row) -> str:
     return f"; {beside(Columns.from_json(compared['columns']), foreseen.columns if foreseen else None)}"
 
 
-def _splits(ws: Workspace, log: Iterable[Row]) -> Iterable[Event]:
+def _splits(ws: Workspace) -> Iterable[Event]:
     """Revisions that no person's decision made have no row in the audit log."""
-    known = {r["what"].get("revision") for r in log if r["action"] in REVISING}
-    for number in ws.revisions():
-        path = ws.dataset(number)
-        header = manifests.read_header(path)
-        if number in known or header.extra.get("cause") != "split":
-            continue
-        new = header.rows - (manifests.read_header(ws.dataset(number - 1)).rows if number > 1 else 0)
-        at = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat()
-        yield Event(at, "keepset", f"took in {many(new, 'picture')}", revision=number)
+    for r in (r for r in revisions(ws) if r.cause == "split"):
+        at = datetime.fromtimestamp(ws.dataset(r.revision).stat().st_mtime, UTC).isoformat()
+        yield Event(at, "keepset", f"took in {many(r.added, 'picture')}", revision=r.revision)
 
 
 # -- their pictures --------------------------------------------------------------------------------

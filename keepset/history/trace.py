@@ -11,7 +11,7 @@ from typing import Any
 from keepset import manifests
 from keepset.blocklist import BlockList, digest
 from keepset.card.public import shown_place, shown_url
-from keepset.clean.matching import Wanted, holding
+from keepset.clean.matching import Wanted, holding, rows_of
 from keepset.errors import ReviewError
 from keepset.review import list_batches
 from keepset.review.naming import SHORTEST, called
@@ -75,7 +75,7 @@ def trace(ws: Workspace, what: str) -> list[Trace]:
         more = "It was taken down (`keepset remove`): nothing of it is left." if removed else _ASK
         raise ReviewError(f"No picture here is of '{what[:100]}'.", more)
     chosen = sorted(shas)[:MOST]
-    images = {r["sha256"]: r for r in _rows(ws, "images", _IMAGE) if r["sha256"] in shas or r["dup_of"] in shas}
+    images = {r["sha256"]: r for r in rows_of(ws, "images", _IMAGE) if r["sha256"] in shas or r["dup_of"] in shas}
     lines = _lines(ws, set(chosen))
     decisions, sides = _decisions(ws, set(chosen)), _sides(ws, set(chosen))
     return [
@@ -109,20 +109,20 @@ _LINE = (
 
 def _named(ws: Workspace, what: str) -> set[str]:
     if len(what) >= SHORTEST and set(what.lower()) <= _HEX:
-        known = (r["sha256"] for r in _rows(ws, "images", ("sha256",)))
+        known = (r["sha256"] for r in rows_of(ws, "images", ("sha256",)))
         if fits := {s for s in known if s.startswith(what.lower())}:
             return fits
     if "://" not in what and _is_file(what):
         sha = hashlib.sha256(Path(what).read_bytes()).hexdigest()
-        return {sha} & {r["sha256"] for r in _rows(ws, "images", ("sha256",))}
+        return {sha} & {r["sha256"] for r in rows_of(ws, "images", ("sha256",))}
     wanted = Wanted("url" if "://" in what else "creator", what).test()
 
     def test(row: Mapping[str, Any]) -> bool:
         return wanted(row) or file_name(row["url"]) == what
 
-    ids = {r["url_id"] for r in _rows(ws, "urls", _LINE) if test(r)}
-    led_to = {r["sha256"] for r in _rows(ws, "downloads", ("url_id", "sha256")) if r["url_id"] in ids and r["sha256"]}
-    return led_to | {r["sha256"] for r in _rows(ws, "images", _IMAGE) if test(r)}
+    ids = {r["url_id"] for r in rows_of(ws, "urls", _LINE) if test(r)}
+    led_to = {r["sha256"] for r in rows_of(ws, "downloads", ("url_id", "sha256")) if r["url_id"] in ids and r["sha256"]}
+    return led_to | {r["sha256"] for r in rows_of(ws, "images", _IMAGE) if test(r)}
 
 
 def _is_file(what: str) -> bool:
@@ -133,10 +133,10 @@ def _is_file(what: str) -> bool:
 
 
 def _lines(ws: Workspace, shas: set[str]) -> dict[str, list[dict[str, Any]]]:
-    led_to = {r["url_id"]: r["sha256"] for r in _rows(ws, "downloads", ("url_id", "sha256")) if r["sha256"] in shas}
-    addresses = {r["url"]: led_to[r["url_id"]] for r in _rows(ws, "urls", ("url_id", "url")) if r["url_id"] in led_to}
+    led_to = {r["url_id"]: r["sha256"] for r in rows_of(ws, "downloads", ("url_id", "sha256")) if r["sha256"] in shas}
+    addresses = {r["url"]: led_to[r["url_id"]] for r in rows_of(ws, "urls", ("url_id", "url")) if r["url_id"] in led_to}
     found: dict[str, list[dict[str, Any]]] = {}
-    for r in _rows(ws, "urls", _LINE):  # a second query that gave the same address is a line too
+    for r in rows_of(ws, "urls", _LINE):  # a second query that gave the same address is a line too
         if (sha := led_to.get(r["url_id"]) or addresses.get(r["url"])) is not None:
             line = r | {"query": shown_place(r["source"], r["query"] or ""), "url": shown_url(r["url"])}
             found.setdefault(sha, []).append(line)
@@ -201,8 +201,3 @@ def _spans(sides: Mapping[int, str]) -> Iterator[str]:
             first = numbers[begin]
             yield f"revision {n}: {sides[n]}" if first == n else f"revisions {first} to {n}: {sides[n]}"
             begin = i + 1
-
-
-def _rows(ws: Workspace, name: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    path = ws.stage_manifests[name]
-    return manifests.each(path, name, columns) if path.exists() else iter(())

@@ -11,7 +11,7 @@ from keepset import manifests
 from keepset.config import RunConfig
 from keepset.errors import ManifestMissing, ModelError
 from keepset.files import read_json, write_bytes, write_json
-from keepset.interpret.doubts import batch_of
+from keepset.interpret.doubts import batch_of, still_wrong
 from keepset.interpret.sheet import contact_sheet
 from keepset.models import ModelRecord, list_models, load_record
 from keepset.stages import SILENT, Progress, Stage, StageResult
@@ -19,27 +19,26 @@ from keepset.workspace import Workspace
 
 __all__ = ["contact_sheet", "interpret"]
 
-VERSION = 8
+VERSION = 9
+SHOWN = 6
+"""Pictures of which the report shows where the network looked."""
 
 
 def interpret(
-    ws: Workspace, config: RunConfig, *, progress: Progress = SILENT, model_id: str | None = None, full: bool = False
+    ws: Workspace, config: RunConfig, *, progress: Progress = SILENT, model_id: str | None = None
 ) -> StageResult:
     """Write ``reports/<model id>/report.html`` and ``report.json`` for ``model_id`` (default: the newest).
 
-    What takes over 15 s is left out, and said to be, unless ``full`` is asked for, now or for the report that is there.
     Raises ``ModelError`` for an unknown model or one whose files do not belong together.
     """
     record = _record(ws, model_id)
     folder = ws.reports / record.id
     outputs = {"report": f"reports/{record.id}/report.html"}
     with ws.lock("interpret", note=progress.note):
-        standing = _standing(folder)
-        full = full or bool(standing.get("full"))
-        wanted = {"fingerprint": _fingerprint(ws, config, record), "full": full}
-        if standing == wanted:
+        wanted = {"fingerprint": _fingerprint(ws, config, record)}
+        if _standing(folder) == wanted:
             return StageResult(Stage.INTERPRET, False, f"up to date: the report of {record.id} stands", {}, outputs)
-        facts = _write(ws, config, record, progress, full=full)
+        facts = _write(ws, config, record, progress)
         write_json(folder / ".made_from", wanted)
     return StageResult(Stage.INTERPRET, True, facts["verdict"], _summary(facts), outputs)
 
@@ -53,15 +52,19 @@ def _record(ws: Workspace, model_id: str | None) -> ModelRecord:
     return models[-1]
 
 
-def _write(ws: Workspace, config: RunConfig, record: ModelRecord, progress: Progress, *, full: bool) -> dict[str, Any]:
+def _write(ws: Workspace, config: RunConfig, record: ModelRecord, progress: Progress) -> dict[str, Any]:
     from keepset.interpret.facts import gather
+    from keepset.interpret.gain import more_or_cleaner
+    from keepset.interpret.looks import where_it_looked
     from keepset.interpret.page import render
-    from keepset.interpret.slow import add_slow_parts
     from keepset.interpret.verdict import next_thing
 
     progress.start("writing the report", None)
-    facts = gather(ws, config, record)
-    pictures = add_slow_parts(ws, record, facts, progress, full=full)
+    facts = gather(ws, config, record) | more_or_cleaner(ws, record, progress)
+    try:
+        facts["looks"], pictures = where_it_looked(ws, record, facts["top_losses"][:SHOWN])
+    except ModelError as e:
+        facts["left_out"], pictures = [f"“Where it looked” cannot be made: {e.message}"], {}
     facts["next"] = next_thing(facts)
     folder = ws.reports / record.id
     write_json(folder / "report.json", _plain(facts))
@@ -99,6 +102,8 @@ def _parents(ws: Workspace, record: ModelRecord) -> dict[str, str]:
             parents[name] = manifests.read_header(path).content_hash
         except ManifestMissing:  # a data set can come without the manifests of the stages before it
             continue
+    if (left := still_wrong(ws, record)) is not None:
+        parents["errors_left"] = left["words"]
     if (batch := batch_of(ws, record)) is not None:
         parents["batch"] = batch.id
     for name in ("model.json", "comparison.json"):

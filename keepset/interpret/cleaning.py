@@ -1,4 +1,4 @@
-"""What cleaning bought: the error and the doubtful pictures over revisions, and what went out, in, or to another class."""
+"""What cleaning bought: the error over revisions, and what went out, in, or to another class."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 from keepset.history.health import error_curve
 from keepset.history.timeline import timeline, with_pictures
 from keepset.models import ModelRecord, list_models
-from keepset.review import list_batches
 from keepset.text import many
 from keepset.workspace import Workspace
 
@@ -24,7 +23,7 @@ def what_cleaning_bought(ws: Workspace, record: ModelRecord) -> dict[str, Any] |
     """Up to the model's own revision; None if nobody has changed anything by then.
 
     ``words``: in a sentence. ``points``: by revision the mistakes ``wrong`` of ``n`` held-out pictures, and ``then`` the share when it was trained.
-    ``doubtful``: by revision the pictures that the review proposed. ``changes``: what people did, the oldest first.
+    ``changes``: what people did, the oldest first.
     """
     revision = record.dataset_revision
     events = [e for e in timeline(ws) if e.changed and not e.quiet and 1 < e.revision <= revision]
@@ -39,7 +38,7 @@ def what_cleaning_bought(ws: Workspace, record: ModelRecord) -> dict[str, Any] |
         for e in with_pictures(ws, events[:DECISIONS][::-1], SHOWN)
     ]  # fmt: skip
     words = _bought(ws, record, sum(e.changed for e in events))
-    return {"words": words, "points": points, "doubtful": _doubtful(ws, revision), "changes": changes}
+    return {"words": words, "points": points, "changes": changes}
 
 
 def _bought(ws: Workspace, record: ModelRecord, changed: int) -> str:
@@ -48,10 +47,3 @@ def _bought(ws: Workspace, record: ModelRecord, changed: int) -> str:
     measured = [m.metrics.get("valid", {}) for m in (first, record)]
     was, now = (f"{v['n'] - v['errors']} of {v['n']}" if v.get("n") else "none" for v in measured)
     return f"{many(changed, 'picture')} corrected: right on {was} held-out pictures at revision {first.dataset_revision}, on {now} now."
-
-
-def _doubtful(ws: Workspace, revision: int) -> list[dict[str, int]]:
-    """By revision that a model was trained on; 0 where the review found nothing."""
-    models = {m.dataset_revision: m.id for m in list_models(ws) if m.dataset_revision <= revision}
-    proposed = {b.record.model_id: b.proposed for b in list_batches(ws) if b.proposed}
-    return [{"revision": r, "pictures": proposed.get(model, 0)} for r, model in sorted(models.items())]

@@ -12,11 +12,9 @@ from keepset import manifests
 from keepset.errors import KeepsetError
 from keepset.files import read_json
 from keepset.forecast import of_model
-from keepset.models import load_record
-from keepset.models.intervals import Z
 from keepset.workspace import Workspace
 
-__all__ = ["before_and_after", "paired_difference"]
+__all__ = ["before_and_after"]
 
 
 def before_and_after(ws: Workspace, model_id: str) -> dict[str, Any] | None:
@@ -31,12 +29,7 @@ def before_and_after(ws: Workspace, model_id: str) -> dict[str, Any] | None:
     before = str(found["before"])
     named = [*found["fixed_images"], *found["broken_images"]]
     old, new = (_said(ws, m, named) for m in (before, model_id))
-    facts = {
-        "revisions": [_revision(ws, before), _revision(ws, model_id)],
-        "both_wrong": found["errors_before"] - found["fixed"],
-        "difference": (found["errors_after"] - found["errors_before"]) / found["n"] if found["n"] else None,
-        "difference_interval": paired_difference(found["fixed"], found["broken"], found["n"]),
-    }
+    facts: dict[str, Any] = {}
     foreseen = of_model(ws, model_id, before, make=True)
     facts["forecast"] = asdict(foreseen) if foreseen and foreseen.columns else None
     for key in ("fixed_images", "broken_images"):
@@ -61,22 +54,3 @@ def _said(ws: Workspace, model_id: str, shas: Iterable[str]) -> dict[str, dict[s
     mine = pc.is_in(table.column("sha256"), value_set=pa.array(list(shas), pa.string()))
     rows = table.select(["sha256", "label", "predicted"]).filter(mine).to_pylist()
     return {r["sha256"]: r for r in rows}
-
-
-def _revision(ws: Workspace, model_id: str) -> int | None:
-    try:
-        return load_record(ws, model_id).dataset_revision
-    except KeepsetError:
-        return None
-
-
-def paired_difference(fixed: int, broken: int, n: int) -> tuple[float, float] | None:
-    """95 % interval of the change of the error rate, below zero for the better, from pairs that only one model gets
-    right: Wald's with half an image added to each cell (Agresti and Min, Statistics in Medicine 24, 2005).
-    """
-    if n == 0:
-        return None
-    b, c, m = broken + 0.5, fixed + 0.5, n + 2
-    d = (b - c) / m
-    half = Z * (b + c - (b - c) ** 2 / m) ** 0.5 / m
-    return max(-1.0, d - half), min(1.0, d + half)

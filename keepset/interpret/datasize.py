@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keepset.forecast.heads import Known
 from keepset.models.intervals import Z
 from keepset.stages import SILENT, Progress
-from keepset.train.head import fit_head
+from keepset.train.head import fit_rows
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -19,11 +19,10 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
     Bools = npt.NDArray[np.bool_]
 
-__all__ = ["STRENGTHS", "DataSize", "data_size_curve", "fit_power_law", "seconds_for", "weighed"]
+__all__ = ["DataSize", "data_size_curve", "fit_power_law", "weighed"]
 
 SHARES = (0.1, 0.18, 0.32, 0.56, 1.0)
 DRAWS = 4
-MOST_IMAGES = 20_000
 STRENGTHS = (0.001, 0.01, 0.1)
 RESAMPLES = 400
 EXPONENTS = np.linspace(0.1, 1.5, 29)
@@ -31,88 +30,55 @@ USUAL, USUAL_SPREAD = 0.25, 0.12
 """The share of the mistakes that twice as many images usually save, and its spread over sets (``bench/review/gain.py``)."""
 ROUGH = 1.5
 """A curve of n images errs by this / √n more than its bootstrap knows: of a few hundred alone it is too rough to go by."""
-PROBE = 1000
-"""Images of the fit that is timed before the curve is drawn."""
 
 
 @dataclass(frozen=True)
 class DataSize:
-    """What to learn from: ``features`` [n, d], class numbers ``labels`` [n], and ``folds`` [n], near copies together.
+    """What to learn from: n images ``known``, near copies in one fold, and their class numbers ``labels`` [n].
 
-    ``judged`` [n]: the images that errors are counted on, all by default; those whose labels are in doubt tell nothing.
+    ``judged`` [n]: the images that errors are counted on; those whose labels are in doubt tell nothing. ``total``: images of
+    the data set, of which these may be a random part.
     """
 
-    features: npt.NDArray[Any]
+    known: Known
     labels: Ints
-    folds: Ints
-    classes: int
+    judged: Bools
+    total: int
     seed: int
-    judged: Bools | None = None
 
 
 def data_size_curve(data: DataSize, progress: Progress = SILENT) -> dict[str, Any]:
     """The curve and its fit; JSON-ready. Without ``points`` there are too few images for one.
 
     Each fold in turn is left out, and the head learns from nested random subsets of the other folds (each class in
-    proportion, four draws from the seed), so every image is judged by heads that did not see it. Over 20,000 images
-    a random 20,000 are used. ``points`` holds training images, mean error rate, and its 95 % interval over images
-    and draws (bootstrap).
+    proportion, four draws from the seed), so every image is judged by heads that did not see it. ``points`` holds training
+    images, mean error rate, and its 95 % interval over images and draws (bootstrap); ``error_rate`` is that of the whole data set.
     """
-    data = _capped(data)
     sizes = _sizes(data)
     if len(sizes) < 3:
-        return {"n": len(data.labels), "points": []}
-    wrong = _wrong(data, sizes, progress)
-    if data.judged is not None and data.judged.any():
-        wrong = wrong[:, :, data.judged]
+        return {"n": data.total, "points": []}
+    wrong = _wrong(data, sizes, progress)[:, :, data.judged]
     curves = _resampled(wrong, data.seed)
     low, high = np.quantile(curves, [0.025, 0.975], axis=0)
     points = [
         {"size": n, "error_rate": float(e), "low": float(a), "high": float(b)}
         for n, e, a, b in zip(sizes, wrong.mean((0, 2)), low, high, strict=True)
     ]
-    return {"n": len(data.labels), "draws": DRAWS, "points": points, **_projected(wrong, curves, sizes)}
-
-
-def seconds_for(data: DataSize) -> float:
-    """CPU seconds that ``data_size_curve`` will take on this machine, from those of one fit, which takes a thousandth of it or little
-    more. A fit takes as long as it has images, or somewhat less.
-    """
-    from threadpoolctl import threadpool_limits
-
-    data = _capped(data)
-    sizes, folds = _sizes(data), len(np.unique(data.folds))
-    if not sizes:
-        return 0.0
-    learn = np.arange(len(data.labels))[:: max(1, len(data.labels) // PROBE)]
-    with threadpool_limits(1):
-        _predict(data, learn[:: 1 + len(learn) // 20], learn[:1], STRENGTHS[1])  # loads the libraries
-        begin = time.process_time()
-        _predict(data, learn, learn[:1], STRENGTHS[1])
-    per_image = (time.process_time() - begin) / len(learn)
-    fits = DRAWS * folds * sum(sizes[:-1]) + folds * sizes[-1] + len(STRENGTHS) * sum(sizes)
-    return per_image * fits
-
-
-def _capped(data: DataSize) -> DataSize:
-    if len(data.labels) <= MOST_IMAGES:
-        return data
-    keep = np.random.default_rng([data.seed, 1]).permutation(len(data.labels))[:MOST_IMAGES]
-    judged = None if data.judged is None else data.judged[keep]
-    return DataSize(data.features[keep], data.labels[keep], data.folds[keep], data.classes, data.seed, judged)
+    grown = data.total / len(data.labels)
+    return {"n": data.total, "draws": DRAWS, "points": points, **_projected(wrong, curves, sizes, grown)}
 
 
 def _sizes(data: DataSize) -> list[int]:
     """Training images a subset: from two a class to as many as there are with the largest fold left out."""
-    most = len(data.labels) - int(np.bincount(data.folds).max())
-    return sorted({round(most * s) for s in SHARES if most * s >= 2 * data.classes})
+    most = len(data.labels) - int(np.bincount(data.known.folds).max())
+    return sorted({round(most * s) for s in SHARES if most * s >= 2 * data.known.classes})
 
 
 def _wrong(data: DataSize, sizes: list[int], progress: Progress) -> Bools:
     """[draws, sizes, n]: whether the head of that draw and size was wrong on the image."""
     from threadpoolctl import threadpool_limits
 
-    folds = np.unique(data.folds)
+    folds = np.unique(data.known.folds)
     progress.start("trying whether more pictures would help", DRAWS * len(folds) * len(sizes))
     with threadpool_limits(1):  # for matrices this small several threads mostly wait for one another
         return _judged(data, sizes, folds, progress)
@@ -123,7 +89,7 @@ def _judged(data: DataSize, sizes: list[int], folds: Ints, progress: Progress) -
     strengths = [_strength(data, n) for n in sizes]
     for draw in range(DRAWS):
         for fold in folds:
-            out = data.folds == fold
+            out = data.known.folds == fold
             order = _in_proportion(data, np.flatnonzero(~out), np.random.default_rng([data.seed, draw, fold]))
             for i, n in enumerate(sizes):
                 if draw and n >= len(order):  # every draw is all there is
@@ -156,10 +122,9 @@ def _strength(data: DataSize, n: int) -> float:
 
 def _predict(data: DataSize, learn: Ints, judge: Ints, strength: float) -> Ints:
     """Class numbers of ``judge`` by a head that learned from ``learn``."""
-    labels = data.labels[learn]
-    if (labels == labels[0]).all():
-        return np.full(len(judge), labels[0])
-    said: Ints = fit_head(data.features[learn], labels, data.classes, strength).logits(data.features[judge]).argmax(1)
+    rows = data.known.rows
+    head = fit_rows(rows[learn], data.labels[learn], data.known.classes, (strength,))[0]
+    said: Ints = head.logits(rows[judge]).argmax(1)
     return said
 
 
@@ -173,23 +138,26 @@ def _resampled(wrong: Bools, seed: int) -> Floats:
     return np.asarray(np.einsum("rds,rd->rs", rates, chosen))
 
 
-def _projected(wrong: Bools, curves: Floats, sizes: list[int]) -> dict[str, Any]:
-    """The fit, the share of the mistakes that twice the images would save, and what would be left of those at the largest
-    size, with 95 % intervals.
+def _projected(wrong: Bools, curves: Floats, sizes: list[int], grown: float) -> dict[str, Any]:
+    """The fit, the error of all images (``grown`` times those tried), the share of it that twice the images would save, and what
+    would be left of it, with 95 % intervals.
 
     What the fit says is weighed against what is usual, by their spreads; that of the fit is of the same fit to each resample.
     """
     n, rates = np.array(sizes, float), wrong.mean((0, 2))
-    a, b, c = fit_power_law(n, rates)
+    fit, now = fit_power_law(n, rates), grown * n[-1]
     spread = float(
-        np.hypot(np.std([_saved(fit_power_law(n, curve), n[-1]) for curve in curves]), ROUGH / wrong.shape[2] ** 0.5)
+        np.hypot(np.std([_saved(fit_power_law(n, curve), now, 2) for curve in curves]), ROUGH / wrong.shape[2] ** 0.5)
     )
-    saved, spread = weighed(USUAL, USUAL_SPREAD, _saved((a, b, c), n[-1]), spread)
-    drawn = curves[:, -1] * (1 - np.random.default_rng(RESAMPLES).normal(saved, spread, len(curves)))
+    saved, spread = weighed(USUAL, USUAL_SPREAD, _saved(fit, now, 2), spread)
+    left = 1 - _saved(fit, n[-1], grown)
+    drawn = left * curves[:, -1] * (1 - np.random.default_rng(RESAMPLES).normal(saved, spread, len(curves)))
     low, high = np.quantile(np.maximum(drawn, 0.0), [0.025, 0.975])
+    error = float(left * rates[-1])
     return {
-        "fit": {"floor": a, "scale": b, "exponent": c}, "saved": saved, "saved_interval": (saved - Z * spread, saved + Z * spread),
-        "twice": {"size": int(2 * n[-1]), "error_rate": float(rates[-1] * (1 - saved)), "low": float(low), "high": float(high)},
+        "fit": dict(zip(("floor", "scale", "exponent"), fit, strict=True)), "error_rate": error,
+        "saved": saved, "saved_interval": (saved - Z * spread, saved + Z * spread),
+        "twice": {"size": int(2 * now), "error_rate": error * (1 - saved), "low": float(low), "high": float(high)},
     }  # fmt: skip
 
 
@@ -199,11 +167,11 @@ def weighed(usual: float, usual_spread: float, measured: float, spread: float) -
     return float(max(0.0, (a * usual + b * measured) / (a + b))), float((a + b) ** -0.5)
 
 
-def _saved(fit: tuple[float, float, float], n: float) -> float:
-    """The share of the error at ``n`` images that is gone at twice as many."""
+def _saved(fit: tuple[float, float, float], n: float, times: float) -> float:
+    """The share of the error at ``n`` images that is gone at ``times`` as many."""
     floor, scale, exponent = fit
-    now, twice = (floor + scale * m**-exponent for m in (n, 2 * n))
-    return float(1 - twice / max(now, 1e-9))
+    now, then = (floor + scale * m**-exponent for m in (n, times * n))
+    return float(1 - then / max(now, 1e-9))
 
 
 def fit_power_law(n: Floats, rates: Floats) -> tuple[float, float, float]:

@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from keepset.text import share
+
 __all__ = ["diagnose"]
 
 STILL_FALLING = 0.05
@@ -135,7 +137,7 @@ def _rate_too_low(c: _Course) -> Finding | None:
     at = f" at a rate of {c.rate:.1e}" if c.rate else ""
     return _finding(
         "rate_too_low",
-        f"The learning rate was too low: in {len(losses)} epochs{at} the loss fell by {max(0.0, fell):.1%}. "
+        f"The learning rate was too low: in {len(losses)} epochs{at} the loss fell by {share(max(0.0, fell))}. "
         + _advice(c, "Raise"),
     )
 
@@ -184,7 +186,7 @@ def _too_few_epochs(c: _Course) -> Finding | None:
     yet = "" if c.kept else f" It is not yet better than the linear head ({c.head:.3f}), which was kept."
     return _finding(
         "too_few_epochs",
-        f"Too few epochs: the last one still took {_fall(before, last):.0%} off the held-out loss (now {last:.3f}).{yet} "
+        f"Too few epochs: the last one still took {share(_fall(before, last), 0)} off the held-out loss (now {last:.3f}).{yet} "
         "Raise [train] epochs.",
     )
 

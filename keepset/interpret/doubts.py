@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keepset.interpret.gain import Doubts
 from keepset.models import ModelRecord
 from keepset.reasons import Action
 from keepset.review import Batch, errors_left, list_batches
 from keepset.workspace import Workspace
 
-__all__ = ["batch_of", "doubts_of", "reviewed", "still_wrong"]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+__all__ = ["Doubts", "batch_of", "doubts_of", "reviewed", "still_wrong"]
+
+LIKELY = 0.5
+"""Chance from which a proposed change is taken for right."""
+
+
+@dataclass(frozen=True)
+class Doubts:
+    """What the review proposes: by picture the ``chance`` that a person would act on it, and the class number it should have
+    (-1: out of the data set), [n] each; chance 0 where nothing is proposed."""
+
+    chance: npt.NDArray[np.float64]
+    label: npt.NDArray[np.int64]
+
+    @property
+    def wrong(self) -> npt.NDArray[np.bool_]:
+        return np.asarray(self.chance >= LIKELY)
 
 
 def batch_of(ws: Workspace, record: ModelRecord) -> Batch | None:
@@ -49,11 +69,11 @@ def reviewed(ws: Workspace, record: ModelRecord) -> dict[str, Any] | None:
 
 
 def still_wrong(ws: Workspace, record: ModelRecord) -> dict[str, Any] | None:
-    """How many wrong pictures are left, if this is known and the model is of the current revision."""
+    """How many wrong pictures are left today, if this is known and the model is of the current revision."""
     left = errors_left(ws) if ws.revisions()[-1:] == [record.dataset_revision] else None
     if left is None:
         return None
     return {
-        "count": left.wrong, "low": left.low, "high": left.high, "found": left.found, "words": left.words, "advice": left.advice,
+        "at": datetime.now(UTC).date().isoformat(), "count": left.wrong, "low": left.low, "high": left.high, "found": left.found, "words": left.words, "advice": left.advice,
         "command": " ".join(left.command) or ("keepset web" if left.open_looks else ""),
     }  # fmt: skip

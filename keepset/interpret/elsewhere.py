@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import numpy as np
-import pyarrow as pa
 
 from keepset import manifests
 from keepset.errors import ModelError
@@ -16,6 +15,7 @@ from keepset.interpret.properties import Edge, columns, edges
 from keepset.interpret.scored import Predictions
 from keepset.interpret.shortcuts import MARK, Tested, told_by
 from keepset.interpret.unseen import Judged, Unseen, error_on_unseen
+from keepset.manifests.rows import DatasetRow, ImageRow
 from keepset.models.features import ModelFeatures
 from keepset.split.origins import creator_key
 from keepset.storage.carrying import bring
@@ -83,25 +83,22 @@ def _known(ws: Workspace, predictions: Predictions) -> _Known:
     place = {sha: i for i, sha in enumerate(shas)}
     sites: list[str | None] = [None] * len(shas)
     creators, written = list(sites), dict[str, str]()
-    for batch in _pieces(ws, ("sha256", "url", "creator")):
-        for sha, url, creator in zip(*(batch.column(c).to_pylist() for c in ("sha256", "url", "creator")), strict=True):
-            if (i := place.get(sha)) is not None:
-                sites[i], key = site_of(url), creator_key(creator)
-                creators[i] = written.setdefault(key, " ".join(creator.split())) if key else None
+    for r in _images(ws, ("sha256", "url", "creator"), shas):
+        i, key = place[r["sha256"]], creator_key(r["creator"])
+        sites[i] = site_of(r["url"])
+        creators[i] = written.setdefault(key, " ".join(str(r["creator"]).split())) if key else None
     folds, groups, origins = np.zeros(len(shas), np.int64), list(shas), list(shas)
     data = ws.dataset(predictions.record.dataset_revision)
-    wanted = ("sha256", "fold", "group_id", "origin_id")
-    for batch in manifests.batches(data, "dataset", wanted):
-        for sha, fold, group, origin in zip(*(batch.column(c).to_pylist() for c in wanted), strict=True):
-            if (i := place.get(sha)) is not None:
-                folds[i], groups[i], origins[i] = fold, group, origin or group
+    for d in manifests.picked(data, DatasetRow, ("sha256", "fold", "group_id", "origin_id"), shas):
+        i = place[d["sha256"]]
+        folds[i], groups[i], origins[i] = d["fold"], d["group_id"], d["origin_id"] or d["group_id"]
     scored = predictions.cross_validated()
     return _Known(shas, scored.given, scored.wrong, sites, creators, folds, groups, origins)
 
 
-def _pieces(ws: Workspace, names: Sequence[str]) -> list[pa.RecordBatch]:
+def _images(ws: Workspace, names: Sequence[str], shas: Sequence[str]) -> Iterator[ImageRow]:
     """A data set can come without the manifests of the stages before it."""
-    return list(manifests.batches(ws.images, "images", names)) if ws.images.exists() else []
+    return manifests.picked(ws.images, ImageRow, names, shas) if ws.images.exists() else iter(())
 
 
 # -- the error on unseen sources ---------------------------------------------------------------------
@@ -129,7 +126,7 @@ def _unseen(ws: Workspace, predictions: Predictions, known: _Known) -> Unseen:
 def _shortcuts(ws: Workspace, predictions: Predictions, known: _Known) -> dict[str, Any]:
     classes = predictions.record.classes
     some = _sample(known, len(classes), predictions.record.seed)
-    rows = _rows(ws, [known.shas[i] for i in some])
+    rows = {r["sha256"]: r for r in _images(ws, _PROPERTIES, [known.shas[i] for i in some])}
     some = np.array([i for i in some if known.shas[i] in rows], dtype=np.int64)
     if not len(some):
         return {"words": "Whether the class can be told without the picture's content was not tested: "
@@ -164,12 +161,6 @@ def _sample(known: _Known, classes: int, seed: int) -> Ints:
         nth[labels == c] = np.arange((labels == c).sum())
     most = int(np.clip(PER_CLASS * classes, SAMPLE, MOST))
     return np.asarray(order[np.argsort(nth, kind="stable")][:most])
-
-
-def _rows(ws: Workspace, shas: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-    if not ws.images.exists():
-        return {}
-    return {r["sha256"]: r for r in manifests.picked(ws.images, "images", _PROPERTIES, shas)}
 
 
 def _edges(ws: Workspace, shas: Sequence[str]) -> list[Edge | None]:

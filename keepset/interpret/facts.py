@@ -11,12 +11,13 @@ from keepset.interpret.comparing import before_and_after
 from keepset.interpret.diagnosis import diagnose
 from keepset.interpret.doubts import reviewed, still_wrong
 from keepset.interpret.elsewhere import elsewhere
-from keepset.interpret.metrics import confusion, measure, per_class, reliability
+from keepset.interpret.metrics import confusion, per_class, reliability
 from keepset.interpret.mistakes import confused_pairs, with_names, worst
 from keepset.interpret.scored import Predictions, Scored, read_predictions
 from keepset.interpret.verdict import verdict
 from keepset.models import ModelRecord
 from keepset.reasons import Split
+from keepset.train.results import measure
 from keepset.workspace import Workspace
 
 __all__ = ["gather"]
@@ -32,7 +33,7 @@ MEASURED_ON = {
 
 
 def gather(ws: Workspace, config: RunConfig, record: ModelRecord) -> dict[str, Any]:
-    """All facts but those that ``slow.add_slow_parts`` adds. Raises ``ModelError`` or ``ManifestError``."""
+    """All facts but ``gain.more_or_cleaner`` and what the report makes of them. Raises ``ModelError`` or ``ManifestError``."""
     predictions = read_predictions(ws, record)
     yardstick = predictions.model(Split.VALID)
     facts: dict[str, Any] = {
@@ -43,7 +44,7 @@ def gather(ws: Workspace, config: RunConfig, record: ModelRecord) -> dict[str, A
         "reliability": reliability(yardstick), "history": list(record.history), "lr_find": dict(record.lr_find),
         "before_after": before_and_after(ws, record.id), "dataset": card.facts(ws, record.dataset_revision),
         "review": reviewed(ws, record), "cleaning": what_cleaning_bought(ws, record), "errors_left": still_wrong(ws, record), "next_site": None,
-        "data_size": None, "gain": None, "looks": None, "left_out": [],
+        "looks": None, "left_out": [],
     }  # fmt: skip
     facts["elsewhere"] = elsewhere(ws, predictions)
     unseen = facts["elsewhere"]["unseen"]
@@ -68,8 +69,8 @@ def _model(record: ModelRecord) -> dict[str, Any]:
 
 
 def _metrics(predictions: Predictions, record: ModelRecord, yardstick: Scored) -> dict[str, Any]:
-    """Measured here from the predictions, with intervals; what else the training recorded is passed on as it is."""
+    """Measured here from the predictions; what else the training recorded is passed on as it is."""
     parts = {"test": predictions.model(Split.TEST), "valid": yardstick, "cv": predictions.cross_validated()}
-    found = {k: measure(s, record.seed) for k, s in parts.items() if len(s) or k == "valid"}
+    found = {k: measure(s.probs, s.given) if len(s) else {"n": 0} for k, s in parts.items() if len(s) or k == "valid"}
     others = {k: dict(v) for k, v in record.metrics.items() if k not in parts and isinstance(v, dict)}
     return {k: {"from": MEASURED_ON.get(k, ""), **m} for k, m in {**found, **others}.items()}

@@ -8,46 +8,64 @@ labels are not in doubt: on a wrongly labelled one the better head counts as wro
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
-from keepset.interpret.datasize import STRENGTHS, DataSize, weighed
+from keepset import manifests
+from keepset.errors import ModelError
+from keepset.forecast.heads import OUT, Known, retrained, rows_of
+from keepset.interpret.datasize import DataSize, data_size_curve, weighed
+from keepset.interpret.doubts import Doubts, doubts_of
+from keepset.manifests.rows import DatasetRow
+from keepset.models import ModelRecord
+from keepset.stages import Progress
 from keepset.text import many, share
-from keepset.train.head import cross_validate
+from keepset.workspace import Workspace
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
+__all__ = ["more_or_cleaner", "tried"]
 
-    Floats = npt.NDArray[np.float64]
-    Ints = npt.NDArray[np.int64]
-    Bools = npt.NDArray[np.bool_]
-
-__all__ = ["Doubts", "more_or_cleaner"]
-
-LIKELY = 0.5
-"""Chance from which a proposed change is taken for right."""
+MOST = 20_000
+"""Images that are tried, a random part of larger data sets: some 5 CPU seconds."""
+_COLUMNS = ("sha256", "label", "fold")
 WORTH = 0.1
 """A share of the mistakes that is worth the work."""
 PER_WRONG = 2.5
 """The share of the mistakes that usually goes with each share of labels corrected."""
 
 
-@dataclass(frozen=True)
-class Doubts:
-    """What the review proposes: by picture the ``chance`` that a person would act on it, and the class number it should have
-    (-1: out of the data set), [n] each; chance 0 where nothing is proposed."""
+def more_or_cleaner(ws: Workspace, record: ModelRecord, progress: Progress) -> dict[str, Any]:
+    """For the report: ``data_size``, the curve over the number of images, and ``gain``, the advice (``tried``).
 
-    chance: Floats
-    label: Ints
-
-    @property
-    def wrong(self) -> Bools:
-        return np.asarray(self.chance >= LIKELY)
+    Raises ``ModelError`` if all pictures that the model learned from were taken down.
+    """
+    data, doubts = _learned(ws, record)
+    curve = data_size_curve(data, progress)
+    return {"data_size": curve, "gain": tried(data, doubts, curve)}
 
 
-def more_or_cleaner(data: DataSize, doubts: Doubts, curve: Mapping[str, Any]) -> dict[str, Any]:
+def _learned(ws: Workspace, record: ModelRecord) -> tuple[DataSize, Doubts]:
+    """Without pictures that were taken down, whose features are zero."""
+    features, rows = rows_of(ws, record.id)
+    there = np.concatenate([found.any(axis=1) for _, found in features.pieces()])
+    if not there.any():
+        raise ModelError(
+            f"All pictures that model {record.id} learnt from were taken down.", "Add pictures and run `keepset run`."
+        )
+    places = np.flatnonzero(there)
+    if len(places) > MOST:
+        places = np.sort(np.random.default_rng([record.seed, 1]).permutation(places)[:MOST])
+    shas = [features.sha256[i] for i in places]
+    of = {r["sha256"]: r for r in manifests.picked(ws.dataset(record.dataset_revision), DatasetRow, _COLUMNS, shas)}
+    labels = np.array([record.classes.index(of[s]["label"]) for s in shas])
+    folds = np.array([of[s]["fold"] for s in shas])
+    doubts = doubts_of(ws, record, shas)
+    known = Known(rows[places], folds, np.ones(len(shas), bool), len(record.classes))
+    return DataSize(known, labels, ~doubts.wrong, int(there.sum()), record.seed), doubts
+
+
+def tried(data: DataSize, doubts: Doubts, curve: Mapping[str, Any]) -> dict[str, Any]:
     """What cleaning and doubling would do, and the advice in words; JSON-ready.
 
     ``curve``: of ``data_size_curve`` for the same ``data``, judged where ``~doubts.wrong``. ``answer`` is "cleaner", "more",
@@ -55,41 +73,26 @@ def more_or_cleaner(data: DataSize, doubts: Doubts, curve: Mapping[str, Any]) ->
     """
     doubtful, n = doubts.wrong, len(data.labels)
     found: dict[str, Any] = {
-        "images": n,
-        "doubtful": int(doubtful.sum()),
-        "cleaner": 0.0,
-        "more": None,
-        "error_rate": None,
-    }
+        "images": data.total, "doubtful": round(doubtful.sum() * data.total / n), "cleaner": 0.0, "more": None, "error_rate": None,
+    }  # fmt: skip
     if curve["points"]:
-        error = float(curve["points"][-1]["error_rate"])
+        error = float(curve["error_rate"])
         found |= {"error_rate": error, "more": float(curve["saved"])}
         if doubtful.any() and error:
-            tried, spread = _tried(data, doubts)
+            saved, spread = _cleaned(data, doubts)
             usual = PER_WRONG * float(doubts.chance.sum()) / n
-            found["cleaner"], _ = weighed(usual, usual, tried / error, spread / error)
+            found["cleaner"], _ = weighed(usual, usual, saved / error, spread / error)
     found["answer"] = _answer(found)
     return found | {"words": _words(found)}
 
 
-def _tried(data: DataSize, doubts: Doubts) -> tuple[float, float]:
+def _cleaned(data: DataSize, doubts: Doubts) -> tuple[float, float]:
     """By how much the error falls if what is probably wrong is put right, and the standard error of that."""
-    judged = ~doubts.wrong
-    now = _wrong(data, data.labels, np.ones(len(judged), bool), judged)
-    clean = _wrong(data, np.where(judged, data.labels, doubts.label), judged | (doubts.label >= 0), judged)
-    saved = now.astype(float) - clean
-    return float(saved.mean()), float((saved.std() ** 2 + 1 / len(saved)) ** 0.5 / len(saved) ** 0.5)
-
-
-def _wrong(data: DataSize, labels: Ints, used: Bools, judged: Bools) -> Bools:
-    """Whether heads that learned from the ``used`` pictures of the other folds are wrong about the ``judged`` ones, [judged];
-    at the strength with the fewest mistakes. ``judged`` are among ``used``."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1):
-        probs = cross_validate(data.features[used], labels[used], data.folds[used], data.classes, STRENGTHS)
-    tried = (np.asarray(p[judged[used]].argmax(1) != data.labels[judged]) for p in probs)
-    return min(tried, key=lambda wrong: int(wrong.sum()))
+    clean = np.where(data.judged, data.labels, np.where(doubts.label >= 0, doubts.label, OUT))
+    with threadpool_limits(1):  # for matrices this small several threads mostly wait for one another
+        said = [retrained(data.known, labels).probs.argmax(1) for labels in (data.labels, clean)]
+    now, then = (np.asarray(s != data.labels)[data.judged].astype(float) for s in said)
+    return float((now - then).mean()), float(((now - then).std() ** 2 + 1 / len(now)) ** 0.5 / len(now) ** 0.5)
 
 
 def _answer(found: Mapping[str, Any]) -> str:

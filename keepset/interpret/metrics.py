@@ -1,4 +1,4 @@
-"""How good a model is, each figure with its 95 % interval: a figure from 90 images is not one from 90,000."""
+"""Where a model is right and wrong: by class, and by how sure it is."""
 
 from __future__ import annotations
 
@@ -14,54 +14,15 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
 
-__all__ = ["confusion", "f1_interval", "measure", "per_class", "reliability"]
+__all__ = ["confusion", "per_class", "reliability"]
 
-RESAMPLES = 1000
 BINS = 10
-
-
-def measure(s: Scored, seed: int) -> dict[str, Any]:
-    """Error rate with its Wilson interval; loss (nats) and calibration error with bootstrap intervals.
-
-    The bootstrap draws the images anew 1000 times, from ``seed``; its interval is the middle 95 %. {"n": 0} without
-    images.
-    """
-    n = len(s)
-    if n == 0:
-        return {"n": 0}
-    errors = int(s.wrong.sum())
-    low, high = wilson(errors, n)
-    bins, confidence, right = _binned(s)
-    losses, eces = _resampled(s.losses, bins, confidence, right, seed)
-    return {
-        "n": n, "errors": errors, "error_rate": errors / n, "low": low, "high": high,
-        "nll": float(s.losses.mean()), "nll_interval": losses,
-        "ece": _ece(bins, confidence, right), "ece_interval": eces,
-    }  # fmt: skip
 
 
 def _binned(s: Scored) -> tuple[npt.NDArray[np.int64], Floats, Floats]:
     confidence = s.probs[np.arange(len(s)), s.predicted]
     bins = np.clip((confidence * BINS).astype(np.int64), 0, BINS - 1)
     return bins, confidence, (~s.wrong).astype(np.float64)
-
-
-def _ece(bins: npt.NDArray[np.int64], confidence: Floats, right: Floats) -> float:
-    """Expected calibration error over ten bins of equal width (Guo et al., arXiv:1706.04599)."""
-    gaps = np.bincount(bins, right - confidence, minlength=BINS)
-    return float(np.abs(gaps).sum() / len(bins))
-
-
-def _resampled(
-    losses: Floats, bins: npt.NDArray[np.int64], confidence: Floats, right: Floats, seed: int
-) -> tuple[tuple[float, float], tuple[float, float]]:
-    rng = np.random.default_rng([seed, RESAMPLES])
-    found = np.empty((RESAMPLES, 2))
-    for row in found:
-        i = rng.integers(len(losses), size=len(losses))
-        row[:] = losses[i].mean(), _ece(bins[i], confidence[i], right[i])
-    low, high = np.quantile(found, [0.025, 0.975], axis=0)
-    return (float(low[0]), float(high[0])), (float(low[1]), float(high[1]))
 
 
 def confusion(s: Scored) -> list[list[int]]:
@@ -72,7 +33,7 @@ def confusion(s: Scored) -> list[list[int]]:
 
 
 def per_class(s: Scored) -> list[dict[str, Any]]:
-    """Precision, recall and F1 with intervals, the weakest class first; None where there is nothing to count."""
+    """Precision, recall with its interval, and F1; the weakest class first; None where there is nothing to count."""
     table = np.array(confusion(s))
     rows = [
         _of_class(label, int(table[i, i]), int(table[i].sum()), int(table[:, i].sum()))
@@ -82,25 +43,12 @@ def per_class(s: Scored) -> list[dict[str, Any]]:
 
 
 def _of_class(label: str, right: int, given: int, said: int) -> dict[str, Any]:
-    judged = given > 0
     return {
         "label": label, "n": given, "said": said, "right": right,
-        "precision": right / said if said else None, "precision_interval": wilson(right, said) if said else None,
+        "precision": right / said if said else None,
         "recall": right / given if given else None, "recall_interval": wilson(right, given) if given else None,
-        "f1": 2 * right / (given + said) if judged else None,
-        "f1_interval": f1_interval(right, given, said) if judged else None,
+        "f1": 2 * right / (given + said) if given else None,
     }  # fmt: skip
-
-
-def f1_interval(right: int, given: int, said: int) -> tuple[float, float]:
-    """95 % interval of F1 = 2 TP / (2 TP + FP + FN).
-
-    Of the m = TP + FP + FN images that the class is about, TP is a binomial draw with share J = TP / m (the images
-    being drawn at random, and given m), and F1 = 2 J / (1 + J) grows with J: Wilson's interval for J, carried over.
-    Unlike a bootstrap it does not shrink to a point where no mistake was seen.
-    """
-    low, high = wilson(right, given + said - right)
-    return 2 * low / (1 + low), 2 * high / (1 + high)
 
 
 def reliability(s: Scored) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Any
 from keepset.history.health import ErrorPoint
 from keepset.interpret import plots
 from keepset.interpret.thumbs import Thumbs
+from keepset.text import certainty, share, span
 from keepset.workspace import Workspace
 
 __all__ = ["render"]
@@ -75,36 +76,17 @@ def _captions(facts: dict[str, Any], pairs: list[dict[str, Any]]) -> dict[str, d
 
 def _plots(facts: dict[str, Any]) -> dict[str, str]:
     drawn = {"confusion": plots.confusion(facts["classes"], facts["confusion"])}
-    if any(c["f1"] is not None for c in facts["per_class"]):
-        drawn["class_scores"] = plots.class_scores(facts["per_class"])
     if facts["history"]:
         drawn["history"] = plots.history(facts["history"])
-    if len(facts["lr_find"].get("lrs", [])) > 1:
-        drawn["lr_find"] = plots.lr_find(facts["lr_find"], _configured_rate(facts["model"]["config"]))
     if facts["reliability"]:
         drawn["reliability"] = plots.reliability(facts["reliability"], facts["metrics"]["valid"])
-    if facts["cleaning"]:
-        drawn |= _over_revisions(facts["cleaning"])
-    if facts["data_size"] and facts["data_size"]["points"]:
-        drawn["data_size"] = plots.data_size(facts["data_size"])
-    return drawn
-
-
-def _over_revisions(found: Mapping[str, Any]) -> dict[str, str]:
-    drawn, points, doubtful = {}, found["points"], found["doubtful"]
-    if len(points) > 1:
+    if facts["cleaning"] and len(points := facts["cleaning"]["points"]) > 1:
         drawn["error"] = plots.mistakes_over_revisions(
             [ErrorPoint(**{k: v for k, v in p.items() if k != "rate"}) for p in points]
         )
-    if len(doubtful) > 1:
-        pictures = [d["pictures"] for d in doubtful]
-        drawn["doubtful"] = plots.over_revisions([d["revision"] for d in doubtful], pictures, str, "Doubtful pictures")
+    if facts["data_size"] and facts["data_size"]["points"]:
+        drawn["data_size"] = plots.data_size(facts["data_size"])
     return drawn
-
-
-def _configured_rate(config: Mapping[str, Any]) -> float | None:
-    rate = config.get("train", config).get("lr")
-    return float(rate) if rate else None
 
 
 def _is_number(v: Any) -> bool:
@@ -113,7 +95,7 @@ def _is_number(v: Any) -> bool:
 
 
 def _percent(v: Any, digits: int = 0) -> str:
-    return f"{v:.{digits}%}" if _is_number(v) else "–"
+    return share(v, digits) if _is_number(v) else "–"
 
 
 def _number(v: Any) -> str:
@@ -121,10 +103,8 @@ def _number(v: Any) -> str:
 
 
 def _span(interval: Any, digits: int = 0) -> str:
-    """``4 to 12%``"""
-    return f"{100 * interval[0]:.{digits}f} to {100 * interval[1]:.{digits}f}%" if interval else ""
+    return span(interval[0], interval[1], digits) if interval else ""
 
 
-def _sure(v: Any) -> str:
-    """No model is 100 % sure."""
-    return "over 99\u00a0% sure" if v > 0.995 else f"{100 * v:.0f}\u00a0%\u00a0sure"
+def _sure(p: float) -> str:
+    return f"{certainty(p)} sure"

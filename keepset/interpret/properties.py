@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keepset.text import share
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -65,7 +67,9 @@ def columns(
         _numbers("JPEG quality", [r["jpeg_quality"] for r in rows], lambda v: f"quality {v:.0f}"),
         _numbers("year", [r["year"] for r in rows], lambda v: f"{v:.0f}"),
         _numbers("brightness", [r["brightness"] for r in rows], lambda v: f"brightness {v:.2f}"),
-        _numbers(MARGIN, [None if e is None else round(e.margin, 3) for e in edge], lambda v: f"{v:.0%} plain margin"),
+        _numbers(
+            MARGIN, [None if e is None else round(e.margin, 3) for e in edge], lambda v: f"{share(v, 0)} plain margin"
+        ),
     ]
     return [c for c in found if len(np.unique(c.bins[c.bins >= 0])) > 1]
 

@@ -1,4 +1,4 @@
-"""A contact sheet: thumbnails with a line of words each in one small picture, for Prefect's UI."""
+"""A contact sheet: thumbnails with their ids in one small picture, for Prefect's UI."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from keepset.workspace import Workspace
 
 if TYPE_CHECKING:
-    from PIL import Image, ImageFont
+    from PIL import Image
 
 __all__ = ["contact_sheet"]
 
@@ -18,16 +18,15 @@ LINE = 16
 _GROUND, _GAP, _INK = (29, 32, 38), (62, 68, 80), (232, 230, 225)
 
 
-def contact_sheet(ws: Workspace, shas: Sequence[str], captions: Sequence[str] = ()) -> bytes:
-    """WebP bytes, 768 px wide, on dark ground; at most 96 images are drawn.
+def contact_sheet(ws: Workspace, shas: Sequence[str]) -> bytes:
+    """WebP bytes, 768 px wide, on dark ground; at most 96 images are drawn, each above the beginning of its sha256.
 
-    ``captions`` stand below the images in the same order, cut to the room there is. An image whose thumbnail is
-    missing or broken is a crossed-out cell.
+    An image whose thumbnail is missing or broken is a crossed-out cell.
     """
     from PIL import Image, ImageDraw, ImageFont
 
     shown = list(shas)[:MOST]
-    height = CELL + (LINE if captions else 0)
+    height = CELL + LINE
     rows = max(1, -(-len(shown) // COLUMNS))
     sheet = Image.new("RGB", (CELL * COLUMNS, height * rows), _GROUND)
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=12)
@@ -39,8 +38,7 @@ def contact_sheet(ws: Workspace, shas: Sequence[str], captions: Sequence[str] = 
             pen.line((x + 4, y + CELL - 5, x + CELL - 5, y + 4), _GAP, 2)
         else:
             sheet.paste(cell, (x + 2, y + 2))
-        if i < len(captions):
-            pen.text((x + 4, y + CELL), _fitting(captions[i], font), _INK, font)
+        pen.text((x + 4, y + CELL), sha[:12], _INK, font)
     out = io.BytesIO()
     sheet.save(out, "WEBP", quality=70)
     return out.getvalue()
@@ -54,11 +52,3 @@ def _cell(ws: Workspace, sha: str) -> Image.Image | None:
             return ImageOps.fit(thumb.convert("RGB"), (CELL - 4, CELL - 4))
     except (OSError, ValueError, SyntaxError):  # what Pillow says of broken files
         return None
-
-
-def _fitting(words: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    if font.getlength(words) <= CELL - 8:
-        return words
-    while words and font.getlength(f"{words}…") > CELL - 8:
-        words = words[:-1]
-    return f"{words}…"

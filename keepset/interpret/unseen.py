@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keepset.models.intervals import clustered, effective, wilson
-from keepset.text import many
+from keepset.text import many, share, span
 from keepset.train.head import fit_head
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Unseen:
         what = "a site" if self.by == "site" else "a creator"
         left_out = ", ".join(f"'{label}'" for label in self.not_counted[:5])
         return (
-            f"On {what} it has not seen, likely {100 * (1 - self.high):.0f}–{100 * (1 - self.low):.0f}\u00a0% right: "
+            f"On {what} it has not seen, likely {span(1 - self.high, 1 - self.low)} right: "
             f"{self.pictures - self.wrong} of {many(self.pictures, 'picture')} from {self.sources} {self.by}s, each left out of "
             f"the training in turn. On new pictures from the same {self.by}s: {round(self.pictures * (1 - self.plain))}."
             + (f" Not counted: {left_out}, which one {self.by} has nearly alone." if left_out else "")
@@ -204,9 +204,9 @@ def _why_not(classes: Sequence[str], by: str, names: list[str], of: Ints, labels
         return f"{begin}the {by}s of the pictures are not known."
     for c, label in enumerate(classes):
         known = of[(labels == c) & (of >= 0)]
-        if len(known) and len(names) > 1 and (share := np.bincount(known).max() / len(known)) > 1 - ELSEWHERE:
+        if len(known) and len(names) > 1 and (most := float(np.bincount(known).max()) / len(known)) > 1 - ELSEWHERE:
             only = names[int(np.bincount(known).argmax())]
-            return f"{begin}{share:.0%} of '{label}' comes from {only}. Add pictures of it from other {by}s."
+            return f"{begin}{share(most, 0)} of '{label}' comes from {only}. Add pictures of it from other {by}s."
     few = f"{many(len(names), by)}" + (f" ({', '.join(names[:3])})" if len(names) <= 3 else "")
     return (
         f"{begin}the pictures come from {few}, and at least {FEWEST_SOURCES} with pictures of every class are needed."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from keepset.text import many, share
+from keepset.text import many, share, span
 
 __all__ = ["next_thing", "verdict"]
 
@@ -37,13 +37,13 @@ def verdict(facts: Facts) -> str:
 
 
 def _left(found: Facts | None) -> list[str]:
-    """Pictures that are still wrong: ``count`` with its interval ``low`` to ``high``."""
+    """Pictures that were still wrong when this was asked, ``at``: later decisions change that."""
     if not found:
         return []
     n = round(found["count"])
     if n == 0:
-        return ["probably no picture is still wrong"]
-    return [f"about {many(n, 'picture')} {'is' if n == 1 else 'are'} still wrong"]
+        return [f"on {found['at']} probably no picture was still wrong"]
+    return [f"on {found['at']} about {many(n, 'picture')} {'was' if n == 1 else 'were'} still wrong"]
 
 
 def _elsewhere(found: Facts | None) -> str:
@@ -51,17 +51,13 @@ def _elsewhere(found: Facts | None) -> str:
     if not found:
         return ""
     source = "a site it has not seen" if found["by"] == "site" else "pictures of somebody it has not seen"
-    return f"likely {_right(found['low'], found['high'])} on {source}"
+    return f"likely {span(1 - found['high'], 1 - found['low'])} on {source}"
 
 
 def _likely(v: Facts) -> str:
     if not v["errors"]:
         return f"the true error could still be up to {share(round(v['high'], 2))}"
-    return f"likely {_right(v['low'], v['high'])} on new pictures like them"
-
-
-def _right(low: float, high: float) -> str:
-    return f"{100 * (1 - high):.0f}–{100 * (1 - low):.0f}\u00a0%"
+    return f"likely {span(1 - v['high'], 1 - v['low'])} on new pictures like them"
 
 
 def _not_counted(facts: Facts, kind: str) -> str:

@@ -17,6 +17,7 @@ from keepset.manifests.reading import (
     picked,
     read,
     read_header,
+    table,
     up_to_date,
 )
 from keepset.manifests.tables import content_hash, table_from_rows
@@ -33,6 +34,7 @@ __all__ = [
     "picked",
     "read",
     "read_header",
+    "table",
     "table_from_rows",
     "up_to_date",
     "write",

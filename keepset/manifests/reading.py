@@ -149,6 +149,18 @@ def batches(
         raise _damaged(path, e) from e
 
 
+def table(path: Path, schema: str, columns: Sequence[str], only: Iterable[str] | None = None) -> pa.Table:
+    """Some columns as one table, of all rows or of those whose sha256 is in ``only``. Raises as ``read`` does."""
+    wanted = pa.schema([SCHEMAS[schema].arrow.field(c) for c in columns]).remove_metadata()
+    names = pa.array([] if only is None else sorted(only), pa.string())
+    size = max(8192, len(names))  # rows at a time: for each piece the names are hashed again
+    pieces: Iterable[pa.RecordBatch] = batches(path, schema, columns, size=size)
+    if only is not None:
+        pieces = (p.filter(pc.is_in(p.column("sha256"), value_set=names)) for p in pieces)
+    pieces = (p.select(wanted.names) for p in pieces)
+    return pa.Table.from_batches([pa.RecordBatch.from_arrays(p.columns, schema=wanted) for p in pieces], wanted)
+
+
 @overload
 def each(path: Path, schema: type[R], columns: Sequence[str] | None = None) -> Iterator[R]: ...
 @overload

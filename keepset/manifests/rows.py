@@ -35,6 +35,7 @@ class UrlRow(TypedDict):
     width: int | None
     height: int | None
     sha1: str | None
+    thumbnail: str | None
     discovered_at: datetime
 
 

@@ -113,6 +113,7 @@ _EVERY = [
             _f("width", pa.int32(), "width the source claims, pixels", null=True),
             _f("height", pa.int32(), "height the source claims, pixels", null=True),
             _f("sha1", pa.string(), "sha1 of the file, where the source gives it", null=True),
+            _f("thumbnail", pa.string(), "URL of a smaller form of it, where there is one", null=True, volatile=True),
             _f("discovered_at", _TIME, "when it was first found", volatile=True),
         ],
         {"status": r.ItemStatus, "reason": r.UrlReason},

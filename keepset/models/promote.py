@@ -77,7 +77,7 @@ def compare(ws: Workspace, before: str, after: str) -> dict[str, Any]:
     worse = len(broken) > len(fixed) and p < ALPHA and not tainted
     newer = load_record(ws, after).dataset_revision > load_record(ws, before).dataset_revision
     errors = [sum(m[s] != truth[s] for s in both) for m in (old, new)]
-    counts = _counts(len(both), errors, len(fixed), len(broken))
+    counts = _counts(len(both), errors, len(fixed), len(broken)) + _then(load_record(ws, before), errors[0])
     verdict = _TAINTED if tainted else _verdict(errors, worse=worse, newer=newer)
     message = f"{counts} {verdict}"
     return {
@@ -100,6 +100,14 @@ _TAINTED = "The model before learnt from pictures that were taken down: the new 
 def _counts(n: int, errors: list[int], fixed: int, broken: int) -> str:
     moved = f" (fixed {fixed}, broke {broken})" if fixed or broken else ""
     return f"{many(errors[0], 'mistake')} before, {errors[1]} now on the same {n} held-out pictures, under today's labels{moved}."
+
+
+def _then(before: ModelRecord, wrong: int) -> str:
+    """What the model before was wrong on when it was trained, where the pictures or labels were mended since."""
+    v = before.metrics.get("valid", {})
+    if v.get("errors") in (None, wrong):
+        return ""
+    return f" On the pictures and labels of its own time, the model before was wrong on {v['errors']} of {v['n']}."
 
 
 def _verdict(errors: list[int], *, worse: bool, newer: bool) -> str:

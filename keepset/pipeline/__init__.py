@@ -88,7 +88,7 @@ def _here(ws: Workspace, config: RunConfig, progress: Progress) -> Here:
 
 def check_model_choice(ws: Workspace, config: RunConfig) -> None:
     """Before the first download: raises the ``ModelError`` that would come hours later, at the training."""
-    from keepset.train.model_choice import check_choice
+    from keepset.train.weights import check_choice
 
     if not ws.downloads.exists():
         check_choice(config.train)

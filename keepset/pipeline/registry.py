@@ -177,8 +177,6 @@ STAGES: tuple[StageSpec, ...] = (
         leaves="reports/", takes=("model_id",), command=True,
         options=(
             StageOption("model_id", "--model", str | None, None, "Id of a model. Default: the newest."),
-            StageOption("full", "--full", bool, False,
-                        "Make every part of the report. Default: leave out those that take over 15 seconds."),
         ),
     ),
     StageSpec(

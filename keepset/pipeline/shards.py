@@ -39,7 +39,7 @@ def run_stage(
         stage = spec.shards()
         with ws.lock(spec.name, note=progress.note):
             if options.get("retry_failed") or not stage.is_current(ws, config):
-                shards = stage.plan(ws, config, count_workers(engine), **options)
+                shards = stage.plan(ws, config, count_workers(engine), progress, **options)
                 if shards:
                     with connect(engine, ws) as cluster:
                         progress.note(f"{spec.name}: {len(shards)} shards on {cluster}")

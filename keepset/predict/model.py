@@ -18,6 +18,7 @@ from keepset.files import local
 from keepset.images.pixels import Preprocess, model_input, upright
 from keepset.predict.intake import DEFAULT_LIMITS, Limits, open_image
 from keepset.storage import locate
+from keepset.text import certainty
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,8 +59,8 @@ class Prediction:
         """A bar per class, for notebooks."""
         doubts = [*(["unsure"] if self.outcome == Outcome.UNSURE else []), *(["unfamiliar"] if self.unfamiliar else [])]
         bars = "".join(
-            f'<tr><td style="text-align:left">{escape(label)}</td><td style="text-align:right">{p:.1%}</td>'
-            f'<td style="width:160px"><div style="background:#38b;height:10px;width:{p:.0%}"></div></td></tr>'
+            f'<tr><td style="text-align:left">{escape(label)}</td><td style="text-align:right">{certainty(p)}</td>'
+            f'<td style="width:160px"><div style="background:#38b;height:10px;width:{100 * p:.0f}%"></div></td></tr>'
             for label, p in list(self.probabilities.items())[:5]
         )
         return f"<b>{escape(self.label)}</b> {escape(', '.join(doubts))}<table>{bars}</table>"
@@ -117,6 +118,23 @@ class Predictor:
     def predict_pixels(self, pixels: Sequence[npt.NDArray[np.uint8]]) -> list[Prediction]:
         """Prepared inputs to predictions, one by one: on a CPU several at once take no less time each, and more memory."""
         return [self._run(one) for one in pixels]
+
+    def heat(self, pixels: npt.NDArray[np.uint8], label: str) -> npt.NDArray[np.float32]:
+        """Where a prepared input speaks for the class ``label``: [rows, columns] of the crop, 0 to 1; all 0 if nothing does.
+
+        Raises ``ModelError`` for a network that has no such map, and for a class that it does not know.
+        """
+        if label not in self.classes:
+            raise ModelError(f"The model does not know the class '{label}'.", f"It knows {', '.join(self.classes)}.")
+        if "maps" not in (output.name for output in self._session.get_outputs()):
+            raise ModelError(
+                f"Model {self.model_id[:8]} cannot tell where it looks: its network does not average over positions, or an "
+                "earlier Keepset exported it.",
+                "Run `keepset run`, which exports it again; or choose another [train] arch, for example lite0 or resnet34.",
+            )
+        (maps,) = self._session.run(["maps"], {"pixels": pixels[None]})
+        heat: npt.NDArray[np.float32] = maps[0, self.classes.index(label)].clip(min=0)
+        return heat / max(float(heat.max()), 1e-12)
 
     def _run(self, pixels: npt.NDArray[np.uint8]) -> Prediction:
         import numpy as np

@@ -14,7 +14,7 @@ from keepset.review.batch import (
     list_batches,
     load_batch,
 )
-from keepset.review.deciding import Preview, guards, planned, preview, reopen, submit
+from keepset.review.deciding import Preview, planned, preview, reopen, submit
 from keepset.review.left import ErrorsLeft, errors_left
 from keepset.review.log import Mark, MarkState
 from keepset.review.marking import changes_since, mark, redo, undo
@@ -33,7 +33,6 @@ __all__ = [
     "changes_since",
     "damaged_batches",
     "errors_left",
-    "guards",
     "list_batches",
     "load_batch",
     "mark",

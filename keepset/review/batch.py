@@ -1,6 +1,6 @@
 """A cleaning batch as it stands on disk: ``ws.batches / <batch id>``.
 
-batch.json          what was opened: revision, model, deadline, labels. Written last, never changed
+batch.json          what was opened: revision, model, deadline. Written last, never changed
 candidates.parquet  the images to look at. Never changed
 decisions.jsonl     every mark, undo, redo and reopening; only appended to. Its lines are the version
 approval.json       the decision, with an immutable snapshot of what is to be done. Written exclusively
@@ -75,7 +75,6 @@ class BatchRecord:
     model_id: str
     opened_at: datetime
     deadline: datetime
-    labels: tuple[str, ...]
     counts: Mapping[str, int]
     large_share: float
     min_per_class: int
@@ -95,7 +94,8 @@ class BatchRecord:
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> BatchRecord:
         times = {k: datetime.fromisoformat(raw[k]) for k in ("opened_at", "deadline")}
-        return cls(**{**raw, **times, "labels": tuple(raw["labels"])})
+        facts = {k: v for k, v in raw.items() if k != "labels"}  # the classes of its time, of an earlier version
+        return cls(**facts | times)
 
 
 @dataclass(frozen=True)
@@ -177,6 +177,11 @@ class Batch:
         if approval.decision == "approve":
             return BatchStatus.APPLIED if self.applied_revision() is not None else BatchStatus.APPROVED
         return BatchStatus.REJECTED if approval.decision == "reject" else BatchStatus.SENT_BACK
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes that a picture may get: those of the run config now, which may have changed since the batch was opened."""
+        return tuple(sorted(self.ws.config().labels))
 
     @property
     def version(self) -> int:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from keepset.config import ReviewConfig
 from keepset.reasons import Action, CandidateReason
 from keepset.review.evidence import Evidence
-from keepset.review.findings import Finding, agreeing, conflicts, corrections, duplicates, placeholders
-from keepset.review.oddities import oddities
+from keepset.review.findings import Finding, agreeing, blanks, conflicts, corrections, duplicates, placeholders
 from keepset.review.suspected import suspected
 from keepset.review.suspicion import Suspicion, suspicion
 from keepset.review.unproposed import draw, the_rest
@@ -89,7 +88,7 @@ def _all(evidence: Evidence, scored: Suspicion | None, least: float) -> Iterable
     yield from placeholders(evidence)
     yield from conflicts(evidence)
     yield from duplicates(evidence)
-    yield from oddities(evidence)
+    yield from blanks(evidence)
     yield from corrections(evidence)
 
 

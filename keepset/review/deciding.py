@@ -18,8 +18,9 @@ from keepset.review.auditing import audit_decision
 from keepset.review.batch import Approval, Batch, BatchRecord, BatchStatus
 from keepset.review.marking import changes_since, difference, lock_of, must_be_open
 from keepset.review.naming import needs_name, whole
+from keepset.text import many
 
-__all__ = ["Preview", "guards", "planned", "preview", "reopen", "submit"]
+__all__ = ["Preview", "planned", "preview", "reopen", "submit"]
 
 DECISIONS = ("approve", "reject", "send_back")
 
@@ -30,7 +31,8 @@ class Preview:
 
     ``plan`` is ``{"action", "label", "by", "who"}`` by sha256; ``by_class`` maps a class to its numbers of
     active images ``before``, ``after`` and ``deleted``; ``deleted_valid`` counts deletions from the
-    validation set apart (before and after are then not measured on the same pictures); ``guards`` is what needs a confirmation.
+    validation set apart (before and after are then not measured on the same pictures); ``guards`` is what needs a confirmation: large deletions, and classes
+    that become too small.
     """
 
     plan: dict[str, dict[str, Any]]
@@ -54,11 +56,12 @@ def planned(batch: Batch, *, undecided: str = "keep", keep: Sequence[str] = ()) 
     kept = whole(keep, batch.markable(), batch.id)
     plan: dict[str, dict[str, Any]] = {}
     if undecided == "suggested":
-        unasked = batch.unproposed()
+        unasked, labels = batch.unproposed(), batch.labels
         for r in batch.candidates().rows(CandidateRow):
             if r["sha256"] in unasked:
                 continue  # nobody looked at it, and nothing speaks against it
-            plan[r["sha256"]] = _decided(r["suggestion"], r["suggested_label"], "suggestion", "")
+            if r["suggested_label"] is None or r["suggested_label"] in labels:
+                plan[r["sha256"]] = _decided(r["suggestion"], r["suggested_label"], "suggestion", "")
     for sha, m in batch.marks().items():
         plan[sha] = _decided(m.action, m.label, "mark", m.who)
     for sha in kept:
@@ -69,11 +72,6 @@ def planned(batch: Batch, *, undecided: str = "keep", keep: Sequence[str] = ()) 
 def _decided(action: str, label: str | None, by: str, who: str) -> dict[str, Any]:
     target = label if action == Action.RELABEL else None
     return {"action": str(action), "label": target, "by": by, "who": who}
-
-
-def guards(batch: Batch, *, undecided: str = "keep", keep: Sequence[str] = ()) -> list[str]:
-    """What needs a confirmation before approval: large deletions, and classes that become too small."""
-    return list(preview(batch, undecided=undecided, keep=keep).guards)
 
 
 def preview(batch: Batch, *, undecided: str = "keep", keep: Sequence[str] = ()) -> Preview:
@@ -179,6 +177,7 @@ def submit(
         if decision == "approve":
             seen = preview(batch, undecided=undecided, keep=keep)
             plan, ticked = seen.plan, seen.guards
+            _refuse_gone(batch, plan)
         if ticked and not confirm:
             raise NeedsConfirmation(
                 f"Approving {batch.id} needs a confirmation: " + " ".join(ticked),
@@ -194,6 +193,16 @@ def submit(
             raise
         audit_decision(batch, approval)
     return approval
+
+
+def _refuse_gone(batch: Batch, plan: Mapping[str, Mapping[str, Any]]) -> None:
+    """A mark may be older than the run config."""
+    gone = Counter(d["label"] for d in plan.values() if d["label"] and d["label"] not in batch.labels)
+    for label, count in gone.items():
+        raise ReviewError(
+            f"{many(count, 'picture')} in {batch.id} would become '{label}', which is no longer a class.",
+            "Mark them again, or put the class back into the config.",
+        )
 
 
 def _refuse_stale(batch: Batch, version: int) -> None:

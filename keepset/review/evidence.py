@@ -6,7 +6,7 @@ import functools
 from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,16 +20,10 @@ from keepset.review import memory
 from keepset.review.rows import ManifestRow, Rows, read_rows
 from keepset.workspace import Workspace
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Floats = npt.NDArray[np.float64]
-
 __all__ = ["Evidence", "gather"]
 
 _OF_IMAGES = (
-    "sha256", "width", "height", "bytes", "format", "brightness", "sharpness", "entropy", "group_id", "dup_of", "dup_kind",
+    "sha256", "width", "height", "bytes", "format", "entropy", "group_id", "dup_of", "dup_kind",
     "copies", "other_labels", "source", "dup_how", "url",
 )  # fmt: skip
 _OF_DATA = ("sha256", "label", "other_labels", "split", "group_id", "dup_of", "dup_kind", "active", "changed_by")
@@ -43,7 +37,7 @@ class Evidence:
     ``rows`` are data-set rows (columns ``_OF_DATA``) in manifest order, with their duplicate groups as they are now;
     ``images`` and ``predictions`` (columns ``_OF_IMAGES`` and ``_OF_PREDICTIONS``) may lack an image of them, or hold
     others; ``predictions`` lacks exact duplicates and images that were added after training.
-    ``record`` is the model and its order of classes; ``labels`` is every class an image may have; ``waiting`` are rows of
+    ``record`` is the model and its order of classes; ``labels`` is every class that an image may get; ``waiting`` are rows of
     the inbox by sha256, not active before a person has decided about them; ``strangers`` is how many pictures users corrected that the data set does not hold.
     """
 
@@ -102,18 +96,6 @@ class Evidence:
         pixels = (image.get("width") or 0) * (image.get("height") or 0)
         return row["dup_of"] is not None, -pixels, -(image.get("bytes") or 0), row["sha256"]
 
-    @functools.cached_property
-    def _places_in_images(self) -> pa.Array:
-        """Where each row's image stands among ``images``, null where it does not."""
-        places = self.images.places(list(self.rows))
-        return pa.array(places, mask=places < 0)
-
-    def measured(self, column: str) -> Floats:
-        """A number that validation took of each row's image, NaN where it is not known, [n]."""
-        taken = self.images.table[column].take(self._places_in_images)
-        found: Floats = taken.cast(pa.float64()).to_numpy(zero_copy_only=False)
-        return found
-
     def prediction(self, sha: str) -> ManifestRow | None:
         """What the model says of an image; of an exact copy, what it says of the better one."""
         better = self.dataset[sha]["dup_of"]
@@ -144,7 +126,7 @@ def gather(ws: Workspace, config: RunConfig) -> Evidence:
         dataset_hash=header.content_hash,
         record=record,
         predictions_hash=manifests.read_header(path).content_hash,
-        labels=tuple(sorted({*config.labels, *record.classes, *pc.unique(rows.table["label"]).to_pylist()})),
+        labels=config.labels,
         rows=rows,
         images=images,
         predictions=read_rows(path, "predictions", _OF_PREDICTIONS),

@@ -12,7 +12,7 @@ from keepset.reasons import LOCAL_SOURCES, Action, CandidateReason
 from keepset.review.evidence import Evidence
 from keepset.review.naming import called
 
-__all__ = ["EXACT", "NEAR", "Finding", "agreeing", "conflicts", "corrections", "duplicates", "placeholders"]
+__all__ = ["EXACT", "NEAR", "Finding", "agreeing", "blanks", "conflicts", "corrections", "duplicates", "placeholders"]
 
 # How sure a reason is that the image needs a change. Fixed by judgement, not tuned.
 EXACT = 0.95
@@ -21,9 +21,14 @@ CONFLICT = 0.9
 CONFLICT_SETTLED = 0.55  # the model agrees with the label it has
 CORRECTED = 0.97
 SERVED_OFTEN = 0.9
+BLANK = 0.9
 
 MANY, MANY_OF_ONE = 4, 10
 """So many URLs gave the same file, of several classes or of one: a site's "photo unavailable" rather than a picture."""
+
+LEAST_ENTROPY, COMMON = 1.0, 0.5
+"""Bits of luma entropy below which a picture is blank, and the share of blank ones from which that is what the set looks like. Of
+120 scraped photos none had fewer than 2.7 bits."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,16 @@ def placeholders(evidence: Evidence) -> Iterator[Finding]:
             words = f"{image['copies']} URLs returned this same file (classes: {_named({label} | others)}); it is probably a placeholder"
             words += " such as 'photo unavailable'"
             yield Finding(sha, CandidateReason.PLACEHOLDER, SERVED_OFTEN, Action.DELETE, None, words)
+
+
+def blanks(evidence: Evidence) -> Iterator[Finding]:
+    """Pictures with hardly anything in them, unless half of the set is like that."""
+    found = [r["sha256"] for r in evidence.images.where(pc.less(evidence.images.table["entropy"], LEAST_ENTROPY))]
+    used = [sha for sha in found if sha in evidence.rows]
+    if len(used) <= COMMON * len(evidence.rows):
+        words = "hardly anything in it: one colour, or nearly"
+        for sha in (s for s in used if s not in evidence.past.decided):
+            yield Finding(sha, CandidateReason.LOW_INFORMATION, BLANK, Action.DELETE, None, words)
 
 
 def agreeing(evidence: Evidence, findings: Iterable[Finding]) -> Iterator[Finding]:

@@ -15,8 +15,7 @@ import numpy as np
 
 from keepset.config import TrainConfig
 from keepset.files import atomic_path
-from keepset.models import ModelRecord
-from keepset.review.selfmade import KINDS, VERSION, self_made
+from keepset.review.selfmade import VERSION, self_made
 from keepset.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ __all__ = ["OWN", "GraphicHead", "fit", "self_made_features"]
 
 OWN = 1500
 """The set's own pictures that the classifier learns from, at most."""
-_MADE = 8 * len(KINDS)
+_MADE = 88  # graphics
 _PHOTOS = 64  # that the graphics are made of
 _PENALTY = 30.0  # in units of the mean squared length of a row
 
@@ -67,17 +66,14 @@ def fit(own: Floats, made: Floats) -> GraphicHead:
     return GraphicHead(slope, float(0.5 - mean @ slope), left_out[: len(own)])
 
 
-def self_made_features(ws: Workspace, record: ModelRecord, shas: list[str], seed: int) -> Floats:
-    """Raw features, float32 [k, d], of graphics made of some of the images ``shas``, by the first of the model's bodies.
+def self_made_features(ws: Workspace, arch: str, train: TrainConfig, shas: list[str], seed: int) -> Floats:
+    """Raw features, float32 [k, d], of graphics made of some of the images ``shas``, by the packaged network ``arch``.
 
     They are kept in the workspace's cache for the same images.
     """
     from keepset.manifests import fingerprint
     from keepset.train.features import of_squares, squares
-    from keepset.train.networks import parts
 
-    train = TrainConfig.model_validate(record.config["train"])
-    arch = parts(record.features_of)[0]
     chosen = [shas[i] for i in np.random.default_rng(seed).permutation(len(shas))[:_PHOTOS]]
     facts = {"images": chosen, "arch": arch, "size": train.size, "made": _MADE, "seed": seed}
     path = ws.cache / "graphics" / f"{fingerprint('review', {}, facts, VERSION)}.npy"

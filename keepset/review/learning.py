@@ -5,8 +5,7 @@ offset is ``PRIOR`` times the log-odds of the candidate's score, so that before 
 *Delete* teaches that such pictures are to go, *keep* that they stay. A relabelled picture is a good one of another class: it
 teaches about reasons and about what speaks for the own class, not about looks. A copy that is deleted
 teaches nothing, because it goes for the sake of the other copy. The weights have a normal prior, and the mode of
-their distribution is found by Newton's method (Rasmussen & Williams 2006, ch. 3.4). It depends on the marks alone: not on
-their sequence, nor on who made them.
+their distribution is taken. It depends on the marks alone: not on their sequence, nor on who made them.
 
 ``PRIOR`` and the variances were chosen on planted web noise with several seeds and on labelled photos
 (``bench/review/usability.py``).
@@ -48,7 +47,6 @@ FAINT = 1e-4
 """Least probability of the given class that makes a difference."""
 LEAST = 1e-3
 """Scores count between this and 1 - this."""
-_STEPS, _HALVINGS = 8, 10
 _COPIES = frozenset({CandidateReason.EXACT_DUPLICATE, CandidateReason.NEAR_DUPLICATE})
 
 
@@ -82,26 +80,17 @@ def learnt_odds(batch: Batch, marks: Mapping[str, MarkState]) -> Floats | None:
 def fitted(rows: Floats, offset: Floats, bad: Bools) -> Floats:
     """The mode of the weights [d] of a logistic regression of ``bad`` on ``rows`` [n, d] beside ``offset`` [n], each weight
     with the prior N(0, 1)."""
-    weight = np.zeros(rows.shape[1])
-    cost = _cost(rows, offset, bad, weight)
-    for _ in range(_STEPS):
-        chance = 1 / (1 + np.exp(-np.clip(offset + rows @ weight, -30, 30)))
-        curve = chance * (1 - chance)
-        slope = rows.T @ (chance - bad) + weight
-        step = np.linalg.solve((rows.T * curve) @ rows + np.eye(len(weight)), slope)
-        share = next(
-            (s for s in 0.5 ** np.arange(_HALVINGS) if _cost(rows, offset, bad, weight - s * step) < cost), 0.0
-        )
-        weight = weight - share * step
-        before, cost = cost, _cost(rows, offset, bad, weight)
-        if before - cost < 1e-6 * before:
-            break
-    return weight
+    from scipy.optimize import minimize
+    from scipy.special import expit
 
+    sign = np.where(bad, -1.0, 1.0)
 
-def _cost(rows: Floats, offset: Floats, bad: Bools, weight: Floats) -> float:
-    odds = offset + rows @ weight
-    return float(np.logaddexp(0, np.where(bad, -odds, odds)).sum() + weight @ weight / 2)
+    def cost(weight: Floats) -> tuple[float, Floats]:
+        odds = sign * (offset + rows @ weight)
+        return float(np.logaddexp(0, odds).sum() + weight @ weight / 2), rows.T @ (sign * expit(odds)) + weight
+
+    found: Floats = minimize(cost, np.zeros(rows.shape[1]), jac=True, method="L-BFGS-B").x
+    return found
 
 
 def _projected(space: Space, weight: Floats) -> Floats:
@@ -132,7 +121,8 @@ def _known(ws: Workspace, batch_id: str) -> _Known:
     lists, names = table["reasons"].combine_chunks(), list(CandidateReason)
     reasons = np.zeros((len(chance), len(names)))
     reason = pc.index_in(lists.flatten(), value_set=pa.array(map(str, names)))
-    reasons[np.asarray(pc.list_parent_indices(lists)), np.asarray(reason)] = 1
+    known = np.asarray(pc.is_valid(reason))  # a batch of an earlier version may have others
+    reasons[np.asarray(pc.list_parent_indices(lists))[known], np.asarray(reason.drop_null())] = 1
     copy: Bools = reasons[:, [names.index(r) for r in _COPIES]].max(axis=1) > 0
     given = _standard(np.log(np.maximum(np.asarray(table["given_probability"], np.float64), FAINT)))
     own = np.sqrt(CLASS) * np.stack([_own_class(batch), given], axis=1)
@@ -151,7 +141,8 @@ def _own_class(batch: Batch) -> Floats:
         labels = {r["sha256"]: r["label"] for r in manifests.each(path, "predictions", ("sha256", "label"))}
     except ManifestError:
         return np.zeros(len(batch.rows()))
-    number = {name: i for i, name in enumerate(sorted({*batch.record.labels, *labels.values()}))}
+    mine = batch.rows().table["label"].to_pylist()
+    number = {name: i for i, name in enumerate(sorted({*mine, *labels.values()}))}
     shas = ModelFeatures.of(batch.ws, batch.record.model_id).sha256
     of_row = np.array([number.get(labels.get(s, ""), -1) for s in shas])
     sums = np.zeros((len(number), space.rows.shape[1]))
@@ -159,12 +150,12 @@ def _own_class(batch: Batch) -> Floats:
         for i in np.unique(of_row[piece]):
             sums[i] += space.rows[piece][of_row[piece] == i].sum(axis=0) if i >= 0 else 0
     there = np.flatnonzero(space.places >= 0)
-    own = np.array([number[x] for x in batch.rows().table["label"].to_pylist()])[there]
+    own = np.array([number[x] for x in mine])[there]
     like = np.empty(len(there))
     for piece in _pieces(len(there)):
-        mine, label = space.of(there[piece]), own[piece]
-        others = sums[label] - mine * (of_row[space.places[there[piece]]] == label)[:, None]
-        like[piece] = np.einsum("nd,nd->n", mine, others) / np.maximum(np.linalg.norm(others, axis=1), 1e-9)
+        rows, label = space.of(there[piece]), own[piece]
+        others = sums[label] - rows * (of_row[space.places[there[piece]]] == label)[:, None]
+        like[piece] = np.einsum("nd,nd->n", rows, others) / np.maximum(np.linalg.norm(others, axis=1), 1e-9)
     found = np.zeros(len(space.places))
     found[there] = _standard(like)
     return found

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ import pyarrow.compute as pc
 from keepset.machine.remembered import remembered
 from keepset.reasons import Action, CandidateReason
 from keepset.review.batch import Batch, BatchStatus, list_batches
-from keepset.review.left_odds import Draw, Estimate, certified, estimate, looks_until_certified, may_be_left
+from keepset.review.left_odds import Draw, certified, estimate, looks_until_certified, may_be_left
 from keepset.review.rows import Rows, read_rows
 from keepset.text import many
 from keepset.workspace import Workspace
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["ErrorsLeft", "errors_left"]
 
 _COPIES = frozenset({CandidateReason.EXACT_DUPLICATE, CandidateReason.NEAR_DUPLICATE})
-NEARLY_ALL = 0.75
-"""From so large a share of the undecided pictures on, looking at all of them is simpler than drawing them."""
 MAINLY = 0.5
 """A class is named if it has so large a share of what is left."""
 
@@ -37,8 +34,7 @@ MAINLY = 0.5
 class ErrorsLeft:
     """Wrong pictures (to delete or to relabel; copies apart) among the ``undecided`` ones: ``wrong``, likely ``low`` to ``high`` (95 %).
 
-    ``by_class`` and ``by_action`` divide ``wrong`` as the scores expect, and as what was ``found`` so far. ``looks``: random pictures
-    with a decision; ``open_looks``: those of open batches without. ``enough``: at least 95 % of what is wrong is found, with an error of at
+    ``by_class`` divides ``wrong`` as the scores expect. ``looks``: random pictures with a decision; ``open_looks``: those of open batches without. ``enough``: at least 95 % of what is wrong is found, with an error of at
     most 5 %; if not, ``more`` random pictures, all right, would show that it is.
     """
 
@@ -48,7 +44,6 @@ class ErrorsLeft:
     found: int
     undecided: int
     by_class: Mapping[str, int]
-    by_action: Mapping[str, int]
     looks: int
     open_looks: int
     enough: bool
@@ -91,25 +86,20 @@ class ErrorsLeft:
                 "Probably less than 95 % of the wrong pictures are found. Go on with the most suspicious ones; to be sure, "
                 f"you would have to look at about {self.more} more."
             )
-        what = f"all {self.undecided} others" if self._nearly_all else f"{self.more} others, drawn at random"
-        return f"Probably 95 % of the wrong pictures are found. To be sure, look at {what}."
+        return (
+            f"Probably 95 % of the wrong pictures are found. To be sure, look at {self.more} others, drawn at random."
+        )
 
     @property
     def command(self) -> tuple[str, ...]:
         """The command that opens these looks; empty if none are needed, or others come first."""
         if self.enough or self.open_looks:
             return ()
-        every = self._nearly_all or not self._likely_enough
-        return ("keepset", "review", "--all") if every else ("keepset", "review", "--random", str(self.more))
+        return ("keepset", "review", *(("--random", str(self.more)) if self._likely_enough else ("--all",)))
 
     @property
     def _likely_enough(self) -> bool:
         return self.wrong <= may_be_left(self.found)
-
-    @property
-    def _nearly_all(self) -> bool:
-        """Whether so many random looks are needed that looking at all is simpler."""
-        return self.more >= NEARLY_ALL * self.undecided
 
 
 @dataclass(frozen=True)
@@ -119,18 +109,17 @@ class _Decisions:
 
     first: Mapping[str, int]
     wrong: Mapping[str, bool]
-    actions: Counter[str]
 
     @staticmethod
     def of(batches: list[Batch]) -> _Decisions:
         first: dict[str, int] = {}
-        last: dict[str, str] = {}
+        wrong: dict[str, bool] = {}
         for number, batch in enumerate(batches):
             copies = _copies(batch)
             for sha, action in _decided(batch):
                 first.setdefault(sha, number)
-                last[sha] = Action.KEEP if action == Action.DELETE and sha in copies else action
-        return _Decisions(first, {s: a != Action.KEEP for s, a in last.items()}, Counter(map(str, last.values())))
+                wrong[sha] = action != Action.KEEP and not (action == Action.DELETE and sha in copies)
+        return _Decisions(first, wrong)
 
 
 def errors_left(ws: Workspace) -> ErrorsLeft | None:
@@ -155,20 +144,11 @@ def errors_left(ws: Workspace) -> ErrorsLeft | None:
     now = estimate(draws, undecided)
     enough = certified(draws, undecided, found)
     more = 0 if enough else looks_until_certified(draws, undecided, found)
-    return _summed(now, found, undecided, batches, said, looks, sum(open_looks.values()), enough, more)
-
-
-def _summed(
-    now: Estimate, found: int, undecided: int, batches: list[Batch], said: _Decisions, looks: int, open_looks: int,
-    enough: bool, more: int,
-) -> ErrorsLeft:  # fmt: skip
     frame = next(b.record.frame for b in reversed(batches) if b.record.drawn)
-    kinds = {a: said.actions[a] + 0.5 for a in (Action.DELETE, Action.RELABEL)}
+    by_class = _shared(round(now.mean), {label: expected for label, (_, expected) in frame.items()})
     return ErrorsLeft(
-        round(now.mean), now.low, now.high, found, undecided,
-        _shared(round(now.mean), {label: expected for label, (_, expected) in frame.items()}),
-        _shared(round(now.mean), {str(a): n for a, n in kinds.items()}), looks, open_looks, enough, more,
-    )  # fmt: skip
+        round(now.mean), now.low, now.high, found, undecided, by_class, looks, sum(open_looks.values()), enough, more
+    )
 
 
 def _rounded(n: int) -> str:

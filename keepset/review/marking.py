@@ -91,9 +91,9 @@ def _checked(batch: Batch, m: Mark) -> Mark:
             f"The image {m.sha256[:12]!r} is not in {batch.id}.", "Mark only images that the batch shows."
         )
     action = None if m.action is None else Action(m.action)
-    if action == Action.RELABEL and m.label not in batch.record.labels:
+    if action == Action.RELABEL and m.label not in batch.labels:
         raise ReviewError(
-            f"{m.label!r} is not a class of this data set.", f"The classes are: {', '.join(batch.record.labels)}."
+            f"{m.label!r} is not a class of this data set.", f"The classes are: {', '.join(batch.labels)}."
         )
     return Mark(m.sha256, action, m.label if action == Action.RELABEL else None)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
@@ -10,11 +12,13 @@ import numpy as np
 
 from keepset import manifests
 from keepset.config import RunConfig
+from keepset.errors import ReviewError
 from keepset.files import write_json
 from keepset.manifests import Header
 from keepset.review.auditing import audit_opening, settle
 from keepset.review.batch import Batch, BatchRecord, BatchStatus, damaged_batches, list_batches, load_batch, next_number
 from keepset.review.candidates import Candidates, find_candidates
+from keepset.review.deciding import submit
 from keepset.review.evidence import Evidence, gather
 from keepset.review.left import errors_left
 from keepset.review.memory import STRONG
@@ -72,14 +76,33 @@ def review(
         if nothing:
             return StageResult(Stage.REVIEW, False, nothing, {"candidates": len(rows)})
         batch = _open(evidence, config, found, wanted, number, now or datetime.now(UTC))
+        closed = _superseded(batch)
         space_of(batch)  # so that the gallery need not compute it while a person waits
     counts = dict(batch.record.counts)
     return StageResult(
-        Stage.REVIEW, True, _opened(batch, found.left), {"candidates": len(rows), **counts}, {"batch_id": batch.id}
+        Stage.REVIEW,
+        True,
+        _opened(batch, found.left, closed),
+        {"candidates": len(rows), **counts},
+        {"batch_id": batch.id},
     )
 
 
-def _opened(batch: Batch, left: int) -> str:
+def _superseded(batch: Batch) -> list[str]:
+    """Close the open batches of an earlier revision or model in which nobody marked anything, and return their ids. What still
+    speaks against their pictures is in the new one."""
+    closed = []
+    for old in list_batches(batch.ws):
+        same = (old.record.dataset_hash, old.record.model_id) == (batch.record.dataset_hash, batch.record.model_id)
+        if same or old.status != BatchStatus.OPEN or old.version:
+            continue
+        with suppress(ReviewError):  # somebody marks, or decides, at this moment
+            submit(old, "reject", who="keepset", note=f"superseded by {batch.id}", expected_version=0, via="review")
+            closed.append(old.id)
+    return closed
+
+
+def _opened(batch: Batch, left: int, closed: Sequence[str]) -> str:
     """What was opened, what is left for the next one, and whether another batch waits, since marks count only in the batch
     where they are made.
     """
@@ -91,6 +114,7 @@ def _opened(batch: Batch, left: int) -> str:
         said = f", {batch.record.drawn} of them drawn at random: they tell how many wrong ones are left"
     words = f"Batch {batch.id} is open: {total} images to look at{said}."
     words += f" {left} more are likely enough to be wrong; the next batch shows them." if left else ""
+    words += f" It supersedes {', '.join(closed)}, where nothing was marked." if closed else ""
     others = [b.id for b in list_batches(batch.ws) if b.id != batch.id and b.status == BatchStatus.OPEN]
     if others:
         words += f" Also open: {', '.join(others)}; a mark counts in the batch where it is made, so decide on each."
@@ -165,7 +189,6 @@ def _open(
         model_id=evidence.model_id,
         opened_at=now,
         deadline=now + timedelta(days=config.review.deadline_days),
-        labels=evidence.labels,
         counts=dict(Counter(str(reason) for r in rows for reason in r["reasons"])),
         large_share=config.review.large_share,
         min_per_class=config.review.min_per_class,

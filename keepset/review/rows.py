@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from keepset import manifests
-from keepset.manifests.schemas import SCHEMAS
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -85,14 +83,7 @@ class Rows(Mapping[str, ManifestRow]):
 
 def read_rows(path: Path, schema: str, columns: Sequence[str], only: Iterable[str] | None = None) -> Rows:
     """Some columns of a manifest, of all images or of those in ``only``. Raises as ``manifests.read`` does."""
-    wanted = pa.schema([f for f in SCHEMAS[schema].arrow if f.name in columns]).remove_metadata()
-    names = pa.array([] if only is None else sorted(only), pa.string())
-    size = max(8192, len(names))  # rows at a time: for each piece the names are hashed anew
-    pieces: Iterable[pa.RecordBatch] = manifests.batches(path, schema, columns, size=size)
-    if only is not None:
-        pieces = (p.filter(pc.is_in(p.column("sha256"), value_set=names)) for p in pieces)
-    pieces = (p.select(wanted.names) for p in pieces)
-    return Rows(pa.Table.from_batches([pa.RecordBatch.from_arrays(p.columns, schema=wanted) for p in pieces], wanted))
+    return Rows(manifests.table(path, schema, columns, only))
 
 
 def _keys(shas: Sequence[str]) -> npt.NDArray[np.bytes_]:

@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
     Singles = npt.NDArray[np.float32]
     Ints = npt.NDArray[np.int64]
+    Strings = npt.NDArray[np.str_]
 
-__all__ = ["WIDTH", "Space", "likeness", "rows_of", "space_of"]
+__all__ = ["WIDTH", "Space", "likeness", "nearest", "rows_of", "space_of"]
 
 WIDTH = 128
 """Numbers per picture."""
 _SAMPLE = 2048  # pictures from which the directions are computed
-_SPARE, _ROUNDS = 16, 4  # directions tried beyond those kept, and rounds of the search
-_VERSION = 1  # raised when the same features would now give other rows
+_VERSION = 2  # raised when the same features would now give other rows
 _AT_ONCE = 16_384  # rows per piece when all are compared
 
 
@@ -133,12 +133,41 @@ def _build(known: ModelFeatures, path: Path) -> None:
 
 
 def _directions(sample: Singles) -> Singles:
-    """float32 [at most ``WIDTH``, d], orthogonal and of length one, by subspace iteration (Halko, Martinsson & Tropp 2011)."""
+    """float32 [at most ``WIDTH``, d], orthogonal and of length one, in which the rows [n, d] differ most."""
+    from sklearn.utils.extmath import randomized_svd
+
     width = max(1, min(WIDTH, len(sample) - 1))
-    tried = min(width + _SPARE, *sample.shape)
-    basis = np.random.default_rng(0).normal(size=(sample.shape[1], tried)).astype(np.float32)
-    for _ in range(_ROUNDS):
-        basis = np.linalg.qr(sample.T @ (sample @ basis))[0].astype(np.float32)
-    turned = np.linalg.svd(sample @ basis, full_matrices=False)[2][:width]
-    directions: Singles = turned @ basis.T
-    return directions
+    found: Singles = randomized_svd(sample, width, n_oversamples=16, n_iter=4, random_state=0)[2]
+    return found
+
+
+# -- the pictures to compare a doubtful one with -----------------------------------------------------------
+
+
+def nearest(batch: Batch, sha256: str, label: str, count: int) -> list[str]:
+    """The ``count`` most similar active pictures of the class ``label``, the nearest first; without the picture itself
+    and its copies. Fewer if there are fewer; none if the model knows nothing of the picture or its features are gone."""
+    try:
+        places, labels, groups = _in_use(batch.ws, batch.record.model_id, batch.record.revision)
+    except ModelError:
+        return []
+    space, here = space_of(batch), places.get(sha256)
+    if space is None or here is None:
+        return []
+    others = np.flatnonzero((labels == label) & (groups != groups[here]))
+    likeness = space.rows[others] @ space.rows[here]
+    shas = list(places)
+    return [shas[others[i]] for i in np.argsort(-likeness, kind="stable")[:count]]
+
+
+@remembered(4)
+def _in_use(ws: Workspace, model_id: str, revision: int) -> tuple[dict[str, int], Strings, Strings]:
+    """Row of each picture among the model's features, in their order; of each row its label ("" if the picture is not in
+    use) and duplicate group. Revisions and models never change, so a cache cannot go stale."""
+    places = {sha: i for i, sha in enumerate(ModelFeatures.of(ws, model_id).sha256)}
+    labels, groups = [""] * len(places), [""] * len(places)
+    for row in manifests.each(ws.dataset(revision), "dataset", ("sha256", "label", "group_id", "active")):
+        place = places.get(row["sha256"])
+        if place is not None and row["active"]:
+            labels[place], groups[place] = row["label"], row["group_id"]
+    return places, np.array(labels), np.array(groups)

@@ -9,6 +9,7 @@ from keepset.review.evidence import Evidence
 from keepset.review.findings import Finding
 from keepset.review.imagenet import graphic_classes, names
 from keepset.review.suspicion import Suspicion
+from keepset.text import share
 
 __all__ = ["suspected"]
 
@@ -57,11 +58,12 @@ def _weighed(evidence: Evidence, found: Suspicion, i: int) -> list[tuple[float, 
 
 
 def _other_class(evidence: Evidence, found: Suspicion, i: int) -> str | None:
-    """The class that the model is sure of, if it is another one than the image has, and the image is like its pictures."""
+    """The class that the model is sure of, if it is another one than the image has, is still a class, and the image is like its
+    pictures."""
     sha = found.scores.sha256[i]
     p = evidence.predictions[sha]
     other: str = p["cv_predicted"]
-    sure = other != evidence.dataset[sha]["label"] and max(p["cv_probs"]) >= LIKELY
+    sure = other != evidence.dataset[sha]["label"] and max(p["cv_probs"]) >= LIKELY and other in evidence.labels
     return other if sure and found.scores.beyond[i] <= FITS else None
 
 
@@ -91,12 +93,12 @@ def _words(evidence: Evidence, found: Suspicion, i: int, reason: CandidateReason
 
 def _label_words(evidence: Evidence, sha: str, label: str) -> str:
     p = evidence.predictions[sha]
-    best, share = p["cv_predicted"], max(p["cv_probs"])
+    best, probability = p["cv_predicted"], max(p["cv_probs"])
     if best == label:
         return f"does not look like most '{label}' pictures"
-    if share >= LIKELY:
-        return f"looks like '{best}' ({share:.0%}), labelled '{label}'"
-    return f"hardly looks like '{label}', and no other class is likely (best '{best}', {share:.0%})"
+    if probability >= LIKELY:
+        return f"looks like '{best}' ({share(probability, 0)}), labelled '{label}'"
+    return f"hardly looks like '{label}', and no other class is likely (best '{best}', {share(probability, 0)})"
 
 
 def _a(noun: str) -> str:

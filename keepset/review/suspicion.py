@@ -23,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from keepset.config import TrainConfig
 from keepset.models.features import ModelFeatures, units
 from keepset.review import graphics
 from keepset.review.imagenet import Sight, graphic_classes, sight_of
@@ -251,9 +252,12 @@ def _distance(centred: Singles, labels: Ints, sums: Floats, *, own: bool = True)
 
 
 def _graphic_head(known: _Scored, sample: Singles) -> graphics.GraphicHead:
+    from keepset.train.networks import parts
+
     record = known.evidence.record
     shas = [known.shas[i] for i in known.sample]
-    made = graphics.self_made_features(known.evidence.ws, record, shas, record.seed)
+    train = TrainConfig.model_validate(record.config["train"])
+    made = graphics.self_made_features(known.evidence.ws, parts(record.features_of)[0], train, shas, record.seed)
     return graphics.fit(_length_one(sample[:, known.stored.first]), _length_one(made))
 
 

@@ -110,17 +110,8 @@ def the_rest(
 def _shown(evidence: Evidence, sha: str, chance: float, weak: Sequence[Finding]) -> Finding:
     known = sha in evidence.past.decided
     reason = CandidateReason.DECIDED_BEFORE if known else CandidateReason.NOT_SUSPECTED
-    words = "a person decided it before, and the suspicion is not much stronger now" if known else _words(evidence, sha)
+    words = "a person decided it before" if known else "nothing suspicious was found"
+    if evidence.prediction(sha) is None:
+        words += ", but this model has not seen it"
     words = "; ".join([*(f.words for f in weak), words, "shown because all images were asked for"])
     return Finding(sha, reason, chance, Action.KEEP, None, words)
-
-
-def _words(evidence: Evidence, sha: str) -> str:
-    p, label = evidence.prediction(sha), evidence.dataset[sha]["label"]
-    if p is None:
-        return "nothing suspicious was found, but this model has not seen it"
-    given = evidence.given_probability(sha)
-    if p["cv_predicted"] != label:
-        best = f"'{p['cv_predicted']}' {max(p['cv_probs']):.0%}, '{label}' {given:.0%}"
-        return f"another class is a little likelier ({best}), not by enough to propose it"
-    return f"nothing suspicious was found ('{label}' {given:.0%})"

@@ -14,13 +14,14 @@ from keepset.reasons import LOCAL_SOURCES, ItemStatus, UrlReason
 from keepset.scrape.found import Found
 from keepset.scrape.known import Known
 from keepset.scrape.license import code, taken
+from keepset.sources import smaller_form
 from keepset.tables.cells import address_in
 from keepset.text import label_of, one_line, without_surrogates
 
 __all__ = ["SCRUBBED", "Border", "address", "number", "words"]
 
 Verdict = tuple[UrlReason | None, str | None]
-SCRUBBED = ("title", "creator", "license_url", "landing_page", "sha1")
+SCRUBBED = ("title", "creator", "license_url", "landing_page", "sha1", "thumbnail")
 """What a row of something that was taken down no longer says."""
 _LONGEST_URL, _LONGEST_RAW, _LONGEST_TEXT = 8000, 2000, 2000
 _MOST = 2**31 - 1
@@ -53,6 +54,7 @@ class Border:
             most = self.config.scrape.max_per_class
             reason, detail = UrlReason.OVER_CAP, f"the class has {most} URLs already"
         if reason is None:
+            facts["thumbnail"] = self._thumbnail(url, found) if found.source not in LOCAL_SOURCES else None
             self.known.taken.add(url, label)
             self.room[label] -= not accepted
         row = {
@@ -60,6 +62,12 @@ class Border:
             "reason": reason and str(reason), "detail": detail, "discovered_at": self.now, **facts,
         }  # fmt: skip
         return self.known.name(row, number)
+
+    def _thumbnail(self, url: str, found: Found) -> str | None:
+        """Where a smaller form of the picture is: on its own host, if that is known to have one, else where the source says."""
+        offered = words(found.thumbnail)
+        thumbnail = smaller_form(url) or (None if offered is None or _web(offered)[0] else offered)
+        return None if thumbnail in (None, url) or self.blocked.refuses(thumbnail) else thumbnail
 
     def _refused(self, url: str, label: str, source: str, facts: dict[str, Any]) -> Verdict:
         if source not in LOCAL_SOURCES:

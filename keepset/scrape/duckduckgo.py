@@ -26,5 +26,5 @@ def search(query: str, web: Web) -> Iterator[Found]:
     for rank, r in enumerate(results):
         yield Found(
             dig(r, "image"), "duckduckgo", query, rank, dig(r, "title"), landing_page=dig(r, "url"),
-            width=dig(r, "width"), height=dig(r, "height"),
+            width=dig(r, "width"), height=dig(r, "height"), thumbnail=dig(r, "thumbnail"),
         )  # fmt: skip

@@ -33,5 +33,6 @@ class Found:
     width: int | None = None
     height: int | None = None
     sha1: str | None = None
+    thumbnail: str | None = None
     reason: UrlReason | None = None
     detail: str | None = None

@@ -17,7 +17,7 @@ from keepset.text import label_of
 
 __all__ = ["read_facts", "read_list"]
 
-_FACTS = ("title", "creator", "license", "license_url", "landing_page", "width", "height", "sha1")
+_FACTS = ("title", "creator", "license", "license_url", "landing_page", "width", "height", "sha1", "thumbnail")
 _SURE_LABELS = ("label", "labels", "class_name", "class_label", "label_name")
 
 

@@ -25,6 +25,7 @@ def search(query: str, web: Web) -> Iterator[Found]:
                 dig(r, "url"), "openverse", query, rank, dig(r, "title"), dig(r, "creator"),
                 code(dig(r, "license"), dig(r, "license_version")), dig(r, "license_url"),
                 dig(r, "foreign_landing_url"), dig(r, "width"), dig(r, "height"),
+                thumbnail=dig(r, "thumbnail"),
             )  # fmt: skip
             rank += 1
         pages = (number(answer.get("page_count")) or 0) if items(answer, "results") else 0

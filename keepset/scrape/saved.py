@@ -23,7 +23,7 @@ _MOST_BYTES = 50_000_000
 _FROM = re.compile(r"<!--\s*saved from url=\(\d+\)(\S+?)\s*-->")
 """What Chrome, Edge and Firefox write into the first lines."""
 _GOOGLE = re.compile(r'\["(https?://(?:[^"\\]|\\.){4,4000})",(\d{1,5}),(\d{1,5})\]')
-_BING = re.compile(r'"murl":"(https?://[^"]{4,4000})"')
+_BING = re.compile(r'(?:"purl":"(https?://[^"]{4,4000})",)?"murl":"(https?://[^"]{4,4000})"')
 _THUMBNAILS = re.compile(r"(^|\.)(gstatic\.com|bing\.net|googleusercontent\.com)$")
 """Hosts that serve nothing but reduced copies on such pages."""
 
@@ -43,8 +43,9 @@ def read_saved(path: str) -> Iterator[Found]:
     came = _FROM.search(text[:10_000])
     origin = parser.base or (html.unescape(came[1]) if came else "")
     if results := list(dict.fromkeys(_results(text))):
-        for rank, (url, width, height) in enumerate(results):
-            yield Found(url, "page", shown(file.name), rank, landing_page=origin or None, width=width, height=height)
+        # Not the page of results: its pictures come from many sites, and are no one origin.
+        for rank, (url, page, width, height) in enumerate(results):
+            yield Found(url, "page", shown(file.name), rank, landing_page=page, width=width, height=height)
         return
     seen: set[str] = set()
     for rank, (link, title) in enumerate(parser.found):
@@ -69,14 +70,14 @@ def _file(page: Path, link: str) -> Path | None:
         return None
 
 
-def _results(text: str) -> Iterator[tuple[str, int | None, int | None]]:
-    """Address, width and height of what a page of results leads to."""
+def _results(text: str) -> Iterator[tuple[str, str | None, int | None, int | None]]:
+    """Address, page, width and height of the pictures that a page of results leads to, as far as it says."""
     for raw, height, width in _GOOGLE.findall(text):
         url = _unescaped(raw)
         if not _THUMBNAILS.search(_host(url)):
-            yield url, int(width), int(height)
-    for url in _BING.findall(html.unescape(text)):
-        yield url, None, None
+            yield url, None, int(width), int(height)
+    for page, url in _BING.findall(html.unescape(text)):
+        yield url, page or None, None, None
 
 
 def _unescaped(raw: str) -> str:

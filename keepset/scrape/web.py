@@ -15,7 +15,7 @@ from keepset.config import RunConfig
 from keepset.download.answers import SmallResponse, Trouble, retry_after
 from keepset.download.fetch import Fetcher, user_agent
 from keepset.errors import SourceError
-from keepset.sources import SOURCES
+from keepset.sources import SOURCES, WIKIDATA
 
 __all__ = ["Web", "dig", "items"]
 
@@ -74,7 +74,7 @@ class Web:
 
     def _wait_for_turn(self, url: str) -> None:
         """As often as the source's rules allow; a mirror of one's own has its own rules."""
-        rules = next((r for r in SOURCES.values() if url.startswith(r.home)), None)
+        rules = next((r for r in (*SOURCES.values(), WIKIDATA) if url.startswith(r.home)), None)
         if rules is not None:
             time.sleep(max(0.0, self.asked_at.get(rules.home, -1e9) + rules.gap_s - time.monotonic()))
             self.asked_at[rules.home] = time.monotonic()

@@ -34,6 +34,7 @@ from keepset.split.drawing import draw, fold_of
 from keepset.split.given import given_sides
 from keepset.split.origins import Origins, find_origins
 from keepset.stages import SILENT, Progress, Stage, StageResult
+from keepset.text import share
 from keepset.workspace import Workspace
 
 __all__ = ["split"]
@@ -86,7 +87,7 @@ def _unmeasured(active: pa.Table, config: RunConfig, given: bool) -> str:
 
 def _too_large(origins: Origins) -> str:
     """Which page or creator is not kept on one side."""
-    named = [f"{name} ({share:.0%} of '{label}')" for name, label, share in origins.too_large[:2]]
+    named = [f"{name} ({share(part, 0)} of '{label}')" for name, label, part in origins.too_large[:2]]
     more = f" and {len(origins.too_large) - 2} more" if len(origins.too_large) > 2 else ""
     return f"; too many from one place to keep on one side: {', '.join(named)}{more}" if named else ""
 

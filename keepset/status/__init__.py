@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from keepset import manifests
+from keepset.card.counting import stage_counts
 from keepset.card.yields import by_host, by_query, complaints, yields
-from keepset.errors import ManifestError, OrchestratorError
+from keepset.errors import ManifestError, ManifestMissing, OrchestratorError
 from keepset.files import read_json
 from keepset.models.reported import on_other_sites
+from keepset.review.revisions import revisions
 from keepset.status.next_step import next_step
 from keepset.workspace import Workspace
 
@@ -35,9 +35,9 @@ def collect(ws: Workspace) -> dict[str, Any]:
         "workspace": str(ws.root),
         "name": ws.name,
         "id": ws.id,
-        "stages": [_stage(name, path) for name, path in ws.stage_manifests.items()],
+        "stages": [_stage(ws, name) for name in ws.stage_manifests],
         **_sources(ws),
-        "revisions": [_revision(ws, n) for n in ws.revisions()],
+        "revisions": [asdict(r) for r in revisions(ws)],
         "models": _models(ws),
         "promoted": ws.promoted(),
         "on_other_sites": on_other_sites(ws, ws.promoted()),
@@ -51,19 +51,14 @@ def collect(ws: Workspace) -> dict[str, Any]:
     }
 
 
-def _stage(name: str, path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {"manifest": name, "rows": None, "ok": None, "trouble": "not written yet"}
+def _stage(ws: Workspace, name: str) -> dict[str, Any]:
     try:
-        header = manifests.read_header(path)
+        found = stage_counts(ws, name)
+    except ManifestMissing:
+        return {"manifest": name, "rows": None, "ok": None, "trouble": "not written yet"}
     except ManifestError as e:
         return {"manifest": name, "rows": None, "ok": None, "trouble": e.message}
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    status = pq.read_table(path, columns=["status"])["status"]
-    counts = {v["values"]: v["counts"] for v in pc.value_counts(status).to_pylist()}
-    return {"manifest": name, "stage": header.stage, "rows": header.rows, "ok": counts.get("ok", 0)}
+    return {k: found[k] for k in ("manifest", "stage", "rows", "ok")}
 
 
 def _sources(ws: Workspace) -> dict[str, Any]:
@@ -75,16 +70,6 @@ def _sources(ws: Workspace) -> dict[str, Any]:
     queries = sorted(by_query(found), key=lambda y: (-y.new, -y.lines, y.label))
     hosts = [{k: v for k, v in y.as_dict().items() if v != ""} for y in by_host(found)]
     return {"sources": [y.as_dict() for y in queries], "hosts": hosts, "complaints": complaints(found)}
-
-
-def _revision(ws: Workspace, number: int) -> dict[str, Any]:
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    path = ws.dataset(number)
-    header = manifests.read_header(path)
-    active = pc.sum(pq.read_table(path, columns=["active"])["active"]).as_py() or 0
-    return {"revision": number, "images": header.rows, "active": active, "cause": header.extra.get("cause", "")}
 
 
 def _models(ws: Workspace) -> list[dict[str, Any]]:

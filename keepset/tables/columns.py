@@ -39,6 +39,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "width": ("width", "image_width"),
     "height": ("height", "image_height"),
     "sha1": ("sha1",),
+    "thumbnail": ("thumbnail", "thumbnail_url", "thumb", "thumb_url", "preview_url"),
 }  # fmt: skip
 _KNOWN = frozenset(alias for aliases in ALIASES.values() for alias in aliases)
 

@@ -17,7 +17,7 @@ from keepset.config import RunConfig
 from keepset.errors import TrainingError
 from keepset.reasons import Split
 from keepset.stages import SILENT, Progress, Stage, StageResult
-from keepset.text import many
+from keepset.text import many, share
 from keepset.workspace import Workspace
 
 __all__ = ["check", "train", "usable"]
@@ -39,8 +39,10 @@ def _train(ws: Workspace, config: RunConfig, progress: Progress) -> StageResult:
     from keepset.train.weights import file_digest
 
     data = ws.current_dataset()
-    weights_file = file_digest(config.train.weights)
-    facts = config.part("train", "seed") | {"labels": list(config.labels), "weights_file": weights_file}
+    facts = config.part("train", "seed") | {
+        "labels": list(config.labels),
+        "weights_file": file_digest(config.train.weights),
+    }
     model_id = manifests.fingerprint("train", {"dataset": data.content_hash}, facts, VERSION)
     if all((ws.models / model_id / name).exists() for name in ("model.json", "predictions.parquet")):
         message = f"up to date: model {model_id} of revision {data.header.extra['revision']} stands"
@@ -50,12 +52,11 @@ def _train(ws: Workspace, config: RunConfig, progress: Progress) -> StageResult:
     from keepset.train.contenders import SPOKEN
     from keepset.train.recipe import Recipe
 
-    identity = {"weights_file": weights_file, "version": VERSION}
-    record = Recipe(ws, config, model_id, data.header, rows, progress, identity).run()
+    record = Recipe(ws, config, model_id, data.header, rows, progress).run()
     valid = record.metrics["valid"]
     message = (
         f"model {model_id}: {many(valid['errors'], 'error')} in {many(valid['n'], 'validation image')} "
-        f"({valid['error_rate']:.1%}), kept the {SPOKEN[record.winner]}"
+        f"({share(valid['error_rate'])}), kept the {SPOKEN[record.winner]}"
     )
     return StageResult(Stage.TRAIN, True, message, dict(valid), {"model_id": model_id})
 

@@ -2,16 +2,14 @@
 
 It holds the weights, the optimizer's state, and the place (phase, epoch, step), history and the rate finder's curve.
 There is no state of a random generator in it: order, augmentation and dropout of a batch are seeded by its place. It
-belongs to exactly one training (``facts``); of another it is not used, and a word says why.
+belongs to exactly one training, whose model's id follows from the data and the config; of another it is not used.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keepset.files import atomic_path
@@ -38,10 +36,10 @@ class Place:
 
 
 class Checkpoints:
-    """The checkpoint of ``ws``: ``facts`` says which training it must be of."""
+    """The checkpoint of ``ws``, if it is one of the training of ``model_id``."""
 
-    def __init__(self, ws: Workspace, facts: Mapping[str, Any]) -> None:
-        self.path, self.facts = _path(ws), json.loads(json.dumps(facts))
+    def __init__(self, ws: Workspace, model_id: str) -> None:
+        self.path, self.model_id = ws.cache / "checkpoint.safetensors", model_id
         self._last, self._cost = time.monotonic(), 0.0
         self._tensors: dict[str, Any] = {}
 
@@ -52,8 +50,8 @@ class Checkpoints:
         try:
             with safe_open(self.path, "pt") as f:
                 meta = json.loads(f.metadata()["keepset"])
-                if change := _difference(meta["facts"], self.facts):
-                    return None, f"An unfinished training is left, but {change}: training restarts."
+                if meta["model"] != self.model_id:
+                    return None, "An unfinished training is left, of other data or another config: training restarts."
                 self._tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 - it is no dict
                 place = Place(**meta["place"])
         except FileNotFoundError:
@@ -80,7 +78,7 @@ class Checkpoints:
             groups = state["param_groups"]
             for i, of in state["state"].items():
                 tensors |= {f"optimizer.{i}.{k}": v for k, v in of.items()}
-        meta = {"facts": self.facts, "place": asdict(place), "groups": groups}
+        meta = {"model": self.model_id, "place": asdict(place), "groups": groups}
         with atomic_path(self.path) as part:
             whole = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
             save_file(whole, part, {"keepset": json.dumps(meta)})
@@ -114,31 +112,3 @@ class Checkpoints:
     def remove(self) -> None:
         self._tensors = {}
         self.path.unlink(missing_ok=True)
-
-
-def _path(ws: Workspace) -> Path:
-    return ws.cache / "checkpoint.safetensors"
-
-
-_NAMES = {
-    "revision": "the revision of the data set", "weights_file": "the weights file", "seed": "the seed",
-    "version": "the version of the recipe", "batch_size": "the batch size",
-}  # fmt: skip
-
-
-def _difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """What is not as it was, in words; empty if nothing is."""
-    said = []
-    old, new = (", ".join(facts.get("classes", ())) for facts in (then, now))
-    if old != new:
-        said.append(f"the classes changed (they were {old}; they are {new})")
-    was, now_is = then.get("train", {}), now.get("train", {})
-    for key in sorted(was.keys() | now_is.keys()):
-        if was.get(key) != now_is.get(key):
-            said.append(f"[train] {key} was {was.get(key)} and is {now_is.get(key)}")
-    for key, name in _NAMES.items():
-        if then.get(key) != now.get(key):
-            said.append(f"{name} was {then.get(key)} and is {now.get(key)}")
-    if not said and then.get("dataset_hash") != now.get("dataset_hash"):
-        said.append("the data set changed")
-    return "; ".join(said)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from keepset.text import share
 from keepset.train.networks import bodies_of, build, head_of, join, parts
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ def epochs_worth(asked: int | None, wrong: float) -> tuple[int, str]:
     if wrong >= WORTH:
         return EPOCHS, ""
     return 0, (
-        f"Fine-tuning was not tried: the linear head is wrong on only {wrong:.1%} of the training pictures that it has "
-        f"not seen, and below {WORTH:.0%} fine-tuning rarely helps. To try it all the same, set [train] epochs = {EPOCHS}."
+        f"Fine-tuning was not tried: the linear head is wrong on only {share(wrong)} of the training pictures that it has "
+        f"not seen, and below {share(WORTH)} fine-tuning rarely helps. To try it all the same, set [train] epochs = {EPOCHS}."
     )
 
 

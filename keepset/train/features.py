@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keepset.config import TrainConfig
-from keepset.images.pixels import Preprocess
+from keepset.images.pixels import Preprocess, model_input
 from keepset.machine import heap
 from keepset.stages import SILENT, Progress
 from keepset.train.chain import Chain, chain_of
@@ -25,10 +25,11 @@ from keepset.workspace import Workspace
 if TYPE_CHECKING:
     import numpy.typing as npt
     import torch
+    from PIL import Image
 
     Floats = npt.NDArray[np.float32]
 
-__all__ = ["Body", "body_id", "body_of", "compute", "of_packaged", "of_squares", "squares"]
+__all__ = ["Body", "body_id", "body_of", "compute", "of_images", "of_packaged", "of_squares", "squares"]
 
 AT_ONCE = 512
 """Images between two writes to the cache: a killed run loses at most so many."""
@@ -98,6 +99,13 @@ def of_squares(arch: str, pictures: npt.NDArray[np.uint8], config: TrainConfig) 
     body = _packaged_body(arch, config.size, str(choose_device(config)))
     chunks = Chunks(forward_at_once(choose_device(config), config.size), SILENT)
     return _computed(body, len(pictures), lambda place: pictures[place], chunks)
+
+
+def of_images(arch: str, images: Iterable[Image.Image], config: TrainConfig) -> Floats:
+    """The same of upright RGB images of any size."""
+    spec = _packaged_body(arch, config.size, str(choose_device(config))).spec
+    whole = replace(spec, crop=spec.resize)
+    return of_squares(arch, np.stack([model_input(image, whole) for image in images]), config)
 
 
 def compute(cache: PixelCache, body: Body, shas: Sequence[str], chunks: Chunks) -> Floats:

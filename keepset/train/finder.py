@@ -71,17 +71,14 @@ def find_rate(task: Task, network: torch.nn.Module, share: float) -> dict[str, A
 
 
 def advice(lrs: Floats, losses: Floats) -> dict[str, Any]:
-    """valley: half way down the longest fall; steep: where the loss falls fastest; chosen: the valley, kept sane."""
+    """valley: half way down the longest fall; chosen: the valley, kept sane."""
     found: dict[str, Any] = {"lrs": lrs.tolist(), "losses": losses.tolist()}
     if len(losses) < 5 or not np.isfinite(losses).all():
-        return found | {"valley": None, "steep": None, "chosen": DEFAULT}
+        return found | {"valley": None, "chosen": DEFAULT}
     start, end = _longest_fall(losses)
     valley = float(lrs[(start + end) // 2]) if end - start >= 3 else None
-    before = slice(0, max(2, int(losses.argmin()) + 1))  # it may fall again from an explosion
-    slope = np.gradient(losses[before], np.log(lrs[before]))
-    steep = float(lrs[int(slope.argmin())]) if slope.min() < 0 else None
     chosen = DEFAULT if valley is None else float(np.clip(valley, *SANE))
-    return found | {"valley": valley, "steep": steep, "chosen": chosen}
+    return found | {"valley": valley, "chosen": chosen}
 
 
 def _longest_fall(losses: Floats) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keepset.config import TrainConfig
+from keepset.text import share
 from keepset.train.batches import Draws
 from keepset.train.chain import front_of
 from keepset.train.checkpoints import Checkpoints, Place
@@ -113,14 +114,19 @@ def _epoch(
             checkpoints.save(place, network, optimizer)
     seconds = time.perf_counter() - begin
     rates, losses = place.rates, place.losses
-    row = {"phase": phase.name, "epoch": place.epoch, "lr": rates[-1], "train_loss": float(np.mean(losses))}
+    row: dict[str, Any] = {
+        "phase": phase.name,
+        "epoch": place.epoch,
+        "lr": rates[-1],
+        "train_loss": float(np.mean(losses)),
+    }
     row |= _validation(predict_logits(task, network, task.valid_shas), task.valid_labels)
     row |= {"train_plain_loss": _plain_loss(task, network), "waited": (task.waited - waited) / seconds}
     row |= {"rates": rates[:: -math.ceil(len(rates) / RATES_KEPT)][::-1]}
     place.history.append(row | {"seconds": time.perf_counter() - begin})
     task.progress.note(
         f"{phase.name} {place.epoch + 1}/{phase.epochs}: train loss {row['train_loss']:.3f}, "
-        f"valid loss {row['valid_loss']:.3f}, error {row['error_rate']:.1%}"
+        f"valid loss {row['valid_loss']:.3f}, error {share(row['error_rate'])}"
     )
     place.epoch, place.step, place.losses, place.rates = place.epoch + 1, 0, [], []
 

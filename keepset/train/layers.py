@@ -1,6 +1,6 @@
 """The network as a row of layers: which layers stay frozen, and which learn how fast.
 
-The order is that of the parameters, which is the order of the forward pass in timm's and torchvision's networks.
+The order is that of the parameters, which is the order of the forward pass in timm's networks.
 """
 
 from __future__ import annotations

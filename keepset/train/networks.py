@@ -1,8 +1,7 @@
-"""Any timm or torchvision classifier by name, seen as a body that gives features and a linear head on them.
+"""Any timm classifier by name, seen as a body that gives features and a linear head on them.
 
-A plain name is timm's; ``torchvision.resnet34`` is torchvision's, and so is a name that only torchvision has. Names joined
-by ``+`` are networks side by side under one head, which sees the features of all. ``lite0``, ``lite1`` and ``lite2`` are
-short for timm's EfficientNet-Lite.
+Names joined by ``+`` are networks side by side under one head, which sees the features of all. ``lite0``, ``lite1`` and
+``lite2`` are short for timm's EfficientNet-Lite.
 """
 
 from __future__ import annotations
@@ -20,11 +19,10 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = [
-    "bodies_of", "build", "check", "features_and_logits", "head_of", "join", "known", "parts", "preprocess_of",
+    "averages_of", "bodies_of", "build", "check", "features_and_logits", "head_of", "join", "known", "parts", "preprocess_of",
     "set_head", "width",
 ]  # fmt: skip
 
-PREFIX = "torchvision."
 TAKEN = "head_took"
 """Attribute of what is in the place of a head that was taken off: how many features the head took."""
 SHORT = {f"lite{i}": f"tf_efficientnet_lite{i}" for i in range(3)}
@@ -36,21 +34,14 @@ def parts(arch: str) -> tuple[str, ...]:
 
 
 def known(arch: str) -> None:
-    """Raises ``ModelError`` for a name that neither timm nor torchvision knows, with names like it."""
-    for name in parts(arch):
-        _known(name)
-
-
-def _known(arch: str) -> None:
+    """Raises ``ModelError`` for a name that timm does not know, with names like it."""
     import timm
 
-    if not _of_torchvision(arch) and arch not in timm.list_models():
-        near = difflib.get_close_matches(arch, [*timm.list_models(), *_torchvision_names()], n=3)
-        meant = f"Did you mean {', '.join(near)}? " if near else ""
-        raise ModelError(
-            f"No classifier is called '{arch}'.",
-            f"{meant}timm.list_models() lists the names; torchvision's are written torchvision.NAME.",
-        )
+    for name in parts(arch):
+        if name not in timm.list_models():
+            near = difflib.get_close_matches(name, timm.list_models(), n=3)
+            meant = f"Did you mean {', '.join(near)}? " if near else ""
+            raise ModelError(f"No classifier is called '{name}'.", f"{meant}timm.list_models() lists the names.")
 
 
 def build(arch: str, n_classes: int) -> torch.nn.Module:
@@ -113,29 +104,19 @@ def _open(network: torch.nn.Module, arch: str) -> torch.nn.Module:
 def _build(arch: str, n_classes: int) -> torch.nn.Module:
     import timm
 
-    _known(arch)
-    if name := _of_torchvision(arch):
-        from torchvision.models import get_model
-
-        made: torch.nn.Module = get_model(name, weights=None, num_classes=n_classes)
-        return _biased(_without_side_heads(made))
+    known(arch)
     network: torch.nn.Module = timm.create_model(arch, num_classes=n_classes)
     return _biased(network)
 
 
 def hub_state(arch: str) -> dict[str, torch.Tensor]:
-    """The pretrained weights that timm or torchvision downloads (never a pickle that can run code)."""
+    """The pretrained weights that timm downloads (never a pickle that can run code)."""
     import timm
 
     try:
-        if name := _of_torchvision(arch):
-            from torchvision.models import get_model_weights
-
-            state: dict[str, torch.Tensor] = get_model_weights(name).DEFAULT.get_state_dict(check_hash=True)
-            return state
         network: torch.nn.Module = timm.create_model(arch, pretrained=True)
         return network.state_dict()
-    except Exception as e:  # the hubs' clients raise whatever their transports do
+    except Exception as e:  # the hub's client raises whatever its transport does
         raise ModelError(
             f"The hub gave no weights for '{arch}': {type(e).__name__}: {e}.",
             'Look at the network, or set [train] weights to "packaged" or to a file.',
@@ -148,33 +129,18 @@ def preprocess_of(arch: str, size: int) -> Preprocess:
     The rim around the centre crop is a whole number of pixels: the centre of a square in the cache is then exactly what
     prediction cuts out of the whole picture, whose longer side may be odd or even.
     """
-    arch = parts(arch)[0]
-    if name := _of_torchvision(arch):
-        from torchvision.models import get_model_weights
+    import timm
 
-        made = get_model_weights(name).DEFAULT.transforms()
-        share, how = made.crop_size[0] / made.resize_size[0], made.interpolation.value
-        mean, std = made.mean, made.std
-    else:
-        import timm
-
-        cfg: dict[str, Any] = timm.get_pretrained_cfg(arch).to_dict()
-        share, how = cfg.get("crop_pct") or 0.875, cfg.get("interpolation") or "bicubic"
-        mean, std = cfg["mean"], cfg["std"]
+    cfg: dict[str, Any] = timm.get_pretrained_cfg(parts(arch)[0]).to_dict()
+    share, how = cfg.get("crop_pct") or 0.875, cfg.get("interpolation")
     how = how if how in ("bilinear", "bicubic", "lanczos") else "bicubic"
-    three = tuple(float(x) for x in mean), tuple(float(x) for x in std)
+    three = tuple(float(x) for x in cfg["mean"]), tuple(float(x) for x in cfg["std"])
     return Preprocess(size + 2 * round((size / share - size) / 2), size, *three, how)  # type: ignore[arg-type]
 
 
 def head_of(network: Any) -> Any:
-    """The layer that makes logits of features: timm's classifier, or torchvision's last linear layer."""
-    import torch
-
-    if hasattr(network, "get_classifier"):
-        return network.get_classifier()
-    if taken := [m for m in network.modules() if hasattr(m, TAKEN)]:
-        return taken[0]
-    return [m for m in network.modules() if isinstance(m, torch.nn.Linear | torch.nn.Conv2d)][-1]
+    """The layer that makes logits of features."""
+    return network.get_classifier()
 
 
 def features_and_logits(network: Any, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -186,6 +152,36 @@ def features_and_logits(network: Any, x: torch.Tensor) -> tuple[torch.Tensor, to
     finally:
         handle.remove()
     return seen[-1].flatten(1), logits
+
+
+def averages_of(network: torch.nn.Module, side: int) -> list[torch.nn.Module]:
+    """The modules that average a grid of positions to the features, one in each of the bodies, at ``side`` px.
+
+    [] unless each body has one and their grids have one size. This is tried, not known of a network.
+    """
+    import torch
+
+    x = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+    found, sizes = list[torch.nn.Module](), set[torch.Size]()
+    for body in bodies_of(network):
+        grids: list[tuple[torch.nn.Module, Any]] = []
+
+        def remember(module: torch.nn.Module, args: tuple[Any, ...], to: Any = grids, d: int = width(body)) -> None:
+            for x in args[:1]:
+                if isinstance(x, torch.Tensor) and x.ndim == 4 and x.shape[1] == d and x[0, 0].numel() > 1:
+                    to.append((module, x.clone()))  # what follows may work in place
+
+        hooks = [m.register_forward_pre_hook(remember) for m in body.modules()]
+        with torch.no_grad():
+            features = features_and_logits(body, x)[0]
+        for hook in hooks:
+            hook.remove()
+        average = next(((m, g) for m, g in grids if torch.allclose(g.mean((2, 3)), features, 1e-3, 1e-4)), None)
+        if average is None:
+            return []
+        found.append(average[0])
+        sizes.add(average[1].shape[2:])
+    return found if len(sizes) == 1 else []
 
 
 def set_head(network: Any, weight: npt.NDArray[Any], bias: npt.NDArray[Any]) -> None:
@@ -242,23 +238,6 @@ def _unfit(arch: str) -> ModelError:
     )
 
 
-def _torchvision_names() -> list[str]:
-    import torchvision.models
-
-    return [PREFIX + n for n in torchvision.models.list_models(module=torchvision.models)]
-
-
-def _of_torchvision(arch: str) -> str | None:
-    """The name within torchvision, if it is torchvision's."""
-    import timm
-
-    if arch.startswith(PREFIX):
-        if arch in _torchvision_names():
-            return arch.removeprefix(PREFIX)
-        return None
-    return arch if arch not in timm.list_models() and PREFIX + arch in _torchvision_names() else None
-
-
 def _biased(network: torch.nn.Module) -> torch.nn.Module:
     """A head without a bias gets one of zeros: the linear head that is fitted has one."""
     import torch
@@ -266,14 +245,4 @@ def _biased(network: torch.nn.Module) -> torch.nn.Module:
     head: Any = head_of(network)
     if isinstance(head, torch.nn.Linear) and getattr(head, "bias", None) is None:
         head.bias = torch.nn.Parameter(torch.zeros(head.out_features))
-    return network
-
-
-def _without_side_heads(network: torch.nn.Module) -> torch.nn.Module:
-    """googlenet and inception_v3 have further heads that only their makers' training used."""
-    if getattr(network, "aux_logits", False):
-        network.aux_logits = False  # type: ignore[assignment]
-        for name in ("AuxLogits", "aux1", "aux2"):
-            if hasattr(network, name):
-                setattr(network, name, None)
     return network

@@ -4,7 +4,7 @@ and the best of them."""
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -44,9 +44,9 @@ class Recipe:
 
     def __init__(
         self, ws: Workspace, config: RunConfig, model_id: str, data: Header, rows: Sequence[dict[str, Any]],
-        progress: Progress, identity: Mapping[str, Any],
+        progress: Progress,
     ) -> None:  # fmt: skip
-        self.identity, self.notes = identity, list[str]()
+        self.notes = list[str]()
         self.ws, self.config, self.model_id, self.data, self.progress = ws, config, model_id, data, progress
         self.rows, self.classes, self.cfg = rows, config.labels, config.train
         self.shas = [str(r["sha256"]) for r in rows]
@@ -111,15 +111,7 @@ class Recipe:
         self.batch_size = self.cfg.batch_size or _batch_size(int(self.learn.sum()))
         at_once = forward_at_once(self.device, self.cfg.size)
         self.chunks = Chunks(max(at_once, self.batch_size), self.progress, forward=at_once)
-        self.checkpoints = Checkpoints(self.ws, self._facts())
-
-    def _facts(self) -> dict[str, Any]:
-        """What a checkpoint must agree with."""
-        return {
-            **self.identity, "classes": self.classes, "revision": self.data.extra["revision"],
-            "dataset_hash": self.data.content_hash, "seed": self.config.seed, "batch_size": self.batch_size,
-            "train": self.config.part("train")["train"],
-        }  # fmt: skip
+        self.checkpoints = Checkpoints(self.ws, self.model_id)
 
     def _cross_validated(self, features: Any) -> tuple[Any, hd.LinearHead, float]:
         """Out-of-sample scores for all images, the training images' head at the strength that was best for them, and its

@@ -9,8 +9,9 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keepset.config import TrainConfig
 from keepset.errors import ModelError
-from keepset.train.networks import build, head_of, hub_state, join, parts, preprocess_of
+from keepset.train.networks import build, head_of, hub_state, join, known, parts, preprocess_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float32]
 
-__all__ = ["create_network", "file_digest", "imagenet_head", "packaged", "preprocess_of"]
+__all__ = ["check_choice", "create_network", "file_digest", "imagenet_head", "packaged", "preprocess_of"]
 
 _PACKAGED = re.compile(r"tf_efficientnet_(lite[0-2])")
 NO_FILE = ("packaged", "hub", "none")
@@ -44,6 +45,24 @@ def _pretrained(arch: str, n_classes: int, weights: str) -> torch.nn.Module:
     else:
         _load(network, _packaged(arch, network), f"the packaged weights of {arch}")
     return network
+
+
+def check_choice(config: TrainConfig) -> None:
+    """Raises the ``ModelError`` that training would end with, before the first download: a network that nobody knows, weights
+    that are not there.
+
+    Costs nothing for the default; another name imports timm (two seconds). What the hub holds is not asked.
+    """
+    if config.weights != "packaged":
+        known(config.arch)
+        file_digest(config.weights)
+        return
+    try:
+        for name in parts(config.arch):
+            packaged(name)
+    except ModelError:
+        known(config.arch)  # a misspelt name is said to be one
+        raise
 
 
 def imagenet_head(arch: str) -> tuple[Floats, Floats] | None:
@@ -117,8 +136,7 @@ def _load(network: torch.nn.Module, state: dict[str, torch.Tensor], what: str) -
     own = network.state_dict()
     head_names = _head_names(network)
     head = {k for k in own if k.startswith(head_names)}
-    side = {k for k in state if k.split(".")[0] in ("AuxLogits", "aux1", "aux2") and k not in own}
-    body = {k: v for k, v in state.items() if k not in head | side}
+    body = {k: v for k, v in state.items() if k not in head}
     fitting = {k: v for k, v in state.items() if k in head and v.shape == own[k].shape}
     wrong = [k for k in own if k not in head and (k not in body or body[k].shape != own[k].shape)]
     wrong = [k for k in wrong if not k.endswith("num_batches_tracked")]  # older files lack these counters

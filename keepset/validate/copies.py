@@ -79,20 +79,6 @@ def _neighbours(ws: Workspace, config: RunConfig, pictures: Pictures, progress: 
     return [(int(i), int(j)) for i, j in pairs]
 
 
-class _Looks:
-    """Thumbnails with their keypoints, the last ``_LOOKS`` of them kept. For many threads."""
-
-    def __init__(self) -> None:
-        self.of = functools.lru_cache(maxsize=_LOOKS)(duplicates.look_at)
-
-    def verdicts(self, mine: Path, others: Sequence[Path]) -> list[PairVerdict | None] | OSError:
-        """What the first thumbnail is to each of the others, or why one of them could not be read."""
-        try:
-            return [duplicates.judge(self.of(mine), self.of(other)) for other in others]
-        except OSError as e:
-            return e
-
-
 class _Comparing:
     """A ``duplicates.Judge``: verdicts from the journal, and from the pictures for what it does not have.
 
@@ -137,12 +123,20 @@ class _Comparing:
         import cv2
         from threadpoolctl import threadpool_limits
 
-        count, looks = settings().workers, _Looks()
+        count, look_at = settings().workers, functools.lru_cache(maxsize=_LOOKS)(duplicates.look_at)
+
+        def verdicts(mine: Path, others: Sequence[Path]) -> list[PairVerdict | None] | OSError:
+            """What the first thumbnail is to each of the others, or why one of them could not be read."""
+            try:
+                return [duplicates.judge(look_at(mine), look_at(other)) for other in others]
+            except OSError as e:
+                return e
+
         under_way: deque[tuple[str, Future[list[PairVerdict | None] | OSError]]] = deque()
         cv2.setNumThreads(1)
         with threadpool_limits(1), ThreadPoolExecutor(count) as pool:
             for sha, mine, others in self._thumbs(todo):
-                under_way.append((sha, pool.submit(looks.verdicts, mine, others)))
+                under_way.append((sha, pool.submit(verdicts, mine, others)))
                 while len(under_way) > 2 * count:
                     first, future = under_way.popleft()
                     yield first, future.result()

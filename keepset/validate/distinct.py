@@ -52,8 +52,7 @@ class Distinct:
 
     def __init__(self, ws: Workspace) -> None:
         self.ws = ws
-        schema = pa.schema([f for f in SCHEMAS["downloads"].arrow if f.name in _COLUMNS])
-        table = pa.Table.from_batches(manifests.batches(ws.downloads, "downloads", schema.names), schema)
+        table = manifests.table(ws.downloads, "downloads", _COLUMNS)
         self._downloads = table.filter(pc.equal(table["status"], str(ItemStatus.OK))).combine_chunks()
         encoded = self._downloads["sha256"].combine_chunks().dictionary_encode()
         self._there: pa.Array = encoded.dictionary
@@ -98,12 +97,9 @@ def _kept(ws: Workspace, there: pa.Array) -> pa.Table:
 
     A purged one is gone for good.
     """
-    schema = pa.schema([SCHEMAS["images"].arrow.field(c) for c in _FACTS])
-    kept = [schema.empty_table()]
     if (wanted := _held_without(ws, there)) and ws.images.exists():
-        for batch in manifests.batches(ws.images, "images", _FACTS):
-            kept.append(pa.Table.from_batches([batch.filter(pc.is_in(batch["sha256"], pa.array(wanted)))]))
-    return pa.concat_tables(kept)
+        return manifests.table(ws.images, "images", _FACTS, wanted)
+    return pa.schema([SCHEMAS["images"].arrow.field(c) for c in _FACTS]).empty_table()
 
 
 def _held_without(ws: Workspace, there: pa.Array) -> list[str]:

@@ -8,7 +8,7 @@ import struct
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import simplejpeg
@@ -24,7 +24,10 @@ from keepset.reasons import ImageReason as Reason
 from keepset.reasons import ImageWarning as Warn
 from keepset.validate.measures import perceptual_hash, quality
 
-__all__ = ["ImageJob", "ImageLimits", "PixelJob", "look", "pixel_digest"]
+if TYPE_CHECKING:
+    from keepset.config import ValidateConfig
+
+__all__ = ["ImageJob", "PixelJob", "look", "pixel_digest"]
 
 THUMB = 256
 _BLOCKS = 16
@@ -33,27 +36,12 @@ _LARGEST = 2**31 - 1  # that a manifest's column holds
 _HEAD = 512
 
 
-class ImageLimits(Protocol):
-    """The part of the run config that a worker needs (``keepset.config.ValidateConfig`` has it all)."""
-
-    @property
-    def formats(self) -> tuple[str, ...]: ...
-    @property
-    def min_side(self) -> int: ...
-    @property
-    def max_aspect(self) -> float: ...
-    @property
-    def max_pixels(self) -> int: ...
-    @property
-    def max_frames(self) -> int: ...
-
-
 @dataclass(frozen=True)
 class ImageJob:
     sha256: str
     blob: Path
     thumb: Path
-    limits: ImageLimits
+    limits: ValidateConfig
 
 
 @dataclass(frozen=True)
@@ -106,7 +94,7 @@ def _read(blob: Path) -> bytes:
         raise _Reject(Reason.MISSING, "no such blob") from e
 
 
-def _look(data: bytes, limits: ImageLimits, facts: dict[str, Any]) -> bytes:
+def _look(data: bytes, limits: ValidateConfig, facts: dict[str, Any]) -> bytes:
     """Fill ``facts`` and return the thumbnail as JPEG."""
     kind = _kind(data, limits)
     facts["format"] = kind
@@ -122,7 +110,7 @@ def _look(data: bytes, limits: ImageLimits, facts: dict[str, Any]) -> bytes:
     return bytes(simplejpeg.encode_jpeg(np.asarray(image), quality=85, colorsubsampling="420"))
 
 
-def _kind(data: bytes, limits: ImageLimits) -> str:
+def _kind(data: bytes, limits: ValidateConfig) -> str:
     if not data:
         raise _Reject(Reason.EMPTY, "the file is empty")
     kind = sniff(data[:64])
@@ -135,7 +123,7 @@ def _kind(data: bytes, limits: ImageLimits) -> str:
     return kind
 
 
-def _decode(data: bytes, jpeg_end: int, limits: ImageLimits, facts: dict[str, Any]) -> Image.Image:
+def _decode(data: bytes, jpeg_end: int, limits: ValidateConfig, facts: dict[str, Any]) -> Image.Image:
     """The upright RGB picture, of any scale not under the thumbnail's."""
     Image.core.set_blocks_max(_BLOCKS)  # type: ignore[attr-defined]  # documented: Pillow, "Block allocator"
     ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -175,7 +163,7 @@ def _opened(data: bytes) -> ImageFile.ImageFile:
         raise _Reject(Reason.BROKEN, "its header is damaged") from e
 
 
-def _check_header(image: Image.Image, limits: ImageLimits, facts: dict[str, Any]) -> None:
+def _check_header(image: Image.Image, limits: ValidateConfig, facts: dict[str, Any]) -> None:
     frames = int(getattr(image, "n_frames", 1))
     sides = {"width": min(image.width, _LARGEST), "height": min(image.height, _LARGEST)}  # headers claim anything
     facts |= {"mode": image.mode, "frames": min(frames, _LARGEST), **sides}
@@ -215,7 +203,7 @@ def _pixels(image: Image.Image, data: bytes, facts: dict[str, Any]) -> Image.Ima
     return to_rgb(image)
 
 
-def _check_shape(facts: dict[str, Any], limits: ImageLimits) -> None:
+def _check_shape(facts: dict[str, Any], limits: ValidateConfig) -> None:
     short, long = sorted((facts["width"], facts["height"]))
     if short < limits.min_side:
         raise _Reject(Reason.TOO_SMALL, f"{facts['width']} x {facts['height']} pixels")

@@ -52,7 +52,7 @@ def validate(ws: Workspace, config: RunConfig, *, progress: Progress = SILENT) -
         return merge(ws, config, progress)
 
 
-def plan(ws: Workspace, config: RunConfig, lanes: int = 0) -> list[Shard]:
+def plan(ws: Workspace, config: RunConfig, lanes: int = 0, progress: Progress = SILENT) -> list[Shard]:
     """All images in shards. With ``lanes`` any of them may run at once, also on several machines.
 
     Raises ``WorkspaceBusy`` if a worker of an earlier run still writes.

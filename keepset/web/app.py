@@ -19,8 +19,7 @@ from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
 from keepset.errors import KeepsetError, OrchestratorError, StaleBatch
-from keepset.web import compare, gallery, history, home, onepicture, reports
-from keepset.web.heat import HeatSite
+from keepset.web import compare, gallery, heat, history, home, onepicture, reports
 from keepset.web.predict import PredictionSite
 from keepset.web.prefix import Workspaces
 from keepset.web.refusals import refusal, wants_json
@@ -35,26 +34,22 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 def create_app(workspace: Path, *, token: str = "", hosts: frozenset[str] = _LOOPBACK) -> Starlette:
     """The app of one workspace; ``hosts`` are the host names it answers to (empty: any, which needs a token)."""
     ws = Workspace.open(workspace)
-    site, heat = PredictionSite(ws, local=bool(hosts)), HeatSite(ws)
+    site = PredictionSite(ws, local=bool(hosts))
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         try:
             yield
         finally:
-            await run_in_threadpool(close)
-
-    def close() -> None:
-        heat.questions.close()
-        site.service.close()
+            await run_in_threadpool(site.service.close)
 
     static = Mount("/static", StaticFiles(packages=[("keepset.web", "static")]))
-    rooms = (home, gallery, onepicture, history, compare, reports)
-    routes: list[BaseRoute] = [*(r for room in rooms for r in room.routes(ws)), *heat.routes(), *site.routes(), static]
+    rooms = (home, gallery, heat, onepicture, history, compare, reports)
+    routes: list[BaseRoute] = [*(r for room in rooms for r in room.routes(ws)), *site.routes(), static]
     handlers: Any = {KeepsetError: _refused, ClientDisconnect: _cut_off, HTTPException: _http, Exception: _broken}
     guard = Middleware(Guard, token=token, hosts=hosts)
     app = Starlette(routes=routes, middleware=[guard], exception_handlers=handlers, lifespan=lifespan)
-    app.state.close = close
+    app.state.close = site.service.close
     return app
 
 

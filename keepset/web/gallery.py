@@ -13,8 +13,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from keepset.review import Batch, BatchStatus, errors_left, load_batch
+from keepset.review.ordering import ALIKE as LIKELY
 from keepset.review.ordering import Sort
-from keepset.review.stacks import ALIKE as LIKELY
 from keepset.web import followup, marking, submitting, viewing
 from keepset.web.cards import FEW, LIKE_PAGE, PAGE, SIZES, Page, facts, page_of, suggested, tile_size, values_of
 from keepset.web.pages import page
@@ -61,7 +61,7 @@ def _tiles(batch: Batch, shown: Page) -> dict[str, Any]:
     return {
         "batch": batch, "shown": shown, "marks": batch.marks(), "images": facts(batch, shown.rows), "approval": approval,
         "decided": approval.decisions if approval else {}, "open": batch.status == BatchStatus.OPEN,
-        "labels": batch.record.labels, "few": FEW,
+        "labels": batch.labels, "few": FEW,
     }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse
 
 from keepset.review.naming import batch_name
 from keepset.status import troubles
-from keepset.text import file_name, share
+from keepset.text import certainty, file_name, share, span
 from keepset.web.prefix import base
 from keepset.workspace import Workspace
 
@@ -42,8 +42,8 @@ def templates() -> Environment:
     from jinja2 import Environment, PackageLoader
 
     env = Environment(loader=PackageLoader("keepset.web"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    env.filters |= {"batch": batch_name, "link": _safe_link, "file": file_name, "day": _day, "share": share}
-    env.filters["percent"] = _percent
+    env.filters |= {"batch": batch_name, "link": _safe_link, "file": file_name, "day": _day}
+    env.filters |= {"share": share, "span": span, "percent": certainty}
     return env
 
 
@@ -56,8 +56,3 @@ def _day(at: str) -> str:
     """``3 May 2026, 14:05`` (UTC) of an ISO time."""
     when = datetime.fromisoformat(at).astimezone(UTC)
     return f"{when.day} {when:%B %Y, %H:%M}"
-
-
-def _percent(share: float) -> str:
-    """Whole per cents, and no picture is 100 % sure. The pages' script says it alike: static/predict/cards.js."""
-    return "over 99 %" if share > 0.995 else "under 1 %" if 0 < share < 0.005 else f"{round(100 * share)} %"

@@ -12,7 +12,7 @@ from keepset import manifests
 from keepset.errors import ManifestError, ModelError
 from keepset.models import load_record
 from keepset.review import Batch, BatchStatus, load_batch
-from keepset.review.nearest import nearest
+from keepset.review.similar import nearest
 from keepset.web.cards import FEW, facts, group_of
 from keepset.web.pages import page
 from keepset.web.refusals import refusal
@@ -37,7 +37,7 @@ def show(ws: Workspace, request: Request) -> Response:
     return page(
         "about.html" if part else "candidate.html", ws, batch=batch, r=row, members=group_of(batch, sha), images=facts(batch, [row]),
         probabilities=_probabilities(batch, row), near=_near(batch, row), candidates=candidates,
-        marks=batch.marks(), version=batch.version, open=batch.status == BatchStatus.OPEN, labels=batch.record.labels, few=FEW,
+        marks=batch.marks(), version=batch.version, open=batch.status == BatchStatus.OPEN, labels=batch.labels, few=FEW,
     )  # fmt: skip
 
 

@@ -7,17 +7,8 @@ readable on a phone; lines are labelled where they end rather than in a legend.
 from __future__ import annotations
 
 from keepset.interpret.plots.calibration import reliability
-from keepset.interpret.plots.classes import class_scores, confusion
-from keepset.interpret.plots.growth import data_size, mistakes_over_revisions, over_revisions
-from keepset.interpret.plots.training import history, lr_find
+from keepset.interpret.plots.classes import confusion
+from keepset.interpret.plots.growth import data_size, mistakes_over_revisions
+from keepset.interpret.plots.training import history
 
-__all__ = [
-    "class_scores",
-    "confusion",
-    "data_size",
-    "history",
-    "lr_find",
-    "mistakes_over_revisions",
-    "over_revisions",
-    "reliability",
-]
+__all__ = ["confusion", "data_size", "history", "mistakes_over_revisions", "reliability"]

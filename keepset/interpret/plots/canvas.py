@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-__all__ = ["WIDTH", "Label", "Panel", "number", "percents", "short", "svg", "text", "ticks"]
+__all__ = ["WIDTH", "Label", "Panel", "number", "short", "svg", "text", "ticks"]
 
 WIDTH = 400
 LINE = 15
@@ -34,12 +34,6 @@ def short(words: str, most: int = 14) -> str:
 def number(v: float | None) -> float:
     """NaN for what JSON holds as null."""
     return math.nan if v is None else float(v)
-
-
-def percents(values: Sequence[float]) -> Callable[[float], str]:
-    """How to write these shares: with a decimal only if one of them needs it."""
-    digits = 0 if all(abs(100 * v - round(100 * v)) < 1e-6 for v in values) else 1
-    return lambda v: f"{v:.{digits}%}"
 
 
 def ticks(low: float, high: float, about: int = 4) -> list[float]:

@@ -1,17 +1,16 @@
-"""Classes: what is taken for what, and how well each is known."""
+"""What class is taken for what."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
-from typing import Any
 
 from keepset.interpret.plots.canvas import CHARACTER, WIDTH, short, svg, text
 
-__all__ = ["MOST_CLASSES", "class_scores", "confusion"]
+__all__ = ["confusion"]
 
 MOST_CLASSES = 20
-"""More rows than this are a wall, not a picture: the most confused, or the weakest, are drawn."""
+"""More rows than this are a wall, not a picture: the most confused are drawn."""
 
 
 def confusion(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
@@ -53,37 +52,3 @@ def _cell(x: float, y: float, side: float, count: int, total: int, diagonal: boo
     if not count or side < 15:
         return box
     return box + text(x + side / 2, y + side / 2 + 4.5, str(count), "middle", "on" if share > 0.5 else "count")
-
-
-def class_scores(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Precision, recall and F1 of each class as dots with their 95 % intervals, the weakest on top; 20 at most."""
-    shown = [c for c in rows if c["f1"] is not None][:MOST_CLASSES]
-    left = max(84.0, min(130.0, 14 + CHARACTER * max(len(short(c["label"], 17)) for c in shown)))
-    right, step, top = 20.0, 52.0, 40.0
-    bottom = top + step * len(shown)
-    ruler = [left + (WIDTH - left - right) * k / 4 for k in range(5)]
-    out = [f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top - 4}" y2="{bottom}" class="grid"/>' for x in ruler]
-    out += [text(x, bottom + 15, f"{k * 25}%", "middle") for k, x in enumerate(ruler)]
-    out += [
-        text(x, 13, w, "start", f"says {c}")
-        for x, w, c in ((left, "F1", "s1"), (left + 40, "precision", "s2"), (left + 120, "recall", "s4"))
-    ]
-    for i, c in enumerate(shown):
-        y = top + i * step
-        out.append(text(left - 8, y + 20, short(c["label"], 17), "end", "count"))
-        out.append(text(left - 8, y + 34, f"{c['n']} images", "end", "small"))
-        for k, (key, cls) in enumerate((("f1", "s1"), ("precision", "s2"), ("recall", "s4"))):
-            out.append(_whisker(left, right, y + 10 + 12 * k, c, key, cls))
-    return svg(bottom + 22, "Precision, recall and F1 by class with 95 % intervals", out)
-
-
-def _whisker(left: float, right: float, y: float, c: Mapping[str, Any], key: str, cls: str) -> str:
-    if c[key] is None:
-        return ""
-    low, high = c[f"{key}_interval"]
-    x, a, b = (left + (WIDTH - left - right) * v for v in (c[key], low, high))
-    title = escape(f"{c['label']}: {key} {c[key]:.0%} ({low:.0%} to {high:.0%})")
-    return (
-        f'<line x1="{a:.1f}" x2="{b:.1f}" y1="{y:.1f}" y2="{y:.1f}" class="{cls} whisker"/>'
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.2" class="{cls}"><title>{title}</title></circle>'
-    )

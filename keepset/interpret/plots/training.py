@@ -1,4 +1,4 @@
-"""Learning curves with their schedule, and the learning-rate finder."""
+"""Learning curves with their schedule."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from keepset.interpret.plots.canvas import Label, Panel, number, percents, short, svg, text, ticks
+from keepset.interpret.plots.canvas import Label, Panel, number, short, svg, text, ticks
+from keepset.text import share
 
-__all__ = ["history", "lr_find"]
-
-_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+__all__ = ["history"]
 
 
 def history(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -20,10 +19,10 @@ def history(rows: Sequence[Mapping[str, Any]]) -> str:
     errors = [number(r["error_rate"]) for r in rows]
     top = max([0.02, *(1.15 * e for e in errors if math.isfinite(e))])
     error = Panel((0, n), (0, top), top=loss.bottom + 42, height=70).name("error rate, held out")
-    error.grid(ticks(0, top, 2), percents(ticks(0, top, 2)))
+    error.grid(ticks(0, top, 2), share)
     error.line(_ends(n), errors, "s2", dots=n <= 15)
     if math.isfinite(errors[-1]):
-        error.labels([Label(error.y(errors[-1]), f"{errors[-1]:.1%}", "s2")])
+        error.labels([Label(error.y(errors[-1]), share(errors[-1]), "s2")])
     rate = _rates(rows, Panel((0, n), (0, 1), top=error.bottom + 42, height=46))
     rate.below(_epoch_marks(n), lambda v: f"{v:.0f}", "epoch")
     parts = [*_phases(rows, loss, rate.bottom), *loss.parts, *error.parts, *rate.parts]
@@ -94,39 +93,3 @@ def _phases(rows: Sequence[Mapping[str, Any]], panel: Panel, bottom: float) -> l
         words = names.get(str(rows[start].get("phase")), str(rows[start].get("phase") or ""))
         out.append(text(x + 4, panel.top - 27, short(words, max(4, int(room / 6.4))), "start", "name"))
     return out
-
-
-def lr_find(found: Mapping[str, Any], used: float | None = None) -> str:
-    """Loss over learning rate (logarithmic): the chosen rate, the valley and the steepest fall; ``used`` if another."""
-    tried = [(float(lr), number(x)) for lr, x in zip(found["lrs"], found["losses"], strict=False)]
-    lrs, losses = [lr for lr, _ in tried], [math.inf if math.isnan(x) else x for _, x in tried]
-    seen = [x for x in losses if math.isfinite(x)] or [1.0]
-    cap = max(0.02, min(max(seen), 4 * min(seen) + 0.5))
-    marks = [(k, float(found[k])) for k in ("steep", "valley", "chosen") if found.get(k)]
-    ends = (min([*lrs, *(v for _, v in marks)]), max([*lrs, *(v for _, v in marks)]))
-    panel = Panel(ends, (0, 1.06 * cap), top=62, height=170, right=14, log_x=True)
-    panel.name("loss, nats").grid(ticks(0, panel.ys[1]), lambda v: f"{v:.3g}")
-    panel.line(lrs, losses, "s1")
-    classes = {"steep": "s3", "valley": "s3", "chosen": "s2", "used": "s4"}
-    if used and found.get("chosen") and abs(math.log(used / found["chosen"])) > 0.01:
-        marks.append(("used", used))
-    drawn = [
-        _mark(panel, key, rate, classes[key], row)
-        for row, (key, rate) in enumerate(sorted(marks, key=lambda m: m[0] == "chosen"))
-    ]
-    panel.parts += [line for line, _ in drawn] + [name for _, name in drawn]  # no line through a name
-    decades = range(math.ceil(math.log10(ends[0]) - 0.01), math.floor(math.log10(ends[1]) + 0.01) + 1)
-    panel.below(
-        [10.0**d for d in decades], lambda v: "10" + f"{round(math.log10(v))}".translate(_SUPERSCRIPT), "learning rate"
-    )
-    return svg(panel.bottom + 38, "Learning-rate finder: loss over learning rate", panel.parts)
-
-
-def _mark(panel: Panel, key: str, rate: float, cls: str, row: int) -> tuple[str, str]:
-    """An upright with its name above, each in a line of its own, so that near ones do not cover one another."""
-    outside = "" if panel.xs[0] <= rate <= panel.xs[1] else " (off the scale)"
-    x, y = panel.x(rate), panel.top - 6 - 15 * row
-    right = x > 240
-    line = f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{y - 8:.1f}" y2="{panel.bottom}" class="{cls}"/>'
-    words, side = f"{key} {rate:.1e}{outside}", "end" if right else "start"
-    return line, text(x + (-5 if right else 5), y, words, side, f"says {cls}")

@@ -19,7 +19,7 @@ export async function toggleHeat() {
 const plain = () => large(current().dataset.sha);
 
 async function look(link) {
-  large(current().dataset.sha, "Looking … The first time this takes some seconds.");
+  large(current().dataset.sha, "Looking …");
   link.classList.add("on");
   const answer = await fetch(link.href, { headers: { accept: "image/jpeg, application/json" } }).catch(() => null);
   const still = () => link.isConnected && link.matches(".on") && isOpen();
