@@ -84,10 +84,10 @@ def asked_of(host: str) -> str:
 _SMALLER = (
     (r"(https?://(?:upload|thumb)\.wikimedia\.org/.*/thumb/.*/)(?:9\d\d|\d{4,})(px-[^/]*)", r"\g<1>330\2"),
     (
-        r"(https?://upload\.wikimedia\.org/wikipedia/commons/)(\w/\w\w/)([^/?#]+\.(?:jpe?g|png|gif|webp))",
+        r"(https?://upload\.wikimedia\.org/wikipedia/commons/)(\w/\w\w/)([^/?#]+\.(?:jpe?g|png|gif))",
         r"\1thumb/\2\3/330px-\3",
     ),
-    (r"(https?://live\.staticflickr\.com/\d+/\d+_[0-9a-f]+)(?:_[zcbhk]|)(\.jpg)", r"\1_n\2"),
+    (r"(https?://(?:live|farm\d+)\.staticflickr\.com/\d+/\d+_[0-9a-f]+_)[zcb](\.jpg)", r"\1n\2"),
     (
         r"(https?://(?:static\.inaturalist\.org|inaturalist-open-data\.s3\.amazonaws\.com)/photos/\d+/)(?:large|original)(\.\w+)",
         r"\1small\2",
@@ -98,8 +98,16 @@ hosts: https://www.mediawiki.org/wiki/Common_thumbnail_sizes, https://www.flickr
 https://github.com/inaturalist/inaturalist-open-data."""
 
 
+_HAVE_SMALLER = re.compile(
+    r"https?://(?:(?:upload|thumb)\.wikimedia|(?:live|farm\d+)\.staticflickr|static\.inaturalist|inaturalist-open-data)\.",
+    re.I,
+)
+
+
 def smaller_form(url: str) -> str | None:
     """The address of a small form of the picture on the same host, if the host is known to have one."""
+    if len(url) > 2000 or not _HAVE_SMALLER.match(url):
+        return None
     return next((found.expand(to) for pattern, to in _SMALLER if (found := re.fullmatch(pattern, url, re.I))), None)
 
 

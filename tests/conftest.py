@@ -133,10 +133,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory, hook: Hook) -> Iterator[Runn
     """A real stack, started once, with ``--notify``: 15 s. Its own workspace has a batch worth a look; others may be
     brought along.
     """
-    from tests.stack_fixtures import start, waiting_workspace
+    from tests.stack_fixtures import plan_kills, start, waiting_workspace
 
-    ws = waiting_workspace(tmp_path_factory.mktemp("stack"))
-    running = start(ws, forked=True, environment={"KEEPSET_NOTIFY": hook[0]})
+    folder = tmp_path_factory.mktemp("stack")
+    running = start(
+        waiting_workspace(folder), plan_kills(folder / "kills"), forked=True, environment={"KEEPSET_NOTIFY": hook[0]}
+    )
     yield running
     running.stop()
     assert not (running.ws.root / "stack.json").exists()
@@ -144,11 +146,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory, hook: Hook) -> Iterator[Runn
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No ``KEEPSET_*`` of the developer's shell changes what a test sees."""
+    """No ``KEEPSET_*`` of the developer's shell changes what a test sees; the cores belong to all workers of pytest."""
     from keepset.settings import settings
 
     for name in [n for n in os.environ if n.startswith("KEEPSET_") and n != "KEEPSET_PHOTOS"]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("KEEPSET_WORKERS", "1")
     settings.cache_clear()
     yield
     settings.cache_clear()

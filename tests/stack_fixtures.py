@@ -28,11 +28,12 @@ from tests.processes import CHECKOUT, PATIENCE_S, Silent, serving, wait_for
 
 @dataclass
 class Running:
-    """One stack process and its workspace."""
+    """One stack process and its workspace; ``kills``: the folder of deaths to come."""
 
     ws: Workspace
     process: subprocess.Popen[str]
     state: dict[str, Any]
+    kills: Path | None = None
 
     @property
     def prefect(self) -> Orchestrator:
@@ -159,7 +160,7 @@ def start(
     if not line:
         process.communicate()
         raise AssertionError("the stack did not start: " + _logs(ws.root))
-    return Running(ws, process, json.loads(line))
+    return Running(ws, process, json.loads(line), kills)
 
 
 _FORKED = {"PYTHONPATH": str(CHECKOUT / "bench" / "chaos" / "hooks"), "KEEPSET_BENCH_FORKED": "1"}
@@ -223,6 +224,12 @@ def ended_right(ws: Workspace, batch_id: str) -> bool:
     mine = [m.id for m in list_models(ws) if m.dataset_hash == ws.current_dataset().content_hash]
     there = [(ws.models / m / "comparison.json", ws.reports / m / "report.html") for m in mine]
     return bool(there) and all(path.exists() for pair in there for path in pair)
+
+
+def ended_once(ws: Workspace, batch: Batch) -> bool:
+    """The same, and nothing of it was done twice."""
+    applied = [r["what"]["batch"] for r in ws.audit_log() if r["action"] == "clean"]
+    return ended_right(ws, batch.id) and (ws.revisions(), len(models(ws)), applied) == ([1, 2], 2, [batch.id])
 
 
 def _with_home(home: Path) -> list[int]:

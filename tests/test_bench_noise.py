@@ -11,14 +11,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bench.review.evaluated import Card, Copies, Evaluated, evaluated
-from bench.review.noise.base import Base, Reserve, clean_base, drawn_base
-from bench.review.noise.changes import COPIES, INNOCENT, burst
+from bench.review.evaluated import Card, Copies, Evaluated
+from bench.review.noise.base import Base, clean_base, drawn_base
+from bench.review.noise.changes import burst
 from bench.review.noise.cutting import cut_out
-from bench.review.noise.planting import JUNK, Condition, Planted, planted
+from bench.review.noise.planting import Condition, Planted, planted
 from bench.review.noise.spared import by_change, by_note, spared
-from bench.review.outcome import report
-from bench.review.runs import reviewed
 from bench.review.truth import read_truth
 from keepset.demo.draw import draw
 
@@ -30,27 +28,6 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
 
 def digest(image: Image.Image) -> str:
     return hashlib.sha256(image.tobytes()).hexdigest()
-
-
-@pytest.mark.parametrize("name", sorted(JUNK))
-def test_each_junk_picture_is_its_seeds_own(base: Base, name: str) -> None:
-    def made(seed: int) -> Image.Image:
-        return JUNK[name][1](random.Random(seed), Reserve(base, 20, "r").subject("apple", "boat"))
-
-    one, again = made(1), made(1)
-    assert digest(one) == digest(again)
-    assert one.mode == "RGB"
-    assert min(one.size) >= 60
-    assert len({digest(made(seed)) for seed in (1, 2, 3)}) == 3
-
-
-@pytest.mark.parametrize("name", sorted(COPIES | {k: v for k, v in INNOCENT.items() if k != "on white"}))
-def test_changes_change_the_picture(name: str) -> None:
-    photo, change = draw("house", 5), (COPIES | INNOCENT)[name]
-    one = change(random.Random(1), photo)
-    assert one.mode == "RGB"
-    assert digest(one) == digest(change(random.Random(1), photo))
-    assert digest(one) != digest(photo)
 
 
 def test_shots_of_one_scene_differ_and_show_no_empty_corner() -> None:
@@ -148,26 +125,6 @@ def test_a_base_leaves_out_what_is_bad_and_one_of_each_pair(tmp_path: Path) -> N
         "apple": ["0.jpg", "2.jpg", "3.jpg"],
         "boat": ["0.jpg", "1.jpg", "2.jpg"],
     }
-
-
-@pytest.mark.slow
-def test_a_planted_set_runs_and_is_judged(made: Planted, tmp_path: Path) -> None:
-    """The whole way: the product's stages, both reviews, the other rankings, the text."""
-    run = reviewed(made.folder, tmp_path / "workspace", epochs=0)
-    e = evaluated("all", run, made.truth, made.pairs)
-    truth = read_truth(made.truth, made.pairs, run.classes)
-    assert not e.missing
-    assert {c.file for c in e.cards if c.truth not in ("", "ignored")} <= {v.file for v in truth.verdicts}
-    bad = len(truth.verdicts) - len(e.bad_rejected)
-    assert len(e.cards) == e.images
-    for name, found in e.orders.items():
-        assert (found.bad, found.images) == (bad, e.images - sum(c.truth == "ignored" for c in e.cards)), name
-        assert 0 < found.precision <= 1
-    assert sum(c.in_batch for c in e.cards) == e.batch
-    assert e.copies.sure == 4
-    assert {"validate", "train", "review", "review --all"} <= set(e.seconds)
-    for part in (f"{bad} surely bad", "| datalab |", "copies grouped", "innocents: 6"):
-        assert part in f"{report(e)}\n{spared(e, made)}"
 
 
 def test_innocents_and_sorts_are_counted(tmp_path: Path) -> None:

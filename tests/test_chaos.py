@@ -17,6 +17,9 @@ from bench.chaos.stack import StackProgram
 from bench.chaos.story import PHASES, Plot, Story
 from bench.chaos.web import serving
 from keepset.errors import OrchestratorError
+from keepset.review import submit
+from tests.stack_fixtures import Running, ended_once, ended_right, wait_for, waiting_workspace
+from tests.test_stack_approval import YES
 
 PATIENCE_S = 600.0
 KILLS = [("download", "flow run"), ("train", "everything"), ("retrain", "prefect-server")]
@@ -27,12 +30,15 @@ KILLS = [("download", "flow run"), ("train", "everything"), ("retrain", "prefect
 @pytest.mark.slow
 @pytest.mark.timeout(PATIENCE_S + 60)
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the stack's processes in /proc")
-def test_a_killed_run_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
+def test_a_killed_run_ends_as_an_undisturbed_one_and_batches_wait_through_it(tmp_path: Path) -> None:
+    """One of two other batches is decided before everything is killed, and Prefect is not told; the other one after it."""
     due = list(KILLS)
-    with (
-        serving(delay_s=0.2) as web,
-        StackProgram(tmp_path / "stack", forked=True, environment={"KEEPSET_RECONCILE_S": "4"}) as stack,
-    ):
+    others = [waiting_workspace(tmp_path / name) for name in "ab"]
+    settings = {"KEEPSET_RECONCILE_S": "4", "KEEPSET_NOTIFY": "http://127.0.0.1:9/hook"}
+    with serving(delay_s=0.2) as web, StackProgram(tmp_path / "stack", forked=True, environment=settings) as stack:
+        person = Running(stack.ws, stack.process, {"api_url": f"http://127.0.0.1:{stack.ports[0]}/api"})
+        assert _notifications(person) == 3
+        (_, first), (run, second) = (person.review(ws) for ws in others)
         story = Story(0, tmp_path / "disturbed", Plot(0, tmp_path / "plot", web))
         story.begin(stack.prefect)
         deadline = time.monotonic() + PATIENCE_S
@@ -44,14 +50,27 @@ def test_a_killed_run_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
                 due
                 and PHASES.index(phase) >= PHASES.index(due[0][0])
                 and (phase != "retrain" or _retrains(stack) or story.ended())
-                and (killed := stack.kill(due[0][1], random.Random(0)))
             ):
-                story.suffer(killed, phase)
-                del due[0]
+                if due[0][1] == "everything":
+                    submit(first, "approve", who="ada", undecided="suggested", confirm=True)
+                    del stack.environment["KEEPSET_NOTIFY"]
+                if killed := stack.kill(due[0][1], random.Random(0)):
+                    story.suffer(killed, phase)
+                    del due[0]
+                if killed and killed.part == "everything":
+                    assert _notifications(person) == 0  # started without --notify
+                    person.resume(run, YES)
             assert time.monotonic() < deadline, (story.phase(), story.faults(), story.kills)
             time.sleep(0.2)
+        for ws, batch in zip(others, (first, second), strict=True):
+            wait_for(lambda w=ws, b=batch: ended_right(w, b.id), "the approval and the retraining")
+            assert ended_once(ws, batch)
     assert [kill.partition(" @ ")[0] for kill in story.kills] == [part for _, part in KILLS]
     assert story.faults() == []
+
+
+def _notifications(stack: Running) -> int:
+    return sum(a["name"].startswith("Keepset: ") for a in stack.post("/automations/filter", {}).json())
 
 
 def _retrains(stack: StackProgram) -> bool:

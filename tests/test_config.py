@@ -140,7 +140,7 @@ def test_a_path_that_is_not_utf8_is_a_file_url(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("raw", "says"),
     [
-        ({"classes": 3}, ""), ({"classes": [3, 4]}, ""), ({"classes": {"a": 1, "b": 2}}, ""), ({}, "'classes' is missing"),
+        ({"classes": 3}, "classes"), ({"classes": [3, 4]}, "classes"), ({"classes": {"a": 1, "b": 2}}, "class"), ({}, "'classes' is missing"),
         ({"classes": {c: {"lists": [f"{c}.txt"]} for c in "ab"}}, r"a\.txt, which is not a file(?s:.*)b\.txt, which"),
     ],
 )  # fmt: skip

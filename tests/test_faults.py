@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -13,17 +14,22 @@ from pathlib import Path
 import pytest
 
 from bench.chaos.web import Web, serving
-from keepset.demo.pictures import plant
+from keepset.demo.pictures import Planted, plant
 from keepset.workspace import Workspace
 from tests.processes import CHECKOUT, PATIENCE_S
 
 KEEPSET = f"{sys.executable} -m keepset"
 
 
+@functools.cache
+def _planted() -> list[Planted]:
+    return plant(3, 12)
+
+
 @pytest.fixture
 def web() -> Iterator[Web]:
     with serving(delay_s=0) as web:
-        web.add("", plant(3, 12))
+        web.add("", _planted())
         yield web
 
 

@@ -361,8 +361,7 @@ def _troubles(page: Any) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1400, 320])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1400), ("dark", 320)])
 def test_every_page_is_accessible_and_fits(browser: Browser, tmp_path: Path, scheme: str, width: int) -> None:
     """With a long name of the data set, and class names that are long, right-to-left and an emoji."""
     labels = ("apple_of_the_northern_orchards_of_2026_abc", "\u05d3\u05d1 \u05e9\u05d7\u05d5\u05e8", "\U0001f9f8 boat")

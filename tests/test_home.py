@@ -133,7 +133,7 @@ def test_a_new_data_set_is_run_from_the_page_to_its_first_batch(
             "name": "drawn",
             "seed": 7,
             "classes": folders(tmp_path / "pictures"),
-            "train": {"arch": "lite0", "size": 224, "epochs": 0},
+            "train": {"arch": "lite0", "size": 64, "epochs": 0},
         }
         ws.save_config(parse_config(raw, base=tmp_path))
         page.reload()

@@ -109,7 +109,7 @@ def test_rules_with_the_plain_loss(facts: dict[str, Any], kind: str, says: str) 
     assert says in found["words"]
 
 
-SMALL = {"threads": 2, "size": 64, "batch_size": 16, "augment": False}
+SMALL = {"threads": 1, "size": 64, "batch_size": 16, "augment": False}
 
 
 @pytest.mark.slow
@@ -117,7 +117,6 @@ SMALL = {"threads": 2, "size": 64, "batch_size": 16, "augment": False}
     ("section", "wrong_labels", "kind", "says"),
     [
         pytest.param({"lr": 1e3, "epochs": 1}, 0.0, "rate_too_high", "guessing gives 1.10", id="too high"),
-        pytest.param({"lr": 1e-8, "epochs": 2}, 0.0, "rate_too_low", "the loss fell by 0.", id="too low"),
         pytest.param({"lr": 2e-3, "epochs": 12}, 0.4, "overfitting", "has risen since", id="too many"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,6 +66,11 @@ def _needed(node: ast.AST) -> Iterator[str]:
             yield from _needed(child)
 
 
+@functools.cache
+def _graph_here() -> dict[str, set[str]]:
+    return _graph(ROOT)
+
+
 def _graph(root: Path) -> dict[str, set[str]]:
     modules = _modules(root)
     graph = {}
@@ -77,7 +83,7 @@ def _graph(root: Path) -> dict[str, set[str]]:
 
 def test_no_imports_go_in_a_circle() -> None:
     """Not even within functions: of two modules that need each other, neither can be understood, or used, alone."""
-    graph = _graph(ROOT)
+    graph = _graph_here()
     assert sum(map(len, graph.values())) > 500
     graphlib.TopologicalSorter(graph).prepare()  # CycleError names the circle
 
@@ -96,7 +102,7 @@ def _packages(graph: dict[str, set[str]]) -> dict[str, set[str]]:
 
 def test_no_packages_go_in_a_circle() -> None:
     """So each package has a floor: it stands on those below, and nothing in it is borrowed from above."""
-    graphlib.TopologicalSorter(_packages(_graph(ROOT))).prepare()
+    graphlib.TopologicalSorter(_packages(_graph_here())).prepare()
 
 
 def test_a_circle_through_a_function_is_seen(tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def test_every_column_has_a_doc_and_keys_exist(name: str) -> None:
     assert schema.key[0] in schema.stable_columns
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_a_manifest_written_in_pieces_is_the_one_written_whole(data: st.DataObject) -> None:
     maybe = st.one_of(st.none(), st.text(max_size=5))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ from keepset.files import read_json
 from keepset.models import list_models
 from keepset.reasons import Action
 from keepset.review import BatchStatus, Mark, list_batches, mark, submit
-from keepset.stages import Stage
+from keepset.stages import Stage, StageResult
 from keepset.workspace import Workspace
 from tests.factories import dataset_workspace
 
 Row = dict[str, Any]
+QUICK = {"epochs": 0, "size": 64, "threads": 1}
 
 
 def _relabel(ws: Workspace, change: Callable[[Row], str], cause: str) -> None:
@@ -28,15 +29,23 @@ def _relabel(ws: Workspace, change: Callable[[Row], str], cause: str) -> None:
     write_revision(ws, lambda _: (changes, {}), cause=cause, who="ann", why="")
 
 
+def until(chain: Iterator[StageResult], stage: str) -> Iterator[StageResult]:
+    """The chain up to this stage; those after it are never begun."""
+    for result in chain:
+        yield result
+        if result.stage == stage:
+            return
+
+
 def _learn(ws: Workspace, config: RunConfig) -> tuple[str, dict[str, Any]]:
-    """Train on the current revision; the model's id, and its comparison with the one in use."""
-    trained, *_ = pipeline.retrain(ws, config)
+    """Train on the current revision; the model's id, and its comparison with the one in use. The report is left out."""
+    trained, *_ = until(pipeline.retrain(ws, config), Stage.PROMOTE)
     model = trained.outputs["model_id"]
     return model, read_json(ws.models / model / "comparison.json")
 
 
 def test_a_model_of_spoilt_labels_is_refused_and_the_old_one_stays_in_use(tmp_path: Path) -> None:
-    ws, config, truth = dataset_workspace(tmp_path, per_class=40, train={"epochs": 0})
+    ws, config, truth = dataset_workspace(tmp_path, per_class=40, train=QUICK)
     first, _ = _learn(ws, config)
     assert ws.promoted() == first
 
@@ -60,10 +69,8 @@ def test_a_model_of_spoilt_labels_is_refused_and_the_old_one_stays_in_use(tmp_pa
 
 
 def test_the_next_batch_opens_only_if_there_is_one_worth_a_look(tmp_path: Path) -> None:
-    ws, config, truth = dataset_workspace(
-        tmp_path, per_class=20, flips=6, train={"epochs": 0}, review={"min_score": 0.5}
-    )
-    _, asked, *_ = pipeline.retrain(ws, config)
+    ws, config, truth = dataset_workspace(tmp_path, per_class=20, flips=6, train=QUICK, review={"min_score": 0.5})
+    _, asked, *_ = until(pipeline.retrain(ws, config), Stage.PROMOTE)
     (first,) = list_batches(ws)
     shown = {r["sha256"]: r for r in first.candidates().rows()}
     wrong = [s for s, r in shown.items() if r["label"] != truth[s]]
@@ -72,7 +79,7 @@ def test_the_next_batch_opens_only_if_there_is_one_worth_a_look(tmp_path: Path) 
     mark(first, [Mark(wrong[0], Action.RELABEL, truth[wrong[0]])], who="ann")
     submit(first, "approve", who="ann")  # the others are left undecided
     clean(ws, config)
-    _, asked, *_ = pipeline.retrain(ws, config)
+    _, asked = until(pipeline.retrain(ws, config), Stage.REVIEW)
     assert (asked.stage, asked.changed) == (Stage.REVIEW, True)
     _, second = list_batches(ws)
     assert second.status == BatchStatus.OPEN
@@ -89,13 +96,13 @@ def test_the_next_batch_opens_only_if_there_is_one_worth_a_look(tmp_path: Path) 
     mark(second, right, who="ann")
     submit(second, "approve", who="ann")
     clean(ws, config)
-    _, asked, *_ = pipeline.retrain(ws, config)
+    _, asked = until(pipeline.retrain(ws, config), Stage.REVIEW)
     assert (asked.stage, asked.changed, dict(asked.outputs)) == (Stage.REVIEW, False, {})
     assert len(list_batches(ws)) == 2
 
     before = ws.promoted()
     restore(ws, second.id, who="bob", why="second thoughts")  # undone after its retraining
-    trained, asked, *_ = pipeline.retrain(ws, config)
+    trained, asked, *_ = until(pipeline.retrain(ws, config), Stage.PROMOTE)
     assert trained.changed
     model = trained.outputs["model_id"]
     compared = read_json(ws.models / model / "comparison.json")

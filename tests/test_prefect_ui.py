@@ -49,10 +49,12 @@ def test_a_new_data_set_from_the_form_to_a_model_a_batch_its_approval_and_the_re
 ) -> None:
     root = tmp_path / "fruit"
     run = _fill_in(ui, stack, root, folders(tmp_path / "pictures"))
-    stack.until(run, lambda s: s.over)
+    wait_for((root / "config.json").exists, "the run to begin the data set")
     ws = Workspace.open(root)
-    assert (ws.name, ws.revisions(), len(models(ws))) == ("fruit", [1], 1)
     assert ws.config().train.epochs == 0
+    train_smaller(ws)
+    stack.until(run, lambda s: s.over)
+    assert (ws.name, ws.revisions(), len(models(ws))) == ("fruit", [1], 1)
     _look_at_the_run(ui, run, f"{tmp_path.name}/fruit")
     gallery = f"{stack.state['web_url']}/w/{ws.id}"
     assert list_batches(ws)
@@ -66,7 +68,6 @@ def test_a_new_data_set_from_the_form_to_a_model_a_batch_its_approval_and_the_re
     batch = list_batches(ws)[0]
     review = FlowRun(str(run_id_of(batch)), "")
     stack.until(review, lambda s: s.waits)
-    train_smaller(ws)
     decide(ui, review, "approve", Undecided="suggested")
     wait_for(lambda: ended_right(ws, batch.id), "the approval and the retraining")
     assert (ws.revisions(), len(models(ws))) == ([1, 2], 2)

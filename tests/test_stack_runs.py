@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from keepset.files import read_json
 from keepset.orchestrator import FlowRun, login_file
 from keepset.orchestrator.waiting import run_id_of
 from keepset.review import list_batches
@@ -140,7 +141,7 @@ works(sys.argv[1])
 
 
 def test_the_work_does_not_wait_for_a_server_that_hangs(stack: Running, built: Workspace) -> None:
-    server = str(stack.state["pids"]["prefect-server"])
+    server = str(read_json(stack.ws.root / "stack.json")["pids"]["prefect-server"])
     stack.python(_WHILE_THE_SERVER_HANGS, str(built.root), server)
     wanted = {"artifacts": {"key": {"any_": [artifact_key(built, "progress")]}}}
     said = stack.post("/artifacts/filter", wanted | {"sort": "CREATED_DESC", "limit": 1}).json()

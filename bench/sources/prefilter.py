@@ -1,6 +1,6 @@
 """How much of what searches bring along does a look at its thumbnail keep away, and how many good pictures with it?
 
-    python -m bench.sources.prefilter [FOLDER TRUTH.csv [PAIRS.csv]] [--drawn] [--width 330] [--seeds 3] [--work DIR]
+    python -m bench.sources.prefilter [FOLDER TRUTH.csv [PAIRS.csv]] [--drawn] [--width 330] [--seeds 3] [--states clean] [--work DIR]
 
 Part of the clean photos is the data set (``HAND`` of each class), which the product's own stages take in; the rest is new, as
 it is and changed into odd but innocent pictures. Noise of ``bench.review.noise`` is planted beside it: junk, copies of pictures
@@ -66,14 +66,16 @@ def main() -> int:
     parser.add_argument("--drawn", action="store_true", help="the demo's pictures")
     parser.add_argument("--width", type=int, default=330, help="of a thumbnail, pixels")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--states", default=",".join(STATES), help="some of these")
     parser.add_argument("--work", type=Path, help="keep the workspaces here")
     args = parser.parse_args()
     base = drawn_base(OUT / "drawn", 130) if args.drawn else base_of(args.base)
     found: dict[str, list[tuple[Candidate, str]]] = defaultdict(list)
+    states = args.states.split(",")
     spent, count = 0.0, 0
     for seed in range(args.seeds):
         hand, candidates, dirt = _drawn(base, seed, args.width)
-        for state in STATES:
+        for state in states:
             with tempfile.TemporaryDirectory(prefix="prefilter-", dir=args.work) as root:
                 ws, config = _workspace(Path(root), hand, dirt if state != "clean" else {}, deleted=state == "cleaned")
                 begin = time.process_time()
@@ -84,7 +86,7 @@ def main() -> int:
     print(
         f"\n{base.name}, thumbnails {args.width} pixels wide: {1000 * spent / count:.0f} CPU ms per thumbnail, judge included\n"
     )
-    for state in STATES:
+    for state in states:
         print(*_table(state, found[state]), sep="\n", end="\n\n")
     return 0
 

@@ -23,6 +23,7 @@ from keepset.config import RunConfig
 from keepset.download.fetch import Fetcher, Trouble, user_agent
 from keepset.download.lanes import host_of
 from keepset.download.turns import Turns
+from keepset.errors import KeepsetError
 from keepset.manifests.rows import UrlRow
 from keepset.reasons import DownloadReason, ItemStatus
 from keepset.settings import settings
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["look_first"]
 
 Todo = Callable[[], Iterator[tuple[UrlRow, JournalRow | None]]]
-_AT_ONCE = 256
-"""Thumbnails that are judged together, while the next ones come."""
+_AT_ONCE = 128
+"""Thumbnails that are judged together, while the next ones come; an interrupted run waits for these."""
 _LARGEST, _LONGEST_S, _SMALLEST_SIDE = 1_000_000, 15.0, 100
 _LONGEST_WAIT_S = 120.0
 _SILENT = 5
@@ -101,6 +102,7 @@ class _Looking:
         self.turns = Turns(((_host(r), r) for r in rows), per_host=cfg.per_host, rate=cfg.per_host_rate)
         self.fetcher.waits = self.turns.waits
         free = asyncio.Semaphore(cfg.connections)
+        stopped: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 await free.acquire()
@@ -108,8 +110,14 @@ class _Looking:
                     group.create_task(self._one(*turn, free))
                     await free.acquire()
             await self._judge()
+        except* KeepsetError as several:
+            stopped = several.exceptions[0]
         finally:
             await self.fetcher.close()
+            for _, part in self.came:
+                part.unlink(missing_ok=True)
+        if stopped:
+            raise stopped
 
     async def _one(self, host: str, row: UrlRow, free: asyncio.Semaphore) -> None:
         try:

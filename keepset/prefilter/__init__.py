@@ -84,7 +84,7 @@ class Judge:
 def _of_copy(copy: Copy) -> Verdict:
     name = copy.sha256[:12]
     if copy.deleted_by:
-        words = f"its thumbnail is a copy of the picture {name}, which was deleted in {copy.deleted_by}"
+        words = f"its thumbnail is a copy of the picture {name}, which was deleted in batch {copy.deleted_by}"
         return Verdict(DownloadReason.PREFILTERED_JUNK, words)
     words = f"its thumbnail is a copy of the picture {name}, which is here (`keepset trace {name}` shows it)"
     return Verdict(DownloadReason.PREFILTERED_COPY, words)
