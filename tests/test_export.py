@@ -194,6 +194,9 @@ def test_what_is_not_its_own_is_left_alone(mixed: Mixed, tmp_path: Path) -> None
         export(mixed, Format.CSV, folder)
     with pytest.raises(WorkspaceError, match="holds the workspace"):
         export(mixed, Format.CSV, tmp_path)
+    other = Workspace.create(tmp_path / "other", "other")
+    with pytest.raises(WorkspaceError, match="is in the workspace"):
+        export(mixed, Format.CSV, other.root / "out")
     with pytest.raises(WorkspaceError, match="is a file"):
         export(mixed, Format.CSV, folder / "thesis.tex")
     assert _tree(folder) == {"thesis.tex": b"years of work"}

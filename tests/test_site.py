@@ -134,6 +134,8 @@ def test_the_same_answers_as_python_without_any_server(
         assert page.evaluate("crossOriginIsolated")  # several threads, from the second visit on
         page.goto(url + "about.html")
         assert "cc-by-4.0" in page.inner_text("main")
+        page.goto(url + "no/such/page")
+        assert page.url == url
     assert {a for a in asked if not a.startswith((url, f"blob:{url}"))} == set()
 
 
