@@ -402,11 +402,8 @@ def test_a_table_wraps_between_words_and_becomes_blocks_where_they_do_not_fit(
     assert lines[1].split() == ["id", "what", "to", "do"]
     monkeypatch.setenv("COLUMNS", "72")
     cells = [
-        "x",
-        "network",
-        "certificates of /etc/ssl/certs/ca-certificates.crt",
-        "pip install -c constraints.txt -e .",
-    ]
+        "x", "network", "certificates of /etc/ssl/certs/ca-certificates.crt", "pip install -c constraints.txt -e .",
+    ]  # fmt: skip
     output.table("", ["", "check", "found", "what to do"], [cells])
     shown = capsys.readouterr().out
     assert set(shown.split()) >= set(" ".join(cells).split()), "nothing is cut off"
