@@ -19,6 +19,7 @@ from flows.pipeline import pipeline
 from flows.predict_batch import predict_batch
 from flows.retrain import retrain
 from flows.review_batch import review_batch
+from flows.train_model import train_model
 from keepset.orchestrator.names import CLEANED, TAG, FlowName
 from keepset.settings import settings
 from keepset.storage import locate
@@ -42,7 +43,7 @@ def deployments(ws: Workspace, cron: str | None = None) -> list[RunnerDeployment
         FlowName.PREDICT_BATCH: {"concurrency_limit": _ONE_AT_A_TIME},
         FlowName.RETRAIN: {"triggers": [cleaned], "concurrency_limit": _ONE_AT_A_TIME},
     }
-    flows: list[Flow[..., Any]] = [pipeline, build_dataset, review_batch, predict_batch, retrain]
+    flows: list[Flow[..., Any]] = [pipeline, build_dataset, train_model, review_batch, predict_batch, retrain]
     here = {"workspace": str(ws.root)}
     return [  # no tag of the data set: runs may be of any
         RunnerDeployment.from_flow(

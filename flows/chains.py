@@ -51,14 +51,17 @@ def build(ws: Workspace, engine: Engine | None) -> dict[str, Any]:
     return split.as_dict()
 
 
-def learn(ws: Workspace) -> State[dict[str, Any]]:
-    """Train, open the next batch, export, compare, promote and report; the state holds the comparison, and its message
-    how it ended."""
+def learn(ws: Workspace, *, ask: bool = False) -> State[dict[str, Any]]:
+    """Train, export, compare, promote and report; the state holds the comparison, and its message how it ended.
+
+    With ``ask`` the next batch opens right after the training, while the model is exported, compared and reported on.
+    """
     workspace = str(ws.root)
     with exclusive(ws, "train"):
-        done = {result.stage: result for result in chain(stages_of(StageChain.LEARN), AsTasks(ws, Engine()))}
+        stages = stages_of(StageChain.LEARN, without=[] if ask else [Stage.REVIEW])
+        done = {result.stage: result for result in chain(stages, AsTasks(ws, Engine()))}
         show_verdict(workspace, done[Stage.TRAIN].outputs["model_id"])
         compared = done[Stage.PROMOTE]
         words = compared.message if compared.changed else "Nothing has changed."
-        words += f" {say_next(workspace, done[Stage.REVIEW].outputs.get('batch_id'))}"
+        words += f" {say_next(workspace, done[Stage.REVIEW].outputs.get('batch_id'))}" if ask else ""
     return Completed(data=compared.as_dict(), message=words)

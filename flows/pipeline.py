@@ -32,4 +32,4 @@ def pipeline(
     with at_work(ws):
         check_model_choice(ws, ws.config())
         build(ws, engine)
-        return learn(ws)
+        return learn(ws, ask=True)

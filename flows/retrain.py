@@ -26,4 +26,4 @@ def retrain(workspace: str) -> State[dict[str, Any]]:
     """
     ws, _ = opened(workspace)
     with at_work(ws, Work.FOLLOW_UP):
-        return learn(ws)
+        return learn(ws, ask=True)

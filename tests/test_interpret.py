@@ -311,6 +311,7 @@ def test_an_unreadable_thumbnail_is_an_honest_gap(tmp_path: Path) -> None:
     assert f'id="p-{shas[3][:16]}"' not in html
 
 
+@pytest.mark.slow
 def test_pictures_that_do_not_fit_are_left_out_and_counted(tmp_path: Path) -> None:
     ws, cfg = finished(tmp_path, per_class=150)
     valid = [r for r in manifests.read(predictions(ws), "predictions").rows() if r["split"] == "valid"]
@@ -334,6 +335,7 @@ def test_pictures_that_do_not_fit_are_left_out_and_counted(tmp_path: Path) -> No
     assert ("pictures were left out" in html) is (len(html.encode()) > 2_400_000)
 
 
+@pytest.mark.slow
 def test_hundreds_of_classes(tmp_path: Path) -> None:
     """Everything has an upper size: the matrix and the plot show the worst, the table folds away."""
     labels = tuple(f"class {i:03d}" for i in range(100))

@@ -27,7 +27,7 @@ def config_of_folders(folder: Path) -> Path:
     classes = "".join(f'[classes.{label}]\nfolders = ["{label}"]\n' for label in CLASSES)
     (folder / "run.toml").write_text(
         f'name = "drawn"\n{classes}[download]\nshard_size = 40\n[validate]\nshard_size = 30\n'
-        "[gates]\nmax_duplicates = 1.0\n"
+        '[gates]\nmax_duplicates = 1.0\n[train]\nweights = "none"\n'  # copies are searched by hash alone
     )
     return folder / "run.toml"
 

@@ -16,7 +16,7 @@ from keepset.train.layers import freeze, groups, train_mode
 from keepset.train.networks import build, features_and_logits
 from tests.factories import dataset_workspace
 
-CHAINS = ["tf_efficientnet_lite0", "resnet10t", "mobilenetv3_small_050", "convnext_atto"]
+CHAINS = ["tf_efficientnet_lite0", "torchvision.resnet18", "torchvision.mobilenet_v3_small", "convnext_atto"]
 OTHERS = [("test_vit", 160), ("hrnet_w18_small", 64), ("pit_ti_224", 224)]
 
 

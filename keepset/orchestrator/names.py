@@ -21,6 +21,7 @@ __all__ = [
 class FlowName(StrEnum):
     PIPELINE = "pipeline"
     BUILD_DATASET = "build_dataset"
+    TRAIN_MODEL = "train_model"
     REVIEW_BATCH = "review_batch"
     PREDICT_BATCH = "predict_batch"
     RETRAIN = "retrain"
@@ -38,7 +39,12 @@ CLEANED = "keepset.dataset.cleaned"
 WAITS, PROMOTED = "keepset.batch.waits", "keepset.model.promoted"
 """Events that people may want to be told of: a batch waits for a person, a model came into use."""
 
-_VERBS = {FlowName.BUILD_DATASET: "build", FlowName.REVIEW_BATCH: "review", FlowName.PREDICT_BATCH: "predict"}
+_VERBS = {
+    FlowName.BUILD_DATASET: "build",
+    FlowName.TRAIN_MODEL: "train",
+    FlowName.REVIEW_BATCH: "review",
+    FlowName.PREDICT_BATCH: "predict",
+}
 
 
 class StateType(StrEnum):

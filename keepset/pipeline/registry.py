@@ -9,7 +9,7 @@ must not wait for torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -195,6 +195,6 @@ def find(name: str) -> StageSpec:
     return {spec.name: spec for spec in STAGES}[name]
 
 
-def stages_of(chain: StageChain) -> list[StageSpec]:
+def stages_of(chain: StageChain, *, without: Iterable[str] = ()) -> list[StageSpec]:
     """The stages of a chain, in order."""
-    return [spec for spec in STAGES if spec.chain == chain]
+    return [spec for spec in STAGES if spec.chain == chain and spec.name not in set(without)]
