@@ -180,12 +180,11 @@ class Batch:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The classes that a picture may get: those of the run config now, which may have changed since the batch was opened;
-        where it cannot be read, those of the batch's pictures."""
+        """The classes that a picture may get: those of the run config now, which may have changed since the batch was opened."""
         try:
             return tuple(sorted(self.ws.config().labels))
-        except ConfigError:
-            return tuple(sorted(set(self.rows().table["label"].to_pylist())))
+        except ConfigError:  # damaged, which a run will say: the page goes on with the classes in the batch
+            return tuple(sorted(self.rows().table["label"].unique().to_pylist()))
 
     @property
     def version(self) -> int:
