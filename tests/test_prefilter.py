@@ -115,15 +115,11 @@ class Found:
         """As Openverse has it."""
         results = [
             {
-                "url": f"{base}/full/{n}",
-                "thumbnail": f"{base}/thumb/{n}",
-                "title": n,
-                "license": "cc0",
-                "width": w,
+                "url": f"{base}/full/{n}", "thumbnail": f"{base}/thumb/{n}", "title": n, "license": "cc0", "width": w,
                 "height": h,
             }
             for n, (w, h) in self.sizes.items()
-        ]
+        ]  # fmt: skip
         return json.dumps({"result_count": len(results), "page_count": 1, "page": 1, "results": results}).encode()
 
     def table(self, base: str) -> str:

@@ -16,7 +16,7 @@ from keepset.train.layers import freeze, groups, train_mode
 from keepset.train.networks import build, features_and_logits
 from tests.factories import dataset_workspace
 
-CHAINS = ["tf_efficientnet_lite0", "resnet10t", "mobilenetv3_small_050", "convnext_atto"]
+CHAINS = ["tf_efficientnet_lite0", "torchvision.resnet18", "torchvision.mobilenet_v3_small", "convnext_atto"]
 OTHERS = [("test_vit", 160), ("hrnet_w18_small", 64), ("pit_ti_224", 224)]
 
 
@@ -83,13 +83,8 @@ def test_what_is_kept_of_the_frozen_front_changes_nothing(tmp_path: Path, monkey
     weights = tmp_path / "w.safetensors"
     save_file(build("test_resnet", 3).state_dict(), weights)
     section = {
-        "arch": "test_resnet",
-        "weights": str(weights),
-        "size": 64,
-        "epochs": 1,
-        "threads": 1,
-        "precision": "fp32",
-    }
+        "arch": "test_resnet", "weights": str(weights), "size": 64, "epochs": 1, "threads": 1, "precision": "fp32",
+    }  # fmt: skip
     found = []
     for name, most in (("kept", 2**30), ("fresh", 0)):
         monkeypatch.setattr("keepset.train.steps.KEPT_MOST", most)

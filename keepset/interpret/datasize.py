@@ -57,7 +57,7 @@ def data_size_curve(data: DataSize, progress: Progress = SILENT) -> dict[str, An
     sizes = _sizes(data)
     if len(sizes) < 3:
         return {"n": data.total, "points": []}
-    wrong = _wrong(data, sizes, progress)[:, :, data.judged]
+    wrong = _wrong(data, sizes, progress)[:, :, data.judged if data.judged.any() else slice(None)]
     curves = _resampled(wrong, data.seed)
     low, high = np.quantile(curves, [0.025, 0.975], axis=0)
     points = [

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keepset.forecast.heads import OUT
 from keepset.models import ModelRecord
 from keepset.reasons import Action
 from keepset.review import Batch, errors_left, list_batches
@@ -26,7 +27,7 @@ LIKELY = 0.5
 @dataclass(frozen=True)
 class Doubts:
     """What the review proposes: by picture the ``chance`` that a person would act on it, and the class number it should have
-    (-1: out of the data set), [n] each; chance 0 where nothing is proposed."""
+    (``forecast.heads.OUT``: out of the data set), [n] each; chance 0 where nothing is proposed."""
 
     chance: npt.NDArray[np.float64]
     label: npt.NDArray[np.int64]
@@ -44,7 +45,7 @@ def batch_of(ws: Workspace, record: ModelRecord) -> Batch | None:
 
 def doubts_of(ws: Workspace, record: ModelRecord, shas: Sequence[str]) -> Doubts:
     """For the pictures ``shas``; a picture that is only to be looked at is not doubted."""
-    chance, label = np.zeros(len(shas)), np.full(len(shas), -1)
+    chance, label = np.zeros(len(shas)), np.full(len(shas), OUT)
     batch = batch_of(ws, record)
     if batch is not None:
         place, unasked = {s: i for i, s in enumerate(shas)}, batch.unproposed()

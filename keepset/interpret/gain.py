@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from keepset import manifests
 from keepset.errors import ModelError
-from keepset.forecast.heads import OUT, Known, retrained, rows_of
+from keepset.forecast.heads import Known, retrained, rows_of
 from keepset.interpret.datasize import DataSize, data_size_curve, weighed
 from keepset.interpret.doubts import Doubts, doubts_of
 from keepset.manifests.rows import DatasetRow
@@ -78,7 +78,7 @@ def tried(data: DataSize, doubts: Doubts, curve: Mapping[str, Any]) -> dict[str,
     if curve["points"]:
         error = float(curve["error_rate"])
         found |= {"error_rate": error, "more": float(curve["saved"])}
-        if doubtful.any() and error:
+        if doubtful.any() and data.judged.any() and error:
             saved, spread = _cleaned(data, doubts)
             usual = PER_WRONG * float(doubts.chance.sum()) / n
             found["cleaner"], _ = weighed(usual, usual, saved / error, spread / error)
@@ -88,7 +88,7 @@ def tried(data: DataSize, doubts: Doubts, curve: Mapping[str, Any]) -> dict[str,
 
 def _cleaned(data: DataSize, doubts: Doubts) -> tuple[float, float]:
     """By how much the error falls if what is probably wrong is put right, and the standard error of that."""
-    clean = np.where(data.judged, data.labels, np.where(doubts.label >= 0, doubts.label, OUT))
+    clean = np.where(data.judged, data.labels, doubts.label)
     with threadpool_limits(1):  # for matrices this small several threads mostly wait for one another
         said = [retrained(data.known, labels).probs.argmax(1) for labels in (data.labels, clean)]
     now, then = (np.asarray(s != data.labels)[data.judged].astype(float) for s in said)
