@@ -286,6 +286,8 @@ def test_a_killed_look_asks_for_no_thumbnail_again_that_was_judged(hand: Path, t
         first = subprocess.Popen(command, env=one)
         kill_when(first, lambda: judged() >= 4, "four judged thumbnails")
         done = judged()
+        plan(ws, ws.config(), lanes=2)  # before shards are spread over machines, this one looks
+        assert sum(path.startswith("/thumb") for path in asked) == len(found.bodies)
         download(ws, ws.config())
         assert set(outcomes(ws).values()) == {"prefiltered_copy"}
         thumbs = {n: asked[f"/thumb/{n}"] for n in found.bodies}
