@@ -117,7 +117,7 @@ class KnownPictures:
             return False
         if verdict is None or verdict.kinship != Kinship.COPY:
             return False
-        whole = all(share >= _WHOLE or framed for share, framed in zip(verdict.shares, verdict.framed, strict=True))
+        whole = all(share >= WHOLE or framed for share, framed in zip(verdict.shares, verdict.framed, strict=True))
         return whole and verdict.fuller() >= 0 and self._fine_enough(i, claimed)
 
     def _fine_enough(self, i: int, claimed: tuple[int, int] | None) -> bool:
@@ -127,7 +127,7 @@ class KnownPictures:
 
 
 _ENOUGH = 256
-_WHOLE = 0.95
+WHOLE = 0.95
 """Part of each of the two that the other shows, at least."""
 
 
