@@ -1,6 +1,6 @@
 """How much of what searches bring along does a look at its thumbnail keep away, and how many good pictures with it?
 
-    python -m bench.sources.prefilter [FOLDER TRUTH.csv [PAIRS.csv]] [--drawn] [--width 330] [--seeds 3] [--states clean] [--bare]
+    python -m bench.sources.prefilter [FOLDER TRUTH.csv [PAIRS.csv]] [--drawn] [--width 330] [--seeds 3] [--states clean]
 
 Part of the clean photos is the data set (``HAND`` of each class), which the product's own stages take in; the rest is new, as
 it is and changed into odd but innocent pictures. Noise of ``bench.review.noise`` is planted beside it: junk, copies of pictures
@@ -38,7 +38,7 @@ from keepset.manifests import Header
 from keepset.models.intervals import wilson
 from keepset.pipeline import build
 from keepset.pipeline.engine import Engine
-from keepset.prefilter import Judge, junk, known
+from keepset.prefilter import Judge
 from keepset.stages import SILENT
 from keepset.validate.inspection import ImageJob, look
 from keepset.workspace import Workspace
@@ -67,12 +67,9 @@ def main() -> int:
     parser.add_argument("--width", type=int, default=330, help="of a thumbnail, pixels")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--states", default=",".join(STATES), help="some of these")
-    parser.add_argument("--bare", action="store_true", help="without what makes the judge cautious")
     parser.add_argument("--work", type=Path, help="keep the workspaces here")
     args = parser.parse_args()
     base = drawn_base(OUT / "drawn", 130) if args.drawn else base_of(args.base)
-    if args.bare:
-        junk.MARGIN = junk.LEAST = known.WHOLE = 0.0
     found: dict[str, list[tuple[Candidate, str]]] = defaultdict(list)
     states = args.states.split(",")
     spent, count = 0.0, 0
