@@ -44,18 +44,12 @@ def up(
     web_port: Annotated[int | None, typer.Option(help="Port of the gallery; 0 takes a free one.")] = None,
     engine: EngineOption = None,
     address: AddressOption = "",
-    cron: Annotated[
-        str | None, typer.Option(help="Build the data set on this schedule (UTC), e.g. '0 3 * * *'.")
-    ] = None,
+    cron: Annotated[str | None, typer.Option(help="Build on this schedule (UTC), e.g. '0 3 * * *'.")] = None,
     database: Annotated[
-        str | None, typer.Option(help="Database of Prefect's own state, e.g. postgresql+asyncpg://user@host/prefect.")
+        str | None, typer.Option(help="Prefect's database: postgresql+asyncpg://user@host/name")
     ] = None,
     notify: Annotated[
-        str | None,
-        typer.Option(
-            help="Webhook (Slack, Teams, Discord ...) for messages about waiting batches, failed runs and new models.",
-            metavar="URL",
-        ),
+        str | None, typer.Option(help="Webhook (Slack, Teams ...) for batches, failures, new models.", metavar="URL")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -99,9 +93,7 @@ def _stack(
 
 def failures(
     workspace: WorkspaceOption = None,
-    stage: Annotated[
-        Stage | None, typer.Option(help="Of one stage only: scrape, download or validate.", metavar="STAGE")
-    ] = None,
+    stage: Annotated[Stage | None, typer.Option(help="Only scrape, download or validate.", metavar="STAGE")] = None,
     each: Annotated[bool, typer.Option("--each", help="Every single one, a line each, not the sums.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -225,7 +217,7 @@ def web(
 def doctor(
     workspace: WorkspaceOption = None,
     sources: Annotated[
-        bool, typer.Option("--sources", help="Ask each picture search one small question over the network instead.")
+        bool, typer.Option("--sources", help="Ask each picture search over the network instead.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
