@@ -252,12 +252,5 @@ def docs(
         width = max(map(len, pages()), default=0) + 2
         for stem in pages():
             print(f"{stem:<{width}}{page(stem).splitlines()[0].removeprefix('# ')}")
-    elif not sys.stdout.isatty():
-        print(page(name))
     else:
-        from rich.console import Console
-        from rich.markdown import Markdown
-
-        console = Console()
-        with console.pager(styles=True):
-            console.print(Markdown(page(name)))
+        print(page(name))
