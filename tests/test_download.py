@@ -21,6 +21,7 @@ from keepset.scrape import scrape
 from keepset.storage.journal import Journal
 from keepset.workspace import Workspace
 from tests.download_fixtures import PICTURE, Web, hostile_web
+from tests.factories import add_revision
 from tests.processes import PATIENCE_S, kill_when, ran, started
 
 
@@ -391,9 +392,7 @@ def test_rot_tells_what_is_gone_moved_or_changed_and_where_else_a_picture_is(
             {"sha256": s, "label": "a", "other_labels": [], "status": "ok", "warnings": [], "url": "x", "copies": 1, "source": "list",
              "bytes": 1, "landing_page": f"http://p.example/{s[:4]}"} for s in shas
         ], Header("images", "validate", "f"))  # fmt: skip
-        extra = {"revision": 1, "before": 0, "cause": "split"}
-        data = [dataset_row(s, "a", i, 1) for i, s in enumerate(sorted(shas))]
-        manifests.write(ws.dataset(1), data, Header("dataset", "split", "f", extra=extra))
+        add_revision(ws, [dataset_row(s, "a", i, 1) for i, s in enumerate(sorted(shas))])
 
         def now(self: Web) -> None:
             kind = self.path.rpartition("/")[2]

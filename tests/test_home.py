@@ -344,9 +344,11 @@ def test_random_looks_tell_what_is_left_on_every_page_and_in_status(case: Case, 
     assert left["looks"] == 8
     assert left["found"] == 1
     assert left["command"] == ("keepset", "review", "--random", "23")
-    assert left["advice"] in client.get(here).text
     home = client.get("/").text
+    shown = re.search(r"about \d+ to delete, \d+ to relabel", home)
+    assert (left["wrong"] > 0) == (shown is not None)
     assert left["advice"] in home
+    assert left["advice"] in client.get(here).text
     assert '<button name="looks" value="23">Review 23 random pictures</button>' in home
     submit(batch, "approve", who="ann", confirm=True)
     assert left["words"] in client.get(f"{here}?notice=recorded").text

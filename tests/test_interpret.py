@@ -23,7 +23,7 @@ from keepset.interpret.verdict import next_thing, verdict
 from keepset.manifests import Header
 from keepset.workspace import Workspace
 from tests.browser_fixtures import Browser
-from tests.factories import add_model, config, dataset_workspace
+from tests.factories import add_model, add_revision, config, dataset_workspace
 
 MODEL = "0" * 16
 Row = dict[str, Any]
@@ -218,8 +218,7 @@ def test_the_one_thing_to_do(facts: dict[str, Any], title: str) -> None:
 def test_the_card_shows_the_data_the_model_was_trained_on(tmp_path: Path) -> None:
     ws, cfg = finished(tmp_path)
     rows = manifests.read(ws.dataset(1), "dataset").rows()
-    header = Header("dataset", "clean", "later", extra={"revision": 2, "before": 1, "cause": "clean"})
-    manifests.write(ws.dataset(2), [r | {"active": i > 4} for i, r in enumerate(rows)], header)
+    add_revision(ws, [r | {"active": i > 4} for i, r in enumerate(rows)], "clean")
     facts, _ = report(ws, cfg)
     assert (facts["dataset"]["revision"], facts["dataset"]["images"]["active"]) == (1, 36)
 

@@ -62,7 +62,7 @@ def test_a_flow_whose_dask_worker_is_killed_builds_the_data_set(
         tasks = task_runs(running, run.id)
         assert {"download", "validate", "gate images"} <= tasks.keys()
         assert set(tasks.values()) == {"COMPLETED"}
-        assert "shards on 2 Dask workers" in running.log(run)
+        wait_for(lambda: "shards on 2 Dask workers" in running.log(run), "its log to say so")
         assert dask_workers(ws) == []
         engine = form_of(running)["engine"]
         assert "Where shards" in str(engine)

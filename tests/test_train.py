@@ -15,8 +15,8 @@ from keepset.train import train
 from keepset.train.finder import advice
 from keepset.train.head import cross_validate, fit_head, softmax
 from keepset.workspace import Workspace
+from tests.factories import add_revision, dataset_workspace
 from tests.factories import config as drawn_config
-from tests.factories import dataset_workspace
 from tests.processes import ran
 
 QUICK = {"arch": "lite0", "epochs": 0, "threads": 1}
@@ -24,12 +24,10 @@ QUICK = {"arch": "lite0", "epochs": 0, "threads": 1}
 
 def relabel(ws: Workspace, change: Any) -> None:
     """A second revision with changed rows."""
-    data = ws.current_dataset()
-    rows = data.rows()
+    rows = ws.current_dataset().rows()
     for r in rows:
         change(r)
-    header = manifests.Header("dataset", "clean", "f", {}, extra={"revision": 2, "before": 1, "cause": "batch:x"})
-    manifests.write(ws.dataset(2), rows, header, exclusive=True)
+    add_revision(ws, rows, "batch:x")
 
 
 def test_a_model_is_trained_once_and_knows_how_good_it_is(tmp_path: Path) -> None:

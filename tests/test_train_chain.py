@@ -83,13 +83,8 @@ def test_what_is_kept_of_the_frozen_front_changes_nothing(tmp_path: Path, monkey
     weights = tmp_path / "w.safetensors"
     save_file(build("test_resnet", 3).state_dict(), weights)
     section = {
-        "arch": "test_resnet",
-        "weights": str(weights),
-        "size": 64,
-        "epochs": 1,
-        "threads": 1,
-        "precision": "fp32",
-    }
+        "arch": "test_resnet", "weights": str(weights), "size": 64, "epochs": 1, "threads": 1, "precision": "fp32",
+    }  # fmt: skip
     found = []
     for name, most in (("kept", 2**30), ("fresh", 0)):
         monkeypatch.setattr("keepset.train.steps.KEPT_MOST", most)

@@ -26,10 +26,10 @@ from keepset.reasons import ImageReason
 from keepset.web.predict import TOP, TOP_MOST
 from keepset.web.security import COOKIE
 from keepset.web.uploads import LONGEST_URL, MAX_ITEMS
-from tests.factories import config
+from tests.factories import config, saved
 from tests.predict_fixtures import Served, client
 from tests.processes import PATIENCE_S, Silent, serving, wait_for
-from tests.test_hostile_images import BAD, GOOD, JPEG, saved
+from tests.test_hostile_images import BAD, GOOD, JPEG
 from tests.web_fixtures import asking, served
 
 
