@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -29,6 +30,8 @@ from keepset.text import share
 
 __all__ = ["register"]
 
+PortOption = partial(typer.Option, min=0, max=65535)
+
 
 def register(app: typer.Typer) -> None:
     app.command(rich_help_panel=Panel.START)(web)
@@ -40,8 +43,8 @@ def register(app: typer.Typer) -> None:
 def up(
     workspace: WorkspaceOption = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Run in the background.")] = False,
-    prefect_port: Annotated[int | None, typer.Option(help="Port of the Prefect server; 0 takes a free one.")] = None,
-    web_port: Annotated[int | None, typer.Option(help="Port of the gallery; 0 takes a free one.")] = None,
+    prefect_port: Annotated[int | None, PortOption(help="Port of the Prefect server; 0 takes a free one.")] = None,
+    web_port: Annotated[int | None, PortOption(help="Port of the gallery; 0 takes a free one.")] = None,
     engine: EngineOption = None,
     address: AddressOption = "",
     cron: Annotated[str | None, typer.Option(help="Build on this schedule (UTC), e.g. '0 3 * * *'.")] = None,
@@ -200,7 +203,7 @@ def where_and_what_next() -> None:
 def web(
     workspace: WorkspaceOption = None,
     host: Annotated[str | None, typer.Option(help="Address to bind; beyond loopback a token is needed.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.")] = None,
+    port: Annotated[int | None, PortOption(help="Port; 0 takes a free one.")] = None,
 ) -> None:
     """Serve the review gallery and the prediction page alone, without Prefect."""
     extras.need("web")
