@@ -125,9 +125,9 @@ def _predictions(page: Any, url: str) -> None:
     from keepset.demo.draw import draw, draw_on_white
     from keepset.demo.junk import draw_junk
 
-    pictures = [draw("boat", 990_001), draw("house", 990_002), draw_on_white("apple", 990_003), draw_junk(3)]
+    pictures = [draw("boat", 990_001), draw("house", 990_002), draw_on_white("apple", 990_003), draw_junk(2)]
     page.goto(f"{url}/predict")
-    names = ["sloop.jpg", "cottage.jpg", "shop.jpg", "stripes.jpg"]
+    names = ["sloop.jpg", "cottage.jpg", "shop.jpg", "chart.jpg"]
     files = [{"name": n, "mimeType": "image/jpeg", "buffer": _jpeg(p)} for n, p in zip(names, pictures, strict=True)]
     page.set_input_files("input[type=file] >> nth=0", files)
     page.wait_for_selector(f"text={len(files)} of {len(files)} done", timeout=120_000)

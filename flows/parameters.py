@@ -95,5 +95,5 @@ def begin(workspace: str, config: str | None, dataset: DatasetForm | None) -> Wo
     facts = load_config(Path(config)) if config else dataset.as_config()  # type: ignore[union-attr]
     ws = Workspace.create(root, facts.name)
     ws.check_writable()
-    ws.save_config(facts)
+    ws.save_config(facts, Path(config) if config else None)
     return ws

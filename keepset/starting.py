@@ -33,7 +33,7 @@ def start(source: Path, workspace: Path | None, say: Callable[[str], None]) -> W
     ws.check_writable()
     if not is_new:
         _check_shares_a_class(ws, config, path)
-    ws.save_config(config)
+    ws.save_config(config, path)
     if is_new:
         say(f"New workspace: {ws.root}")
     return ws
@@ -53,15 +53,15 @@ def _check_shares_a_class(ws: Workspace, config: RunConfig, path: Path) -> None:
 
 
 def unread_config(ws: Workspace) -> Path | None:
-    """The run config beside the workspace, if it differs from the one in force: somebody has edited it since it was given."""
-    beside = ws.config_beside()
-    if not beside.is_file():
+    """The run config's file, if it differs from the one in force: somebody has edited it since it was given."""
+    file = ws.config_file()
+    if not file.is_file():
         return None
     try:
-        same = load_config(beside).as_dict() == ws.config().as_dict()
+        same = load_config(file).as_dict() == ws.config().as_dict()
     except ConfigError:  # whoever gives it is told what is wrong with it
         same = False
-    return None if same else beside
+    return None if same else file
 
 
 def _imported(source: Path, say: Callable[[str], None]) -> Path:

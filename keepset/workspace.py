@@ -4,6 +4,7 @@ The folder is on disk, or under a prefix of a bucket (``s3://bucket/prefix``, ``
 
 keepset.json                    what this folder is: schema version, id, name
 config.json                     the run config in force
+config-file.json                the file it was read from
 manifests/                      urls, downloads, images (.parquet)
 blobs/ab/<sha256>               downloaded files, content-addressed, never changed
 thumbs/ab/<sha256>.jpg          256-px re-encoded pictures that are safe to serve
@@ -42,6 +43,7 @@ from keepset.reasons import REMEDIES
 from keepset.storage import StoredPath, locate, scratch
 from keepset.storage.carrying import Held
 from keepset.storage.copies import forget_all_of_another
+from keepset.storage.localfiles import absolute, config_path, path_of
 from keepset.text import without_surrogates
 
 __all__ = ["SHA256", "Workspace"]
@@ -112,14 +114,16 @@ class Workspace:
 
     # -- the run config ----------------------------------------------------------------------------
 
-    def save_config(self, config: RunConfig) -> None:
-        """Make ``config`` the one in force. Written only when it differs."""
-        new = config.as_dict()
-        path = self.root / "config.json"
-        with contextlib.suppress(FileNotFoundError, DamagedFile):
-            if read_json(path) == new:
-                return
-        write_json(path, new)
+    def save_config(self, config: RunConfig, file: Path | None = None) -> None:
+        """Make ``config``, read from ``file``, the one in force. Written only when it differs."""
+        found = {"config.json": config.as_dict()}
+        if file is not None:
+            found["config-file.json"] = {"path": config_path(absolute(file))}
+        for name, new in found.items():
+            with contextlib.suppress(FileNotFoundError, DamagedFile):
+                if read_json(self.root / name) == new:
+                    continue
+            write_json(self.root / name, new)
 
     def config(self) -> RunConfig:
         """The run config in force. Raises ``ConfigError`` if none was saved yet."""
@@ -128,16 +132,18 @@ class Workspace:
         except FileNotFoundError as e:
             raise ConfigError(
                 f"The workspace {self.root} has no run config yet.",
-                f"Start it with one: {spell('keepset', 'run', self.config_beside(), '-w', self.root)}",
+                f"Start it with one: {spell('keepset', 'run', self.config_file(), '-w', self.root)}",
             ) from e
         except DamagedFile as e:
             raise ConfigError(
-                e.message,
-                f"Give the run config again: {spell('keepset', 'run', self.config_beside(), '-w', self.root)}",
+                e.message, f"Give the run config again: {spell('keepset', 'run', self.config_file(), '-w', self.root)}"
             ) from e
 
-    def config_beside(self) -> Path:
-        """The run config's file that this workspace is named after (``keepset.finding.workspace_for``)."""
+    def config_file(self) -> Path:
+        """The run config's file: the one that was given last, else the one that this workspace is named after
+        (``keepset.finding.workspace_for``)."""
+        with contextlib.suppress(FileNotFoundError, DamagedFile, KeyError, TypeError):
+            return path_of(read_json(self.root / "config-file.json")["path"])
         name = f"{self.root.name.removesuffix('-workspace')}.toml"
         return Path(name) if isinstance(self.root, StoredPath) else self.root.with_name(name)
 

@@ -8,10 +8,9 @@ from prefect import task
 from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
-from keepset.machine.programs import spell
 from keepset.manifests import read_header
 from keepset.orchestrator.names import CLEANED, PROMOTED
-from keepset.orchestrator.neighbours import gallery_of
+from keepset.orchestrator.neighbours import where_to_look
 from keepset.stages import Stage, StageResult
 from keepset.workspace import Workspace
 from tasks.progress import HOUR_S, opened
@@ -51,6 +50,6 @@ def tell_news(event: str, ws: Workspace, thing: str, words: str, path: str) -> N
             "prefect.resource.id": f"keepset.{ws.id}.{thing}",
             "prefect.resource.name": folder,
             "keepset.words": words,
-            "keepset.link": f"{url}{path}" if (url := gallery_of(ws)) else spell("keepset", "web", "-w", ws.root),
+            "keepset.link": where_to_look(ws, path),
         },
     )

@@ -12,9 +12,9 @@ from prefect.deployments import run_deployment
 from prefect.logging import get_run_logger
 
 from keepset.errors import ReviewError
-from keepset.machine.programs import spell
 from keepset.orchestrator.names import WAITS, FlowName, deployment_of
-from keepset.orchestrator.neighbours import gallery_of
+from keepset.orchestrator.neighbours import where_to_look
+from keepset.text import many
 from tasks.artifacts import show
 from tasks.events import tell_news
 from tasks.interpret import picture_of
@@ -23,7 +23,6 @@ from tasks.progress import HOUR_S, artifact_key, opened
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from keepset.workspace import Workspace
 
 __all__ = ["announce", "ask_for_review", "record_decision", "remember_run", "say_next"]
 
@@ -57,7 +56,8 @@ def say_next(workspace: str, batch_id: str | None) -> str:
 
     ws, _ = opened(workspace)
     waits = batch_id is not None and load_batch(ws, batch_id).status == BatchStatus.OPEN
-    words = f"Batch {batch_id} waits: {_address(ws, batch_id)}" if waits else "There is nothing to review."
+    where = where_to_look(ws, f"/batches/{batch_id}")
+    words = f"Batch {batch_id} waits: {where}" if waits else "There is nothing to review."
     get_run_logger().info(words)
     show(create_markdown_artifact, words, key=artifact_key(ws, "next"), description=words)
     return words
@@ -81,10 +81,10 @@ def announce(workspace: str, batch_id: str) -> str:
     ws, _ = opened(workspace)
     batch = load_batch(ws, batch_id)
     rows = batch.candidates().rows()
-    pictures = f"{len(rows)} picture{'s' * (len(rows) != 1)}"
+    pictures, where = many(len(rows), "picture"), where_to_look(ws, f"/batches/{batch_id}")
     words = (
-        f"### {pictures} of '{_cell(ws.name)}' to review\n\n[Open {batch_id} in the gallery]({_address(ws, batch_id)}) to see "
-        f"each in full size and decide on it. It is open until {batch.deadline:%Y-%m-%d %H:%M} UTC.\n\n"
+        f"### {pictures} of '{_cell(ws.name)}' to review\n\n[Open {batch_id} in the gallery]({where}) to see each in full "
+        f"size and decide on it. It is open until {batch.deadline:%Y-%m-%d %H:%M} UTC.\n\n"
         f"Suggested: {_suggested(rows)}.\n\n"
     )
     counts = "\n".join(f"| {reason} | {n} |" for reason, n in sorted(batch.record.counts.items()))
@@ -107,12 +107,6 @@ def _suggested(rows: Sequence[Mapping[str, Any]]) -> str:
 def _cell(text: str) -> str:
     """The name of a data set as plain text in Markdown."""
     return re.sub(r"([\\`*_\[\]<>|#!()~])", r"\\\1", " ".join(text.split()))
-
-
-def _address(ws: Workspace, batch_id: str | None) -> str:
-    """Of the batch in the gallery that runs; where none does, the command that starts one."""
-    url = gallery_of(ws)
-    return f"{url}/batches/{batch_id}" if url else f"`{spell('keepset', 'web', '-w', ws.root)}`"
 
 
 @task(

@@ -32,20 +32,22 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 SHARED = ("stack", "core", "s3_server")
 """Fixtures of a session that take seconds to make."""
 DEAREST = (
-    "stack", "test_team.py", "test_chaos.py", "test_stack_approval.py", "test_installing.py", "test_end_to_end.py",
-    "test_storage_pipeline.py", "test_stack_dask.py", "test_stack.py", "test_followup.py", "test_spread.py", "test_train.py",
-    "test_predict.py", "test_interpret.py", "test_faults.py", "test_gallery_browser.py",
+    "stack", "test_chaos.py", "test_team.py", "s3_server", "test_stack.py", "test_end_to_end.py", "test_gallery_heat.py",
+    "test_gallery_browser.py", "test_gallery_alike.py", "test_stack_dask.py", "core", "test_followup.py", "test_pillow_images.py",
+    "test_interpret_diagnosis.py", "test_notebook.py", "test_pipeline.py", "test_site.py", "test_spread.py", "test_takedown.py",
+    "test_predict.py", "test_home.py", "test_train_features.py", "test_train.py",
 )  # fmt: skip
 """Tests that take longest, by their group or file: begun first, so that all workers end at about the same time."""
 
 
 SLOW = {
-    "bench_noise", "chaos", "clean_kill", "demo", "download_lost", "end_to_end", "faults", "followup", "inbox", "installing",
-    "interpret_cam", "interpret_datasize", "pipeline", "predict", "predict_api_fuzz", "predict_batch", "promote", "registry",
-    "review_placeholder", "review_suspicion", "spread", "storage_pipeline", "storage_sharing", "takedown", "train", "train_chain",
-    "train_contenders", "train_features", "train_machine", "train_resume", "validate", "web_predict",
+    "chaos", "clean_kill", "demo", "download_lost", "end_to_end", "faults", "followup", "gallery_heat", "hostile_images", "import",
+    "inbox", "installing", "interpret_cam", "interpret_datasize", "interpret_elsewhere", "orchestrator", "pipeline", "predict",
+    "predict_api_fuzz", "predict_batch", "registry", "remedies", "review_placeholder", "review_suspicion", "spread", "storage",
+    "storage_pipeline", "storage_sharing", "takedown", "train", "train_chain", "train_contenders", "train_features", "train_machine",
+    "train_resume", "validate", "web_predict",
 }  # fmt: skip
-"""Files whose tests train, export or start programs, all of them marked ``slow``."""
+"""Files whose tests train, export, decode or start programs, all of them marked ``slow``."""
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook

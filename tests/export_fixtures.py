@@ -16,7 +16,7 @@ from keepset import manifests
 from keepset.files import write_bytes
 from keepset.manifests import Header
 from keepset.workspace import Workspace
-from tests.factories import config, dataset_row, image_row
+from tests.factories import add_revision, config, dataset_row, image_row
 
 LABELS = (".hidden", "bär", "con")
 CREDIT = "=cmd()|'evil' <b>Ann</b>"
@@ -67,9 +67,7 @@ def make_mixed(root: Path, per_class: int = 6) -> Mixed:
 
 
 def write_revision(mixed: Mixed, number: int, parent: str = "") -> None:
-    extra = {"revision": number, "before": number - 1, "cause": "split" if number == 1 else "batch:b0001"}
-    header = Header("dataset", "split", "factory", {"images": parent}, extra=extra)
-    manifests.write(mixed.ws.dataset(number), list(mixed.rows.values()), header, exclusive=True)
+    add_revision(mixed.ws, mixed.rows.values(), "split" if number == 1 else "batch:b0001", {"images": parent})
 
 
 def _file(i: int, kind: str) -> tuple[bytes, Image.Image]:

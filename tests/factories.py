@@ -10,6 +10,7 @@ import functools
 import hashlib
 import io
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -57,10 +58,26 @@ def config(base: Path, labels: tuple[str, ...] = CLASSES, **sections: Any) -> Ru
     return parse_config({"name": "drawn", "seed": 7, "classes": classes, **sections}, base=base)
 
 
-def jpeg(image: Image.Image, quality: int = 88) -> bytes:
+def saved(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
+    """The file of a picture, with the options of Pillow's ``save``."""
     out = io.BytesIO()
-    image.save(out, "JPEG", quality=quality)
+    image.save(out, kind, **options)
     return out.getvalue()
+
+
+def jpeg(image: Image.Image, quality: int = 88) -> bytes:
+    return saved(image, quality=quality)
+
+
+def add_revision(
+    ws: Workspace, rows: Iterable[dict[str, Any]], cause: str = "split", parents: dict[str, str] | None = None
+) -> int:
+    """The next revision of the data set; its number."""
+    number = (ws.revisions() or [0])[-1] + 1
+    extra = {"revision": number, "before": number - 1, "cause": cause}
+    header = Header("dataset", "split" if cause == "split" else "clean", "factory", parents or {}, extra=extra)
+    manifests.write(ws.dataset(number), list(rows), header, exclusive=True)
+    return number
 
 
 @functools.lru_cache(maxsize=4096)
@@ -100,9 +117,7 @@ def dataset_workspace(
         images.append(image_row(sha, label, data, picture, i))
         rows.append(dataset_row(sha, label, i, len(labels)))
     done = manifests.write(ws.images, images, Header("images", "validate", "factory"))
-    extra = {"revision": 1, "before": 0, "cause": "split"}
-    header = Header("dataset", "split", "factory", {"images": done.content_hash}, extra=extra)
-    manifests.write(ws.dataset(1), rows, header, exclusive=True)
+    add_revision(ws, rows, parents={"images": done.content_hash})
     return ws, cfg, truth
 
 

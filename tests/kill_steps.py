@@ -97,17 +97,14 @@ def look(ws: Workspace) -> dict[str, Any]:
     batch = newest(ws)
     rows = ws.current_dataset().rows()
     return {
-        "batches": [b.id for b in list_batches(ws)],
-        "status": str(batch.status),
-        "candidates": batch.candidates().content_hash,
-        "marks": {s: str(m.action) for s, m in batch.marks().items()},
-        "revisions": ws.revisions(),
-        "rows": [(r["sha256"], r["label"], r["active"], r["changed_by"]) for r in rows],
+        "batches": [b.id for b in list_batches(ws)], "status": str(batch.status),
+        "candidates": batch.candidates().content_hash, "marks": {s: str(m.action) for s, m in batch.marks().items()},
+        "revisions": ws.revisions(), "rows": [(r["sha256"], r["label"], r["active"], r["changed_by"]) for r in rows],
         "audit": sorted((r["action"], str(r["what"].get("batch"))) for r in ws.audit_log()),
         "images": manifests.read_header(ws.images).content_hash,
         "blobs": sorted(p.name for p in (ws.root / "blobs").glob("*/*")),
         "left_over": [p.name for p in ws.root.rglob("*.part")],
-    }
+    }  # fmt: skip
 
 
 def main(step: str, template: Path, scratch: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import socket
 import subprocess
@@ -10,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,18 @@ def serving(handler: Any, address: str = "127.0.0.1", **facts: Any) -> Iterator[
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+class _Folder(SimpleHTTPRequestHandler):
+    """It keeps no connection: once the server is closed, nothing is answered any more."""
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+def serving_folder(folder: Path) -> contextlib.AbstractContextManager[int]:
+    """The files of a folder on loopback; yields the port."""
+    return serving(functools.partial(_Folder, directory=str(folder)))
 
 
 class Silent(BaseHTTPRequestHandler):

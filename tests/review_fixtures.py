@@ -19,7 +19,7 @@ from keepset.reasons import Action
 from keepset.review import Batch, Mark, load_batch, review
 from keepset.workspace import Workspace
 from tests.conftest import Once
-from tests.factories import add_model, dataset_workspace
+from tests.factories import add_model, add_revision, dataset_workspace
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,4 @@ def top_up(case: Case, sha: str, label: str) -> int:
         "sha256": sha, "label": label, "given_label": label, "group_id": sha, "active": True, "added_in": n,
         "changed_in": None, "changed_by": None, "split": "train",
     }  # fmt: skip
-    extra = {"revision": n, "before": n - 1, "cause": "split"}
-    header = Header("dataset", "split", "top-up", {"dataset": data.content_hash}, extra=extra)
-    manifests.write(case.ws.dataset(n), [*data.rows(), new], header, exclusive=True)
-    return n
+    return add_revision(case.ws, [*data.rows(), new], parents={"dataset": data.content_hash})

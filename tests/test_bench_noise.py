@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import random
 from collections import Counter
 from pathlib import Path
 
@@ -13,8 +12,6 @@ from PIL import Image
 
 from bench.review.evaluated import Card, Copies, Evaluated
 from bench.review.noise.base import Base, clean_base, drawn_base
-from bench.review.noise.changes import burst
-from bench.review.noise.cutting import cut_out
 from bench.review.noise.planting import Condition, Planted, planted
 from bench.review.noise.spared import by_change, by_note, spared
 from bench.review.truth import read_truth
@@ -28,24 +25,6 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
 
 def digest(image: Image.Image) -> str:
     return hashlib.sha256(image.tobytes()).hexdigest()
-
-
-def test_shots_of_one_scene_differ_and_show_no_empty_corner() -> None:
-    white = Image.new("RGB", (300, 400), (200, 200, 200))
-    for seed in range(30):
-        shot = burst(random.Random(seed), white)
-        assert min(shot.getpixel(at)[0] for at in ((0, 0), (299, 0), (0, 399), (299, 399))) > 60
-
-
-def test_a_disc_is_cut_out_whole_and_noise_is_not() -> None:
-    from PIL import ImageDraw
-
-    photo = Image.new("RGB", (200, 200), (240, 240, 240))
-    ImageDraw.Draw(photo).ellipse((50, 50, 150, 150), (160, 40, 40))
-    cut = cut_out(photo, well=True)
-    assert all(abs(side - 100) <= 8 for side in cut.size)
-    assert cut.getpixel((cut.width // 2, cut.height // 2))[3] == 255
-    assert cut_out(Image.effect_noise((200, 200), 80).convert("RGB")) is None
 
 
 EVERYTHING = Condition(

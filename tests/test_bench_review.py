@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.review.evaluated import Card, Copies, Evaluated, copies
-from bench.review.outcome import mean_of, report
+from bench.review.evaluated import copies
 from bench.review.peers import distances
-from bench.review.ranking import Found, average_precision, found_in, measured
+from bench.review.ranking import average_precision, found_in, measured
 from bench.review.real import sets_of
 from bench.review.truth import Pair, Truth, Verdict, kind_of, linked, read_truth, standing
 from keepset.errors import ConfigError
@@ -170,34 +169,3 @@ def test_a_folder_begins_the_next_set(tmp_path: Path) -> None:
         sets_of([one, two, truth])
     with pytest.raises(ConfigError, match="is not a set"):
         sets_of([truth, one, truth])
-
-
-def a_set(precision: float, bad: int, in_batch: int) -> Evaluated:
-    kinds = {"swap": (bad, 1, 1, 2, 2)} if bad else {}
-    found = Found(40, bad, precision, (1, 1, 2) if bad else (0, 0, 0), 2 if bad else 0, kinds)
-    c = Copies(3, 2, [("a/1", "a/2")], 4, 1, [("a/3", "a/4")], [("a/5", "a/6", "near")])
-    cards = [Card("a/9", "swap", True, 0.9, [], "delete", "")] * in_batch
-    return Evaluated(
-        "s", 50, {"keepset": found}, 7, in_batch, {"swap": in_batch}, 1, ["a/7"], 2, [], c, [], [], {}, cards
-    )
-
-
-def test_sums_over_sets_and_the_mean_of_sets_in_which_something_is_bad() -> None:
-    text = mean_of([a_set(0.4, 3, 2), a_set(0.8, 5, 1), a_set(0.0, 0, 0)])
-    for line in (
-        "## 3 sets: 150 images, 8 surely bad", "| keepset | 0.600 | 2 | 2 | 4 | 4 |", "| swap | 8 | 2 | 2 | 4 | 4 | 3 |",
-        "batches: 3 of 8 bad in 21 cards", "suggested to delete: 3 bad, 3 right", "suggested to relabel: 6 bad, 0 right",
-        "| s | 50 | 3 | 0.400 | 2 of 7 | 2 of 3 |", "| s | 50 | 0 |  | 0 of 7 | 2 of 3 |", "copies grouped: 6 of 9", "bursts grouped: 3 of 12; called copies: 3", "grouped wrongly: 3",
-    ):  # fmt: skip
-        assert line in text.splitlines()
-
-
-def test_a_report_lists_what_went_wrong() -> None:
-    text = report(a_set(0.4, 3, 2))
-    for line in (
-        "## s: 50 images, 3 surely bad, 10 count neither way", "batch: 2 of 3 bad in 7 cards",
-        "suggested to delete: 1 bad, 1 right (a/7)", "copies grouped: 2 of 3; not grouped: 1 (a/1 + a/2)",
-        "bursts grouped: 1 of 4; called copies: 1 (a/3 + a/4)", "grouped wrongly: 1; called copies: 1 (a/5 + a/6 near)",
-        "latest bad: none",
-    ):  # fmt: skip
-        assert line in text.splitlines()

@@ -86,7 +86,6 @@ def test_facts_say_where_everything_came_from_and_what_was_left_out(collected: W
     assert f["creators"]["images_without"] == 12
     dropped = {s["stage"]: {d["reason"]: d["count"] for d in s["dropped"]} for s in f["stages"]}
     assert dropped == {"scrape": {"not_a_url": 1}, "download": {"not_found": 1}, "validate": {}}
-    assert all(d["remedy"] for s in f["stages"] for d in s["dropped"])
     assert str(collected.root.parent) not in json.dumps(f), "a path of this machine is nobody's business"
 
 

@@ -12,9 +12,9 @@ from keepset.clean import clean, purge, restore
 from keepset.clean.revising import Change, write_revision
 from keepset.errors import ReviewError
 from keepset.files import write_bytes
-from keepset.manifests import Header
 from keepset.reasons import Action
 from keepset.review import Batch, BatchStatus, Mark, mark, submit
+from tests.factories import add_revision
 from tests.review_fixtures import Case, delete, say, top_up
 from tests.test_review_batch import race
 
@@ -119,9 +119,7 @@ def test_a_data_set_of_several_row_groups_is_edited_in_place(case: Case) -> None
     """It passes through in pieces; what stands afterwards is what editing all rows at once would give."""
     one, *rest = case.ws.current_dataset().rows()
     many = [one | {"sha256": f"{i:064x}", "group_id": f"{i:064x}"} for i in range(70_000)]
-    extra = {"revision": 2, "before": 1, "cause": "split"}
-    header = Header("dataset", "split", "many", extra=extra)
-    manifests.write(case.ws.dataset(2), [one, *many, *rest], header, exclusive=True)
+    add_revision(case.ws, [one, *many, *rest])
     changes = {
         many[3]["sha256"]: Change("boat", True, "batch:x"),
         many[-1]["sha256"]: Change(one["label"], False, "batch:x"),

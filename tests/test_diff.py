@@ -13,9 +13,8 @@ from keepset import manifests
 from keepset.clean.revising import Change, write_revision
 from keepset.errors import ConfigError
 from keepset.history.diff import Diff, Kind, State, diff
-from keepset.manifests import Header
 from keepset.workspace import Workspace
-from tests.factories import dataset_row
+from tests.factories import add_revision, dataset_row
 from tests.review_fixtures import Case
 from tests.test_cli import run
 from tests.test_history import cleaned
@@ -35,8 +34,7 @@ def taken_in(ws: Workspace, new: int, rng: random.Random) -> None:
     if number > 1:
         for row in rng.sample(rows, 2):
             row |= {"split": rng.choice(["train", "valid"]), "changed_in": number}
-    extra = {"revision": number, "before": number - 1, "cause": "split"}
-    manifests.write(ws.dataset(number), rows, Header("dataset", "split", "f", extra=extra), exclusive=True)
+    add_revision(ws, rows)
 
 
 def decided(ws: Workspace, rng: random.Random, n: int) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from keepset.errors import ConfigError
 from keepset.scrape import scrape
 from keepset.storage.journal import Journal
 from keepset.workspace import Workspace
-from tests.download_fixtures import PICTURE, hostile_web
-from tests.processes import kill_when, ran, started
+from tests.download_fixtures import PICTURE, Web, hostile_web
+from tests.factories import add_revision
+from tests.processes import PATIENCE_S, kill_when, ran, started
 
 
 def workspace(tmp_path: Path, urls: list[str], allow: str = "", **download_config: Any) -> tuple[Workspace, RunConfig]:
@@ -127,13 +129,22 @@ def test_running_again_asks_nobody_and_retry_failed_asks_only_for_failures(tmp_p
         assert {p: n - before[p] for p, n in asked.items() if n != before[p]} == {"/nowhere": 1}
 
 
-def test_a_kill_loses_no_finished_download(tmp_path: Path) -> None:
+def test_a_kill_loses_no_finished_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+
+    def held(self: Web) -> None:
+        if self.asked.total() > 40:  # it is at work until it is killed
+            go_on.wait(PATIENCE_S)
+        self.answer(PICTURE + self.path.encode())
+
+    monkeypatch.setattr(Web, "on_good", held)
     with hostile_web() as (base, asked):
-        ws, config = workspace(tmp_path, [f"{base}/good/{i}" for i in range(120)], base, per_host_rate=20.0)
+        ws, config = workspace(tmp_path, [f"{base}/good/{i}" for i in range(60)], base)
         child = started(DOWNLOAD, ws.root)
         with Journal(ws.journal / "download.sqlite") as journal:
             kill_when(child, lambda: len(journal) >= 30, "thirty downloads")
-            assert 30 <= len(journal) < 120
+            assert 30 <= len(journal) < 60
+        go_on.set()
         download(ws, config)
         assert set(outcomes(ws, base).values()) == {"ok"}
         twice = [p for p, n in asked.items() if n > 1]
@@ -364,7 +375,6 @@ def test_rot_tells_what_is_gone_moved_or_changed_and_where_else_a_picture_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from keepset.manifests import Header
-    from tests.download_fixtures import Web
     from tests.factories import dataset_row
     from tests.test_cli import run
 
@@ -382,9 +392,7 @@ def test_rot_tells_what_is_gone_moved_or_changed_and_where_else_a_picture_is(
             {"sha256": s, "label": "a", "other_labels": [], "status": "ok", "warnings": [], "url": "x", "copies": 1, "source": "list",
              "bytes": 1, "landing_page": f"http://p.example/{s[:4]}"} for s in shas
         ], Header("images", "validate", "f"))  # fmt: skip
-        extra = {"revision": 1, "before": 0, "cause": "split"}
-        data = [dataset_row(s, "a", i, 1) for i, s in enumerate(sorted(shas))]
-        manifests.write(ws.dataset(1), data, Header("dataset", "split", "f", extra=extra))
+        add_revision(ws, [dataset_row(s, "a", i, 1) for i, s in enumerate(sorted(shas))])
 
         def now(self: Web) -> None:
             kind = self.path.rpartition("/")[2]

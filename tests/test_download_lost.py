@@ -12,13 +12,13 @@ from keepset.config import RunConfig, parse_config
 from keepset.download import download, is_current, plan, run_shard
 from keepset.errors import TrainingError
 from keepset.images.pixels import Preprocess
-from keepset.manifests import Header
 from keepset.pipeline.failures import failures
 from keepset.scrape import scrape
 from keepset.stages import SILENT
 from keepset.train.pixels_cache import PixelCache
 from keepset.workspace import Workspace
 from tests.download_fixtures import hostile_web
+from tests.factories import add_revision
 from tests.test_download import age, outcomes, workspace
 
 
@@ -31,8 +31,7 @@ def delete(ws: Workspace, url: str) -> str:
         r | ({"active": False, "changed_in": before + 1, "changed_by": "b0001"} if r["sha256"] == sha else {})
         for r in ws.current_dataset().rows()
     ]
-    extra = {"revision": before + 1, "before": before, "cause": "batch:b0001"}
-    manifests.write(ws.dataset(before + 1), changed, Header("dataset", "clean", "test", extra=extra))
+    add_revision(ws, changed, "batch:b0001")
     return sha
 
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import json
-from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +12,7 @@ from keepset.demo.pictures import Plant, plant
 from keepset.demo.score import score
 from keepset.demo.server import serve
 from keepset.workspace import Workspace
-from tests.processes import ran, serving
+from tests.processes import ran, serving_folder
 from tests.test_cli import run
 
 SMALL = 'arch = "lite0"\nepochs = 0\nsize = 64\nthreads = 1'
@@ -30,18 +26,6 @@ def keepset(*args: object, code: int = 0) -> dict[str, Any]:
     """Run the command in a process of its own with --json; check its exit code; return its document."""
     document: dict[str, Any] = json.loads(ran(_KEEPSET, *args, "--json", ends=code).stdout)
     return document
-
-
-@contextlib.contextmanager
-def folder_server(folder: Path) -> Iterator[str]:
-    class Quiet(SimpleHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            pass
-
-    with serving(functools.partial(Quiet, directory=str(folder))) as port:
-        yield f"127.0.0.1:{port}"
 
 
 def write_config(folder: Path, urls: dict[str, list[str]], allow: str, **extra: str) -> Path:
@@ -108,7 +92,8 @@ def test_real_bears_over_http(photos: Path, tmp_path: Path) -> None:
     from urllib.parse import quote
 
     bears = photos / "bears"
-    with folder_server(bears) as host:
+    with serving_folder(bears) as port:
+        host = f"127.0.0.1:{port}"
         urls = {
             d.name: [f"http://{host}/{quote(f'{d.name}/{p.name}')}" for p in sorted(d.iterdir())[:80]]
             for d in sorted(bears.iterdir())

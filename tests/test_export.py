@@ -23,6 +23,7 @@ from keepset.stages import StageResult
 from keepset.storage.filenames import folder_names
 from keepset.workspace import Workspace
 from tests.export_fixtures import LABELS, Mixed, make_mixed, write_revision
+from tests.factories import add_revision
 from tests.processes import ran, started, wait_for
 from tests.storage_fixtures import moved
 
@@ -194,6 +195,9 @@ def test_what_is_not_its_own_is_left_alone(mixed: Mixed, tmp_path: Path) -> None
         export(mixed, Format.CSV, folder)
     with pytest.raises(WorkspaceError, match="holds the workspace"):
         export(mixed, Format.CSV, tmp_path)
+    other = Workspace.create(tmp_path / "other", "other")
+    with pytest.raises(WorkspaceError, match="is in the workspace"):
+        export(mixed, Format.CSV, other.root / "out")
     with pytest.raises(WorkspaceError, match="is a file"):
         export(mixed, Format.CSV, folder / "thesis.tex")
     assert _tree(folder) == {"thesis.tex": b"years of work"}
@@ -311,8 +315,7 @@ def _peak(root: Path, times: int) -> float:
         images.append(image_row(digest, "a", data, picture, i))
         rows.append(dataset_row(digest, "a", i, 1))
     manifests.write(ws.images, images, Header("images", "validate", "factory"))
-    extra = {"revision": 1, "before": 0, "cause": "split"}
-    manifests.write(ws.dataset(1), rows, Header("dataset", "split", "factory", extra=extra))
+    add_revision(ws, rows)
     code = (
         "import sys, resource; from pathlib import Path; from keepset.workspace import Workspace\n"
         "from keepset.export.dataset import *\n"

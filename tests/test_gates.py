@@ -19,7 +19,7 @@ from keepset.manifests import Header
 from keepset.reasons import Action
 from keepset.review import Mark, mark, submit
 from keepset.workspace import Workspace
-from tests.factories import CLASSES, config, dataset_workspace
+from tests.factories import CLASSES, add_revision, config, dataset_workspace
 from tests.review_fixtures import Case, edit_images
 
 Row = dict[str, Any]
@@ -129,8 +129,7 @@ def rewrite(ws: Workspace, spoil: Callable[[list[Row]], None]) -> None:
     """A new revision of the data set, spoilt."""
     rows = ws.current_dataset().rows()
     spoil(rows)
-    extra = {"revision": 2, "before": 1, "cause": "by hand"}
-    manifests.write(ws.dataset(2), rows, Header("dataset", "clean", "spoilt", extra=extra))
+    add_revision(ws, rows, "by hand")
 
 
 def pair(ws: Workspace) -> tuple[str, str]:

@@ -75,6 +75,7 @@ def test_the_state_is_told_in_plain_words(case: Case, client: httpx.Client) -> N
     assert data.sides == {"train": 24, "valid": 12} or sum(data.sides.values()) == 36
     page = " ".join(client.get("/").text.split())
     assert "36 <small>pictures in 3 classes" in page
+    assert re.search(r"Trained \d+ \w+ \d{4}, \d\d:\d\d UTC on revision", page)
     assert f"Right on {model.right} of {model.n} held-out pictures" in page
     assert model.right == sum(
         r["predicted"] == r["label"]
@@ -127,7 +128,7 @@ def test_a_new_data_set_is_run_from_the_page_to_its_first_batch(
     ws = Workspace.create(tmp_path / "ws", "drawn")
     with keepset_web(ws) as (url, _), browser.page(viewport={"width": 390, "height": 844}) as page:
         page.goto(url)
-        assert f"keepset run {ws.config_beside()} -w {ws.root}" in page.inner_text("main")
+        assert f"keepset run {ws.config_file()} -w {ws.root}" in page.inner_text("main")
         raw = {
             "name": "drawn",
             "seed": 7,
@@ -177,7 +178,7 @@ def test_a_run_that_fails_says_why_and_can_be_tried_again(case: Case, client: ht
 
 def test_an_edited_config_is_pointed_out_where_a_run_would_not_use_it(case: Case, client: httpx.Client) -> None:
     assert "is not used" not in client.get("/").text
-    config = case.ws.config_beside()
+    config = case.ws.config_file()
     config.write_text('name = "edited"\n')
     page = client.get("/").text
     assert f"keepset run {config} -w {case.ws.root}" in page
@@ -254,6 +255,12 @@ def test_the_end_says_what_the_cleaning_brought(case: Case, client: httpx.Client
     assert message in found["html"].replace("&#39;", "'")
     assert re.search(r"\d+ mistakes? before, \d+ now on the same \d+ held-out pictures", message)
     assert load_batch(case.ws, batch.id).status == BatchStatus.APPLIED
+    assert "Done: changed and retrained." in client.get(f"/batches/{batch.id}").text
+    later = client.post("/review").headers["location"]  # every picture
+    assert "Done: changed and retrained." not in client.get(later).text
+    assert set(load_batch(case.ws, later.rpartition("/")[2]).rows()) == {
+        r["sha256"] for r in case.ws.current_dataset().rows() if r["active"]
+    }
 
 
 # -- reports, pictures, errors ---------------------------------------------------------------------
@@ -288,7 +295,14 @@ def test_a_picture_says_what_it_is_and_where_it_is_decided(case: Case, client: h
 
 
 def test_errors_are_pages_for_people_json_and_text_for_programs(case: Case, client: httpx.Client) -> None:
-    for path in ("/nope", "/batches/b0009-00000000", "/reports/x", f"/pictures/{'f' * 64}", f"/w/{'0' * 16}/"):
+    for path in (
+        "/nope",
+        "/batches/b0009-00000000",
+        "/reports/x",
+        f"/pictures/{'f' * 64}",
+        "/pictures/x.jpg",
+        f"/w/{'0' * 16}/",
+    ):
         found = client.get(path, headers=PAGE)
         assert found.status_code == 404, path
         assert 'href="/">To the home page</a>' in found.text, path
@@ -330,8 +344,11 @@ def test_random_looks_tell_what_is_left_on_every_page_and_in_status(case: Case, 
     assert left["looks"] == 8
     assert left["found"] == 1
     assert left["command"] == ("keepset", "review", "--random", "23")
-    for text in (client.get(here).text, client.get("/").text):
-        assert left["advice"] in text
-        assert "<code>keepset review --random 23</code>" in text
+    home = client.get("/").text
+    shown = re.search(r"about \d+ to delete, \d+ to relabel", home)
+    assert (left["wrong"] > 0) == (shown is not None)
+    assert left["advice"] in home
+    assert left["advice"] in client.get(here).text
+    assert '<button name="looks" value="23">Review 23 random pictures</button>' in home
     submit(batch, "approve", who="ann", confirm=True)
     assert left["words"] in client.get(f"{here}?notice=recorded").text

@@ -27,7 +27,7 @@ from keepset.train import usable
 from keepset.validate import validate
 from keepset.web.app import create_app
 from tests.browser_fixtures import Browser, expect
-from tests.factories import jpeg
+from tests.factories import add_model, jpeg
 from tests.predict_fixtures import Served
 from tests.test_web_predict import conforms
 from tests.web_fixtures import asking, served
@@ -180,6 +180,7 @@ def test_from_the_page_to_the_data_set_through_one_approval(
     assert [rows[s]["active"] for s in shas] == [False, False, True]
     assert not {r["sha256"] for r in usable(list(rows.values()))} & set(shas[:2])  # nothing is trained on them yet
     assert "nothing to purge" in purge(ws, who="Bob").message
+    add_model(ws, config, model_case.truth)  # with features that a review can go by
     batch = load_batch(ws, review(ws, config).outputs["batch_id"])
     found = {r["sha256"]: r for r in batch.candidates().rows()}
     for s, label in zip(shas, labels, strict=True):
@@ -203,6 +204,7 @@ def test_undecided_strangers_stay_out(site: httpx.Client, model_case: Served, tm
     sha = send(site, stranger(), other(model_case, stranger())[1]).json()["sha256"]
     for stage in (scrape, download, validate, split):
         stage(ws, config)
+    add_model(ws, config, model_case.truth)
     batch = load_batch(ws, review(ws, config).outputs["batch_id"])
     submit(batch, "approve", who="Bob", undecided="keep", confirm=True)
     clean(ws, config)

@@ -23,7 +23,7 @@ from keepset.interpret.verdict import next_thing, verdict
 from keepset.manifests import Header
 from keepset.workspace import Workspace
 from tests.browser_fixtures import Browser
-from tests.factories import add_model, config, dataset_workspace
+from tests.factories import add_model, add_revision, config, dataset_workspace
 
 MODEL = "0" * 16
 Row = dict[str, Any]
@@ -218,8 +218,7 @@ def test_the_one_thing_to_do(facts: dict[str, Any], title: str) -> None:
 def test_the_card_shows_the_data_the_model_was_trained_on(tmp_path: Path) -> None:
     ws, cfg = finished(tmp_path)
     rows = manifests.read(ws.dataset(1), "dataset").rows()
-    header = Header("dataset", "clean", "later", extra={"revision": 2, "before": 1, "cause": "clean"})
-    manifests.write(ws.dataset(2), [r | {"active": i > 4} for i, r in enumerate(rows)], header)
+    add_revision(ws, [r | {"active": i > 4} for i, r in enumerate(rows)], "clean")
     facts, _ = report(ws, cfg)
     assert (facts["dataset"]["revision"], facts["dataset"]["images"]["active"]) == (1, 36)
 
@@ -311,6 +310,7 @@ def test_an_unreadable_thumbnail_is_an_honest_gap(tmp_path: Path) -> None:
     assert f'id="p-{shas[3][:16]}"' not in html
 
 
+@pytest.mark.slow
 def test_pictures_that_do_not_fit_are_left_out_and_counted(tmp_path: Path) -> None:
     ws, cfg = finished(tmp_path, per_class=150)
     valid = [r for r in manifests.read(predictions(ws), "predictions").rows() if r["split"] == "valid"]
@@ -334,6 +334,7 @@ def test_pictures_that_do_not_fit_are_left_out_and_counted(tmp_path: Path) -> No
     assert ("pictures were left out" in html) is (len(html.encode()) > 2_400_000)
 
 
+@pytest.mark.slow
 def test_hundreds_of_classes(tmp_path: Path) -> None:
     """Everything has an upper size: the matrix and the plot show the worst, the table folds away."""
     labels = tuple(f"class {i:03d}" for i in range(100))

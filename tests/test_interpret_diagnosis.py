@@ -150,6 +150,5 @@ def workspace(root: Path, wrong_labels: float, section: dict[str, Any]) -> tuple
         rows.append(factories.dataset_row(sha, label, i, 3) | {"split": "valid" if held_out else "train"})
         images.append(factories.image_row(sha, label, data, picture, i))
     manifests.write(ws.images, images, Header("images", "validate", "factory"))
-    extra = {"revision": 1, "before": 0, "cause": "split"}
-    manifests.write(ws.dataset(1), rows, Header("dataset", "split", "factory", extra=extra))
+    factories.add_revision(ws, rows)
     return ws, cfg

@@ -49,17 +49,9 @@ def judged(
     x = np.stack([centres[c] + look[s or ""] + rng.normal(0, 1, 60) for s, c in zip(sites, labels, strict=True)])
     y, folds = np.array(labels), rng.integers(0, 5, len(labels))
     return Judged(
-        NAMES,
-        y,
-        folds,
-        rng.random(len(y)) < 0.1,
-        sites,
-        creators or [None] * len(y),
-        [str(i) for i in range(len(y))],
-        lambda k: x[k],
-        0.03,
-        1,
-    )
+        NAMES, y, folds, rng.random(len(y)) < 0.1, sites, creators or [None] * len(y), [str(i) for i in range(len(y))],
+        lambda k: x[k], 0.03, 1,
+    )  # fmt: skip
 
 
 def test_whole_sites_are_left_out_and_each_with_all_its_pictures() -> None:

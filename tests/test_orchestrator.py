@@ -42,7 +42,7 @@ def late(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Orchestrator, Asked]
             self.end_headers()
             self.wfile.write(body)
 
-    monkeypatch.setattr(orchestrator, "_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(orchestrator, "_TIMEOUT_S", 3.0)
     with serving(Late) as port:
         yield Orchestrator(f"http://127.0.0.1:{port}", None), asked
         go_on.set()

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import struct
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import ExifTags, Image, PngImagePlugin
 
 from keepset.images.pixels import decode, mended
+from tests.factories import saved
 
 RAMP = np.linspace(0, 65_535, 64 * 48).reshape(48, 64).astype(np.uint16)
 QUARTERS = np.zeros((48, 64, 3), np.uint8)
 QUARTERS[:24, :32], QUARTERS[:24, 32:], QUARTERS[24:, :32] = (200, 30, 30), (30, 200, 30), (30, 30, 200)
 PICTURE = Image.fromarray(QUARTERS)
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8))
-
-
-def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
-    out = io.BytesIO()
-    image.save(out, kind, **options)
-    return out.getvalue()
 
 
 def pixels(data: bytes) -> np.ndarray:

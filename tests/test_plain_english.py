@@ -19,19 +19,15 @@ _COUNTED = (
 _BAD = {
     "per, not a": rf"\b({_COUNTED}) an? ({_PER})\b(?!')",
     "is not a, not is no": r"(?<!there )\b(is|was|are) no (?!longer\b|more\b|less\b|better\b|worse\b|such\b|\w+ (left|in use)\b)[a-z]",
-    "again, not anew": r"\banew\b",
-    "drop by now": r"\bby now\b",
-    "in plain language": r"\bin words\b",
+    "again, not anew": r"\banew\b", "drop by now": r"\bby now\b", "in plain language": r"\bin words\b",
     "report, error or note, not a word": r"\b(with|without|in) a word\b|\ba word (on|that|about|in)\b",
     "is, not stands or lies": r"\b(stands?|lies?) (in|on|there|already|beside|under|by|as|at|with)\b",
-    "name the person": r"\bwhoever\b",
-    "check box or confirmation, not tick": r"\bneeds? a tick\b",
+    "name the person": r"\bwhoever\b", "check box or confirmation, not tick": r"\bneeds? a tick\b",
     "a riddle": r"twice is once|survivors? never|the yardstick|\bworth a look\b|somebody else was here|the whole way",
-    "default, not left out": r"\. left out: ",
-    "continues": r"\bgoes on where\b",
+    "default, not left out": r"\. left out: ", "continues": r"\bgoes on where\b",
     "retries": r"\bfurther (try|tries)\b|\bwhat is transient\b|\bask(s|ed)? again for what\b",
     "pydantic's own words": r"\bvalue error,|\binput should\b",
-}
+}  # fmt: skip
 
 
 def _docs() -> Iterator[tuple[str, str]]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import os
-from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ from keepset.predict.batch import Job, predict_batch
 from keepset.storage.journal import Journal
 from keepset.workspace import Workspace
 from tests.predict_fixtures import Served
-from tests.processes import kill_when, serving, started
+from tests.processes import kill_when, serving_folder, started
 from tests.stack_fixtures import Running
 from tests.storage_fixtures import moved
 
@@ -121,8 +119,7 @@ def test_the_data_set_and_an_older_model(model_case: Served) -> None:
 
 def test_a_table_of_paths_and_one_of_urls(model_case: Served, tmp_path: Path) -> None:
     pictures(model_case, tmp_path / "web", 5)
-    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "web"))
-    with serving(handler) as port:
+    with serving_folder(tmp_path / "web") as port:
         address = f"127.0.0.1:{port}"
         config = model_case.config.model_copy(
             update={"download": model_case.config.download.model_copy(update={"allow_private": (address,)})}

@@ -60,7 +60,7 @@ def test_a_new_data_set_from_the_form_to_a_model_a_batch_its_approval_and_the_re
     assert list_batches(ws)
     waits = f"Batch {list_batches(ws)[0].id} waits: {gallery}/batches/{list_batches(ws)[0].id}"
     assert waits in (said := stack.prefect.state(run).message)
-    assert waits in stack.log(run)
+    wait_for(lambda: waits in stack.log(run), "its log to say so")
     assert "in use" in said
     assert "<h1>fruit</h1>" in httpx.get(f"{gallery}/", trust_env=False, timeout=PATIENCE_S).text
 

@@ -16,8 +16,9 @@ from keepset.scrape import scrape
 from keepset.validate import validate
 from keepset.workspace import Workspace
 from tests.download_fixtures import PICTURE, hostile_web
+from tests.factories import saved
 from tests.test_download import outcomes, workspace
-from tests.test_hostile_images import JPEG, PHOTO, rows, saved
+from tests.test_hostile_images import JPEG, PHOTO, rows
 from tests.test_hostile_images import workspace as downloaded
 
 IMAGES: list[tuple[ImageReason, bytes, dict[str, Any], dict[str, Any]]] = [

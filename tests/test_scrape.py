@@ -38,13 +38,10 @@ def test_a_messy_list_is_read_whole_and_nothing_is_dropped_in_silence(ws: Worksp
     scrape(ws, config(tmp_path, messy))
     found = rows(ws)
     assert found[:6] == [
-        ("https://x.example/a%20b.jpg?q=1%2B1", "ok"),
-        ("https://x.example/2.jpg", "ok"),
-        ("null", "not_a_url"),
-        ("data:image/png;base64,AAAA", "data_uri"),
-        ("https://x.example/2.jpg", "duplicate_url"),
+        ("https://x.example/a%20b.jpg?q=1%2B1", "ok"), ("https://x.example/2.jpg", "ok"), ("null", "not_a_url"),
+        ("data:image/png;base64,AAAA", "data_uri"), ("https://x.example/2.jpg", "duplicate_url"),
         ("ftp://x.example/3.jpg", "scheme_not_allowed"),
-    ]
+    ]  # fmt: skip
     assert [r for _, r in found[6:]] == ["scheme_not_allowed", "not_a_url", "not_a_url", "not_a_url"]
 
 

@@ -151,13 +151,9 @@ def answer_of(source: str, url: Any, value: Any) -> dict[str, Any]:
             "results": [{"id": 1, "taxon": value, "user": value, "uri": value, "photos": [photo, value]}, value, good]
         }
     media = {
-        "type": "StillImage",
-        "identifier": url,
-        "title": value,
-        "creator": value,
-        "license": value,
+        "type": "StillImage", "identifier": url, "title": value, "creator": value, "license": value,
         "references": value,
-    }
+    }  # fmt: skip
     return {"endOfRecords": True, "results": [{"media": [media, value]}, value, {"media": value},
                                               {"media": [{"identifier": "https://g.example/good.jpg"}]}]}  # fmt: skip
 

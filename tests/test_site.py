@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import base64
-import functools
-import http.server
+import contextlib
 import io
 import json
 import shutil
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +28,9 @@ from keepset.site.pictures import credits_of
 from keepset.site.runtime import PACKAGE, VERSION, browser_runtime
 from keepset.site.smaller import Precision, variants
 from tests.browser_fixtures import Browser
+from tests.factories import saved
 from tests.predict_fixtures import Served
+from tests.processes import serving_folder
 from tests.test_cli import run
 from tests.test_gallery_browser import _troubles
 from tests.test_hostile_images import GOOD
@@ -44,11 +44,6 @@ _PIXELS = """async (names) => {
   const found = await Promise.all(files.map((file) => prepared(file, facts)));
   return found.map((pixels) => btoa(Array.from(pixels, (x) => String.fromCharCode(x)).join("")));
 }"""
-
-
-class _Static(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args: Any) -> None:
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -67,14 +62,12 @@ def _pictures(case: Served) -> dict[str, bytes]:
     drawn = Image.open(io.BytesIO(case.pictures[0])).convert("RGB")
     found = {f"good-{name}": data for name, data in GOOD.items() if name in ("jpeg", "png", "gif", "webp", "bmp")}
     for turn in range(1, 9):
-        out, exif = io.BytesIO(), Image.Exif()
+        exif = Image.Exif()
         exif[0x0112] = turn
-        drawn.resize((1277 + turn, 1011)).save(out, "JPEG", exif=exif, quality=90, subsampling=0)
-        found[f"turned-{turn}"] = out.getvalue()
+        turned = drawn.resize((1277 + turn, 1011))
+        found[f"turned-{turn}"] = saved(turned, exif=exif, quality=90, subsampling=0)
     for name, size in (("large", (4000, 3000)), ("tall", (300, 1500)), ("tiny", (40, 30))):
-        out = io.BytesIO()
-        drawn.resize(size, Image.Resampling.BICUBIC).save(out, "PNG")
-        found[name] = out.getvalue()
+        found[name] = saved(drawn.resize(size, Image.Resampling.BICUBIC), "PNG")
     return found
 
 
@@ -87,11 +80,8 @@ def test_the_same_answers_as_python_without_any_server(
     for name, data in pictures.items():
         (tmp_path / "site" / "given" / name).write_bytes(data)
     (tmp_path / "broken.jpg").write_bytes(template_case.pictures[0][:2000])
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(_Static, directory=str(tmp_path / "site"))
-    )
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{server.server_port}/"
+    server = contextlib.ExitStack()
+    url = f"http://127.0.0.1:{server.enter_context(serving_folder(tmp_path / 'site'))}/"
     asked: list[str] = []
     with browser.page(color_scheme="dark", viewport={"width": 360, "height": 740}) as page:
         page.on("request", lambda r: asked.append(r.url))
@@ -121,8 +111,7 @@ def test_the_same_answers_as_python_without_any_server(
             )  # libjpeg's own smaller scales round
             assert np.abs(off).mean() < (0.3 if name.startswith("turned") else 0.01), name
         page.evaluate("navigator.serviceWorker.ready.then(() => true)")
-        server.shutdown()
-        server.server_close()
+        server.close()
         page.goto(url)
         page.locator(".sample").first.click()
         card = page.locator(".answer:not(.waiting)")
@@ -134,22 +123,21 @@ def test_the_same_answers_as_python_without_any_server(
         assert page.evaluate("crossOriginIsolated")  # several threads, from the second visit on
         page.goto(url + "about.html")
         assert "cc-by-4.0" in page.inner_text("main")
+        page.goto(url + "no/such/page")
+        assert page.url == url
     assert {a for a in asked if not a.startswith((url, f"blob:{url}"))} == set()
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1400), ("dark", 320)])
 def test_axe_finds_nothing(browser: Browser, site: Path, scheme: Any, width: int) -> None:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Static, directory=str(site)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    with browser.page(color_scheme=scheme, viewport={"width": width, "height": 800}, bypass_csp=True) as page:
-        page.goto(f"http://127.0.0.1:{server.server_port}/about.html")
+    size = {"width": width, "height": 800}
+    with serving_folder(site) as port, browser.page(color_scheme=scheme, viewport=size, bypass_csp=True) as page:
+        page.goto(f"http://127.0.0.1:{port}/about.html")
         assert _troubles(page) == []
-        page.goto(f"http://127.0.0.1:{server.server_port}/")
+        page.goto(f"http://127.0.0.1:{port}/")
         page.locator(".sample").first.click()
         page.locator(".answer:not(.waiting)").wait_for()
         assert _troubles(page) == []
-    server.shutdown()
-    server.server_close()
 
 
 def test_a_site_is_whole_small_and_says_whom_to_credit(

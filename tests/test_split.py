@@ -110,8 +110,7 @@ def test_a_relabelled_image_keeps_its_side(tmp_path: Path) -> None:
     before = run(ws, rows, 7)
     moved = rows[0]["sha256"]
     done = [r | ({"label": "grizzly"} if s == moved else {}) for s, r in before.items()]
-    extra = {"revision": 2, "before": 1, "cause": "review"}
-    manifests.write(ws.dataset(2), done, Header("dataset", "clean", "by hand", extra=extra))
+    factories.add_revision(ws, done, "review")
     after = run(ws, rows + some(6, 1, start=1000), 7)
     assert after[moved]["label"] == "grizzly"
     assert places(after)[moved] == places(before)[moved]

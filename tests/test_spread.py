@@ -31,10 +31,10 @@ from keepset.stages import SILENT, EngineKind, Progress, Shard, Stage, StageResu
 from keepset.workspace import Workspace
 from tests.dask_fixtures import CHECKOUT, DaskCluster, dask_cluster
 from tests.download_fixtures import Web
-from tests.factories import Told
+from tests.factories import Told, saved
 from tests.factories import config as drawn_config
 from tests.processes import PATIENCE_S, serving, wait_for
-from tests.test_hostile_images import JPEG, PHOTO, saved
+from tests.test_hostile_images import JPEG, PHOTO
 from tests.test_hostile_images import workspace as image_workspace
 
 

@@ -125,11 +125,8 @@ def test_nothing_is_left_nothing_comes_back_and_the_new_model_has_not_learnt_it(
     features = ModelFeatures.of(ws, model)
     vectors = [features.at([features.sha256.index(s)])[0].tobytes() for s in shas]
     secrets = [
-        *(ws.blob(s).read_bytes() for s in shas),
-        *(ws.thumb(s).read_bytes() for s in shas),
-        *vectors,
-        EVE.encode(),
-    ]
+        *(ws.blob(s).read_bytes() for s in shas), *(ws.thumb(s).read_bytes() for s in shas), *vectors, EVE.encode(),
+    ]  # fmt: skip
     served = Predictor(ws.models / model / "model.onnx")
     assert served.predict(ws.blob(learnt_by(ws, model)).read_bytes()).similar[0][1] > 0.999
     probe = ws.blob(learnt_by(ws, model)).read_bytes()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import io
 import os
 import shutil
 import subprocess
@@ -111,10 +110,8 @@ def folders(root: Path, per_class: int = 12) -> list[dict[str, Any]]:
     """Three classes as the form in Prefect's UI tells them: folders of drawn pictures, two of them in the wrong one."""
     for i in range(per_class * 3):
         label = CLASSES[(i + (i < 2)) % 3]
-        out = io.BytesIO()
-        draw(CLASSES[i % 3], i, width=160, height=120).save(out, "JPEG")
         (root / label).mkdir(parents=True, exist_ok=True)
-        (root / label / f"{i}.jpg").write_bytes(out.getvalue())
+        draw(CLASSES[i % 3], i, width=160, height=120).save(root / label / f"{i}.jpg")
     return [{"name": label, "folders": [str(root / label)]} for label in CLASSES]
 
 

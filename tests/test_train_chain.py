@@ -16,7 +16,7 @@ from keepset.train.layers import freeze, groups, train_mode
 from keepset.train.networks import build, features_and_logits
 from tests.factories import dataset_workspace
 
-CHAINS = ["tf_efficientnet_lite0", "resnet10t", "mobilenetv3_small_050", "convnext_atto"]
+CHAINS = ["tf_efficientnet_lite0", "torchvision.resnet18", "torchvision.mobilenet_v3_small", "convnext_atto"]
 OTHERS = [("test_vit", 160), ("hrnet_w18_small", 64), ("pit_ti_224", 224)]
 
 
@@ -82,13 +82,8 @@ def test_the_front_of_a_trained_network_is_as_it_was(tmp_path: Path, monkeypatch
     weights = tmp_path / "w.safetensors"
     save_file(build("test_resnet", 3).state_dict(), weights)
     section = {
-        "arch": "test_resnet",
-        "weights": str(weights),
-        "size": 64,
-        "epochs": 1,
-        "threads": 1,
-        "precision": "fp32",
-    }
+        "arch": "test_resnet", "weights": str(weights), "size": 64, "epochs": 1, "threads": 1, "precision": "fp32",
+    }  # fmt: skip
     ws, cfg, _ = dataset_workspace(tmp_path, per_class=8, train=section)
     monkeypatch.setattr("keepset.train.head.STRENGTHS", (1e-8,))  # so weak that fine-tuning wins
     record = load_record(ws, train(ws, cfg).outputs["model_id"])

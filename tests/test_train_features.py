@@ -105,11 +105,11 @@ def test_the_packaged_head_is_the_network_s_own() -> None:
 
 
 def test_several_networks_are_one_classifier_that_is_served_too(tmp_path: Path) -> None:
-    """The exported file gives the features that training saved, and the distance to them."""
+    """timm's and torchvision's mix; the exported file gives the features that training saved, and the distance to them."""
     from keepset.export.onnx import export_model, load_network
     from keepset.predict import load
 
-    section = {**SMALL, "arch": "resnet10t+mobilenetv3_small_050", "weights": "none"}
+    section = {**SMALL, "arch": "resnet10t+torchvision.shufflenet_v2_x0_5", "weights": "none"}
     ws, cfg, truth = dataset_workspace(tmp_path, per_class=5, train=section)
     record = load_record(ws, train(ws, cfg).outputs["model_id"])
     kept = ModelFeatures.of(ws, record.id)
@@ -130,7 +130,7 @@ def test_several_networks_are_one_classifier_that_is_served_too(tmp_path: Path) 
 
 
 def test_names_are_split_and_wrong_ones_named() -> None:
-    assert parts("lite0 + resnet18") == ("tf_efficientnet_lite0", "resnet18")
+    assert parts("lite0 + torchvision.resnet18") == ("tf_efficientnet_lite0", "torchvision.resnet18")
     for arch in ("lite0+resnet3f", "lite0+"):
         with pytest.raises(ModelError, match=r"No classifier is called '(resnet3f|)'"):
             build(arch, 3)

@@ -19,9 +19,9 @@ from keepset.errors import StageError, WorkspaceNotWritable
 from keepset.files import write_bytes
 from keepset.manifests import Header
 from keepset.validate.worker import memory_limit_gap
-from tests.factories import Told
+from tests.factories import Told, saved
 from tests.processes import PATIENCE_S
-from tests.test_hostile_images import JPEG, PHOTO, rows, saved, workspace
+from tests.test_hostile_images import JPEG, PHOTO, rows, workspace
 
 
 def test_what_may_be_the_machines_fault_is_tried_again_by_the_next_run(tmp_path: Path) -> None:

@@ -26,10 +26,10 @@ from keepset.reasons import ImageReason
 from keepset.web.predict import TOP, TOP_MOST
 from keepset.web.security import COOKIE
 from keepset.web.uploads import LONGEST_URL, MAX_ITEMS
-from tests.factories import config
+from tests.factories import config, saved
 from tests.predict_fixtures import Served, client
 from tests.processes import PATIENCE_S, Silent, serving, wait_for
-from tests.test_hostile_images import BAD, GOOD, JPEG, saved
+from tests.test_hostile_images import BAD, GOOD, JPEG
 from tests.web_fixtures import asking, served
 
 
@@ -296,7 +296,7 @@ def test_bodies_wait_their_turn_within_bounds() -> None:
     from keepset.web.budget import Budget
 
     async def play() -> None:
-        budget, order = Budget(100, patience=0.2, waiting=3), []
+        budget, order = Budget(100, patience=PATIENCE_S, waiting=3), []
 
         async def settled() -> None:
             for _ in range(20):  # every task that can go on has
@@ -317,11 +317,13 @@ def test_bodies_wait_their_turn_within_bounds() -> None:
         budget.give(60)
         await settled()
         assert (order, budget.used) == (["first", "big"], 500)
-        with pytest.raises(Busy):
-            await tasks[1]  # its patience is over
         budget.give(500)
-        await ask("later", 100)
-        assert (order[-1], budget.used, budget.waiting) == ("later", 100, 0)
+        await tasks[1]
+        assert (order[-1], budget.used, budget.waiting) == ("small", 10, 0)
+        hurried = Budget(10, patience=0.01, waiting=3)
+        await hurried.take(10)
+        with pytest.raises(Busy):
+            await hurried.take(1)
 
     asyncio.run(play())
 
@@ -466,7 +468,11 @@ def test_a_promotion_swaps_the_model_without_a_lost_request(model_case: Served) 
             assert items[0]["probability"] == pytest.approx(wanted[0].probability, abs=1e-4)
 
 
-def test_a_damaged_promotion_leaves_the_old_model_in_use(model_case: Served) -> None:
+def test_a_damaged_promotion_leaves_the_old_model_in_use(model_case: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[None] = []
+    refresh = Service.refresh
+    monkeypatch.setattr(Service, "refresh", lambda self: (refresh(self), looked.append(None)))
+    monkeypatch.setattr("keepset.predict.serving.WATCH_S", 0.02)
     with asking(model_case.ws.root) as c:
         assert c.get("/api/model").status_code == 200
         broken = model_case.ws.models / ("2" * 16)
@@ -474,7 +480,8 @@ def test_a_damaged_promotion_leaves_the_old_model_in_use(model_case: Served) -> 
         (broken / "model.onnx").write_bytes(b"nonsense")
         for damage in ({"model_id": "2" * 16}, {"model_id": "3" * 16}, {"nothing": 1}, [], "x"):
             write_json(model_case.ws.models / "promoted.json", damage)
-            time.sleep(0.6)
+            seen = len(looked)
+            wait_for(lambda n=seen: len(looked) > n + 1, "the service to have looked at it", every_s=0.02)
             assert c.post("/api/predict", files=files(JPEG)).json()["model"]["id"] == "0" * 16
             assert c.get("/healthz").status_code == 200
     with asking(model_case.ws.root) as c:  # and without an old one it says so

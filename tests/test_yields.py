@@ -14,7 +14,7 @@ from keepset import manifests
 from keepset.card.yields import by_host, by_query, complaints, yields
 from keepset.manifests import Header
 from keepset.workspace import Workspace
-from tests.factories import EPOCH, dataset_row
+from tests.factories import EPOCH, add_revision, dataset_row
 from tests.test_cli import run
 
 QUERIES = {"bear": "a.example", "teddy cartoon": "b.example", "teddy": "a.example"}
@@ -106,8 +106,7 @@ def test_every_line_has_one_fate(tmp_path: Path, seed: int, capsys: pytest.Captu
             row |= {"active": False, "changed_by": "b0001-00000000", "changed_in": 1}
         elif rng.random() < 0.1:
             row |= {"label": "cub", "changed_by": "b0001-00000000", "changed_in": 1}
-    extra = {"revision": 1, "before": 0, "cause": "split"}
-    manifests.write(ws.dataset(1), rows, Header("dataset", "split", "f", extra=extra))
+    add_revision(ws, rows)
 
     found = yields(ws)
     right = wanted(lines, came, images, {r["sha256"]: r for r in rows})

@@ -17,6 +17,7 @@ from keepset.files import write_bytes
 from keepset.manifests import Header
 from keepset.review import Batch, load_batch
 from keepset.web.app import create_gallery
+from tests.factories import add_revision
 from tests.processes import PATIENCE_S, wait_for
 from tests.review_fixtures import Case
 
@@ -62,8 +63,7 @@ def large_batch(case: Case, n: int) -> Batch:
         images.append(image | {"sha256": sha, "url": f"https://pictures.example/{i}.jpg"})
         dataset.append(standing[0] | more)
     manifests.write(case.ws.images, images, Header("images", "validate", "large"))
-    extra = {"revision": 2, "before": 1, "cause": "split"}
-    manifests.write(case.ws.dataset(2), dataset, Header("dataset", "split", "large", extra=extra), exclusive=True)
+    add_revision(case.ws, dataset)
     folder = case.ws.batches / "b0002-00000000"
     manifests.write(folder / "candidates.parquet", candidates, Header("candidates", "review", "large"))
     record = json.loads((small.folder / "batch.json").read_text()) | {"id": folder.name, "number": 2, "revision": 2}

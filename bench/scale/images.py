@@ -31,7 +31,7 @@ import sys, time; from pathlib import Path
 from keepset import validate
 from keepset.pipeline.cluster import connect
 from keepset.pipeline.engine import Engine
-from keepset.pipeline.shards import _Spread
+from keepset.pipeline.shards import spread
 from keepset.stages import SILENT, Stage
 from keepset.workspace import Workspace
 if __name__ == "__main__":
@@ -39,7 +39,7 @@ if __name__ == "__main__":
     shards = validate.plan(ws, ws.config(), n)
     with connect(Engine(kind="dask", workers=n), ws) as cluster:
         begin = time.monotonic()
-        _Spread(cluster, ws, Stage.VALIDATE, SILENT).all(shards, {})
+        spread(cluster, ws, Stage.VALIDATE, shards, {}, SILENT)
         print("shards took", time.monotonic() - begin)
 """
 

@@ -203,10 +203,12 @@ def _table(state: str, found: list[tuple[Candidate, str]]) -> Iterator[str]:
         yield f"| {kind} | {len(said)} | {copies} | {junk} | {100 * (copies + junk) / max(1, len(said)):.1f} % |"
     good = [s for c, s in found if c.kind in GOOD]
     lost = sum(s.startswith("prefiltered") for s in good)
-    saved = sum(len(c.full) for c, s in found if s.startswith("prefiltered"))
-    cost, whole = sum(len(c.thumb) for c, _ in found), sum(len(c.full) for c, _ in found)
+    large = [(c, s) for c, s in found if c.size[0] * c.size[1] >= 640 * 480]
+    saved = sum(len(c.full) for c, s in large if s.startswith("prefiltered"))
+    cost, whole = sum(len(c.thumb) for c, _ in large), sum(len(c.full) for c, _ in large)
     yield f"\ngood pictures lost: {lost} of {len(good)} ({100 * lost / len(good):.2f} %; at most {100 * wilson(lost, len(good))[1]:.1f} %)"
-    yield f"bytes: {saved / whole:.0%} of the pictures' saved, {cost / whole:.0%} spent on thumbnails"
+    yield f"bytes of {len(large)} pictures of 640 x 480 and more (mean {whole / len(large) / 1000:.0f} kB): {saved / whole:.0%} saved, "
+    yield f"{cost / whole:.0%} spent on thumbnails"
 
 
 if __name__ == "__main__":

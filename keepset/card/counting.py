@@ -6,7 +6,7 @@ What is counted of each picture is read some ten thousand rows at a time.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -19,7 +19,7 @@ from keepset.card.yields import by_query, yields
 from keepset.inbox import WAITING
 from keepset.manifests import Manifest
 from keepset.manifests.schemas import SCHEMAS
-from keepset.reasons import REMEDIES, ItemStatus, Split
+from keepset.reasons import ItemStatus, Split
 from keepset.review.revisions import revisions
 from keepset.workspace import Workspace
 
@@ -36,7 +36,7 @@ def facts(ws: Workspace, revision: int | None = None) -> dict[str, Any]:
     sides together), ``waiting`` (sent in by users, not reviewed yet), ``relabelled``. ``classes`` and ``splits``: active images. ``sources``: what each class's searches, lists,
     pages and folders brought (``keepset.card.yields.Yield``); a picture that two of them found counts for the first. ``licenses``: active images by licence and its link, with the number of
     ``creators`` named and the ``names`` of the most frequent. ``creators``: how many images name one and how many do
-    not, how many creators there are, and the most frequent. ``stages``: rows, rows that are ok, and
+    not. ``stages``: rows, rows that are ok, and
     the others by reason, of each manifest before the split. ``duplicates``: of the active images.
     ``revisions``: each revision up to this one, what made it, who and why.
     """
@@ -130,7 +130,7 @@ def stage_counts(ws: Workspace, name: str) -> dict[str, Any]:
     return {
         "stage": SCHEMAS[name].stage, "manifest": name, "rows": len(table), "ok": len(table) - len(bad),
         "dropped": [
-            {"reason": r, "count": n, "remedy": REMEDIES[name].get(r, "")} for r, n in _counts(bad["reason"]).items()
+            {"reason": r, "count": n} for r, n in _counts(bad["reason"]).items()
         ],
     }  # fmt: skip
 
@@ -152,30 +152,11 @@ def _provenance(ws: Workspace, shas: pa.ChunkedArray) -> dict[str, Any]:
         for r in piece.group_by(keys).aggregate([("sha256", "count")]).to_pylist():
             key = (r["license"] or "unknown", web_link(r["license_url"]) or "")
             credit.setdefault(key, Counter())[r["creator"] or ""] += r["sha256_count"]
-    return {
-        "licenses": [
-            {"license": code, "url": url or None, "images": by.total(), "creators": len(_named(by)),
-             "names": [c for c, _ in _most(_named(by))]}
-            for (code, url), by in sorted(credit.items(), key=lambda p: (-p[1].total(), p[0]))
-        ],
-        "creators": _creators(credit.values()),
-    }  # fmt: skip
-
-
-def _creators(credit: Iterable[Counter[str]]) -> dict[str, Any]:
-    everybody: Counter[str] = sum(credit, Counter())
-    named = _named(everybody)
-    return {
-        "distinct": len(named),
-        "images_with": named.total(),
-        "images_without": everybody[""],
-        "most": [{"creator": c, "images": n} for c, n in _most(named)],
-    }
-
-
-def _named(by_creator: Counter[str]) -> Counter[str]:
-    return Counter({c: n for c, n in by_creator.items() if c})
-
-
-def _most(counts: Counter[str]) -> list[tuple[str, int]]:
-    return sorted(counts.items(), key=lambda p: (-p[1], p[0]))[:_MOST_NAMES]
+    licenses = []
+    for (code, url), by in sorted(credit.items(), key=lambda p: (-p[1].total(), p[0])):
+        names = sorted(by.keys() - {""}, key=lambda c: (-by[c], c))
+        licenses.append(
+            {"license": code, "url": url or None, "images": by.total(), "creators": len(names), "names": names[:_MOST_NAMES]}
+        )  # fmt: skip
+    unnamed, images = sum(by[""] for by in credit.values()), sum(by.total() for by in credit.values())
+    return {"licenses": licenses, "creators": {"images_with": images - unnamed, "images_without": unnamed}}

@@ -57,9 +57,9 @@ def _version(wanted: bool) -> None:
 
 
 def _assemble() -> None:
-    from keepset.cli import admin, clean, export, memory, predict, review, stages
+    from keepset.cli import admin, data, export, predict, review, stages
 
-    for module in (stages, admin, predict, export, review, clean, memory):  # as the help lists them
+    for module in (stages, admin, predict, export, review, data):  # as the help lists them
         module.register(app)
     stages.register_stages(app)
     _let_flow(app)

@@ -153,7 +153,7 @@ def status(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> No
 def _print_rows(title: str, found: Sequence[Mapping[str, Any]]) -> None:
     rows = [_for_people(r) for r in found[: _MOST_ROWS.get(title)]]
     names = dict.fromkeys(k for r in rows for k in r)
-    columns = [k for k in names if k in _ALWAYS or any(r.get(k) != 0 for r in rows)]
+    columns = [k for k in names if k in _ALWAYS or any(r.get(k) not in (0, "") for r in rows)]
     if rows:
         cells = [[_cell(r.get(c)) for c in columns] for r in rows]
         output.table(f"\n{_TITLES[title]}", [c.replace("_", " ") for c in columns], cells)
@@ -167,7 +167,7 @@ _TITLES = {
 }  # fmt: skip
 _FOR_SCRIPTS = {"id", "waits_until", "n", "error_rate"}
 _MOST_ROWS = {"sources": 20, "hosts": 5}
-_ALWAYS = {"rows", "ok", "images", "active", "lines", "new", "errors"}
+_ALWAYS = {"rows", "ok", "images", "lines", "new", "errors"}
 """Columns that are shown even where they are 0 everywhere."""
 
 

@@ -32,7 +32,7 @@ BatchArgument = Annotated[
 ]
 
 group = typer.Typer(
-    help="Cleaning batches: propose (no subcommand), list, show, approve, reject, undo ...\n\n"
+    help="Cleaning batches: propose (no subcommand), list, show, approve, reject ...\n\n"
     "`keepset review` opens a batch of what is likely wrong; look at it in the gallery "
     "(`keepset web`) or with `review show`, then approve, reject or send it back. Only an approval "
     "changes the data set; `keepset restore --batch` undoes it.",
@@ -48,7 +48,6 @@ def register(app: typer.Typer) -> None:
     group.command()(reject)
     group.command("send-back")(send_back)
     group.command()(reopen)
-    group.command()(undo)
     group.command()(log)
     app.add_typer(group, name="review", rich_help_panel=Panel.DATA)
 
@@ -267,21 +266,6 @@ def reopen(
     print(f"{found.id} is open until {found.deadline:%Y-%m-%d %H:%M} UTC; {len(found.marks())} marks stand.")
     if waits:
         print("A Prefect run waits for the decision.")
-
-
-def undo(
-    batch: BatchArgument = None, workspace: WorkspaceOption = None, who: WhoOption = "", as_json: JsonOption = False
-) -> None:
-    """Take back the last mark in an open batch. An applied batch is undone with `keepset restore --batch`."""
-    from keepset.review import undo as take_back
-
-    ws, _ = open_workspace(workspace)
-    found = _batch(ws, batch)
-    version = take_back(found, who=who_or_default(who))
-    if as_json:
-        output.document({"ok": True, "batch": found.id, "version": version})
-    else:
-        print(f"Took back the last mark in {found.id}; {len(found.marks())} marks stand.")
 
 
 def log(

@@ -219,11 +219,12 @@ class TrainConfig(_Section):
     arch: str = Field(
         "lite0+lite1+lite2",
         description="Networks joined by +, side by side. lite0, lite1 and lite2 need no download; lite0 alone is the "
-        "fastest. Or any timm classifier by name, e.g. resnet34.",
+        "fastest. Or any timm classifier by name, e.g. resnet34, or torchvision's: torchvision.resnet34.",
     )
     weights: str = Field(
         "packaged",
-        description="packaged (lite0 to lite2, no network), hub (timm's download), none, or a file: .safetensors, or .pth with nothing but tensors.",
+        description="packaged (lite0 to lite2, no network), hub (timm's or torchvision's download), none, "
+        "or a file: .safetensors, or .pth with nothing but tensors.",
     )
     size: int = Field(256, ge=32, le=1024, description="Side of the square the model sees, pixels.")
     head_epochs: int = Field(1, ge=0, description="Epochs on the head with the body frozen (one-cycle).")

@@ -42,6 +42,7 @@ Todo = Callable[[], Iterator[tuple[UrlRow, JournalRow | None]]]
 _AT_ONCE = 128
 """Thumbnails that are judged together, while the next ones come; an interrupted run waits for these."""
 _LARGEST, _LONGEST_S, _SMALLEST_SIDE = 1_000_000, 15.0, 100
+_LARGE = 640, 480
 _LONGEST_WAIT_S = 120.0
 _SILENT = 5
 """After so many failures in a row a host is not asked for thumbnails any more in this run."""
@@ -58,6 +59,7 @@ def look_first(ws: Workspace, config: RunConfig, todo: Todo, journal: Journal, p
 
     if not Judge.is_ready(ws, config) or not (count := sum(1 for _ in _waiting(todo, config, journal))):
         return
+    progress.start("getting ready to look at thumbnails", None)
     judge = Judge(ws, config, progress)
     progress.start("looking at thumbnails", count)
     asyncio.run(_Looking(ws, config, judge, journal, progress).all(_waiting(todo, config, journal)))
@@ -69,12 +71,17 @@ def _any_thumbnail(ws: Workspace) -> bool:
 
 
 def _waiting(todo: Todo, config: RunConfig, journal: Journal) -> Iterator[UrlRow]:
-    never = (
-        u for u, before in todo() if before is None and u["thumbnail"] and config.download.looks_first(u["source"])
-    )
+    new = (u for u, before in todo() if before is None and config.download.looks_first(u["source"]))
+    never = filter(_is_worth_it, new)
     while piece := list(islice(never, 4096)):
         seen = journal.get(_key(u["url"]) for u in piece)
         yield from (u for u in piece if _key(u["url"]) not in seen)
+
+
+def _is_worth_it(row: UrlRow) -> bool:
+    """Not for a picture that is hardly larger than its thumbnail."""
+    width, height = row["width"] or _LARGE[0], row["height"] or _LARGE[1]
+    return bool(row["thumbnail"]) and width * height >= _LARGE[0] * _LARGE[1]
 
 
 def _key(url: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from keepset.blocklist import learnt
 from keepset.errors import ConfigError, ModelError, WorkspaceError
-from keepset.export.place import remember
+from keepset.export.place import apart, remember
 from keepset.files import write_bytes
 from keepset.models import ModelRecord, load_record
 from keepset.stages import Stage, StageResult
@@ -22,7 +22,7 @@ def copy_model(ws: Workspace, to: Path, model_id: str | None = None) -> StageRes
     The file is all that ``keepset.load`` and ``keepset predict --model`` need. A model that was never exported is
     exported first, which takes torch. Raises ``ModelError``; ``WorkspaceError`` if ``to`` is something else.
     """
-    to = to.expanduser().resolve()
+    to = apart(ws, to)
     record = model_to_send(ws, model_id)
     if to.suffix != ".onnx":
         raise ConfigError(f"{to} does not end in .onnx.", "Name a file with --to, such as bears.onnx.")

@@ -28,8 +28,11 @@ _LITTER = {".DS_Store", "Thumbs.db", "desktop.ini", MARKER}
 
 
 def apart(ws: Workspace, to: Path) -> Path:
-    """``to`` in full. Raises ``WorkspaceError`` if it holds the workspace itself."""
+    """``to`` in full. Raises ``WorkspaceError`` if it holds the workspace itself, or is in another one."""
     to = to.expanduser().resolve()
+    other = next((p for p in (to, *to.parents) if p != ws.root and (p / "keepset.json").is_file()), None)
+    if other is not None:
+        raise WorkspaceError(f"{to} is in the workspace {other}.", "Give a folder outside of it with --to.")
     if to == ws.root or to in ws.root.parents:
         raise WorkspaceError(f"{to} holds the workspace itself.", "Give another folder with --to.")
     return to

@@ -78,6 +78,8 @@ def _plots(facts: dict[str, Any]) -> dict[str, str]:
     drawn = {"confusion": plots.confusion(facts["classes"], facts["confusion"])}
     if facts["history"]:
         drawn["history"] = plots.history(facts["history"])
+    if len(facts["lr_find"].get("lrs", [])) > 1:
+        drawn["lr_find"] = plots.lr_find(facts["lr_find"])
     if facts["reliability"]:
         drawn["reliability"] = plots.reliability(facts["reliability"], facts["metrics"]["valid"])
     if facts["cleaning"] and len(points := facts["cleaning"]["points"]) > 1:

@@ -81,25 +81,7 @@ def read_header(path: Path) -> Header:
 
     Raises ``ManifestMissing``, ``ManifestError`` (damaged or not ours) or ``WorkspaceVersionError``.
     """
-    return _header(path, path)
-
-
-def _header(path: Path, file: Path) -> Header:
-    """``file``: where the bytes of ``path`` are, ``path`` itself or a local copy."""
-    try:
-        meta = pq.read_metadata(local(file)).metadata or {}
-    except FileNotFoundError as e:
-        raise _missing(path) from e
-    except (pa.ArrowInvalid, OSError) as e:
-        raise _damaged(path, e) from e
-    if KEY not in meta:
-        raise ManifestError(
-            f"{path} is a Parquet file but not a Keepset manifest.",
-            "Move it out of the workspace and run the stage that writes it again.",
-        )
-    raw = json.loads(meta[KEY])
-    check_version(f"The manifest {path}", raw["version"])
-    return Header(**raw)
+    return _opened(path)[0]
 
 
 def read(path: Path, schema: str) -> Manifest:
@@ -115,16 +97,25 @@ def read(path: Path, schema: str) -> Manifest:
     return Manifest(path, header, table_from_rows(schema, table.replace_schema_metadata(None)))
 
 
-def _opened(path: Path, schema: str) -> tuple[Header, Path]:
-    """The header, and the file that it stands in."""
+def _opened(path: Path, schema: str = "") -> tuple[Header, Path]:
+    """The header, and the file that it stands in: ``path`` itself or a local copy."""
     try:
         file = local(path)
+        meta = pq.read_metadata(file).metadata or {}
     except FileNotFoundError as e:
         raise _missing(path) from e
-    header = _header(path, file)
-    if header.schema != schema:
-        raise ManifestError(f"{path} holds the manifest '{header.schema}', not '{schema}'.")
-    return header, file
+    except (pa.ArrowInvalid, OSError) as e:
+        raise _damaged(path, e) from e
+    if KEY not in meta:
+        raise ManifestError(
+            f"{path} is a Parquet file but not a Keepset manifest.",
+            "Move it out of the workspace and run the stage that writes it again.",
+        )
+    raw = json.loads(meta[KEY])
+    check_version(f"The manifest {path}", raw["version"])
+    if schema and raw["schema"] != schema:
+        raise ManifestError(f"{path} holds the manifest '{raw['schema']}', not '{schema}'.")
+    return Header(**raw), file
 
 
 def batches(

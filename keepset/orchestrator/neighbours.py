@@ -13,10 +13,11 @@ from pathlib import Path
 
 from keepset.errors import KeepsetError
 from keepset.files import read_json, write_json
+from keepset.machine.programs import spell
 from keepset.storage import locate, scratch
 from keepset.workspace import Workspace
 
-__all__ = ["MARK", "gallery_of", "handle", "neighbours", "note_neighbour"]
+__all__ = ["MARK", "gallery_of", "handle", "neighbours", "note_neighbour", "where_to_look"]
 
 MARK = "KEEPSET_STACK"
 """Environment variable that every process of a stack carries; its value is the folder of the stack's own workspace."""
@@ -62,6 +63,12 @@ def gallery_of(ws: Workspace) -> str:
         except (KeepsetError, KeyError, TypeError, FileNotFoundError):
             continue
     return ""
+
+
+def where_to_look(ws: Workspace, path: str) -> str:
+    """The address of ``path`` in the gallery that runs; where none does, the command that starts one."""
+    url = gallery_of(ws)
+    return f"{url}{path}" if url else f"`{spell('keepset', 'web', '-w', ws.root)}`"
 
 
 def _folder(root: Path) -> Path:

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from keepset.pipeline.engine import Engine
     from keepset.workspace import Workspace
 
-__all__ = [
-    "Here", "Runner", "build", "chain", "check_model_choice", "follow_up", "retrain", "run", "run_again",
-]  # fmt: skip
+__all__ = ["Here", "Runner", "build", "chain", "check_model_choice", "follow_up", "retrain", "run", "run_again"]
 
 
 class Runner(Protocol):

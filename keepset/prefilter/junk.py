@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["JunkJudge"]
 
-ALLOWED, MARGIN, LEAST = 0.0025, 0.05, 0.6
+ALLOWED, MARGIN, LEAST = 0.0025, 0.1, 0.65
 FEW = 50
 """A class with fewer pictures in use is not judged: what is usual in it is not known."""
 

@@ -60,7 +60,8 @@ class KnownPictures:
         def features(start: int, stop: int) -> Floats:
             return of_packaged(ws, arch, self.sha256[start:stop], progress, config.train)
 
-        n = len(self.sha256)
+        if not (n := len(self.sha256)):
+            return
         self.axes = Axes.of(features, n)
         pieces = [(s, min(n, s + _PIECE)) for s in range(0, n, _PIECE)]
         self.points = np.concatenate([self.axes.project(features(*p)).astype(np.float16) for p in pieces])
@@ -73,6 +74,8 @@ class KnownPictures:
 
         ``features`` [n, d] are raw; ``claimed`` is the width and height of the whole picture, if the source gives them.
         """
+        if not self.sha256:
+            return [None] * len(thumbs)
         near, close = self._nearest(self.axes.project(features), np.array(labels))
         return [
             self._copy(thumb, [int(i) for i, c in zip(mine, like, strict=True) if c >= ALIKE], size)
@@ -103,7 +106,9 @@ class KnownPictures:
         return None
 
     def _is_copy(self, i: int, mine: Look, claimed: tuple[int, int] | None) -> bool:
-        """Not if it shows more than the picture here, or lacks a caption: that one may have been deleted for just that."""
+        """A crop is none: at this size it cannot be told from another frame of the scene. Nor is a picture without the caption
+        of the one here, which may have been deleted for just that.
+        """
         try:
             thumb = next(bring([self.ws.thumb(self.sha256[i])]))
             verdict = duplicates.judge(self._look(thumb), mine)
@@ -111,7 +116,8 @@ class KnownPictures:
             return False
         if verdict is None or verdict.kinship != Kinship.COPY:
             return False
-        return verdict.fuller() >= 0 and self._fine_enough(i, claimed)
+        whole = all(share >= _WHOLE or framed for share, framed in zip(verdict.shares, verdict.framed, strict=True))
+        return whole and verdict.fuller() >= 0 and self._fine_enough(i, claimed)
 
     def _fine_enough(self, i: int, claimed: tuple[int, int] | None) -> bool:
         """Whether the picture here has the pixels that training looks at, or nearly those of the other one."""
@@ -120,6 +126,8 @@ class KnownPictures:
 
 
 _ENOUGH = 256
+_WHOLE = 0.95
+"""Part of each of the two that the other shows, at least."""
 
 
 def _rows(ws: Workspace) -> pa.Table:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keepset import manifests
-from keepset.errors import KeepsetError, ManifestError, ReviewError
+from keepset.errors import ConfigError, KeepsetError, ManifestError, ReviewError
 from keepset.files import read_json
 from keepset.machine.remembered import remembered
 from keepset.reasons import ON_REQUEST, UNPROPOSED, Action, CandidateReason
@@ -181,7 +181,10 @@ class Batch:
     @property
     def labels(self) -> tuple[str, ...]:
         """The classes that a picture may get: those of the run config now, which may have changed since the batch was opened."""
-        return tuple(sorted(self.ws.config().labels))
+        try:
+            return tuple(sorted(self.ws.config().labels))
+        except ConfigError:  # damaged, which a run will say: the page goes on with the classes in the batch
+            return tuple(sorted(self.rows().table["label"].unique().to_pylist()))
 
     @property
     def version(self) -> int:

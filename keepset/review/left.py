@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -34,8 +35,9 @@ MAINLY = 0.5
 class ErrorsLeft:
     """Wrong pictures (to delete or to relabel; copies apart) among the ``undecided`` ones: ``wrong``, likely ``low`` to ``high`` (95 %).
 
-    ``by_class`` divides ``wrong`` as the scores expect. ``looks``: random pictures with a decision; ``open_looks``: those of open batches without. ``enough``: at least 95 % of what is wrong is found, with an error of at
-    most 5 %; if not, ``more`` random pictures, all right, would show that it is.
+    ``by_class`` and ``by_action`` divide ``wrong`` as the scores expect, and as what was ``found`` so far. ``looks``: random pictures
+    with a decision; ``open_looks``: those of open batches without. ``enough``: at least 95 % of what is wrong is found, with an
+    error of at most 5 %; if not, ``more`` random pictures, all right, would show that it is.
     """
 
     wrong: int
@@ -44,6 +46,7 @@ class ErrorsLeft:
     found: int
     undecided: int
     by_class: Mapping[str, int]
+    by_action: Mapping[str, int]
     looks: int
     open_looks: int
     enough: bool
@@ -109,17 +112,18 @@ class _Decisions:
 
     first: Mapping[str, int]
     wrong: Mapping[str, bool]
+    actions: Counter[str]
 
     @staticmethod
     def of(batches: list[Batch]) -> _Decisions:
         first: dict[str, int] = {}
-        wrong: dict[str, bool] = {}
+        last: dict[str, str] = {}
         for number, batch in enumerate(batches):
             copies = _copies(batch)
             for sha, action in _decided(batch):
                 first.setdefault(sha, number)
-                wrong[sha] = action != Action.KEEP and not (action == Action.DELETE and sha in copies)
-        return _Decisions(first, wrong)
+                last[sha] = Action.KEEP if action == Action.DELETE and sha in copies else action
+        return _Decisions(first, {s: a != Action.KEEP for s, a in last.items()}, Counter(map(str, last.values())))
 
 
 def errors_left(ws: Workspace) -> ErrorsLeft | None:
@@ -145,10 +149,12 @@ def errors_left(ws: Workspace) -> ErrorsLeft | None:
     enough = certified(draws, undecided, found)
     more = 0 if enough else looks_until_certified(draws, undecided, found)
     frame = next(b.record.frame for b in reversed(batches) if b.record.drawn)
-    by_class = _shared(round(now.mean), {label: expected for label, (_, expected) in frame.items()})
+    kinds = {str(a): said.actions[a] + 0.5 for a in (Action.DELETE, Action.RELABEL)}
     return ErrorsLeft(
-        round(now.mean), now.low, now.high, found, undecided, by_class, looks, sum(open_looks.values()), enough, more
-    )
+        round(now.mean), now.low, now.high, found, undecided,
+        _shared(round(now.mean), {label: expected for label, (_, expected) in frame.items()}),
+        _shared(round(now.mean), kinds), looks, sum(open_looks.values()), enough, more,
+    )  # fmt: skip
 
 
 def _rounded(n: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from keepset.errors import ReviewError, StaleBatch
@@ -38,25 +38,22 @@ def mark(batch: Batch, marks: Sequence[Mark], *, who: str, expected_version: int
 
 def undo(batch: Batch, *, who: str) -> int:
     """Take back this person's last step; return the new version. ``ReviewError`` if there is none."""
-    with batch.ws.lock(lock_of(batch)):
-        must_be_open(batch)
-        events = batch.events()
-        of = log.last_standing(events, who)
-        if of is None:
-            raise ReviewError(f"{who} has marked nothing in {batch.id} that could be taken back.")
-        _append(batch, who, {"kind": "undo", "of": of})
-        return len(events) + 1
+    return _turned(batch, who, "undo", log.last_standing, "has marked nothing in {} that could be taken back")
 
 
 def redo(batch: Batch, *, who: str) -> int:
     """Put back what this person's last undo took away; return the new version."""
+    return _turned(batch, who, "redo", log.last_undone, "has taken back nothing in {} that could be put back")
+
+
+def _turned(batch: Batch, who: str, kind: str, step: Callable[[Sequence[Any], str], int | None], none: str) -> int:
     with batch.ws.lock(lock_of(batch)):
         must_be_open(batch)
         events = batch.events()
-        of = log.last_undone(events, who)
+        of = step(events, who)
         if of is None:
-            raise ReviewError(f"{who} has taken back nothing in {batch.id} that could be put back.")
-        _append(batch, who, {"kind": "redo", "of": of})
+            raise ReviewError(f"{who} {none.format(batch.id)}.")
+        _append(batch, who, {"kind": kind, "of": of})
         return len(events) + 1
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 
@@ -59,7 +60,7 @@ def review(
             return StageResult(Stage.REVIEW, False, "nothing to review: no picture is in use", {"candidates": 0})
         asked = {"everything": True} if everything else {} if looks is None else {"looks": looks}
         wanted = evidence.fingerprint(VERSION, asked)
-        there = _asked_for(evidence, wanted, everything) if asked else _same_question(evidence, wanted)
+        there = _same_question(evidence, wanted, asked)
         if there is not None:
             return _standing(there)
         progress.start("looking for likely trouble", None)
@@ -135,32 +136,22 @@ def _not_worth_it(ws: Workspace, found: Candidates) -> str:
     return ""
 
 
-def _same_question(evidence: Evidence, wanted: str) -> Batch | None:
-    """A batch of this revision and model that still waits, or one of this very fingerprint.
+def _same_question(evidence: Evidence, wanted: str, asked: Mapping[str, Any]) -> Batch | None:
+    """A batch of this very fingerprint, or one of this revision and model that still waits.
 
-    A user's correction asks a new question, but not while the old one is still unanswered.
+    A user's correction asks a new question, but not while the old one is still unanswered. A batch that was ``asked`` for (of every
+    image, or of so many random ones) and is decided stands in nobody's way: who asks again wants to see them again, or others.
     """
+    this = (evidence.dataset_hash, evidence.model_id)
     for b in list_batches(evidence.ws):
-        if b.record.fingerprint == wanted or _still_waits(evidence, b):
-            return b
-    return None
-
-
-def _still_waits(evidence: Evidence, batch: Batch) -> bool:
-    """Whether it is an open batch of this very revision and model."""
-    same = (batch.record.dataset_hash, batch.record.model_id) == (evidence.dataset_hash, evidence.model_id)
-    return same and batch.status == BatchStatus.OPEN
-
-
-def _asked_for(evidence: Evidence, wanted: str, everything: bool) -> Batch | None:
-    """A batch of every image, or of so many random ones, of this revision and model that is not decided yet.
-
-    One that was decided stands in nobody's way: who asks again wants to see them again, or others.
-    """
-    for b in list_batches(evidence.ws):
-        waits = everything and b.record.on_request and _still_waits(evidence, b)
-        decided = b.status in (BatchStatus.APPLIED, BatchStatus.REJECTED)
-        if waits or (b.record.fingerprint == wanted and not decided):
+        waits = (b.record.dataset_hash, b.record.model_id) == this and b.status == BatchStatus.OPEN
+        if asked:
+            decided = b.status in (BatchStatus.APPLIED, BatchStatus.REJECTED)
+            same = b.record.fingerprint == wanted and not decided
+            waits = waits and "everything" in asked and b.record.on_request > 0
+        else:
+            same = b.record.fingerprint == wanted
+        if same or waits:
             return b
     return None
 

@@ -32,7 +32,7 @@ def next_step(ws: Workspace, gallery: str = "") -> str:
     if waits:
         return _review(ws, waits[-1], gallery)
     if not ws.revisions() or not list_models(ws):
-        given = () if (ws.root / "config.json").exists() else (ws.config_beside(),)
+        given = () if (ws.root / "config.json").exists() else (ws.config_file(),)
         return spell("keepset", "run", *given, "-w", ws.root)
     return f"nothing to do. To look for more to clean: {spell('keepset', 'review', '-w', ws.root)}"
 

@@ -47,7 +47,7 @@ class Chain:
 
         with torch.no_grad():
             for block in self.copies[start:stop]:
-                x = block(x)
+                x = block(x.flatten(1) if isinstance(block, torch.nn.Linear) and x.ndim == 4 else x)
         return x
 
     def features(self, network: torch.nn.Module, x: torch.Tensor, start: int = 0) -> torch.Tensor:

@@ -1,7 +1,7 @@
-"""Any timm classifier by name, seen as a body that gives features and a linear head on them.
+"""Any timm or torchvision classifier by name, seen as a body that gives features and a linear head on them.
 
-Names joined by ``+`` are networks side by side under one head, which sees the features of all. ``lite0``, ``lite1`` and
-``lite2`` are short for timm's EfficientNet-Lite.
+A plain name is timm's, ``torchvision.resnet34`` is torchvision's. Names joined by ``+`` are networks side by side under one
+head, which sees the features of all. ``lite0``, ``lite1`` and ``lite2`` are short for timm's EfficientNet-Lite.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ __all__ = [
     "set_head", "width",
 ]  # fmt: skip
 
+PREFIX = "torchvision."
 TAKEN = "head_took"
 """Attribute of what is in the place of a head that was taken off: how many features the head took."""
 SHORT = {f"lite{i}": f"tf_efficientnet_lite{i}" for i in range(3)}
@@ -34,14 +35,19 @@ def parts(arch: str) -> tuple[str, ...]:
 
 
 def known(arch: str) -> None:
-    """Raises ``ModelError`` for a name that timm does not know, with names like it."""
+    """Raises ``ModelError`` for a name that neither timm nor torchvision knows, with names like it."""
     import timm
+    import torchvision.models
 
+    names = {*timm.list_models(), *(PREFIX + n for n in torchvision.models.list_models(module=torchvision.models))}
     for name in parts(arch):
-        if name not in timm.list_models():
-            near = difflib.get_close_matches(name, timm.list_models(), n=3)
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=3)
             meant = f"Did you mean {', '.join(near)}? " if near else ""
-            raise ModelError(f"No classifier is called '{name}'.", f"{meant}timm.list_models() lists the names.")
+            raise ModelError(
+                f"No classifier is called '{name}'.",
+                f"{meant}timm.list_models() lists the names; torchvision's are written torchvision.NAME.",
+            )
 
 
 def build(arch: str, n_classes: int) -> torch.nn.Module:
@@ -105,18 +111,26 @@ def _build(arch: str, n_classes: int) -> torch.nn.Module:
     import timm
 
     known(arch)
+    if arch.startswith(PREFIX):
+        from torchvision.models import get_model
+
+        made: torch.nn.Module = get_model(arch.removeprefix(PREFIX), weights=None, num_classes=n_classes)
+        return _biased(_without_side_heads(made))
     network: torch.nn.Module = timm.create_model(arch, num_classes=n_classes)
     return _biased(network)
 
 
 def hub_state(arch: str) -> dict[str, torch.Tensor]:
-    """The pretrained weights that timm downloads (never a pickle that can run code)."""
+    """The pretrained weights that timm or torchvision downloads (never a pickle that can run code)."""
     import timm
 
     try:
+        if arch.startswith(PREFIX):
+            state: dict[str, torch.Tensor] = _torchvision_weights(arch).get_state_dict(check_hash=True)
+            return state
         network: torch.nn.Module = timm.create_model(arch, pretrained=True)
         return network.state_dict()
-    except Exception as e:  # the hub's client raises whatever its transport does
+    except Exception as e:  # the hubs' clients raise whatever their transports do
         raise ModelError(
             f"The hub gave no weights for '{arch}': {type(e).__name__}: {e}.",
             'Look at the network, or set [train] weights to "packaged" or to a file.',
@@ -129,18 +143,38 @@ def preprocess_of(arch: str, size: int) -> Preprocess:
     The rim around the centre crop is a whole number of pixels: the centre of a square in the cache is then exactly what
     prediction cuts out of the whole picture, whose longer side may be odd or even.
     """
-    import timm
+    arch = parts(arch)[0]
+    if arch.startswith(PREFIX):
+        made = _torchvision_weights(arch).transforms()
+        share, how = made.crop_size[0] / made.resize_size[0], made.interpolation.value
+        mean, std = made.mean, made.std
+    else:
+        import timm
 
-    cfg: dict[str, Any] = timm.get_pretrained_cfg(parts(arch)[0]).to_dict()
-    share, how = cfg.get("crop_pct") or 0.875, cfg.get("interpolation")
+        cfg: dict[str, Any] = timm.get_pretrained_cfg(arch).to_dict()
+        share, how = cfg.get("crop_pct") or 0.875, cfg.get("interpolation")
+        mean, std = cfg["mean"], cfg["std"]
     how = how if how in ("bilinear", "bicubic", "lanczos") else "bicubic"
-    three = tuple(float(x) for x in cfg["mean"]), tuple(float(x) for x in cfg["std"])
+    three = tuple(float(x) for x in mean), tuple(float(x) for x in std)
     return Preprocess(size + 2 * round((size / share - size) / 2), size, *three, how)  # type: ignore[arg-type]
 
 
+def _torchvision_weights(arch: str) -> Any:
+    """The best that torchvision has for the network: with its preprocessing and where to download them."""
+    from torchvision.models import get_model_weights
+
+    return get_model_weights(arch.removeprefix(PREFIX)).DEFAULT
+
+
 def head_of(network: Any) -> Any:
-    """The layer that makes logits of features."""
-    return network.get_classifier()
+    """The layer that makes logits of features: timm's classifier, or torchvision's last linear layer."""
+    import torch
+
+    if hasattr(network, "get_classifier"):
+        return network.get_classifier()
+    if taken := [m for m in network.modules() if hasattr(m, TAKEN)]:
+        return taken[0]
+    return [m for m in network.modules() if isinstance(m, torch.nn.Linear | torch.nn.Conv2d)][-1]
 
 
 def features_and_logits(network: Any, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -245,4 +279,14 @@ def _biased(network: torch.nn.Module) -> torch.nn.Module:
     head: Any = head_of(network)
     if isinstance(head, torch.nn.Linear) and getattr(head, "bias", None) is None:
         head.bias = torch.nn.Parameter(torch.zeros(head.out_features))
+    return network
+
+
+def _without_side_heads(network: torch.nn.Module) -> torch.nn.Module:
+    """googlenet and inception_v3 have further heads that only their makers' training used."""
+    if getattr(network, "aux_logits", False):
+        network.aux_logits = False  # type: ignore[assignment]
+        for name in ("AuxLogits", "aux1", "aux2"):
+            if hasattr(network, name):
+                setattr(network, name, None)
     return network

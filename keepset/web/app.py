@@ -19,7 +19,6 @@ from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
 from keepset.errors import KeepsetError, OrchestratorError, StaleBatch
-from keepset.orchestrator.neighbours import neighbours
 from keepset.web import compare, gallery, heat, history, home, onepicture, reports
 from keepset.web.predict import PredictionSite
 from keepset.web.prefix import Workspaces
@@ -56,10 +55,7 @@ def create_app(workspace: Path, *, token: str = "", hosts: frozenset[str] = _LOO
 
 def create_gallery(workspace: Path, *, token: str = "", hosts: frozenset[str] = _LOOPBACK) -> Workspaces:
     """The app of one workspace, and below ``/w/<id>/`` those of the others that its stack works on."""
-    make = functools.partial(create_app, token=token, hosts=hosts)
-    return Workspaces(
-        make(workspace), lambda: neighbours(workspace), lambda ws: make(ws.root), lambda app: app.state.close()
-    )
+    return Workspaces(workspace, functools.partial(create_app, token=token, hosts=hosts))
 
 
 def _cut_off(request: Request, e: ClientDisconnect) -> Response:

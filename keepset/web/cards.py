@@ -5,7 +5,6 @@ A batch may hold every image, so candidates stay columns; only those of a page b
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keepset import manifests
 from keepset.errors import ManifestError
 from keepset.machine.remembered import remembered
 from keepset.reasons import Action
@@ -113,9 +111,9 @@ def page_of(
     """
     filters = {k: query[k] for k in FILTERS if query.get(k)}
     sort = Sort(filters["sort"]) if filters.get("sort") in set(Sort) else Sort.LEARNED
-    decided = _mask(batch, list(marks))
+    decided = batch.rows().among(marks)
     order, examples, how = _order(batch, filters, marks, sort)
-    fits = _fits(batch, filters, decided) & ~_mask(batch, without)
+    fits = _fits(batch, filters, decided) & ~batch.rows().among(without)
     shown = order[fits[order]]
     size = LIKE_PAGE if examples or sort == Sort.ALIKE else PAGE
     pages = max(1, -(-len(shown) // size))
@@ -175,32 +173,30 @@ def _first_left(shown: Ints, decided: Mask) -> int:
     return int(left[0]) if len(left) else 0
 
 
-def _mask(batch: Batch, shas: Sequence[str]) -> Mask:
-    """Which candidates are among ``shas``, [candidates] by rank."""
-    found = np.zeros(len(batch.rows()), bool)
-    ranks = batch.ranks(shas)
-    found[ranks[ranks >= 0]] = True
-    return found
-
-
 def _fits(batch: Batch, filters: Mapping[str, str], decided: Mask) -> Mask:
-    found = _of_kind(batch.rows(), *(filters.get(k, "") for k in ("label", "split", "reason")))
-    shown = filters.get("show")
+    found, shown = _of_kind(batch.rows(), filters), filters.get("show")
     return found & (decided if shown == "marked" else ~decided) if shown in ("marked", "undecided") else found
 
 
-def _of_kind(rows: Rows, label: str, split: str, reason: str) -> Mask:
+def _of_kind(rows: Rows, filters: Mapping[str, str]) -> Mask:
+    """Which candidates have the label, the split and the reason asked for."""
     import pyarrow.compute as pc
 
     found = np.ones(len(rows), bool)
-    for column, wanted in (("label", label), ("split", split)):
-        if wanted:
-            found &= np.asarray(pc.equal(rows.table[column], wanted))
-    if reason:
+    for column in ("label", "split"):
+        if wanted := filters.get(column):
+            found &= _is(rows, column, wanted)
+    if reason := filters.get("reason"):
         lists = rows.table["reasons"].combine_chunks()
         has = np.asarray(pc.list_parent_indices(lists))[np.asarray(pc.equal(lists.flatten(), reason))]
         found &= np.isin(np.arange(len(rows)), has)
     return found
+
+
+def _is(rows: Rows, column: str, value: str) -> Mask:
+    import pyarrow.compute as pc
+
+    return np.asarray(pc.equal(rows.table[column], value))
 
 
 def values_of(batch: Batch, column: str) -> list[str]:
@@ -227,28 +223,22 @@ class Suggested:
 
 def suggested(batch: Batch, query: Mapping[str, str], marks: Mapping[str, MarkState]) -> Suggested:
     """What taking all suggestions would do. Whether a picture is marked is no filter here."""
-    asked, undecided = _asked(batch, query, marks)
-    counts = {a: int((asked[undecided] == a).sum()) for a in (Action.DELETE, Action.RELABEL)}
-    return Suggested(counts[Action.DELETE], counts[Action.RELABEL], int(undecided.sum()) - sum(counts.values()))
+    delete, relabel, undecided = (int(mask.sum()) for mask in _asked(batch, query, marks))
+    return Suggested(delete, relabel, undecided - delete - relabel)
 
 
 def marks_suggested(batch: Batch, query: Mapping[str, str], marks: Mapping[str, MarkState]) -> list[Mark]:
     """The marks that take all suggestions of ``suggested``."""
-    asked, undecided = _asked(batch, query, marks)
-    ranks = np.flatnonzero(undecided & np.isin(asked, [Action.DELETE, Action.RELABEL]))
-    return [Mark(r["sha256"], Action(r["suggestion"]), r["suggested_label"]) for r in batch.rows().at(ranks)]
+    delete, relabel, _ = _asked(batch, query, marks)
+    rows = batch.rows().at(np.flatnonzero(delete | relabel))
+    return [Mark(r["sha256"], Action(r["suggestion"]), r["suggested_label"]) for r in rows]
 
 
-def _asked(batch: Batch, query: Mapping[str, str], marks: Mapping[str, MarkState]) -> tuple[npt.NDArray[np.str_], Mask]:
-    """The suggestion for each candidate, and which are undecided and fit the filters."""
-    fits = _of_kind(batch.rows(), *(query.get(k, "") for k in ("label", "split", "reason")))
-    return _suggestions(batch.folder), fits & ~_mask(batch, list(marks))
-
-
-@functools.lru_cache(maxsize=8)
-def _suggestions(folder: Path) -> npt.NDArray[np.str_]:
-    rows = manifests.each(folder / "candidates.parquet", "candidates", ("suggestion",))
-    return np.array([r["suggestion"] for r in rows], "U8")
+def _asked(batch: Batch, query: Mapping[str, str], marks: Mapping[str, MarkState]) -> tuple[Mask, Mask, Mask]:
+    """Of the undecided candidates that fit the filters: those to delete, those to relabel, and all."""
+    rows = batch.rows()
+    left = _of_kind(rows, query) & ~rows.among(marks)
+    return left & _is(rows, "suggestion", Action.DELETE), left & _is(rows, "suggestion", Action.RELABEL), left
 
 
 def tile_size(wanted: str) -> int:

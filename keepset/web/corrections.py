@@ -7,6 +7,7 @@ keeps it. Other sites are kept out by the gallery's guard; numbers and sizes are
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -23,7 +24,7 @@ from keepset.predict.queueing import Busy
 from keepset.predict.serving import Service, Serving
 from keepset.web.pages import page
 from keepset.web.refusals import refusal
-from keepset.web.uploads import BadRequest, CorrectionRequest, Intake
+from keepset.web.uploads import BadRequest, Given, Intake
 from keepset.workspace import Workspace
 
 __all__ = ["CorrectionSite", "again", "told"]
@@ -73,14 +74,14 @@ class CorrectionSite:
         self.inbox.admit()
         serving = await run_in_threadpool(self.service.model)
         self.service.room(1)
-        async with self.intake.correction(request) as given:
-            _check(given, serving)
-            data = given.picture.data
+        async with self.intake.correction(request) as (picture, said):
+            _check(picture, said, serving)
+            data, label = picture.data, said["label"]
             predicted = await self._predicted(serving, data)
-            if predicted == given.label:
+            if predicted == label:
                 raise BadRequest(409, "no_correction", f"The model says '{predicted}' too.")
             return await run_in_threadpool(
-                lambda: self.inbox.keep(data, predicted=predicted, label=given.label, who=given.who)
+                lambda: self.inbox.keep(data, predicted=predicted, label=label, who=said["who"])
             )
 
     async def _predicted(self, serving: Serving, data: bytes) -> str:
@@ -88,18 +89,16 @@ class CorrectionSite:
         return (await asyncio.wrap_future(future)).prediction.label
 
 
-def _check(given: CorrectionRequest, serving: Serving) -> None:
-    if given.picture.trouble is not None:
-        raise given.picture.trouble
-    if given.label not in serving.predictor.classes:
-        words = (
-            f"'{given.label[:100]}' is not a class of this model. Classes: {', '.join(serving.predictor.classes[:50])}."
-        )
+def _check(picture: Given, said: Mapping[str, str], serving: Serving) -> None:
+    if picture.trouble is not None:
+        raise picture.trouble
+    if said["label"] not in serving.predictor.classes:
+        known = ", ".join(serving.predictor.classes[:50])
+        words = f"'{said['label'][:100]}' is not a class of this model. Classes: {known}."
         raise BadRequest(400, "bad_label", words)
-    if not given.consent:
-        raise BadRequest(
-            400, "no_consent", "Send consent=yes: a person who sends a picture has to agree that it is kept."
-        )
+    if said["consent"] != "yes":
+        words = "Send consent=yes: a person who sends a picture has to agree that it is kept."
+        raise BadRequest(400, "no_consent", words)
 
 
 def told(e: Any) -> tuple[int, str, str, str]:

@@ -6,8 +6,9 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from keepset.history.health import DataHealth, ModelHealth, data_health, error_curve, model_health
@@ -17,13 +18,13 @@ from keepset.machine.programs import spell
 from keepset.models import list_models
 from keepset.orchestrator.neighbours import neighbours
 from keepset.pipeline.followup import State, standing
-from keepset.review import Batch, BatchStatus, errors_left, list_batches
+from keepset.review import Batch, BatchStatus, errors_left, list_batches, review
 from keepset.review.naming import batch_name
 from keepset.starting import unread_config
 from keepset.storage.localfiles import shown
 from keepset.text import many
 from keepset.web import followup
-from keepset.web.pages import page
+from keepset.web.pages import number, page
 from keepset.web.prefix import base
 from keepset.workspace import Workspace
 
@@ -53,6 +54,7 @@ def routes(ws: Workspace) -> list[Route]:
         Route("/followup", functools.partial(followup.show, ws), methods=["GET"]),
         Route("/followup", functools.partial(followup.begin, ws), methods=["POST"]),
         Route("/run", functools.partial(followup.run, ws), methods=["POST"]),
+        Route("/review", functools.partial(_review_more, ws), methods=["POST"]),
     ]
 
 
@@ -68,9 +70,17 @@ def _home(ws: Workspace, request: Request) -> Response:
         curve=curve, points=points, batches=[(b, _outcome(b)) for b in batches[::-1]], models=reports[::-1],
         promoted=ws.promoted(), left=errors_left(ws), events=events[:LATEST], more=len(events) > LATEST,
         others=_others(ws), most_classes=CLASSES, has_config=(ws.root / "config.json").exists(),
-        first_run=spell("keepset", "run", ws.config_beside(), "-w", ws.root),
+        first_run=spell("keepset", "run", ws.config_file(), "-w", ws.root),
         edited=_edited(ws), report=any(m.id == ws.promoted() for m in reports), working=standing(ws).state == State.WORKING,
     )  # fmt: skip
+
+
+async def _review_more(ws: Workspace, request: Request) -> Response:
+    """Open a batch of so many random pictures (``looks``), or of every picture, and lead to it."""
+    looks = number(str((await request.form()).get("looks") or ""))
+    done = await run_in_threadpool(lambda: review(ws, ws.config(), everything=looks is None, looks=looks))
+    batch = done.outputs.get("batch_id")
+    return RedirectResponse(f"/batches/{batch}" if batch else "/", 303)
 
 
 def _edited(ws: Workspace) -> tuple[str, str] | None:

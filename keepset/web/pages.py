@@ -53,6 +53,6 @@ def _safe_link(url: str | None) -> str:
 
 
 def _day(at: str) -> str:
-    """``3 May 2026, 14:05`` (UTC) of an ISO time."""
+    """``3 May 2026, 14:05 UTC`` of an ISO time."""
     when = datetime.fromisoformat(at).astimezone(UTC)
-    return f"{when.day} {when:%B %Y, %H:%M}"
+    return f"{when.day} {when:%B %Y, %H:%M} UTC"

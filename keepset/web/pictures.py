@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, Response
 
 from keepset import manifests
 from keepset.errors import ManifestError
 from keepset.machine.remembered import remembered
+from keepset.web.refusals import refusal
 from keepset.workspace import SHA256, Workspace
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def thumb(ws: Workspace, request: Request) -> Response:
     """The thumbnail, of 256 px."""
     sha = _known(ws, request)
     if sha is None or not (path := ws.thumb(sha)).exists():
-        return _missing()
+        return _missing(request)
     return FileResponse(path, media_type="image/jpeg", headers=FOREVER)
 
 
@@ -48,7 +49,7 @@ def picture(ws: Workspace, request: Request) -> Response:
     """
     sha = _known(ws, request)
     if sha is None:
-        return _missing()
+        return _missing(request)
     try:
         with decoding:
             data = _small(ws.blob(sha), MIDDLE if request.query_params.get("size") == str(MIDDLE) else LARGEST)
@@ -73,8 +74,8 @@ def encoded(image: Image.Image) -> bytes:
     return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality=85))
 
 
-def _missing() -> Response:
-    return PlainTextResponse("There is no such picture.", 404)
+def _missing(request: Request) -> Response:
+    return refusal(request, 404, "no_picture", "There is no such picture.")
 
 
 def _known(ws: Workspace, request: Request) -> str | None:

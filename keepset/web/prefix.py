@@ -7,15 +7,16 @@ links of the page that is being written; redirects get it here.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextvars import ContextVar
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
-from keepset.workspace import Workspace
+from keepset.orchestrator.neighbours import neighbours
 
 __all__ = ["Workspaces", "base"]
 
@@ -29,16 +30,10 @@ def base() -> str:
 
 
 class Workspaces:
-    """ASGI app. ``others`` gives the other workspaces by id, ``make`` an app for one, ``close`` ends what it has begun."""
+    """ASGI app of the workspace at ``root`` and of those that its stack works on; ``make`` gives the app of one."""
 
-    def __init__(
-        self,
-        own: ASGIApp,
-        others: Callable[[], Mapping[str, Workspace]],
-        make: Callable[[Workspace], Starlette],
-        close: Callable[[Starlette], None],
-    ) -> None:
-        self.own, self.others, self.make, self.close = own, others, make, close
+    def __init__(self, root: Path, make: Callable[[Path], Starlette]) -> None:
+        self.root, self.make, self.own = root, make, make(root)
         self.apps: dict[str, Starlette] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -47,7 +42,7 @@ class Workspaces:
             await self.own(scope, receive, send)
             if scope["type"] == "lifespan":
                 for app in self.apps.values():
-                    await run_in_threadpool(self.close, app)
+                    await run_in_threadpool(app.state.close)
             return
         try:
             app = await run_in_threadpool(self._app, found[2])
@@ -65,7 +60,7 @@ class Workspaces:
     def _app(self, workspace_id: str) -> Starlette:
         """Raises ``KeyError`` for a workspace that is none of this stack's."""
         if workspace_id not in self.apps:
-            self.apps[workspace_id] = self.make(self.others()[workspace_id])
+            self.apps[workspace_id] = self.make(neighbours(self.root)[workspace_id].root)
         return self.apps[workspace_id]
 
 

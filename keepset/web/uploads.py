@@ -19,7 +19,7 @@ from keepset.predict.remote import is_url, read
 from keepset.reasons import DownloadReason, ImageReason
 from keepset.web.budget import Budget
 
-__all__ = ["MAX_ITEMS", "BadRequest", "CorrectionRequest", "Given", "Intake"]
+__all__ = ["MAX_ITEMS", "BadRequest", "Given", "Intake"]
 
 MAX_ITEMS = 50
 MAX_JSON = 200_000
@@ -48,16 +48,6 @@ class Given:
     url: str = ""
     sample: str = ""
     trouble: Refused | None = None
-
-
-@dataclass
-class CorrectionRequest:
-    """A picture once more, and what a person says that it shows."""
-
-    picture: Given
-    label: str
-    who: str
-    consent: bool
 
 
 class _Whole(MultiPartParser):
@@ -92,12 +82,12 @@ class Intake:
             yield found
 
     @asynccontextmanager
-    async def correction(self, request: Request) -> AsyncIterator[CorrectionRequest]:
-        """A multipart form with ``file`` or ``url``, ``label``, ``consent`` and perhaps ``who``. Raises as ``given``."""
+    async def correction(self, request: Request) -> AsyncIterator[tuple[Given, dict[str, str]]]:
+        """The picture of a multipart form with ``file`` or ``url``, and its texts ``label``, ``consent`` and ``who``, empty
+        where they are missing. Raises as ``given``."""
         fields: dict[str, str] = {}
         async with self._bounded(request, lambda: self._correction(request, fields)) as found:
-            said = {k: fields.get(k, "").strip()[:LONGEST_URL] for k in ("label", "who", "consent")}
-            yield CorrectionRequest(found[0], said["label"], said["who"], said["consent"] == "yes")
+            yield found[0], {k: fields.get(k, "").strip()[:LONGEST_URL] for k in ("label", "who", "consent")}
 
     @asynccontextmanager
     async def _bounded(

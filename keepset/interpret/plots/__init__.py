@@ -9,6 +9,6 @@ from __future__ import annotations
 from keepset.interpret.plots.calibration import reliability
 from keepset.interpret.plots.classes import confusion
 from keepset.interpret.plots.growth import data_size, mistakes_over_revisions
-from keepset.interpret.plots.training import history
+from keepset.interpret.plots.training import history, lr_find
 
-__all__ = ["confusion", "data_size", "history", "mistakes_over_revisions", "reliability"]
+__all__ = ["confusion", "data_size", "history", "lr_find", "mistakes_over_revisions", "reliability"]

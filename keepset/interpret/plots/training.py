@@ -1,4 +1,4 @@
-"""Learning curves with their schedule."""
+"""Learning curves with their schedule, and the learning-rate finder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from keepset.interpret.plots.canvas import Label, Panel, number, short, svg, text, ticks
 from keepset.text import share
 
-__all__ = ["history"]
+__all__ = ["history", "lr_find"]
 
 
 def history(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -93,3 +93,23 @@ def _phases(rows: Sequence[Mapping[str, Any]], panel: Panel, bottom: float) -> l
         words = names.get(str(rows[start].get("phase")), str(rows[start].get("phase") or ""))
         out.append(text(x + 4, panel.top - 27, short(words, max(4, int(room / 6.4))), "start", "name"))
     return out
+
+
+def lr_find(found: Mapping[str, Any]) -> str:
+    """Loss over learning rate (logarithmic), and the rate that was taken."""
+    lrs, losses = [float(v) for v in found["lrs"]], [number(x) for x in found["losses"]]
+    seen = [x for x in losses if math.isfinite(x)] or [1.0]
+    chosen = float(found["chosen"])
+    ends = min(*lrs, chosen), max(*lrs, chosen)
+    top = max(0.02, min(max(seen), 4 * min(seen) + 0.5))  # what explodes leaves the plot
+    panel = Panel(ends, (0, 1.06 * top), top=40, height=170, right=14, log_x=True)
+    panel.name("loss, nats").grid(ticks(0, panel.ys[1]), lambda v: f"{v:.3g}")
+    panel.line(lrs, [math.inf if math.isnan(x) else x for x in losses], "s1")
+    x, side = panel.x(chosen), "end" if panel.x(chosen) > 240 else "start"
+    panel.parts += [
+        f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{panel.top - 14}" y2="{panel.bottom}" class="s2"/>',
+        text(x + (-5 if side == "end" else 5), panel.top - 6, f"taken: {chosen:.2g}", side, "says s2"),
+    ]
+    decades = range(math.ceil(math.log10(ends[0]) - 0.01), math.floor(math.log10(ends[1]) + 0.01) + 1)
+    panel.below([10.0**d for d in decades], lambda v: f"{v:g}", "learning rate")
+    return svg(panel.bottom + 38, "Learning-rate finder: loss over learning rate", panel.parts)

@@ -43,7 +43,11 @@ self.addEventListener("fetch", (event) => {
     const cache = await caches.open(VERSION);
     const url = new URL(event.request.url);
     const path = url.pathname.endsWith("/") ? `${url.pathname}index.html` : url.pathname;
-    return (await cache.match(url.origin + path)) ?? fetch(event.request);
+    const found = await cache.match(url.origin + path);
+    if (found) return found;
+    // An address that is no page leads home, wherever on its host the site is.
+    const answer = await fetch(event.request).catch(() => Response.error());
+    return event.request.mode === "navigate" && !answer.ok ? Response.redirect(self.registration.scope) : answer;
   };
   event.respondWith(kept());
 });
