@@ -282,7 +282,7 @@ def test_a_creator_of_most_pictures_does_not_swallow_the_split(tmp_path: Path) -
     manifests.write(ws.images, rows, Header("images", "validate", "by hand"))
     said = split(ws, cfg).message
     assert (
-        "too many from one place to keep on one side: https://b.example/all (50 % of 'grizzly'), Big  Agency (50%"
+        "too many from one place to keep on one side: https://b.example/all (50 % of 'grizzly'), Big  Agency (50 %"
         in said
     )
     got = {r["sha256"]: r for r in ws.current_dataset().rows()}
