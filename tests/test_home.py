@@ -168,6 +168,9 @@ def test_a_run_that_fails_says_why_and_can_be_tried_again(case: Case, client: ht
     assert next_step(case.ws).startswith(
         f"keepset run -w {case.ws.root}   (continues where the last run ended). The last"
     )
+    remedy = progress_of(case.ws, Work.RUN)["trouble"]["remedy"]
+    assert remedy
+    assert next_step(case.ws).endswith(f"\n  → {remedy}")
     assert '<form method="post" action="/run"><button class="main">Try again</button>' in page
     config.write_text(good)
     client.post("/run")
