@@ -137,11 +137,11 @@ def test_a_data_set_of_several_row_groups_is_edited_in_place(case: Case) -> None
 def test_two_batches_one_after_the_other(case: Case) -> None:
     """An image that the first deleted is left alone by the second, which was opened before."""
     first = case.open_batch()
+    shas = [r["sha256"] for r in first.candidates().rows()]
+    mark(first, delete(shas[0]), who="ann")
     case.train_again("1" * 16)
     second = case.open_batch()
     assert second.id != first.id
-    shas = [r["sha256"] for r in first.candidates().rows()]
-    mark(first, delete(shas[0]), who="ann")
     mark(second, [Mark(shas[0], Action.RELABEL, case.truth[shas[0]]), *delete(shas[1])], who="bob")
     submit(first, "approve", who="ann")
     submit(second, "approve", who="bob")

@@ -20,7 +20,7 @@ from keepset.models.columns import Columns
 from keepset.review import Batch, list_batches
 from keepset.review.auditing import by_a_person
 from keepset.review.naming import batch_name, called
-from keepset.review.revisions import revisions
+from keepset.review.revisions import Revision, revisions
 from keepset.text import many, share
 from keepset.workspace import Workspace
 
@@ -68,13 +68,17 @@ def timeline(ws: Workspace) -> list[Event]:
     log = ws.audit_log()
     applied = {r["what"].get("batch"): r for r in log if r["action"] == "clean"}
     applied |= {r["what"].get("id"): r for r in log if r["action"] == "certificate"}
-    effects = _effects(ws)
-    events = [e for r in log if (e := _event(ws, r, applied, effects)) is not None]
-    return sorted([*events, *_splits(ws)], key=lambda e: e.at, reverse=True)
+    made, effects = revisions(ws), _effects(ws)
+    decided = {r.revision for r in made if by_a_person(r.cause)}
+    told = {m.id: _in_use(m) for m in list_models(ws) if m.dataset_revision not in decided}
+    events = [e for r in log if (e := _event(r, applied, effects, told)) is not None]
+    return sorted([*events, *_splits(ws, made)], key=lambda e: e.at, reverse=True)
 
 
-def _event(ws: Workspace, row: Row, applied: Mapping[str, Row], effects: Mapping[int, tuple[str, str]]) -> Event | None:
-    """None for a step that is told with another one."""
+def _event(
+    row: Row, applied: Mapping[str, Row], effects: Mapping[int, tuple[str, str]], models: Mapping[str, str]
+) -> Event | None:
+    """None for a step that is told with another one. ``models``: what is told of each that followed no decision."""
     what = row["what"]
     plain = Event(row["at"], row["who"], _step(row), row["why"], quiet=True, batch=what.get("batch", ""))
     match row["action"]:
@@ -95,7 +99,8 @@ def _event(ws: Workspace, row: Row, applied: Mapping[str, Row], effects: Mapping
         case "certificate" if what.get("revision"):
             return None
         case "promote":
-            return _promoted(ws, plain, str(what.get("model_id", "")))
+            words, model = models.get(str(what.get("model_id"))), str(what.get("model_id"))
+            return replace(plain, words=words, note="", quiet=False, model=model) if words else None
     return plain
 
 
@@ -124,7 +129,6 @@ _STEPS: dict[str, Callable[[Row], str]] = {
     "takedown": lambda w: f"began to take down {many(len(w['sha256']), 'picture')} by {w['by']}",
     "certificate": lambda w: f"took down {many(w['pictures'], 'picture')} by {w['by']}",
     "export": _exported,
-    "promote": lambda w: f"put model {w['model_id'][:8]} in use",
 }
 """By action in the audit log; approvals and revisions are told by ``_event``."""
 
@@ -143,19 +147,11 @@ def _decided(plain: Event, what: Row, done: Row | None, effects: Mapping[int, tu
     )  # fmt: skip
 
 
-def _promoted(ws: Workspace, plain: Event, model_id: str) -> Event | None:
+def _in_use(record: ModelRecord) -> str:
     """A model that followed no decision: the first one, or one of new pictures or settings."""
-    record = next((m for m in list_models(ws) if m.id == model_id), None)
-    if record is None or _was_asked_for(ws, record):
-        return None
     v = record.metrics.get("valid", {})
     right = f": right on {v['n'] - v['errors']} of {v['n']} held-out pictures" if v.get("n") else ""
-    return replace(plain, words=f"put a new model in use{right}", note="", quiet=False, model=model_id)
-
-
-def _was_asked_for(ws: Workspace, record: ModelRecord) -> bool:
-    """Whether a person's decision made the revision that it was trained on."""
-    return any(r.revision == record.dataset_revision and by_a_person(r.cause) for r in revisions(ws))
+    return f"put a new model in use{right}"
 
 
 def _effects(ws: Workspace) -> dict[int, tuple[str, str]]:
@@ -182,9 +178,9 @@ def _cross_checked(ws: Workspace, model_id: str, compared: Row) -> str:
     return f"; {beside(Columns.from_json(compared['columns']), foreseen.columns if foreseen else None)}"
 
 
-def _splits(ws: Workspace) -> Iterable[Event]:
+def _splits(ws: Workspace, made: Iterable[Revision]) -> Iterable[Event]:
     """Revisions that no person's decision made have no row in the audit log."""
-    for r in (r for r in revisions(ws) if r.cause == "split"):
+    for r in (r for r in made if r.cause == "split"):
         at = datetime.fromtimestamp(ws.dataset(r.revision).stat().st_mtime, UTC).isoformat()
         yield Event(at, "keepset", f"took in {many(r.added, 'picture')}", revision=r.revision)
 
