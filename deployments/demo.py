@@ -58,9 +58,6 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, default=Path(".demo"), help="where everything goes")
     parser.add_argument("--per-class", type=int, default=50, help="good pictures per class (three classes)")
     parser.add_argument("--approve", choices=["ask", "suggested"], default="ask", help="who approves the batch")
-    parser.add_argument("--prefect-port", type=int, default=0, help="0 takes a free port")
-    parser.add_argument("--web-port", type=int, default=0, help="0 takes a free port")
-    parser.add_argument("--picture-port", type=int, default=PICTURE_PORT, help="port of the demo's own web")
     parser.add_argument("--fresh", action="store_true", help="forget an earlier demo in that folder first")
     return parser.parse_args(argv)
 
@@ -73,11 +70,11 @@ def _demo(options: argparse.Namespace) -> None:
         shutil.rmtree(options.folder, ignore_errors=True)
     _say("Drawing pictures and planting errors among them")
     planted = plant(SEED, options.per_class)
-    with _pictures(planted, options.picture_port) as base:
+    with _pictures(planted) as base:
         config = _write_config(options.folder, planted, base)
         ws = Workspace.create(options.folder / "workspace", "demo")
         _say(f"{len(planted)} URLs are served at {base}. Starting Prefect, the flow runner and the gallery")
-        with EmbeddedStack(ws.root, prefect_port=options.prefect_port, web_port=options.web_port) as stack:
+        with EmbeddedStack(ws.root, prefect_port=0, web_port=0) as stack:
             _say(f"Prefect UI: {stack.ui_url}   Gallery: {stack.web_url}")
             _story(ws, config, options, planted, base, stack)
     _say(f"Done in {time.monotonic() - begin:.0f} s. Everything is in {options.folder}. To look around again:")
@@ -87,12 +84,12 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 @contextlib.contextmanager
-def _pictures(planted: Sequence[Planted], port: int) -> Iterator[str]:
+def _pictures(planted: Sequence[Planted]) -> Iterator[str]:
     with contextlib.ExitStack() as held:
         try:
-            base = held.enter_context(serve(planted, port))
+            base = held.enter_context(serve(planted, PICTURE_PORT))
         except OSError:
-            output.say(f"Port {port} is taken; the demo's pictures get another one and are fetched again.")
+            output.say(f"Port {PICTURE_PORT} is taken; the demo's pictures get another one and are fetched again.")
             base = held.enter_context(serve(planted, 0))
         yield base
 

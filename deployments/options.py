@@ -19,9 +19,6 @@ def check(options: argparse.Namespace) -> None:
     """Raises ``ConfigError`` for a schedule, a port or a database URL that a part would die of."""
     if options.cron is not None:
         _check_cron(options.cron)
-    for port, option in ((options.prefect_port, "--prefect-port"), (options.web_port, "--web-port")):
-        if not 0 <= port <= 65535:
-            raise ConfigError(f"{option} {port} is not a port.", "Give a number from 0 (any free one) to 65535.")
     if options.prefect_port == options.web_port != 0:
         raise ConfigError(
             f"Prefect server and gallery cannot both have port {options.web_port}.",

@@ -259,10 +259,6 @@ def _port(wanted: int, what: str, option: str) -> int:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             s.bind(("127.0.0.1", wanted))
-        except OverflowError as e:
-            raise OrchestratorError(
-                f"{wanted} is not a port for the {what}.", f"Give {option} a number from 0 to 65535."
-            ) from e
         except OSError as e:
             raise OrchestratorError(
                 f"Port {wanted} for the {what} is taken.", f"Choose another with {option}, or 0 for a free one."

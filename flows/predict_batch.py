@@ -8,7 +8,7 @@ from typing import Any
 from prefect import flow
 
 from flows.runs import be_present, exclusive
-from keepset.orchestrator.names import FlowName, verb_of
+from keepset.orchestrator.names import FlowName
 from keepset.pipeline.registry import find
 from keepset.stages import Stage
 from keepset.workspace import Workspace
@@ -17,7 +17,7 @@ from tasks.stage import run_as_task
 __all__ = ["predict_batch"]
 
 
-@flow(name=FlowName.PREDICT_BATCH, flow_run_name=f"{verb_of(FlowName.PREDICT_BATCH)} {{source}}", persist_result=True)
+@flow(name=FlowName.PREDICT_BATCH, flow_run_name=f"{FlowName.PREDICT_BATCH} {{source}}", persist_result=True)
 def predict_batch(
     workspace: str, source: str = "", model: str = "", to: str = "", retry_failed: bool = False
 ) -> dict[str, Any]:

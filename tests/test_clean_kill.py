@@ -9,8 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from keepset.clean import clean
 from keepset.review import submit
 from tests.review_fixtures import Case
@@ -84,9 +82,8 @@ def test_taking_down(case: Case, tmp_path: Path) -> None:
     assert [a for a, _ in end["audit"]] == ["certificate", "open", "promote", "remove", "takedown"]
 
 
-@pytest.mark.parametrize("step", ["mark"])
-def test_marking(case: Case, tmp_path: Path, step: str) -> None:
+def test_marking(case: Case, tmp_path: Path) -> None:
     case.open_batch()
-    seen = kills(step, case, tmp_path)
+    seen = kills("mark", case, tmp_path)
     assert {str(s["marks"]) for s in seen} == {str(seen[-1]["marks"])}
     assert len(seen[-1]["marks"]) == 1

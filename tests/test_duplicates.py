@@ -116,14 +116,6 @@ def test_same_pixels_in_two_containers_are_exact(tmp_path: Path) -> None:
     assert facts[c]["dup_kind"] is None
 
 
-def test_a_jpeg_and_its_png_are_one_group(tmp_path: Path) -> None:
-    jpeg = saved(draw(CLASSES[0], 3, width=200, height=160), quality=90)
-    with Image.open(io.BytesIO(jpeg)) as image:
-        png = saved(image, "PNG")
-    (a, b), facts = grouped(tmp_path, jpeg, png)
-    assert [facts[s]["dup_kind"] for s in (a, b)].count("exact") == 1
-
-
 def test_a_smaller_recompressed_copy_is_near_and_names_the_better_one(tmp_path: Path) -> None:
     photo = draw(CLASSES[0], 4, width=400, height=300)
     (big, small), facts = grouped(tmp_path, saved(photo, quality=92), saved(photo.resize((300, 225)), quality=60))

@@ -210,7 +210,6 @@ def test_a_runner_is_ready_only_when_this_start_has_seen_it_ask_for_runs(tmp_pat
     [
         (("--cron", "0 25 * * *"), "--cron '0 25 * * *' is not a schedule"),
         (("--cron", ""), "five fields"),
-        (("--web-port", "70000"), "--web-port 70000 is not a port"),
         (("--prefect-port", "8000", "--web-port", "8000"), "cannot both have port 8000"),
         (("--database", "postgresql://me:secret@db/x"), "postgresql+asyncpg://me:***@db/x"),
         (("--database", "mysql://db/x"), "'mysql'"),

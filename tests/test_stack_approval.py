@@ -138,7 +138,7 @@ def test_a_batch_that_expired_and_is_reopened_has_a_run_that_waits_for_it(stack:
     assert load_batch(ws, batch.id).status == BatchStatus.APPLIED
     assert ws.revisions() == [1, 2]
     runs = [r for r in stack.prefect.recent_runs(100) if r["parameters"].get("workspace") == str(ws.root)]
-    assert len([r for r in runs if r["name"].startswith("review ")]) == 2  # asked again and again, one an opening
+    assert len([r for r in runs if r["name"].startswith("review_batch ")]) == 2  # asked again and again, one an opening
 
 
 def _age(path: Path) -> None:

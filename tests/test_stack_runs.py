@@ -157,7 +157,7 @@ def test_status_tells_of_the_last_runs(stack: Running, built: Workspace, monkeyp
     found = collect(built)
     assert len(found["runs"]) >= 1
     assert {r["state"] for r in found["runs"]} == {"Completed"}
-    assert all(r["run"].startswith("build runs0/fruit 20") for r in found["runs"])
+    assert all(r["run"].startswith("build_dataset runs0/fruit 20") for r in found["runs"])
 
 
 def test_a_run_started_in_the_gallery_is_followed_there_and_ends_with_a_link_to_the_batch(

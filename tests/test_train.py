@@ -12,7 +12,7 @@ from keepset.errors import ModelError, TrainingError
 from keepset.models import list_models, load_record
 from keepset.review import review
 from keepset.train import train
-from keepset.train.finder import advice
+from keepset.train.finder import DEFAULT, SANE, advice
 from keepset.train.head import cross_validate, fit_head, softmax
 from keepset.workspace import Workspace
 from tests.factories import add_revision, dataset_workspace
@@ -20,6 +20,7 @@ from tests.factories import config as drawn_config
 from tests.processes import ran
 
 QUICK = {"arch": "lite0", "epochs": 0, "threads": 1}
+LRS = np.geomspace(1e-4, 1.0, 16)
 
 
 def relabel(ws: Workspace, change: Any) -> None:
@@ -316,3 +317,26 @@ def test_a_tiny_validation_set_makes_nothing_quite_certain() -> None:
     right = np.flatnonzero(logits.argmax(1) == labels)[:16]
     assert 0.7 < calibrate(logits[right], labels[right]) < 1  # 0 errors of 16; without a prior 0.25, everything sure
     assert calibrate(logits * 3, labels) == pytest.approx(3 * calibrate(logits, labels), rel=0.1)  # many images decide
+
+
+# -- what the rate finder reads off a curve
+
+
+def test_the_valley_lies_on_the_fall_before_the_explosion() -> None:
+    losses = np.array([0.36, 0.34, 0.30, 0.22, 0.10, 0.05, 0.02, 0.06, 60.0, 25.0])  # it falls again from far above
+    found = advice(LRS[: len(losses)], losses)
+    assert found["valley"] == pytest.approx(LRS[3])
+    assert found["chosen"] == pytest.approx(LRS[3])
+    assert found["lrs"] == LRS[: len(losses)].tolist()
+
+
+@pytest.mark.parametrize(("shift", "end"), [(1e-3, SANE[0]), (1e3, SANE[1])])
+def test_the_advice_is_kept_sane(shift: float, end: float) -> None:
+    losses = np.linspace(1.0, 0.1, 10)
+    assert advice(LRS[:10] * shift, losses)["chosen"] == end
+
+
+@pytest.mark.parametrize("losses", [np.linspace(0.1, 2.0, 9), np.array([0.1, np.nan, 1.0, 1.0, 1.0, 1.0]), np.ones(3)])
+def test_a_curve_that_says_nothing_gives_the_default(losses: np.ndarray) -> None:
+    found = advice(LRS[: len(losses)], losses)
+    assert (found["valley"], found["chosen"]) == (None, DEFAULT)

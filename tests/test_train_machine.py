@@ -22,7 +22,15 @@ from keepset.workspace import Workspace
 from tests.factories import Told, dataset_workspace
 from tests.factories import config as drawn_config
 
-TUNED = {"arch": "test_resnet", "weights": "none", "size": 64, "epochs": 1, "batch_size": 8, "threads": 1}
+TUNED = {
+    "arch": "test_resnet",
+    "weights": "none",
+    "size": 64,
+    "epochs": 1,
+    "batch_size": 8,
+    "threads": 1,
+    "precision": "fp32",
+}
 
 
 def hungry(most: int) -> Callable[..., torch.nn.Module]:

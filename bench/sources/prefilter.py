@@ -1,6 +1,6 @@
 """How much of what searches bring along does a look at its thumbnail keep away, and how many good pictures with it?
 
-    python -m bench.sources.prefilter [FOLDER TRUTH.csv [PAIRS.csv]] [--drawn] [--width 330] [--seeds 3] [--states clean] [--work DIR]
+    python -m bench.sources.prefilter [FOLDER TRUTH.csv [PAIRS.csv]] [--drawn] [--width 330] [--seeds 3] [--states clean]
 
 Part of the clean photos is the data set (``HAND`` of each class), which the product's own stages take in; the rest is new, as
 it is and changed into odd but innocent pictures. Noise of ``bench.review.noise`` is planted beside it: junk, copies of pictures
@@ -107,11 +107,11 @@ def _drawn(base: Base, seed: int, width: int) -> tuple[Files, list[Candidate], F
     for i, (label, p) in enumerate(rest):
         if (odd := _innocent(rng, p, kinds[i % len(kinds)])) is not None:
             candidates.append(_candidate(rng, label, "innocent", kinds[i % len(kinds)], odd, width))
-    known = [(label, p) for label in labels for p in mine[label]]
-    for i, (label, p) in enumerate(rng.sample(known, min(len(known), 120))):
+    here = [(label, p) for label in labels for p in mine[label]]
+    for i, (label, p) in enumerate(rng.sample(here, min(len(here), 120))):
         name = sorted(COPIES)[i % len(COPIES)]
         candidates.append(_candidate(rng, label, "copy", name, COPIES[name](rng, opened(p)), width))
-    for label, p in rng.sample(known, 40):
+    for label, p in rng.sample(here, 40):
         candidates.append(_candidate(rng, label, "same scene", "", burst(rng, opened(p)), width))
         other = rng.choice([c for c in labels if c != label])
         candidates.append(_candidate(rng, other, "other class", label, opened(p), width))
@@ -120,7 +120,7 @@ def _drawn(base: Base, seed: int, width: int) -> tuple[Files, list[Candidate], F
     made = list(_junk(rng, reserve, labels, 4 * len(JUNK)))
     for label, name, image in made[: 3 * len(JUNK)]:
         candidates.append(_candidate(rng, label, "junk", f"{JUNK[name][0]}", image, width))
-    for i, (label, _, image) in enumerate(made[3 * len(JUNK) :][: round(DIRT * len(known))]):
+    for i, (label, _, image) in enumerate(made[3 * len(JUNK) :][: round(DIRT * len(here))]):
         dirt[label].append((f"dirt{i}.jpg", _jpeg(image, 88)))
     return hand, candidates, dirt
 
@@ -199,8 +199,8 @@ def _table(state: str, found: list[tuple[Candidate, str]]) -> Iterator[str]:
     kinds += [f"junk: {k}" for k in sorted({c.note for c, _ in found if c.kind == "junk"})]
     for kind in kinds:
         said = [s for c, s in found if kind in (c.kind, f"{c.kind}: {c.note}")]
-        copies, junk = (sum(s.startswith(f"prefiltered_{r}") for s in said) for r in ("copy", "junk"))
-        yield f"| {kind} | {len(said)} | {copies} | {junk} | {100 * (copies + junk) / max(1, len(said)):.1f} % |"
+        copies, bad = (sum(s.startswith(f"prefiltered_{r}") for s in said) for r in ("copy", "junk"))
+        yield f"| {kind} | {len(said)} | {copies} | {bad} | {100 * (copies + bad) / max(1, len(said)):.1f} % |"
     good = [s for c, s in found if c.kind in GOOD]
     lost = sum(s.startswith("prefiltered") for s in good)
     large = [(c, s) for c, s in found if c.size[0] * c.size[1] >= 640 * 480]

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -29,6 +30,8 @@ from keepset.text import share
 
 __all__ = ["register"]
 
+PortOption = partial(typer.Option, min=0, max=65535)
+
 
 def register(app: typer.Typer) -> None:
     app.command(rich_help_panel=Panel.START)(web)
@@ -40,22 +43,16 @@ def register(app: typer.Typer) -> None:
 def up(
     workspace: WorkspaceOption = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Run in the background.")] = False,
-    prefect_port: Annotated[int | None, typer.Option(help="Port of the Prefect server; 0 takes a free one.")] = None,
-    web_port: Annotated[int | None, typer.Option(help="Port of the gallery; 0 takes a free one.")] = None,
+    prefect_port: Annotated[int | None, PortOption(help="Port of the Prefect server; 0 takes a free one.")] = None,
+    web_port: Annotated[int | None, PortOption(help="Port of the gallery; 0 takes a free one.")] = None,
     engine: EngineOption = None,
     address: AddressOption = "",
-    cron: Annotated[
-        str | None, typer.Option(help="Build the data set on this schedule (UTC), e.g. '0 3 * * *'.")
-    ] = None,
+    cron: Annotated[str | None, typer.Option(help="Build on this schedule (UTC), e.g. '0 3 * * *'.")] = None,
     database: Annotated[
-        str | None, typer.Option(help="Database of Prefect's own state, e.g. postgresql+asyncpg://user@host/prefect.")
+        str | None, typer.Option(help="Prefect's database: postgresql+asyncpg://user@host/name")
     ] = None,
     notify: Annotated[
-        str | None,
-        typer.Option(
-            help="Webhook (Slack, Teams, Discord ...) for messages about waiting batches, failed runs and new models.",
-            metavar="URL",
-        ),
+        str | None, typer.Option(help="Webhook (Slack, Teams ...) for batches, failures, new models.", metavar="URL")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -99,9 +96,7 @@ def _stack(
 
 def failures(
     workspace: WorkspaceOption = None,
-    stage: Annotated[
-        Stage | None, typer.Option(help="Of one stage only: scrape, download or validate.", metavar="STAGE")
-    ] = None,
+    stage: Annotated[Stage | None, typer.Option(help="Only scrape, download or validate.", metavar="STAGE")] = None,
     each: Annotated[bool, typer.Option("--each", help="Every single one, a line each, not the sums.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -208,7 +203,7 @@ def where_and_what_next() -> None:
 def web(
     workspace: WorkspaceOption = None,
     host: Annotated[str | None, typer.Option(help="Address to bind; beyond loopback a token is needed.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.")] = None,
+    port: Annotated[int | None, PortOption(help="Port; 0 takes a free one.")] = None,
 ) -> None:
     """Serve the review gallery and the prediction page alone, without Prefect."""
     extras.need("web")
@@ -225,7 +220,7 @@ def web(
 def doctor(
     workspace: WorkspaceOption = None,
     sources: Annotated[
-        bool, typer.Option("--sources", help="Ask each picture search one small question over the network instead.")
+        bool, typer.Option("--sources", help="Ask each picture search over the network instead.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -260,12 +255,5 @@ def docs(
         width = max(map(len, pages()), default=0) + 2
         for stem in pages():
             print(f"{stem:<{width}}{page(stem).splitlines()[0].removeprefix('# ')}")
-    elif not sys.stdout.isatty():
-        print(page(name))
     else:
-        from rich.console import Console
-        from rich.markdown import Markdown
-
-        console = Console()
-        with console.pager(styles=True):
-            console.print(Markdown(page(name)))
+        print(page(name))

@@ -63,7 +63,7 @@ def follow_up(
 def restore(
     images: Annotated[
         list[str] | None,
-        typer.Argument(help="Images to bring back: 8 digits of the sha256, or more.", show_default=False),
+        typer.Argument(help="Images to bring back: 8 digits of the sha256, or more."),
     ] = None,
     batch: Annotated[str, typer.Option("--batch", help="Undo everything this applied batch changed.")] = "",
     workspace: WorkspaceOption = None, who: WhoOption = "", note: NoteOption = "", as_json: JsonOption = False,
@@ -107,13 +107,8 @@ def purge(
 
 
 def diff(
-    first: Annotated[
-        int | None,
-        typer.Argument(help="Revision to compare from. Default: the one before the newest.", show_default=False),
-    ] = None,
-    second: Annotated[
-        int | None, typer.Argument(help="Revision to compare with. Default: the newest.", show_default=False)
-    ] = None,
+    first: Annotated[int | None, typer.Argument(help="From this revision. Default: the one before the newest.")] = None,
+    second: Annotated[int | None, typer.Argument(help="To this revision. Default: the newest.")] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -160,10 +155,7 @@ def _states(c: Change) -> tuple[str, str]:
 
 def trace(
     what: Annotated[
-        str,
-        typer.Argument(
-            help="A picture (8 digits of its sha256 or more, its name such as black/0001.jpg, or its file), a URL, or a creator."
-        ),
+        str, typer.Argument(help="A picture (8 digits of its sha256, its name, or its file), a URL, or a creator.")
     ],
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
@@ -192,9 +184,7 @@ def rot(
     archive: Annotated[
         str,
         typer.Option(
-            help="Also look for copies behind this prefix, e.g. https://web.archive.org/web/",
-            metavar="URL",
-            show_default=False,
+            help="Also look behind this prefix, e.g. https://web.archive.org/web/", metavar="URL", show_default=False
         ),
     ] = "",
     workspace: WorkspaceOption = None,

@@ -34,30 +34,16 @@ def register(app: typer.Typer) -> None:
 def export(
     what: Annotated[What, typer.Argument(help="Format of the data set; or the model, or the model as a web site.")],
     to: Annotated[
-        Path,
-        typer.Option(
-            "--to",
-            help="Folder: new, empty, or an older export of the same kind, which is replaced. For the model a file.",
-        ),
+        Path, typer.Option("--to", help="Folder: new, empty, or an older such export. For the model a file.")
     ],
     workspace: WorkspaceOption = None,
-    revision: Annotated[
-        int | None, typer.Option("--revision", help="Revision of the data set. Default: the current one.")
-    ] = None,
-    split: Annotated[
-        list[Split] | None, typer.Option("--split", help="Only this split. Repeatable. Default: all.")
-    ] = None,
+    revision: Annotated[int | None, typer.Option("--revision", help="Revision. Default: the current one.")] = None,
+    split: Annotated[list[Split] | None, typer.Option("--split", help="Only this split. Repeatable.")] = None,
     all_pictures: Annotated[
-        bool,
-        typer.Option(
-            "--all-pictures", help="Site: show training pictures whatever their licence; you may publish them."
-        ),
+        bool, typer.Option("--all-pictures", help="Site: show pictures whatever their licence.")
     ] = False,
     runtime: Annotated[
-        Path | None,
-        typer.Option(
-            "--runtime", help="Site: the npm package onnxruntime-web, a folder or .tgz. Default: fetched by npm."
-        ),
+        Path | None, typer.Option("--runtime", help="Site: onnxruntime-web, a folder or .tgz. Default: by npm.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -99,12 +85,9 @@ def export(
 
 
 def card(
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="Folder to write into. Default: card/ in the workspace.", show_default=False),
-    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder. Default: card/ in the workspace.")] = None,
     revision: Annotated[
-        int | None, typer.Option("--revision", min=1, help="Revision of the data set. Default: the current one.")
+        int | None, typer.Option("--revision", min=1, help="Revision. Default: the current one.")
     ] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,

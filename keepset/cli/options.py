@@ -67,15 +67,12 @@ EngineOption = Annotated[
     typer.Option(
         "--engine",
         help="Where shards run: local (in this process, the default) or dask (several at once). See `keepset docs scale`.",
-        show_default=False,
     ),
 ]
 AddressOption = Annotated[
     str,
     typer.Option(
-        "--address",
-        help="Dask scheduler, e.g. tcp://scheduler:8786. Default: start workers on this machine.",
-        show_default=False,
+        "--address", help="Dask scheduler, e.g. tcp://scheduler:8786. Default: start workers here.", show_default=False
     ),
 ]
 NoteOption = Annotated[str, typer.Option("--note", help="Why; goes into the audit log.")]

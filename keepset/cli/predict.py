@@ -27,20 +27,14 @@ def register(app: typer.Typer) -> None:
 
 
 def predict(
-    inputs: Annotated[
-        list[str] | None,
-        typer.Argument(help="Pictures: files, folders, http(s) URLs, or - for stdin.", show_default=False),
-    ] = None,
+    inputs: Annotated[list[str] | None, typer.Argument(help="Files, folders, http(s) URLs, or - for stdin.")] = None,
     workspace: WorkspaceOption = None,
-    model: Annotated[
-        str, typer.Option("--model", help="Id of a model, or a model.onnx. Default: the model in use.")
-    ] = "",
+    model: Annotated[str, typer.Option("--model", help="Id, or a model.onnx. Default: the one in use.")] = "",
     to: Annotated[
-        Path | None,
-        typer.Option("--to", help="File to write: .jsonl, .csv or .parquet. Default: a table on the screen."),
+        Path | None, typer.Option("--to", help="File: .jsonl, .csv or .parquet. Default: the screen.")
     ] = None,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="With Parquet: retry pictures that could not be read.")
+        bool, typer.Option("--retry-failed", help="Parquet: retry what could not be read.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
-BatchArgument = Annotated[
-    str | None, typer.Argument(help="Batch id. Default: the newest open batch.", show_default=False)
-]
+BatchArgument = Annotated[str | None, typer.Argument(help="Batch id. Default: the newest open one.")]
 
 group = typer.Typer(
     help="Cleaning batches: propose (no subcommand), list, show, approve, reject ...\n\n"
@@ -57,19 +55,11 @@ def propose(
     workspace: WorkspaceOption = None,
     everything: Annotated[
         bool,
-        typer.Option(
-            "--all",
-            help="Every image in use: what is proposed first, then the rest, the least sure first. "
-            "The rest stays unless you mark it.",
-        ),
+        typer.Option("--all", help="Every image in use, what is proposed first; the rest stays unless you mark it."),
     ] = False,
     looks: Annotated[
         int | None,
-        typer.Option(
-            "--random",
-            min=1,
-            help="So many pictures drawn at random beside what is proposed: they tell how many wrong ones are left.",
-        ),
+        typer.Option("--random", min=1, help="So many random pictures too: they tell how many wrong ones are left."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -187,12 +177,10 @@ def approve(
     batch: BatchArgument = None,
     workspace: WorkspaceOption = None,
     suggested: Annotated[
-        bool,
-        typer.Option("--suggested", help="Take the suggestion for every image that nobody marked; else they stay."),
+        bool, typer.Option("--suggested", help="Do what is suggested for images without a mark.")
     ] = False,
     keep: Annotated[
-        list[str] | None,
-        typer.Option("--keep", help="Image to keep in any case: 8 digits of its sha256, or more. Repeatable."),
+        list[str] | None, typer.Option("--keep", help="Image to keep: 8 digits of its sha256. Repeatable.")
     ] = None,
     confirm: Annotated[bool, typer.Option("--confirm", help="Confirm large deletions.")] = False,
     retrain: Annotated[bool, typer.Option(help="Apply and retrain here and now, unless Prefect does it.")] = True,

@@ -99,9 +99,7 @@ def import_(
     source: Annotated[
         Path, typer.Argument(help="Folder of pictures, or a table with the columns name (or url) and label.")
     ],
-    config: Annotated[
-        Path | None, typer.Argument(help="Config file to write. Default: NAME.toml here.", show_default=False)
-    ] = None,
+    config: Annotated[Path | None, typer.Argument(help="Config file to write. Default: NAME.toml here.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write a run config for pictures that you have: a folder tree, a table such as cleaned.csv, a Keepset export.

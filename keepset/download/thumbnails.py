@@ -43,7 +43,7 @@ _AT_ONCE = 128
 """Thumbnails that are judged together, while the next ones come; an interrupted run waits for these."""
 _LARGEST, _LONGEST_S, _SMALLEST_SIDE = 1_000_000, 15.0, 100
 _LARGE = 640, 480
-_LONGEST_WAIT_S = 120.0
+_LONGEST_WAIT_S = 30.0
 _SILENT = 5
 """After so many failures in a row a host is not asked for thumbnails any more in this run."""
 
@@ -127,24 +127,26 @@ class _Looking:
             raise stopped
 
     async def _one(self, host: str, row: UrlRow, free: asyncio.Semaphore) -> None:
+        """A slot is given back once the thumbnail waits for nothing: they cannot come faster than they are judged."""
         try:
-            part = await self._fetched(host, row)
-        except Trouble as e:
-            if self._again(host, row, e):
+            try:
+                part = await self._fetched(host, row)
+            except Trouble as e:
+                if self._again(host, row, e):
+                    return
+                part = None
+            self.turns.done(host)
+            if part is None:
+                self._put(row, None)
                 return
-            part = None
+            self.came.append((row, part))
+            if len(self.came) >= _AT_ONCE:
+                await self._judge()
         finally:
             free.release()
-        self.turns.done(host)
-        if part is None:
-            self._put(row, None)
-            return
-        self.came.append((row, part))
-        if len(self.came) >= _AT_ONCE:
-            await self._judge()
 
     async def _fetched(self, host: str, row: UrlRow) -> Path | None:
-        if self.failures[host] >= _SILENT or row["thumbnail"] is None:
+        if row["thumbnail"] is None or self.failures[host] >= _SILENT or self.blocked.refuses(row["thumbnail"]):
             return None
         try:
             part = await self.fetcher.take(row["thumbnail"], f"{row['url_id']}-thumbnail")
@@ -165,7 +167,6 @@ class _Looking:
             return False
         if trouble.wait_s is None or trouble.wait_s > _LONGEST_WAIT_S:
             return False
-        self.failures[host] = 0
         self.turns.again(host, row, trouble.wait_s, whole_host=True)
         return True
 

@@ -60,7 +60,6 @@ class Predictions:
 
     record: ModelRecord
     table: pa.Table
-    content_hash: str
 
     def model(self, split: Split) -> Scored:
         """The kept model on one part of the split; in sample for the training part."""
@@ -106,7 +105,7 @@ def read_predictions(ws: Workspace, record: ModelRecord) -> Predictions:
             f"The model {record.id} has no predictions: {path} is missing.",
             "Restore that file, or delete the model's folder and run `keepset train`, then `keepset interpret`.",
         ) from e
-    return Predictions(record, found.table, found.content_hash)
+    return Predictions(record, found.table)
 
 
 def _strangers(record: ModelRecord, what: str) -> ModelError:

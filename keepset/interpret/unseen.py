@@ -8,7 +8,7 @@ change, so a fit takes a fraction of a second.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -103,12 +103,8 @@ def error_on_unseen(data: Judged) -> Unseen:
 
 def _neither(found: list[Unseen]) -> Unseen:
     """The reason that speaks of what is known; of sites first."""
-    known = [f for f in found if f.sources]
-    if known:
-        return replace(known[0], why_not=known[0].why_not)
-    return Unseen(
-        why_not="How it does on a new site cannot be measured: the sites and creators of the pictures are not known."
-    )
+    nothing = "How it does on a new site cannot be measured: the sites and creators of the pictures are not known."
+    return next((f for f in found if f.sources), Unseen(why_not=nothing))
 
 
 def _by(data: Judged, keep: Ints, by: str, named: Sequence[str | None]) -> Unseen:

@@ -1,7 +1,7 @@
 """The names that both sides of Prefect's API must agree on: ``flows/`` and ``deployments/``, which import Prefect, and
 this package, which asks the server over HTTP.
 
-A deployment bears the name of its flow. A run is named ``<verb> <data set> <when due>``, which is how a run of a flow is
+A deployment bears the name of its flow. A run is named ``<flow> <data set> <when due>``, which is how a run of a flow is
 known in a list (``is_run_of``).
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 
 __all__ = [
     "CLEANED", "GOING", "OVER", "PROMOTED", "SERVED", "TAG", "UPKEEP_TAG", "WAITS", "FlowName", "StateType", "deployment_of", "is_run_of",
-    "run_lock", "run_name", "verb_of",
+    "run_lock", "run_name",
 ]  # fmt: skip
 
 
@@ -38,13 +38,6 @@ CLEANED = "keepset.dataset.cleaned"
 """The event that sets off ``retrain``."""
 WAITS, PROMOTED = "keepset.batch.waits", "keepset.model.promoted"
 """Events that people may want to be told of: a batch waits for a person, a model came into use."""
-
-_VERBS = {
-    FlowName.BUILD_DATASET: "build",
-    FlowName.TRAIN_MODEL: "train",
-    FlowName.REVIEW_BATCH: "review",
-    FlowName.PREDICT_BATCH: "predict",
-}
 
 
 class StateType(StrEnum):
@@ -73,19 +66,14 @@ def deployment_of(flow: FlowName) -> str:
     return f"{flow}/{flow}"
 
 
-def verb_of(flow: FlowName) -> str:
-    """The first word in the names of its runs."""
-    return _VERBS.get(flow, str(flow))
-
-
 def run_name(flow: FlowName, workspace: str, due: str) -> str:
-    """E.g. ``build photos/bears 2026-11-24 03:00``."""
-    return f"{verb_of(flow)} {'/'.join(PurePath(workspace).parts[-2:]).lstrip('/')} {due}"
+    """E.g. ``build_dataset photos/bears 2026-11-24 03:00``."""
+    return f"{flow} {'/'.join(PurePath(workspace).parts[-2:]).lstrip('/')} {due}"
 
 
 def is_run_of(flow: FlowName, run: Mapping[str, Any]) -> bool:
     """Whether ``run``, as the API describes it, is one of this flow; before it has begun, its name says nothing yet."""
-    return str(run["name"]).startswith(f"{verb_of(flow)} ")
+    return str(run["name"]).startswith(f"{flow} ")
 
 
 def run_lock(run_id: str) -> str:

@@ -52,7 +52,13 @@ def connect(engine: Engine, ws: Workspace) -> Iterator[Cluster]:
     """
     with _quiet(), _started(engine) as (address, security), _client(address, security) as client:
         _wait_for_workers(client, address)
-        check({worker: _fault(facts, ws) for worker, facts in _faces(client, ws).items()})
+        faces = _faces(client, ws)
+        if bad := [(worker, fault) for worker, face in faces.items() if (fault := _fault(face, ws))]:
+            raise EngineError(
+                f"{len(bad)} of {len(faces)} Dask workers cannot do the work. {' '.join(bad[0])}.",
+                "Install the same Keepset on every worker, put the workspace on a folder that all see under one path, "
+                "and start the workers again.",
+            )
         yield Cluster(client, address, client.dashboard_link or "", len(client.nthreads()), security)
 
 
@@ -184,15 +190,3 @@ def _fault(face: Mapping[str, str], ws: Workspace) -> str:
     if face["workspace"] != ws.id:
         return f"does not have the workspace {ws.root} ({face.get('trouble') or 'another one is there'})"
     return ""
-
-
-def check(faults: Mapping[str, str]) -> None:
-    """Raise ``EngineError`` if a worker has a fault."""
-    bad = {worker: fault for worker, fault in faults.items() if fault}
-    if bad:
-        worker, fault = next(iter(bad.items()))
-        raise EngineError(
-            f"{len(bad)} of {len(faults)} Dask workers cannot do the work. {worker} {fault}.",
-            "Install the same Keepset on every worker, put the workspace on a folder that all see under one path, and "
-            "start the workers again.",
-        )

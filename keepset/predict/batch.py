@@ -24,7 +24,7 @@ from keepset.files import local
 from keepset.manifests import Header
 from keepset.manifests.rows import BatchInputRow
 from keepset.predict.inputs import list_inputs, path_of
-from keepset.predict.intake import DEFAULT_LIMITS, FileJob, Limits, Prepared, Refused, prepare_file
+from keepset.predict.intake import DEFAULT_LIMITS, DecodeJob, Limits, Prepared, Refused, prepare
 from keepset.predict.model import Predictor, find, load
 from keepset.predict.prefetch import arriving
 from keepset.predict.remote import is_url
@@ -233,10 +233,10 @@ def _predicted(ws: Workspace, predictor: Predictor, rows: list[BatchInputRow]) -
     with contextlib.ExitStack() as stack:
         jobs = _jobs(ws, predictor, rows, refused, stack)
         for job, answer in run_jobs(
-            prepare_file, jobs, workers=settings().workers, timeout_s=_DECODE_S, memory_mb=_DECODE_MB
+            prepare, jobs, workers=settings().workers, timeout_s=_DECODE_S, memory_mb=_DECODE_MB
         ):
-            if job.path.suffix == ".part":
-                job.path.unlink(missing_ok=True)
+            if isinstance(job.source, Path) and job.source.suffix == ".part":
+                job.source.unlink(missing_ok=True)
             yield from _emptied(refused)
             if isinstance(answer, Prepared):
                 (found,) = predictor.predict_pixels([answer.pixels])
@@ -259,7 +259,7 @@ def _jobs(
     rows: list[BatchInputRow],
     refused: list[tuple[str, JournalRow]],
     stack: contextlib.ExitStack,
-) -> Iterator[FileJob]:
+) -> Iterator[DecodeJob]:
     remote = {r["place"]: r for r in rows if is_url(r["place"])}
     download, limits = _limits(ws)
     for row in rows:
@@ -270,7 +270,7 @@ def _jobs(
         except FileNotFoundError as e:  # on an object store
             refused.append((_key(row), _refusal(Refused(ImageReason.MISSING, str(e)))))
             continue
-        yield FileJob(_key(row), here, predictor.preprocess, limits)
+        yield DecodeJob(here, predictor.preprocess, limits, key=_key(row))
     if not remote:
         return
     came = stack.enter_context(arriving(remote, download, ws.journal / "predict" / "parts"))
@@ -278,7 +278,7 @@ def _jobs(
         if isinstance(file, Refused):
             refused.append((_key(remote[url]), _refusal(file)))
         else:
-            yield FileJob(_key(remote[url]), file, predictor.preprocess, limits)
+            yield DecodeJob(file, predictor.preprocess, limits, key=_key(remote[url]))
 
 
 def _limits(ws: Workspace) -> tuple[DownloadConfig, Limits]:

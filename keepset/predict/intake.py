@@ -22,14 +22,12 @@ __all__ = [
     "DEFAULT_LIMITS",
     "UPLOADS",
     "DecodeJob",
-    "FileJob",
     "Limits",
     "Prepared",
     "Refused",
     "missing",
     "open_image",
     "prepare",
-    "prepare_file",
     "read_file",
 ]
 
@@ -64,12 +62,14 @@ class Refused(ValueError):
 
 @dataclass(frozen=True)
 class DecodeJob:
-    """One picture to prepare. ``preview``: longest side in pixels of a small copy; 0 for none."""
+    """One picture to prepare. ``source``: its bytes, or its file, which is read by the process that decodes it. ``preview``:
+    longest side in pixels of a small copy; 0 for none. ``key`` tells its asker which picture it is."""
 
-    data: bytes
+    source: bytes | Path
     spec: Preprocess
     limits: Limits
     preview: int = 0
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,30 +83,13 @@ class Prepared:
 def prepare(job: DecodeJob) -> Prepared | Refused:
     """What a decoder process does with a job. Being refused is an answer here, not an error."""
     try:
-        image = open_image(job.data, shortest=job.spec.resize, limits=job.limits)
+        data = job.source if isinstance(job.source, bytes) else read_file(job.source, job.limits)
+        image = open_image(data, shortest=job.spec.resize, limits=job.limits)
         return Prepared(model_input(image, job.spec), _preview(image, job.preview))
     except Refused as e:
         return e
     except MemoryError:
         return Refused(ImageReason.MEMORY, "Decoding it takes more memory than is allowed.")
-
-
-@dataclass(frozen=True)
-class FileJob:
-    """One file to prepare; ``key`` tells its asker which. The process that decodes it reads it."""
-
-    key: str
-    path: Path
-    spec: Preprocess
-    limits: Limits
-
-
-def prepare_file(job: FileJob) -> Prepared | Refused:
-    """``prepare`` for a file."""
-    try:
-        return prepare(DecodeJob(read_file(job.path, job.limits), job.spec, job.limits))
-    except Refused as e:
-        return e
     except OSError as e:
         return Refused(ImageReason.MISSING, missing(e))
 

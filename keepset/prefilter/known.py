@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from keepset import duplicates, manifests
 from keepset.config import RunConfig
 from keepset.duplicates import Axes, Kinship, Look
+from keepset.manifests.schemas import SCHEMAS
 from keepset.stages import Progress
 from keepset.storage.carrying import bring
 from keepset.train.features import of_packaged
@@ -116,7 +117,7 @@ class KnownPictures:
             return False
         if verdict is None or verdict.kinship != Kinship.COPY:
             return False
-        whole = all(share >= _WHOLE or framed for share, framed in zip(verdict.shares, verdict.framed, strict=True))
+        whole = all(share >= WHOLE or framed for share, framed in zip(verdict.shares, verdict.framed, strict=True))
         return whole and verdict.fuller() >= 0 and self._fine_enough(i, claimed)
 
     def _fine_enough(self, i: int, claimed: tuple[int, int] | None) -> bool:
@@ -126,17 +127,19 @@ class KnownPictures:
 
 
 _ENOUGH = 256
-_WHOLE = 0.95
+WHOLE = 0.95
 """Part of each of the two that the other shows, at least."""
 
 
 def _rows(ws: Workspace) -> pa.Table:
     """Pictures in use, and those that an approved batch deleted and whose files are still here."""
-    table = pa.Table.from_batches(list(manifests.batches(ws.newest(), "dataset", _COLUMNS)))
+    schema = pa.schema([SCHEMAS["dataset"].arrow.field(c) for c in _COLUMNS])
+    table = pa.Table.from_batches(list(manifests.batches(ws.newest(), "dataset", _COLUMNS)), schema)
     deleted = pc.fill_null(pc.match_substring_regex(table["changed_by"], "^b[0-9]"), False)
     table = table.filter(pc.or_(table["active"], deleted))
     blobs, thumbs = ws.held_blobs(), ws.held_thumbs()
-    return table.filter(pa.array([bool(blobs.size(s) and thumbs.size(s)) for s in table["sha256"].to_pylist()]))
+    here = [bool(blobs.size(s) and thumbs.size(s)) for s in table["sha256"].to_pylist()]
+    return table.filter(pa.array(here, pa.bool_()))
 
 
 def _sides(ws: Workspace, shas: Sequence[str]) -> npt.NDArray[np.int32]:

@@ -1,4 +1,4 @@
-"""A network as a chain of blocks, so that its frozen front is computed apart: faster, and no oftener than needed.
+"""A network as a chain of blocks, so that its frozen front is computed apart, which is faster.
 
 Most networks are a chain: a block takes what the one before it gives, and nothing else. This is not known of a network
 but tried: what the chain and the rest behind it compute must be what the network computes. Where it is not, the
@@ -36,7 +36,6 @@ class Chain:
 
         self.example = example
         self._fits: dict[int, bool] = {}
-        self._like: dict[int, torch.Tensor] = {}
         copies = torch.nn.ModuleList(copy.deepcopy(blocks(network))).eval().requires_grad_(False)
         if folded:
             fold(copies)
@@ -56,12 +55,6 @@ class Chain:
         with _passed(network, len(self.copies)):
             return features_and_logits(network, self.run(x, start))[0].float()
 
-    def like(self, count: int) -> torch.Tensor:
-        """What the first ``count`` blocks make of one image, [1, ...] (asked once): its shape is any image's."""
-        if count not in self._like:
-            self._like[count] = self.run(self.example, 0, count)
-        return self._like[count]
-
     def fits(self, network: torch.nn.Module, count: int) -> bool:
         """Whether the first ``count`` blocks and the network behind them are the network (asked once)."""
         if count not in self._fits:
@@ -75,7 +68,7 @@ class Chain:
             want = features_and_logits(network, self.example)[0]
             try:
                 with _passed(network, count):
-                    got = features_and_logits(network, self.like(count))[0]
+                    got = features_and_logits(network, self.run(self.example, 0, count))[0]
             except Exception:  # a block may raise anything when it is given what is not for it
                 return False
         near = NEAR * float(want.abs().max())

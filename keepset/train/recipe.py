@@ -22,7 +22,6 @@ from keepset.text import many
 from keepset.train import features as ft
 from keepset.train import head as hd
 from keepset.train import results as rs
-from keepset.train.chain import frozen as frozen_blocks
 from keepset.train.checkpoints import Checkpoints, Place
 from keepset.train.contenders import Contender, epochs_worth, mean_network, why
 from keepset.train.finder import find_rate
@@ -177,15 +176,12 @@ class Recipe:
     def _task(self, network: Any, epochs: int) -> Task:
         """What is learnt from, on what and how; the front that stays frozen is cut off where the network is a chain."""
         freeze(network, self.cfg.freeze if self.cfg.weights != "none" else 0.0)
-        chain = self.bodies[0].chain
-        apart = frozen_blocks(network) if chain else 0
-        apart = apart if chain and chain.fits(network, apart) else 0
         self.cache.fill(self.shas, self.progress)
         return Task(
             self.cache, self.spec, self.cfg.model_copy(update={"epochs": epochs}), self.machine, self.config.seed,
             [s for s, k in zip(self.shas, self.learn, strict=True) if k], self.labels[self.learn],
             [s for s, k in zip(self.shas, self.valid, strict=True) if k], self.labels[self.valid],
-            self.progress, self.batch_size, self.chunks, chain=chain, apart=apart,
+            self.progress, self.batch_size, self.chunks, chain=self.bodies[0].chain,
         )  # fmt: skip
 
     def _remember(self, words: str) -> None:

@@ -27,8 +27,6 @@ __all__ = ["MiniBatch", "batches", "draws_of", "optimizer_for", "order", "predic
 SLOWER = 100.0
 """How many times slower than the head the first layer learns."""
 WEIGHT_DECAY = 0.01
-KEPT_MOST = 512 * 2**20
-"""Bytes of frozen blocks' output that a training may keep in memory."""
 
 
 @dataclass(frozen=True)
@@ -153,45 +151,23 @@ def optimizer_for(task: Task, network: torch.nn.Module, rate: float) -> Any:
 
 
 def predict_logits(task: Task, network: torch.nn.Module, shas: list[str]) -> npt.NDArray[np.float32]:
-    """float32 [n, classes] in the order of ``shas``, without augmentation.
-
-    The output of the blocks that never learn is computed once per image and kept where it fits.
-    """
+    """float32 [n, classes] in the order of ``shas``, without augmentation."""
     import torch
 
     network.eval()
 
     def forward(part: slice) -> npt.NDArray[np.float32]:
-        x = _frozen(task, shas[part])
-        if task.front:
-            x = task.front.chain.run(x, task.apart, task.front.count)
-        found: npt.NDArray[np.float32] = network(x).float().cpu().numpy()
+        found: npt.NDArray[np.float32] = network(_behind_front(task, shas[part])).float().cpu().numpy()
         return found
 
     with torch.inference_mode():
         return np.concatenate(list(task.chunks.pieces(len(shas), forward)))
 
 
-def _frozen(task: Task, shas: list[str]) -> torch.Tensor:
-    """The images behind the first ``apart`` blocks; the network's input where no front is cut off."""
+def _behind_front(task: Task, shas: list[str]) -> torch.Tensor:
+    """The images as the network takes them; always as many at once go through the front, on which the last bits depend."""
     import torch
 
-    def computed(asked: list[str]) -> torch.Tensor:
-        x = to_input(torch.from_numpy(task.cache.read(asked)), task.spec, task.machine.device)
-        return task.front.chain.run(x, 0, task.apart) if task.front else x
-
-    if task.front is None or not _keeps(task):
-        return computed(shas)
-    if missing := [s for s in shas if s not in task.kept]:
-        padded = (missing * task.chunks.forward)[: max(len(missing), task.chunks.forward)]
-        # always as many at once: the last bits depend on it, and a resumed training has others missing
-        task.kept |= dict(zip(missing, computed(padded), strict=False))
-    found = torch.stack([task.kept[s] for s in shas])
-    return found.contiguous(memory_format=torch.channels_last) if found.ndim == 4 else found
-
-
-def _keeps(task: Task) -> bool:
-    if not task.chain or not task.apart or task.machine.device.type != "cpu":
-        return False
-    images = len(task.train_shas) + len(task.valid_shas)
-    return images * task.chain.like(task.apart).numel() * 4 <= KEPT_MOST
+    padded = (shas * task.chunks.forward)[: max(len(shas), task.chunks.forward)] if task.front else shas
+    x = to_input(torch.from_numpy(task.cache.read(padded)), task.spec, task.machine.device)
+    return task.front.chain.run(x, 0, task.front.count)[: len(shas)] if task.front else x

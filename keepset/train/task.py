@@ -16,7 +16,6 @@ from keepset.train.pixels_cache import PixelCache
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    import torch
 
     Ints = npt.NDArray[np.int64]
 
@@ -44,7 +43,3 @@ class Task:
     chain: Chain | None = field(default=None)
     front: Front | None = field(default=None)
     """Computes the frozen blocks while the network starts behind them."""
-    apart: int = field(default=0)
-    """How many of the chain's blocks stay frozen all through the training."""
-    kept: dict[str, torch.Tensor] = field(default_factory=dict)
-    """By sha256: the output of those blocks for the image without augmentation (see ``steps.predict_logits``)."""

@@ -40,6 +40,7 @@ _DESCRIPTION = Path(__file__).with_name("openapi.json")
 
 FRAGMENT = "x-keepset-fragment"
 """Header with which the page's script asks for the answers alone, to put them into the page."""
+_SITE_AWAY = [DownloadReason[name] for name in ("DNS", "CONNECT", "TIMEOUT", "TOO_SLOW", "TLS")]
 _SAVE = "Save it, then drop the file here."
 _NOT_FETCHED: Mapping[str, str] = {
     **dict.fromkeys(set(DownloadReason) - set(ImageReason), f"The picture could not be fetched. {_SAVE}"),
@@ -47,16 +48,7 @@ _NOT_FETCHED: Mapping[str, str] = {
     DownloadReason.BAD_URL: "This is not the address of a picture.",
     DownloadReason.NOT_FOUND: "There is no picture at this address.",
     DownloadReason.FORBIDDEN: f"The site does not hand out this picture. {_SAVE}",
-    **dict.fromkeys(
-        (
-            DownloadReason.DNS,
-            DownloadReason.CONNECT,
-            DownloadReason.TIMEOUT,
-            DownloadReason.TOO_SLOW,
-            DownloadReason.TLS,
-        ),
-        "The site does not answer. Check the address, or try again later.",
-    ),
+    **dict.fromkeys(_SITE_AWAY, "The site does not answer. Check the address, or try again later."),
 }
 Trouble = BadRequest | Busy | ModelError
 _TROUBLES = (BadRequest, Busy, ModelError)
@@ -134,11 +126,12 @@ class PredictionSite:
     # -- the page ----------------------------------------------------------------------------------
 
     async def _show(self, request: Request) -> Response:
+        trouble = None
         try:
             await self._serving()
         except ModelError as e:
-            return self._page([], e, 200, await self._known())
-        return self._page([], None, 200, await self._known())
+            trouble = e
+        return self._page([], trouble, 200, await self._known())
 
     async def _from_form(self, request: Request) -> Response:
         items: list[_Item] = []
