@@ -217,10 +217,6 @@ class Batch:
         """Images that nothing speaks against. Until a person marks them they count as not looked at."""
         return _of_reasons(self._file, UNPROPOSED)
 
-    def proposals(self) -> frozenset[str]:
-        """Images that something speaks against."""
-        return _proposals(self._file)
-
     def drawn(self) -> frozenset[str]:
         """Those of them that were drawn at random."""
         return _of_reasons(self._file, frozenset({CandidateReason.RANDOM_LOOK}))
@@ -362,11 +358,6 @@ def _markable(path: Path) -> frozenset[str]:
     table = _candidates(path).table
     members = (s for group in table["group_members"].to_pylist() for s in group)
     return frozenset([*table["sha256"].to_pylist(), *members])
-
-
-@functools.lru_cache(maxsize=16)
-def _proposals(path: Path) -> frozenset[str]:
-    return frozenset(_candidates(path).table["sha256"].to_pylist()) - _of_reasons(path, UNPROPOSED)
 
 
 @functools.lru_cache(maxsize=16)
