@@ -128,17 +128,13 @@ class Approval:
 
 @dataclass(frozen=True)
 class BatchProgress:
-    """How far a batch is: numbers of candidates. ``found`` is marked as wrong (delete or relabel).
-
-    ``deleted_valid`` counts deletions from the validation set apart: they move the yardstick.
-    """
+    """How far a batch is: numbers of candidates. ``found`` is marked as wrong (delete or relabel)."""
 
     total: int
     marked: int
     kept: int
     deleted: int
     relabelled: int
-    deleted_valid: int
 
     @property
     def undecided(self) -> int:
@@ -241,15 +237,12 @@ class Batch:
         marks, rows = self.marks(), self.rows()
         count = {a: sum(m.action == a for m in marks.values()) for a in Action}
         ranks = self.ranks(list(marks))
-        gone = self.ranks([s for s, m in marks.items() if m.action == Action.DELETE])
-        splits = rows.table["split"].take(gone[gone >= 0]).to_pylist()
         return BatchProgress(
             total=len(rows),
             marked=int((ranks >= 0).sum()),
             kept=count[Action.KEEP],
             deleted=count[Action.DELETE],
             relabelled=count[Action.RELABEL],
-            deleted_valid=splits.count("valid"),
         )
 
     def approval(self) -> Approval | None:
