@@ -9,7 +9,7 @@ from keepset.errors import ReviewError, StaleBatch
 from keepset.reasons import Action
 from keepset.review import log
 from keepset.review.batch import Batch, BatchStatus
-from keepset.review.log import Mark, MarkState
+from keepset.review.log import Mark, MarkState, words
 from keepset.review.naming import needs_name
 
 __all__ = ["changes_since", "lock_of", "mark", "must_be_open", "redo", "undo"]
@@ -124,8 +124,8 @@ def difference(
     return [
         {
             "sha256": sha,
-            "mine": _words(mine[sha]) if sha in mine else None,
-            "theirs": state.words() if state else None,
+            "mine": words(mine[sha]) if sha in mine else None,
+            "theirs": words(state) if state else None,
             "who": state.who if state else log.last_to_touch(events, sha),
         }
         for sha, state in changed.items()
@@ -134,9 +134,3 @@ def difference(
 
 def _same(m: Mark, state: MarkState | None) -> bool:
     return (m.action, m.label) == ((state.action, state.label) if state else (None, None))
-
-
-def _words(m: Mark) -> str | None:
-    if m.action is None:
-        return None
-    return f"{m.action} to {m.label}" if m.label else str(m.action)
