@@ -228,6 +228,12 @@ def test_a_picture_is_traced_from_its_line_to_what_holds_it(
             trace(ws, nobody)
 
 
+def test_the_report_says_what_each_source_brought(before: tuple[Path, str]) -> None:
+    page = (before[0] / "ws" / "reports" / before[1] / "report.html").read_text(encoding="utf-8")
+    row = f"<td>list <small>apple.csv</small></td><td>{N}</td><td>{N}</td><td>0</td>"
+    assert row in page
+
+
 def test_what_is_named_is_found_with_its_exact_copies(before: tuple[Path, str], web: str) -> None:
     ws = Workspace.open(before[0] / "ws")
     by_url = match(ws, Wanted.one_of(url=f"{web}/apple3.jpg"))

@@ -9,7 +9,7 @@ from typing import Any
 
 from keepset import manifests
 from keepset.blocklist import BlockList, digest, masked
-from keepset.clean.purging import files_of
+from keepset.clean.purging import size_of
 from keepset.errors import KeepsetError, ReviewError
 from keepset.models import list_models
 from keepset.review import BatchStatus, list_batches
@@ -141,7 +141,7 @@ def match(ws: Workspace, wanted: Wanted) -> Takedown:
     found: dict[str, Any] = {k: tuple(v) for k, v in (named | holding(ws, pictures)).items()}
     return Takedown(
         wanted, **found,
-        bytes=sum(p.stat().st_size for s in pictures for p in files_of(ws, s) if p.exists()), training=_training(ws, pictures),
+        bytes=sum(size_of(ws, s) for s in pictures), training=_training(ws, pictures),
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from keepset.review.naming import needs_name
 from keepset.stages import Stage, StageResult
 from keepset.workspace import Workspace
 
-__all__ = ["files_of", "purge"]
+__all__ = ["files_of", "purge", "size_of"]
 
 
 def purge(ws: Workspace, *, who: str, dry_run: bool = True) -> StageResult:
@@ -29,7 +29,7 @@ def purge(ws: Workspace, *, who: str, dry_run: bool = True) -> StageResult:
         needs_name(who)
     with ws.lock("clean"):
         gone = _deleted(ws.newest())
-        sizes = {s: _size(ws, s) for s in gone}
+        sizes = {s: size_of(ws, s) for s in gone}
         there = [s for s, size in sizes.items() if size]
         summary = {"images": len(there), "bytes": sum(sizes.values())}
         words = f"{len(there)} deleted image{'s' * (len(there) != 1)}, {summary['bytes'] / 1e6:.1f} MB"
@@ -56,7 +56,8 @@ def files_of(ws: Workspace, sha: str) -> list[Path]:
     return [ws.blob(sha), ws.thumb(sha), *decoded, *inbox_folder(ws).glob(f"{sha[:2]}/{sha}.*")]
 
 
-def _size(ws: Workspace, sha: str) -> int:
+def size_of(ws: Workspace, sha: str) -> int:
+    """Bytes of the picture's files."""
     total = 0
     for path in files_of(ws, sha):
         with contextlib.suppress(FileNotFoundError):

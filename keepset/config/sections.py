@@ -156,7 +156,7 @@ class DownloadConfig(_Section):
     prefilter: Literal["searches", "all", "off"] = Field(
         "searches",
         description="Look at the thumbnails that searches offer, or all sources, and do not fetch copies of pictures that are "
-        "here and clear junk. Begins with 200 pictures in use. off: fetch everything, also what was not fetched before.",
+        "here and clear junk. Begins once a model or 200 pictures are in use. off: fetch everything, also what was passed over before.",
     )
     robots: bool = Field(True, description="Obey robots.txt and X-Robots-Tag.")
     allow_private: tuple[str, ...] = Field(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
     Bools = npt.NDArray[np.bool_]
 
-__all__ = ["OUT", "Heads", "Known", "compressed", "effects", "retrained", "rows_of"]
+__all__ = ["OUT", "Heads", "Known", "compressed", "effects", "held_out", "retrained", "rows_of"]
 
 OUT = -1
 """The class of a picture that is not in use."""
@@ -93,12 +93,13 @@ def retrained(known: Known, labels: Ints) -> Heads:
     learn = used & known.learn
     rows = known.rows.astype(np.float32, copy=False)
     strength = _strength(rows[learn], labels[learn], known.folds[learn], known.classes)
-    probs = _held_out(rows, labels, known.folds, known.classes, strength)
+    probs = held_out(rows, labels, known.folds, known.classes, strength)
     head = fit_rows(rows[learn], labels[learn], known.classes, (strength,))[0]
     return Heads(probs, head.logits(rows).argmax(1), strength)
 
 
-def _held_out(rows: npt.NDArray[Any], labels: Ints, folds: Ints, classes: int, strength: float) -> Floats:
+def held_out(rows: npt.NDArray[Any], labels: Ints, folds: Ints, classes: int, strength: float) -> Floats:
+    """Probabilities [n, classes] of each picture by a head of the other folds' pictures that are in use."""
     probs = np.full((len(labels), classes), 1 / classes)
     for fold in np.unique(folds):
         out = folds == fold

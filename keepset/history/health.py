@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from keepset import manifests
@@ -12,23 +10,13 @@ from keepset.errors import KeepsetError, ManifestError
 from keepset.files import read_json
 from keepset.models import ModelRecord, list_models
 from keepset.reasons import Split
+from keepset.review.revisions import Contents, contents
 from keepset.workspace import Workspace
 
-__all__ = ["DataHealth", "ErrorPoint", "ModelHealth", "data_health", "error_curve", "model_health"]
+__all__ = ["ErrorPoint", "ModelHealth", "data_health", "error_curve", "model_health"]
 
 POINTS = 12
 """Revisions in the curve, the newest ones."""
-
-
-@dataclass(frozen=True)
-class DataHealth:
-    """Pictures in use in one revision, by class (the largest first) and by side; ``out`` are rows not in use."""
-
-    revision: int
-    images: int
-    classes: Mapping[str, int]
-    sides: Mapping[str, int]
-    out: int
 
 
 @dataclass(frozen=True)
@@ -69,21 +57,10 @@ class ErrorPoint:
         return self.wrong / self.n
 
 
-def data_health(ws: Workspace) -> DataHealth | None:
+def data_health(ws: Workspace) -> Contents | None:
     """Of the current revision; None before the first."""
     numbers = ws.revisions()
-    return _counted(ws, numbers[-1]) if numbers else None
-
-
-@functools.lru_cache(maxsize=4)
-def _counted(ws: Workspace, revision: int) -> DataHealth:
-    """A revision never changes, so a cache cannot go stale."""
-    table = manifests.table(ws.dataset(revision), "dataset", ("label", "split", "active"))
-    active = table.filter(table["active"])
-    classes, sides = (
-        {c["values"]: c["counts"] for c in active[of].value_counts().to_pylist()} for of in ("label", "split")
-    )
-    return DataHealth(revision, len(active), dict(Counter(classes).most_common()), sides, len(table) - len(active))
+    return contents(ws, numbers[-1]) if numbers else None
 
 
 def model_health(ws: Workspace) -> ModelHealth | None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
     Bools = npt.NDArray[np.bool_]
 
-__all__ = ["DataSize", "data_size_curve", "fit_power_law", "weighed"]
+__all__ = ["STRENGTHS", "DataSize", "data_size_curve", "fit_power_law", "weighed"]
 
 SHARES = (0.1, 0.18, 0.32, 0.56, 1.0)
 DRAWS = 4

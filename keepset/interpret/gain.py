@@ -8,21 +8,24 @@ labels are not in doubt: on a wrongly labelled one the better head counts as wro
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from keepset import manifests
 from keepset.errors import ModelError
-from keepset.forecast.heads import Known, retrained, rows_of
-from keepset.interpret.datasize import DataSize, data_size_curve, weighed
+from keepset.forecast.heads import Known, held_out, rows_of
+from keepset.interpret.datasize import STRENGTHS, DataSize, data_size_curve, weighed
 from keepset.interpret.doubts import Doubts, doubts_of
 from keepset.manifests.rows import DatasetRow
 from keepset.models import ModelRecord
 from keepset.stages import Progress
 from keepset.text import many, share
 from keepset.workspace import Workspace
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = ["more_or_cleaner", "tried"]
 
@@ -90,9 +93,15 @@ def _cleaned(data: DataSize, doubts: Doubts) -> tuple[float, float]:
     """By how much the error falls if what is probably wrong is put right, and the standard error of that."""
     clean = np.where(data.judged, data.labels, doubts.label)
     with threadpool_limits(1):  # for matrices this small several threads mostly wait for one another
-        said = [retrained(data.known, labels).probs.argmax(1) for labels in (data.labels, clean)]
-    now, then = (np.asarray(s != data.labels)[data.judged].astype(float) for s in said)
+        now, then = (_wrong(data, labels).astype(float) for labels in (data.labels, clean))
     return float((now - then).mean()), float(((now - then).std() ** 2 + 1 / len(now)) ** 0.5 / len(now) ** 0.5)
+
+
+def _wrong(data: DataSize, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Whether heads that learned these ``labels`` in the other folds are wrong about the judged pictures, at the best strength."""
+    known = data.known
+    said = (held_out(known.rows, labels, known.folds, known.classes, s).argmax(1) for s in STRENGTHS)
+    return min((np.asarray(one != data.labels)[data.judged] for one in said), key=lambda wrong: int(wrong.sum()))
 
 
 def _answer(found: Mapping[str, Any]) -> str:

@@ -56,7 +56,9 @@ def spread(
     from distributed import as_completed
 
     progress.start(f"{stage}, shards on {cluster.workers} workers", len(shards))
-    run, before, futures = time.time_ns(), dict[int, Any](), dict[Any, Shard]()
+    run = time.time_ns()
+    before: dict[int, Any] = {}
+    futures: dict[Any, Shard] = {}
     for shard in shards:
         # pure=False, and a key of this run: Dask must not answer from what it remembers of an earlier one.
         future = cluster.client.submit(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from keepset import manifests
@@ -18,6 +17,7 @@ from keepset.review.auditing import audit_decision
 from keepset.review.batch import Approval, Batch, BatchRecord, BatchStatus
 from keepset.review.marking import changes_since, difference, lock_of, must_be_open
 from keepset.review.naming import needs_name, whole
+from keepset.review.revisions import contents
 from keepset.text import many
 
 __all__ = ["Preview", "planned", "preview", "reopen", "submit"]
@@ -77,11 +77,11 @@ def _decided(action: str, label: str | None, by: str, who: str) -> dict[str, Any
 def preview(batch: Batch, *, undecided: str = "keep", keep: Sequence[str] = ()) -> Preview:
     """What an approval would do now, counted on the current revision."""
     plan = planned(batch, undecided=undecided, keep=keep)
-    data = batch.ws.newest()
-    before, valid = _counted(data)
+    now = contents(batch.ws, batch.ws.revisions()[-1])
+    data = batch.ws.dataset(now.revision)
     touched = [r for r in manifests.picked(data, DatasetRow, _COLUMNS, plan) if r["active"]]
     gone = [r for r in touched if plan[r["sha256"]]["action"] == Action.DELETE]
-    by_class = _by_class(plan, before, touched)
+    by_class = _by_class(plan, now.classes, touched)
     gone_valid = sum(r["split"] == Split.VALID for r in gone)
     count = {a: sum(d["action"] == a for d in plan.values()) for a in Action}
     return Preview(
@@ -91,24 +91,11 @@ def preview(batch: Batch, *, undecided: str = "keep", keep: Sequence[str] = ()) 
         deleted=len(gone),
         relabelled=count[Action.RELABEL],
         deleted_valid=gone_valid,
-        guards=tuple(_guards(batch.record, by_class, gone_valid, valid)),
+        guards=tuple(_guards(batch.record, by_class, gone_valid, now.sides.get(Split.VALID, 0))),
     )
 
 
 _COLUMNS = ("sha256", "label", "split", "active")
-
-
-def _counted(data: Path) -> tuple[Counter[str], int]:
-    """Active images by class, and how many of all are in the validation set; a data set of any length."""
-    import pyarrow.compute as pc
-
-    by_class: Counter[str] = Counter()
-    valid = 0
-    for piece in manifests.batches(data, "dataset", _COLUMNS[1:]):
-        active = piece.filter(piece.column("active"))
-        by_class.update({c["values"]: c["counts"] for c in active.column("label").value_counts().to_pylist()})
-        valid += pc.sum(pc.equal(active.column("split"), Split.VALID.value)).as_py() or 0
-    return by_class, valid
 
 
 def _by_class(
@@ -197,7 +184,8 @@ def submit(
 
 def _refuse_gone(batch: Batch, plan: Mapping[str, Mapping[str, Any]]) -> None:
     """A mark may be older than the run config."""
-    gone = Counter(d["label"] for d in plan.values() if d["label"] and d["label"] not in batch.labels)
+    labels = batch.labels
+    gone = Counter(d["label"] for d in plan.values() if d["label"] and d["label"] not in labels)
     for label, count in gone.items():
         raise ReviewError(
             f"{many(count, 'picture')} in {batch.id} would become '{label}', which is no longer a class.",

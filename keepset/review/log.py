@@ -17,7 +17,7 @@ from typing import Any
 from keepset.files import append_line, parsed_row, read_lines
 from keepset.reasons import Action
 
-__all__ = ["Mark", "MarkState", "append", "fold", "last_standing", "last_to_touch", "last_undone", "read"]
+__all__ = ["Mark", "MarkState", "append", "fold", "last_standing", "last_to_touch", "last_undone", "read", "words"]
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,10 @@ class MarkState:
     who: str
     at: str
 
-    def words(self) -> str:
-        return f"{self.action} to {self.label}" if self.label else str(self.action)
+
+def words(m: Mark | MarkState) -> str | None:
+    """``relabel to teddys``; None for a mark that takes one away."""
+    return f"{m.action} to {m.label}" if m.label else m.action and str(m.action)
 
 
 def read(path: Path) -> list[dict[str, Any]]:

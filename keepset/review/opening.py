@@ -34,13 +34,7 @@ VERSION = 3
 
 
 def review(
-    ws: Workspace,
-    config: RunConfig,
-    *,
-    everything: bool = False,
-    looks: int | None = None,
-    progress: Progress = SILENT,
-    now: datetime | None = None,
+    ws: Workspace, config: RunConfig, *, everything: bool = False, looks: int | None = None, progress: Progress = SILENT
 ) -> StageResult:
     """Open a cleaning batch for the current revision and its model, unless there is one, or nothing to see.
 
@@ -76,7 +70,7 @@ def review(
         nothing = "" if asked and rows else _not_worth_it(ws, found)
         if nothing:
             return StageResult(Stage.REVIEW, False, nothing, {"candidates": len(rows)})
-        batch = _open(evidence, config, found, wanted, number, now or datetime.now(UTC))
+        batch = _open(evidence, config, found, wanted, number, datetime.now(UTC))
         closed = _superseded(batch)
         space_of(batch)  # so that the gallery need not compute it while a person waits
     counts = dict(batch.record.counts)

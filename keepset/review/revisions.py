@@ -1,8 +1,10 @@
-"""How a data set came to be what it is: its revisions, and the decisions behind them."""
+"""The revisions of a data set: the decisions behind them, and what is in each."""
 
 from __future__ import annotations
 
 import functools
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from keepset import manifests
 from keepset.review.auditing import REVISING
 from keepset.workspace import Workspace
 
-__all__ = ["Revision", "revisions"]
+__all__ = ["Contents", "Revision", "contents", "revisions"]
 
 
 @dataclass(frozen=True)
@@ -40,17 +42,38 @@ def revisions(ws: Workspace) -> list[Revision]:
     for number in ws.revisions():
         extra = manifests.read_header(ws.dataset(number)).extra
         cause, who, why = str(extra.get("cause", "")), str(extra.get("who", "keepset")), str(extra.get("why", ""))
-        images, added = _images(ws.dataset(number), number)
+        here = contents(ws, number)
         counts = {k: int(extra.get(k, 0)) for k in ("deleted", "relabelled", "restored", "removed")}
-        found.append(Revision(number, cause, images, added, **counts, who=who, at=at.get(number, ""), why=why))
+        found.append(
+            Revision(number, cause, here.images, here.added, **counts, who=who, at=at.get(number, ""), why=why)
+        )
     return found
 
 
+@dataclass(frozen=True)
+class Contents:
+    """Pictures in use in one revision, by class (the largest first) and by side; ``out``: rows not in use; ``added``: rows new in it."""
+
+    revision: int
+    images: int
+    classes: Mapping[str, int]
+    sides: Mapping[str, int]
+    out: int
+    added: int
+
+
+def contents(ws: Workspace, revision: int) -> Contents:
+    """Raises ``ManifestMissing`` for a revision that is not there."""
+    return _contents(ws.dataset(revision), revision)
+
+
 @functools.lru_cache(maxsize=1024)
-def _images(path: Path, number: int) -> tuple[int, int]:
-    """In use, and new. A revision never changes, so a cache cannot go stale."""
-    active = added = 0
-    for batch in manifests.batches(path, "dataset", ("active", "added_in"), size=65_536):
-        active += pc.sum(batch["active"]).as_py() or 0
-        added += pc.sum(pc.equal(batch["added_in"], number)).as_py() or 0
-    return active, added
+def _contents(path: Path, number: int) -> Contents:
+    """A revision never changes, so a cache cannot go stale."""
+    table = manifests.table(path, "dataset", ("label", "split", "active", "added_in"))
+    active = table.filter(table["active"])
+    classes, sides = (
+        Counter({c["values"]: c["counts"] for c in active[of].value_counts().to_pylist()}) for of in ("label", "split")
+    )
+    added = pc.sum(pc.equal(table["added_in"], number)).as_py() or 0
+    return Contents(number, len(active), dict(classes.most_common()), sides, len(table) - len(active), added)

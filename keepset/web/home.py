@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from keepset.history.health import DataHealth, ModelHealth, data_health, error_curve, model_health
+from keepset.history.health import ModelHealth, data_health, error_curve, model_health
 from keepset.history.timeline import timeline
 from keepset.interpret.plots import mistakes_over_revisions
 from keepset.machine.programs import spell
@@ -20,12 +20,14 @@ from keepset.orchestrator.neighbours import neighbours
 from keepset.pipeline.followup import State, standing
 from keepset.review import Batch, BatchStatus, errors_left, list_batches, review
 from keepset.review.naming import batch_name
+from keepset.review.revisions import Contents
 from keepset.starting import unread_config
 from keepset.storage.localfiles import shown
 from keepset.text import many
 from keepset.web import followup
 from keepset.web.pages import number, page
 from keepset.web.prefix import base
+from keepset.web.refusals import refusal
 from keepset.workspace import Workspace
 
 __all__ = ["Step", "next_step", "routes"]
@@ -77,7 +79,10 @@ def _home(ws: Workspace, request: Request) -> Response:
 
 async def _review_more(ws: Workspace, request: Request) -> Response:
     """Open a batch of so many random pictures (``looks``), or of every picture, and lead to it."""
-    looks = number(str((await request.form()).get("looks") or ""))
+    asked = str((await request.form()).get("looks") or "")
+    looks = number(asked)
+    if asked and not looks:
+        return refusal(request, 400, "bad_number", f"'{asked[:20]}' is not a number of pictures.")
     done = await run_in_threadpool(lambda: review(ws, ws.config(), everything=looks is None, looks=looks))
     batch = done.outputs.get("batch_id")
     return RedirectResponse(f"/batches/{batch}" if batch else "/", 303)
@@ -99,9 +104,7 @@ def _others(ws: Workspace) -> list[tuple[str, Workspace, int]]:
     ]
 
 
-def next_step(
-    ws: Workspace, batches: Sequence[Batch], data: DataHealth | None, model: ModelHealth | None
-) -> Step | None:
+def next_step(ws: Workspace, batches: Sequence[Batch], data: Contents | None, model: ModelHealth | None) -> Step | None:
     """What a person does next; None while the strip above says all there is to say."""
     waits = [b for b in batches if b.status == BatchStatus.OPEN]
     if waits:
