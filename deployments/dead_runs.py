@@ -1,4 +1,4 @@
-"""Runs that nobody works on: their process was killed, never came to be, or found the Prefect server away.
+"""Dead runs: their process was killed, never started, or lost the Prefect server.
 
 They are put back into the queue. What their tasks had finished is not done again, so taking a run up once too often costs seconds and changes nothing.
 """

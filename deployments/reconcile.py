@@ -1,4 +1,4 @@
-"""Take up what was left lying: decided batches nobody applied, open ones nobody waits for, half a retraining.
+"""Pick up unfinished work: decided batches not applied, open ones without a run, retrainings that stopped halfway.
 
 The workspaces say what is to be done; this only makes sure that a run does it. Everything it starts carries an
 idempotency key, so asking again and again starts nothing twice. Runs whose process is gone: ``deployments/dead_runs.py``.

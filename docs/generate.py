@@ -248,9 +248,8 @@ def _modules() -> str:
     for folder in sorted({p.parent for p in found}, key=lambda f: f.parts):
         rows = [(p.name, _first_sentence(p)) for p in sorted(found) if p.parent == folder]
         lines += [f"## {folder.relative_to(HERE.parent)}/", "", dict(rows).get("__init__.py", ""), ""]
-        lines += ["| module | |", "|---|---|"]
-        lines += [f"| `{name}` | {_cell(words)} |" for name, words in rows if name != "__init__.py"]
-        lines.append("")
+        modules = [f"| `{name}` | {_cell(words)} |" for name, words in rows if name != "__init__.py"]
+        lines += ["| module | |", "|---|---|", *modules, ""] if modules else []
     return "\n".join(lines).rstrip() + "\n"
 
 

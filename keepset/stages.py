@@ -114,14 +114,17 @@ def facts_line(facts: Mapping[str, Any]) -> str:
     return " ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in facts.items())
 
 
+_FEW = 10
+
+
 def pace_line(done: int, total: int | None, seconds: float) -> str:
-    """``41/s, 3 min left``: how fast it goes and, where the end is known, when it will be there."""
+    """``41/s, 3 min left``: how fast it goes and, once a few items are done and the end is known, the time left."""
     if not done or seconds <= 0:
         return ""
     rate = done / seconds
     speed = f"{rate:.0f}/s" if rate >= 10 else f"{rate:.2g}/s"
     left = max(0, (total or 0) - done) / rate
-    if not left:
+    if not left or (done < _FEW and done < (total or 0) / 20):  # the first items of a run tell nothing of the others
         return speed
     return f"{speed}, " + (
         f"{left:.0f} s left"

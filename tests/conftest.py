@@ -60,6 +60,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
         if group[item]:
             item.add_marker(pytest.mark.xdist_group(group[item]))
+            if item.config.getoption("loadgroup", False) and hasattr(item, "_id"):
+                # pytest-xdist 3.8 says the group in a field that pytest 9.2 no longer reads (pytest-xdist#1386).
+                item._id = type(item._id).parse(f"{item.nodeid}@{group[item]}")
     items.sort(key=lambda i: min(rank.get(name, len(rank)) for name in (group[i], i.path.name)))
 
 

@@ -168,6 +168,9 @@ def test_a_run_that_fails_says_why_and_can_be_tried_again(case: Case, client: ht
     assert next_step(case.ws).startswith(
         f"keepset run -w {case.ws.root}   (continues where the last run ended). The last"
     )
+    remedy = progress_of(case.ws, Work.RUN)["trouble"]["remedy"]
+    assert remedy
+    assert next_step(case.ws).endswith(f"\n  → {remedy}")
     assert '<form method="post" action="/run"><button class="main">Try again</button>' in page
     config.write_text(good)
     client.post("/run")
@@ -269,6 +272,7 @@ def test_the_end_says_what_the_cleaning_brought(case: Case, client: httpx.Client
 
 def test_a_report_leads_back_and_its_pictures_into_the_gallery(case: Case, client: httpx.Client) -> None:
     from keepset.interpret import interpret
+    from keepset.web.reports import wrapped
 
     interpret(case.ws, case.config)
     plain = (case.ws.reports / ("0" * 16) / "report.html").read_text()
@@ -276,7 +280,11 @@ def test_a_report_leads_back_and_its_pictures_into_the_gallery(case: Case, clien
     assert '<header class="back"><a href="/">← drawn</a></header>' in page
     shas = re.findall(r'<a href="/pictures/([0-9a-f]{64})">Open in the gallery</a>', page)
     assert len(shas) == plain.count("data-open=") == 6
-    assert '<a class="go" href="/">' in page
+    assert '<a class="go" href="/">Open the gallery</a>' in wrapped("<code data-go>keepset web</code>", "x", "")
+    assert len(re.findall(r"data-go|class=\"go\"", page)) == 1
+    collect = wrapped("<code data-go>keepset run</code>", "x", "/w/a")  # more pictures are not found in the gallery
+    assert collect.endswith("<code data-go>keepset run</code>")
+    assert '<a class="go" href="/w/a/predict">' in wrapped("<code data-go>keepset predict FOLDER</code>", "x", "/w/a")
     shown = client.get(f"/pictures/{shas[0]}")
     assert shown.status_code == 200
     assert "/pictures/" not in plain  # the file itself is for mail, and has no gallery

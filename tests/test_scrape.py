@@ -59,7 +59,8 @@ def test_csv_and_parquet_carry_provenance(ws: Workspace, tmp_path: Path) -> None
 
 
 def test_one_url_in_two_classes_belongs_to_the_first(ws: Workspace, tmp_path: Path) -> None:
-    scrape(ws, config(tmp_path, "http://x.example/1.jpg\n", "http://x.example/1.jpg\nhttp://x.example/2.jpg\n"))
+    done = scrape(ws, config(tmp_path, "http://x.example/1.jpg\n", "http://x.example/1.jpg\nhttp://x.example/2.jpg\n"))
+    assert done.message == "2 pictures listed, 2 new; 1 line rejected (1 url_in_another_class)"
     assert rows(ws, "b") == [("http://x.example/1.jpg", "url_in_another_class"), ("http://x.example/2.jpg", "ok")]
 
 

@@ -360,4 +360,7 @@ def test_languages_that_cannot_be_looked_up_say_what_to_do() -> None:
         state["trouble"] = [(503, None)]
         with pytest.raises(SourceError, match="HTTP 503") as e:
             languages.names_in(["de"], asking(base, ["a", "b"]), base)
-        assert "leave out --languages" in e.value.remedy
+        assert "Without --languages" in e.value.remedy
+    with pytest.raises(SourceError, match=r"127\.0\.0\.1 cannot be reached: the connection failed") as e:
+        languages.names_in(["de"], asking("http://127.0.0.1:9", ["a", "b"]), "http://127.0.0.1:9")
+    assert "network" in e.value.remedy

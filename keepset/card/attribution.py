@@ -1,4 +1,4 @@
-"""Whom to credit for each picture: a table that opens in a spreadsheet, one row an active image."""
+"""Whom to credit for each picture: a table that opens in a spreadsheet, one row per active image."""
 
 from __future__ import annotations
 

@@ -29,6 +29,7 @@ app = typer.Typer(
     "[bold]keepset run bears.toml[/bold]. Your own, in a folder per class: [bold]keepset run FOLDER[/bold]. "
     "Then `keepset` alone says where you are and what is next.",
     invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="rich",
     add_completion=True,
     pretty_exceptions_enable=False,

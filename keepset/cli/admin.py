@@ -157,18 +157,20 @@ def _print_rows(title: str, found: Sequence[Mapping[str, Any]]) -> None:
 
 
 _TITLES = {
-    "stages": "Manifests", "sources": "Sources (pictures and lines)", "hosts": "Hosts", "revisions": "Revisions", "models": "Models", "batches": "Batches",
+    "stages": "Manifests", "sources": "Sources (pictures and lines)", "hosts": "Hosts", "revisions": "Revisions (times in UTC)", "models": "Models", "batches": "Batches",
     "runs": "Last runs (times in UTC)",
 }  # fmt: skip
-_FOR_SCRIPTS = {"id", "waits_until", "n", "error_rate"}
+_FOR_SCRIPTS = {"id", "waits_until", "n", "error_rate", "at", "why"}
 _MOST_ROWS = {"sources": 20, "hosts": 5}
 _ALWAYS = {"rows", "ok", "images", "lines", "new", "errors"}
 """Columns that are shown even where they are 0 everywhere."""
 
 
 def _for_people(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what only scripts need; a share with what it is a share of."""
+    """Without what only scripts need; times to the minute; a share with what it is a share of."""
     shown = {k: v for k, v in row.items() if k not in _FOR_SCRIPTS}
+    if row.get("at"):
+        shown["at"] = str(row["at"])[:16].replace("T", " ")
     if row.get("n"):
         shown["errors"] = f"{row['errors']} of {row['n']} ({share(row['error_rate'])})"
     return shown

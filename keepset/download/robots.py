@@ -1,4 +1,4 @@
-"""robots.txt, asked once a host and obeyed as RFC 9309 says."""
+"""robots.txt: asked for once per host, obeyed as RFC 9309 says."""
 
 from __future__ import annotations
 

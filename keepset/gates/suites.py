@@ -100,7 +100,7 @@ def _counts(used: pd.DataFrame, config: RunConfig, apart: Straddling | None) -> 
 def _count_rules(gate: str, config: RunConfig, apart: Straddling | None) -> Iterator[_Rule]:
     least = config.gates.min_images_per_class if gate != "urls" else 1
     for label in config.labels:
-        remedy = f"Add sources for '{label}', or lower [gates] min_images_per_class."
+        remedy = "Add sources for the classes with too few, or lower [gates] min_images_per_class."
         words = f"at least {least} {_NOUN[gate]} of '{label}'"
         yield _Rule(_LEAST, {"column": f"count:{label}", "min_value": least}, words, remedy)
     if gate != "dataset":

@@ -51,7 +51,8 @@ def names_in(languages: Sequence[str], config: RunConfig, base: str = WIKIDATA.h
     except SourceError as e:
         raise SourceError(
             f"The names in other languages could not be looked up. {e.message}",
-            "Run it again later; or leave out --languages, and write the texts into the file.",
+            "Check this machine's network (behind a proxy: set HTTPS_PROXY), or try again later. Without --languages, the "
+            "config is written with the class names alone; add names in other languages to it by hand.",
         ) from e
     return _distinct({name: other for name, other in found.items() if other})
 

@@ -189,7 +189,7 @@ _REMEDY = {
     "brightness": "If '{}' does not always look like that, add pictures of it in other light",
     "plain margin": "If '{}' does not always look like that, add pictures of it without one",
     "shape": "If '{}' does not always look like that, add pictures of it in other shapes",
-    MARK: "Look at the pictures below; if it is a watermark, add pictures of '{}' without one",
+    MARK: "Look at the pictures in the report; if it is a watermark, add pictures of '{}' without one",
 }
 
 

@@ -1,4 +1,4 @@
-"""One finder a reason: each says which images, how sure (0..1), what to do, and why in words."""
+"""One finder per reason: each reports which images, how sure (0..1), what to do, and why in plain language."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of a manifest by sha256, held as columns: some hundred bytes a row, where a ``dict`` takes some thousand."""
+"""Rows of a manifest by sha256, held as columns: about a hundred bytes per row, not the thousands of a ``dict``."""
 
 from __future__ import annotations
 

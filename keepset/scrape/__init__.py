@@ -14,6 +14,7 @@ from keepset.config import ClassConfig, RunConfig
 from keepset.config.sections import is_saved
 from keepset.errors import MissingExtra, SourceError
 from keepset.manifests import Header
+from keepset.reasons import ItemStatus
 from keepset.scrape.found import Found, Note
 from keepset.stages import SILENT, Progress, Stage, StageResult
 from keepset.storage.localfiles import beside, config_path, path_of, shown
@@ -48,9 +49,10 @@ def scrape(
         try:
             with _web(ws, config) as web, manifests.writing(fresh, "urls") as found:
                 border, failed = Border(config, known, now or datetime.now(UTC)), list[SourceError]()
-                rows = _rows(config, border, web, progress, failed)
+                rows, added = _rows(config, border, web, progress, failed), 0
                 while piece := list(islice(rows, _PIECE)):
                     found.add(piece)
+                    added += sum(row["status"] == ItemStatus.OK for row in piece)
                 found.commit(Header("urls", "scrape", "", {}))
             with manifests.writing(ws.urls, "urls") as out:
                 counts = known.combine(fresh, config, out)
@@ -62,7 +64,6 @@ def scrape(
                     return StageResult(Stage.SCRAPE, False, message, counts)
                 out.commit(Header("urls", "scrape", "" if failed else fingerprint, {}, config.as_dict()))
         finally:
-            added = manifests.read_header(fresh).rows if fresh.exists() else 0
             fresh.unlink(missing_ok=True)
     if failed:
         for other in failed[1:]:

@@ -15,6 +15,7 @@ from keepset.config import RunConfig
 from keepset.download.answers import SmallResponse, Trouble, retry_after
 from keepset.download.fetch import Fetcher, user_agent
 from keepset.errors import SourceError
+from keepset.reasons import DownloadReason
 from keepset.sources import SOURCES, WIKIDATA
 
 __all__ = ["Web", "dig", "items"]
@@ -100,6 +101,9 @@ class Web:
                 )
             if attempt < self.config.download.retries:
                 time.sleep(self.rng.uniform(0, min(30.0, 2.0**attempt)) if asked is None else asked)
+        cut_off = next((words for reason, words in _CUT_OFF.items() if problem.startswith(reason)), None)
+        if cut_off:
+            raise SourceError(f"{urlsplit(url).hostname} cannot be reached: {cut_off}.", f"{_NETWORK} {_KEPT}")
         raise SourceError(f"{url} does not answer: {problem}.", self._remedy(url, problem))
 
     def _remedy(self, url: str, problem: str) -> str:
@@ -108,12 +112,15 @@ class Web:
             return 'It wants to know whom to write to: set [scrape] contact = "you@example.org", then run again.'
         if problem == "HTTP 429":
             return "It limits how often it may be asked. Run it again in an hour, or tomorrow. URLs already collected are kept."
-        if problem.startswith(_CUT_OFF):
-            return "Check this machine's network (behind a proxy: set HTTPS_PROXY), then run again. " + _KEPT
         return _NEXT
 
 
-_CUT_OFF = ("dns_failure", "connect_failed", "timeout")
+_CUT_OFF = {
+    DownloadReason.DNS: "its name cannot be resolved",
+    DownloadReason.CONNECT: "the connection failed",
+    DownloadReason.TIMEOUT: "no answer in time",
+}
+_NETWORK = "Check this machine's network (behind a proxy: set HTTPS_PROXY), then run again."
 _KEPT = "URLs collected so far are kept."
 _NEXT = f"Try again later, or remove this source from the config. {_KEPT}"
 

@@ -26,6 +26,7 @@ def next_step(ws: Workspace, gallery: str = "") -> str:
         return f"wait, Prefect will {what}."
     if state in (State.FAILED, State.STOPPED):
         why = f" The last try failed: {trouble['message']}" if trouble else ""
+        why += f"\n  → {trouble['remedy']}" if trouble.get("remedy") else ""
         goal = f"to {what}" if now.pending else "continues where the last run ended"
         return f"{spell('keepset', 'run', '-w', ws.root)}   ({goal}).{why}"
     waits = [b for b in list_batches(ws) if b.status == BatchStatus.OPEN]

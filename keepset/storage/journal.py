@@ -1,4 +1,4 @@
-"""Journals: what a sharded stage has finished, one row an item, so that a kill loses nothing that was done.
+"""Journals: what a sharded stage has finished, one row per item, so that a kill loses nothing that was done.
 
 A journal is an SQLite file: several processes of one machine may write it at once, a row is safe from a kill of this
 process as soon as ``put`` returns, and looking up a shard's items reads no others, however many there are. After a

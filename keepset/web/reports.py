@@ -20,7 +20,8 @@ __all__ = ["routes", "wrapped"]
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _PICTURE = re.compile(r'<img [^>]*data-sha256="([0-9a-f]{64})"[^>]*>')
 _OPEN = re.compile(r'<span data-open="([0-9a-f]{64})"></span>')
-_GO = re.compile(r"<code data-go>[^<]*</code>")
+_GO = re.compile(r"<code data-go>keepset (web|review|train|predict)\b[^<]*</code>")
+"""The command of the report's next step, if a page of the gallery does the same; `keepset run` needs more sources first."""
 _STYLE = (
     "<style>.back{display:block;margin:0 0 1rem;padding:.55rem 1.2rem;border-bottom:1px solid color-mix(in srgb,currentColor 20%,transparent);"
     "font:15px/1.5 system-ui,sans-serif}.back a{color:inherit}a.zoom{display:block}a.zoom:focus-visible{outline:3px solid}"
@@ -48,6 +49,11 @@ def wrapped(report: str, name: str, at: str) -> str:
     """``at`` is what comes before the gallery's paths. A file of another make is only given the way back."""
     back = f'<header class="back"><a href="{at}/">← {escape(name)}</a></header>'
     report = report.replace("</head>", f"{_STYLE}</head>", 1).replace("<body>", f"<body>{back}", 1)
-    report = _GO.sub(f'<a class="go" href="{at}/">Go there</a>', report, count=1)
+    report = _GO.sub(lambda m: _button(m[1], at), report, count=1)
     report = _OPEN.sub(lambda m: f'<a href="{at}/pictures/{m[1]}">Open in the gallery</a>', report)
     return _PICTURE.sub(lambda m: f'<a class="zoom" href="{at}/pictures/{m[1]}">{m[0]}</a>', report)
+
+
+def _button(command: str, at: str) -> str:
+    page, words = ("/predict", "Predict pictures") if command == "predict" else ("/", "Open the gallery")
+    return f'<a class="go" href="{at}{page}">{words}</a>'

@@ -39,7 +39,10 @@ def mistakes_over_revisions(points: Sequence[ErrorPoint]) -> str:
     rates, then, revisions = [p.rate for p in points], [p.then for p in points], [p.revision for p in points]
     places, top = list(range(len(points))), 1.15 * max(*rates, *then, 1e-9)
     panel = Panel((0, max(1, len(places) - 1)), (0, top), top=22, height=120, left=40, right=40)
-    panel.grid([0], lambda v: "0").line(places, then, "s3", dots=len(places) == 1).line(places, rates, "s1", dots=True)
+    near_zero = rates[0] < top / 10  # its own label stands where the axis' would
+    panel.grid([0], lambda v: "" if near_zero else "0").line(places, then, "s3", dots=len(places) == 1).line(
+        places, rates, "s1", dots=True
+    )
     shown = [i for i in places if len(places) <= 6 or i in (0, places[-1])]
     for i in shown:
         panel.parts.append(text(panel.x(i), panel.y(rates[i]) - 9, share(rates[i]), "middle", "says s1"))
