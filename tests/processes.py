@@ -111,4 +111,7 @@ def kill_when(process: subprocess.Popen[Any], true: Callable[[], Any], what: str
     wait_for(lambda: true() or process.poll() is not None, what, every_s=0.02)
     assert process.poll() is None, "it ended before it could be killed"
     process.kill()
-    process.communicate()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):  # not read to its end: a process of its own may hold it still
+        if pipe is not None:
+            pipe.close()

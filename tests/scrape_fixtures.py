@@ -102,7 +102,8 @@ class Apis(BaseHTTPRequestHandler):
         if q["action"] == "wbsearchentities":
             if q["language"] == "xx":
                 return {"error": {"code": "badvalue", "info": 'Unrecognized value for parameter "language": xx.'}}
-            known = {"teddy bear": [("Q1", "Wikimedia disambiguation page"), ("Q2", "soft\ntoy")],
+            known = {"teddy bear": [("Q1", "Wikimedia disambiguation page"), ("Q9\nx = 1", ""),
+                                    ("Q2", "soft\n\x7ftoy\u202e")],
                      "brown bear": [("Q3", "species")], "grizzly": [("Q4", "")]}  # fmt: skip
             known["osito"] = known["teddy bear"] if q["language"] == "es" else []
             return {"search": [{"id": i, "description": d} for i, d in known.get(q["search"], [])]}

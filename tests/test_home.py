@@ -259,6 +259,7 @@ def test_the_end_says_what_the_cleaning_brought(case: Case, client: httpx.Client
     assert re.search(r"\d+ mistakes? before, \d+ now on the same \d+ held-out pictures", message)
     assert load_batch(case.ws, batch.id).status == BatchStatus.APPLIED
     assert "Done: changed and retrained." in client.get(f"/batches/{batch.id}").text
+    assert [client.post("/review", data={"looks": n}).status_code for n in ("0", "-1", "many")] == [400] * 3
     later = client.post("/review").headers["location"]  # every picture
     assert "Done: changed and retrained." not in client.get(later).text
     assert set(load_batch(case.ws, later.rpartition("/")[2]).rows()) == {

@@ -237,7 +237,7 @@ def test_the_distance_is_that_of_cleaning_and_noise_is_unfamiliar(template_case:
     assert predictor.predict(noise).unfamiliar
 
 
-def test_an_export_of_an_older_version_is_made_again(model_case: Served) -> None:
+def test_an_export_of_an_older_version_or_a_damaged_one_is_made_again(model_case: Served) -> None:
     import onnx
 
     case = model_case
@@ -248,6 +248,10 @@ def test_an_export_of_an_older_version_is_made_again(model_case: Served) -> None
     onnx.helper.set_model_props(model, {"classes": "[]"})
     onnx.save(model, str(path))
     with pytest.raises(ModelError, match="lacks Keepset's metadata"):
+        load(path)
+    assert load(export_model(case.ws, "0" * 16)).classes == case.config.labels
+    path.write_bytes(path.read_bytes()[:100_000])  # a damaged one too
+    with pytest.raises(ModelError, match="cannot be loaded"):
         load(path)
     assert load(export_model(case.ws, "0" * 16)).classes == case.config.labels
 

@@ -73,7 +73,7 @@ def test_of_a_grown_folder_only_what_is_new_is_predicted(
 def test_a_kill_loses_nothing_and_repeats_nothing(model_case: Served, tmp_path: Path) -> None:
     ws = model_case.ws
     pictures(model_case, tmp_path / "in")
-    os.mkfifo(tmp_path / "in" / "05-never-ends.jpg")  # the decoder waits for it; then comes the kill
+    os.mkfifo(fifo := tmp_path / "in" / "05-never-ends.jpg")  # the decoder waits for it; then comes the kill
     job = Job(str(tmp_path / "in"), to=str(tmp_path / "out.parquet"))
     code = (
         "import sys; from pathlib import Path; from keepset.workspace import Workspace\n"
@@ -83,6 +83,7 @@ def test_a_kill_loses_nothing_and_repeats_nothing(model_case: Served, tmp_path: 
     process = started(code, ws.root, job.source, job.to, KEEPSET_WORKERS="1")
     journal = ws.journal / f"predict-{ws.promoted()}.sqlite"
     kill_when(process, lambda: journal.exists() and _count(journal) >= 5, "five predictions")
+    os.close(os.open(fifo, os.O_RDWR))  # its decoder, which outlived the kill, reads nothing and ends
     assert not Path(job.to).exists()
     done = _count(journal)
     with Journal(journal) as j:

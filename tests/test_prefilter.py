@@ -178,6 +178,10 @@ def test_copies_and_junk_of_a_search_are_not_fetched_and_can_be_after_all(hand: 
     for i in range(4):
         found.add(f"junk{i}", draw_junk(40 + i, width=SIZE[0], height=SIZE[1]))
         found.add(f"new{i}", draw("apple", 900 + i, width=SIZE[0], height=SIZE[1]))
+    logo = jpeg(draw_junk(42, width=SIZE[0], height=SIZE[1]), 60)
+    for i in range(3):  # a host's placeholder in place of its thumbnails
+        found.add(f"logo{i}", draw("apple", 910 + i, width=SIZE[0], height=SIZE[1]))
+        found.bodies[f"logo{i}"] = found.bodies[f"logo{i}"][0], logo
     with gallery(found.bodies) as (base, asked):
         ws, config = searched(hand, tmp_path, base, found)
         delete(ws, here("apple", 3))
@@ -237,7 +241,7 @@ def test_a_list_is_looked_at_only_if_asked_for_and_a_small_set_never(
     cases = {
         "list": ({}, "ok", "ok"), "all": ({"prefilter": "all"}, "prefiltered_copy", "prefiltered_junk"),
         "rare": ({"prefilter": "all"}, "prefiltered_copy", "ok"), "few": ({"prefilter": "all"}, "ok", "ok"),
-        "few, and a model": ({"prefilter": "all"}, "prefiltered_copy", "ok"),
+        "few, and a model": ({"prefilter": "all"}, "prefiltered_copy", "ok"), "no torch": ({"prefilter": "all"}, "ok", "ok"),
     }  # fmt: skip
     with gallery(found.bodies) as (base, asked):
         for name, (options, copy, junk) in cases.items():
@@ -253,9 +257,12 @@ def test_a_list_is_looked_at_only_if_asked_for_and_a_small_set_never(
             if name.endswith("model"):
                 ws.promote("0" * 16, "the first")
             scrape(ws, config)
-            download(ws, config)
+            with monkeypatch.context() as machine:
+                if name == "no torch":
+                    machine.setitem(sys.modules, "torch", None)
+                download(ws, config)
             assert outcomes(ws) == {"copy": copy, "junk": junk}
-        assert asked == {"/full/copy": 2, "/thumb/copy": 3, "/full/junk": 4, "/thumb/junk": 3, "/robots.txt": 0}
+        assert asked == {"/full/copy": 3, "/thumb/copy": 3, "/full/junk": 5, "/thumb/junk": 3, "/robots.txt": 0}
 
 
 DOWNLOAD = """

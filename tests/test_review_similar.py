@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from safetensors.numpy import save_file
 
@@ -20,7 +21,7 @@ from keepset.reasons import Action, CandidateReason
 from keepset.review import Batch, Mark, MarkState, learning, load_batch, mark, similar, undo
 from keepset.review import batch as stored
 from keepset.review.learning import learnt_odds
-from keepset.review.ordering import Sort, grouped, like, ordered, stacks_of
+from keepset.review.ordering import Sort, _named, grouped, like, ordered, stacks_of
 from tests.review_fixtures import Case, make_case
 from tests.web_fixtures import large_batch
 
@@ -177,6 +178,8 @@ def test_stacks_hold_what_is_alike_and_are_named_by_their_reason(scene: Scene) -
     assert groups[0].size == len(first)
     assert tuple(order[: len(first)]) == first
     assert (of[list(first)] == 0).all()
+    gone = pa.table({"reasons": [["dark", "blurry"]] * 3, "label": ["a"] * 3, "predicted": ["b"] * 3})
+    assert _named(gone, [0, 1, 2]).reason == "dark"  # a batch of an earlier version may have reasons that are gone
 
 
 def test_by_class_and_by_source(scene: Scene) -> None:

@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 from keepset import manifests
 from keepset.config import load_config
 from keepset.importing import config_text, find_pictures
-from keepset.models import load_record
+from keepset.models import load_record, save_record
 from keepset.models.features import ModelFeatures
 from keepset.pipeline import build
 from keepset.pipeline.engine import Engine
@@ -102,6 +102,8 @@ def test_a_model_that_serves_other_networks_than_its_features_are_of_is_reviewed
     record = load_record(ws, train(ws, cfg).outputs["model_id"])
     assert record.winner == winner
     assert len(parts(record.arch)) != len(ModelFeatures.of(ws, record.id).widths)
+    older = {"train": record.config["train"] | {"gone_since": 0.1}}  # a key of an earlier version
+    save_record(ws, dataclasses.replace(record, config=older))
     review(ws, cfg)
     found = scores_of(gather(ws, cfg))
     assert (found.seen >= 0).all(), "each network's own classes were asked"

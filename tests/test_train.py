@@ -165,6 +165,19 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
         train(ws, cfg)
 
 
+def test_the_side_heads_of_published_weights_are_left_out() -> None:
+    """torchvision's Inception and GoogLeNet come with some, which ``build`` takes off."""
+    from keepset.train.networks import build
+    from keepset.train.weights import _load
+
+    network = build("torchvision.mobilenet_v3_small", 3)
+    state = {k: v + 1 for k, v in network.state_dict().items()}
+    _load(network, state | {"aux1.fc1.weight": state["features.0.0.weight"]}, "the weights")
+    assert (network.state_dict()["features.0.0.weight"] == state["features.0.0.weight"]).all()
+    with pytest.raises(ModelError, match=r"for example other\.weight"):
+        _load(network, state | {"other.weight": state["features.0.0.weight"]}, "the weights")
+
+
 def test_a_network_whose_head_is_a_convolution_trains_and_serves_too(tmp_path: Path) -> None:
     """timm's and torchvision's ordinary ones: ``test_train_features.py``."""
     from keepset.export.onnx import export_model

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -202,8 +202,8 @@ def forget_here(ws: Workspace) -> None:
 
 
 def _erase_cached(ws: Workspace, pictures: set[str]) -> None:
-    for folder in _folders(ws.cache / "features"):
-        RowsFile.blank(folder, pictures)
+    for shas in (ws.cache / "features").glob("*/shas"):
+        RowsFile.blank(shas.parent, pictures)
     others = [p for p in ws.cache.iterdir() if p.name not in _BY_PICTURE] if pictures and ws.cache.is_dir() else []
     for path in others:  # mixed of many pictures, and computed again when they are needed
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
@@ -213,7 +213,3 @@ def _erase_cached(ws: Workspace, pictures: set[str]) -> None:
 
 _BY_PICTURE = ("features", "pixels")
 """Folders of the cache whose files, or rows, are of one picture each."""
-
-
-def _folders(place: Path) -> Iterator[Path]:
-    yield from (p for p in (place.iterdir() if place.is_dir() else ()) if p.is_dir() and (p / "shas").exists())

@@ -160,7 +160,7 @@ _TITLES = {
     "stages": "Manifests", "sources": "Sources (pictures and lines)", "hosts": "Hosts", "revisions": "Revisions (times in UTC)", "models": "Models", "batches": "Batches",
     "runs": "Last runs (times in UTC)",
 }  # fmt: skip
-_FOR_SCRIPTS = {"id", "waits_until", "n", "error_rate"}
+_FOR_SCRIPTS = {"id", "waits_until", "n", "error_rate", "at", "why"}
 _MOST_ROWS = {"sources": 20, "hosts": 5}
 _ALWAYS = {"rows", "ok", "images", "lines", "new", "errors"}
 """Columns that are shown even where they are 0 everywhere."""

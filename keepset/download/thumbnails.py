@@ -8,6 +8,7 @@ process looks at them, also where several fetch the pictures.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
@@ -46,6 +47,8 @@ _LARGE = 640, 480
 _LONGEST_WAIT_S = 30.0
 _SILENT = 5
 """After so many failures in a row a host is not asked for thumbnails any more in this run."""
+_SHARED = 3
+"""So many pictures with the very same thumbnail: a placeholder, which says nothing about any of them."""
 
 
 def look_first(ws: Workspace, config: RunConfig, todo: Todo, journal: Journal, progress: Progress) -> None:
@@ -60,7 +63,11 @@ def look_first(ws: Workspace, config: RunConfig, todo: Todo, journal: Journal, p
     if not Judge.is_ready(ws, config) or not (count := sum(1 for _ in _waiting(todo, config, journal))):
         return
     progress.start("getting ready to look at thumbnails", None)
-    judge = Judge(ws, config, progress)
+    try:
+        judge = Judge(ws, config, progress)
+    except ImportError as e:  # a machine that only fetches
+        progress.note(f"Pictures are fetched without a look at their thumbnails first: {e}")
+        return
     progress.start("looking at thumbnails", count)
     asyncio.run(_Looking(ws, config, judge, journal, progress).all(_waiting(todo, config, journal)))
 
@@ -99,6 +106,7 @@ class _Looking:
         self.came: list[tuple[UrlRow, Path]] = []
         self.failures: Counter[str] = Counter()
         self.tried: Counter[str] = Counter()
+        self.same: Counter[bytes] = Counter()
         self.judging = asyncio.Lock()
         self.counts: Counter[str] = Counter()
 
@@ -179,10 +187,13 @@ class _Looking:
                     self._put(row, verdict)
 
     def _verdicts(self, came: list[tuple[UrlRow, Path]]) -> list[Verdict | None]:
-        """Decode in guarded processes, then judge what is whole. No file is left of any of them."""
+        """Decode in guarded processes, then judge what is whole and no placeholder. No file is left of any of them."""
         thumbs = [part.with_name(f"{part.stem}-small.part") for _, part in came]
         try:
             readable = self._readable(came, thumbs)
+            files = [hashlib.sha256(thumbs[i].read_bytes()).digest()[:8] for i in readable]
+            self.same.update(files)
+            readable = [i for i, file in zip(readable, files, strict=True) if self.same[file] < _SHARED]
             judged = self.judge.verdicts([(came[i][0], thumbs[i]) for i in readable])
             found = dict(zip(readable, judged, strict=True))
             return [found.get(i) for i in range(len(came))]

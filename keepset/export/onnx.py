@@ -73,10 +73,13 @@ def export_for_serving(ws: Workspace, config: RunConfig, model_id: str, *, progr
 
 
 def _is_current(path: Path) -> bool:
-    """Whether this code wrote it: an export of an older version is made again."""
+    """Whether this code wrote it: an export of an older version, or a damaged one, is made again."""
     import onnx
 
-    facts = {p.key: p.value for p in onnx.load(local(path), load_external_data=False).metadata_props}
+    try:
+        facts = {p.key: p.value for p in onnx.load(local(path), load_external_data=False).metadata_props}
+    except Exception:  # whatever protobuf makes of bytes that are no model
+        return False
     return facts.get("version") == VERSION
 
 

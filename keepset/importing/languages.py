@@ -13,11 +13,12 @@ from keepset.config import RunConfig
 from keepset.errors import ConfigError, SourceError
 from keepset.scrape.web import Web, dig, items
 from keepset.sources import WIKIDATA
-from keepset.text import label_of, one_line
+from keepset.text import label_of
 
 __all__ = ["OtherNames", "names_in"]
 
 _CODE = re.compile(r"[a-z]{2,3}(-[a-z]{2,8})*")
+_ITEM = re.compile(r"Q\d+")
 _DISAMBIGUATION = "disambiguation page"
 
 
@@ -60,9 +61,9 @@ def _class(name: str, spoken: Sequence[str], wanted: Sequence[str], web: Web, ap
     for language in dict.fromkeys(spoken):
         answer = _asked(web, api, action="wbsearchentities", search=name, language=language, type="item", limit=5)
         for hit in items(answer, "search"):
-            described = one_line(str(dig(hit, "description") or ""))
-            if isinstance(dig(hit, "id"), str) and _DISAMBIGUATION not in described:
-                return OtherNames(hit["id"], described, _labels(hit["id"], wanted, web, api))
+            item, described = str(dig(hit, "id")), label_of(str(dig(hit, "description") or ""))
+            if _ITEM.fullmatch(item) and _DISAMBIGUATION not in described:
+                return OtherNames(item, described, _labels(item, wanted, web, api))
     return None
 
 

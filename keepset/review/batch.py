@@ -128,17 +128,13 @@ class Approval:
 
 @dataclass(frozen=True)
 class BatchProgress:
-    """How far a batch is: numbers of candidates. ``found`` is marked as wrong (delete or relabel).
-
-    ``deleted_valid`` counts deletions from the validation set apart: they move the yardstick.
-    """
+    """How far a batch is: numbers of candidates. ``found`` is marked as wrong (delete or relabel)."""
 
     total: int
     marked: int
     kept: int
     deleted: int
     relabelled: int
-    deleted_valid: int
 
     @property
     def undecided(self) -> int:
@@ -217,10 +213,6 @@ class Batch:
         """Images that nothing speaks against. Until a person marks them they count as not looked at."""
         return _of_reasons(self._file, UNPROPOSED)
 
-    def proposals(self) -> frozenset[str]:
-        """Images that something speaks against."""
-        return _proposals(self._file)
-
     def drawn(self) -> frozenset[str]:
         """Those of them that were drawn at random."""
         return _of_reasons(self._file, frozenset({CandidateReason.RANDOM_LOOK}))
@@ -245,15 +237,12 @@ class Batch:
         marks, rows = self.marks(), self.rows()
         count = {a: sum(m.action == a for m in marks.values()) for a in Action}
         ranks = self.ranks(list(marks))
-        gone = self.ranks([s for s, m in marks.items() if m.action == Action.DELETE])
-        splits = rows.table["split"].take(gone[gone >= 0]).to_pylist()
         return BatchProgress(
             total=len(rows),
             marked=int((ranks >= 0).sum()),
             kept=count[Action.KEEP],
             deleted=count[Action.DELETE],
             relabelled=count[Action.RELABEL],
-            deleted_valid=splits.count("valid"),
         )
 
     def approval(self) -> Approval | None:
@@ -362,11 +351,6 @@ def _markable(path: Path) -> frozenset[str]:
     table = _candidates(path).table
     members = (s for group in table["group_members"].to_pylist() for s in group)
     return frozenset([*table["sha256"].to_pylist(), *members])
-
-
-@functools.lru_cache(maxsize=16)
-def _proposals(path: Path) -> frozenset[str]:
-    return frozenset(_candidates(path).table["sha256"].to_pylist()) - _of_reasons(path, UNPROPOSED)
 
 
 @functools.lru_cache(maxsize=16)

@@ -184,7 +184,8 @@ def submit(
 
 def _refuse_gone(batch: Batch, plan: Mapping[str, Mapping[str, Any]]) -> None:
     """A mark may be older than the run config."""
-    gone = Counter(d["label"] for d in plan.values() if d["label"] and d["label"] not in batch.labels)
+    labels = batch.labels
+    gone = Counter(d["label"] for d in plan.values() if d["label"] and d["label"] not in labels)
     for label, count in gone.items():
         raise ReviewError(
             f"{many(count, 'picture')} in {batch.id} would become '{label}', which is no longer a class.",

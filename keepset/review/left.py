@@ -203,7 +203,7 @@ class _Pictures:
 
     def outside(self, batch: Batch) -> Bools:
         """Which pictures could not be drawn for ``batch`` even if nobody had decided them: proposed ones, and later ones."""
-        return self.rows.among(batch.proposals()) | (self.added > batch.record.revision)
+        return self.rows.among(batch.rows().keys() - batch.unproposed()) | (self.added > batch.record.revision)
 
 
 @remembered(2)

@@ -23,7 +23,8 @@ def mark(batch: Batch, marks: Sequence[Mark], *, who: str, expected_version: int
     marks on other images are no conflict. Raises ``ReviewError`` if the batch is not open, an image is
     not in it, or a label is unknown.
     """
-    asked = [_checked(batch, m) for m in marks]
+    labels = batch.labels
+    asked = [_checked(batch, m, labels) for m in marks]
     if not asked:
         return batch.version
     with batch.ws.lock(lock_of(batch)):
@@ -82,16 +83,14 @@ def must_be_open(batch: Batch) -> None:
     raise ReviewError(f"{batch.id} is not open: it is {status}{by}.", remedy)
 
 
-def _checked(batch: Batch, m: Mark) -> Mark:
+def _checked(batch: Batch, m: Mark, labels: Sequence[str]) -> Mark:
     if m.sha256 not in batch.markable():
         raise ReviewError(
             f"The image {m.sha256[:12]!r} is not in {batch.id}.", "Mark only images that the batch shows."
         )
     action = None if m.action is None else Action(m.action)
-    if action == Action.RELABEL and m.label not in batch.labels:
-        raise ReviewError(
-            f"{m.label!r} is not a class of this data set.", f"The classes are: {', '.join(batch.labels)}."
-        )
+    if action == Action.RELABEL and m.label not in labels:
+        raise ReviewError(f"{m.label!r} is not a class of this data set.", f"The classes are: {', '.join(labels)}.")
     return Mark(m.sha256, action, m.label if action == Action.RELABEL else None)
 
 

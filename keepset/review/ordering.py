@@ -53,11 +53,12 @@ class Sort(StrEnum):
 
 @dataclass(frozen=True)
 class Stack:
-    """``ranks`` of the candidates, ascending; the ``reason`` for which most of them are shown, and, if they look like another
-    class than their own, that class; None if they have nothing in common."""
+    """``ranks`` of the candidates, ascending; the ``reason`` for which most of them are shown (in a batch of an earlier version
+    perhaps one that is no ``CandidateReason`` any more), and, if they look like another class than their own, that class; None
+    if they have nothing in common."""
 
     ranks: tuple[int, ...]
-    reason: CandidateReason | None
+    reason: str | None
     looks_like: str | None
 
 
@@ -183,7 +184,7 @@ def _named(table: pa.Table, ranks: list[int]) -> Stack:
     reason = _common([r["reasons"][0] for r in rows])
     looks = _common([r["predicted"] if r["predicted"] != r["label"] else None for r in rows])
     of_label = reason == CandidateReason.LABEL_ISSUE
-    return Stack(tuple(ranks), CandidateReason(reason) if reason else None, looks if of_label else None)
+    return Stack(tuple(ranks), reason, looks if of_label else None)
 
 
 def _common(values: Sequence[Thing]) -> Thing | None:

@@ -256,7 +256,10 @@ def _graphic_head(known: _Scored, sample: Singles) -> graphics.GraphicHead:
 
     record = known.evidence.record
     shas = [known.shas[i] for i in known.sample]
-    train = TrainConfig.model_validate(record.config["train"])
+    kept = {
+        k: v for k, v in record.config["train"].items() if k in TrainConfig.model_fields
+    }  # an older one may have more
+    train = TrainConfig.model_validate(kept)
     made = graphics.self_made_features(known.evidence.ws, parts(record.features_of)[0], train, shas, record.seed)
     return graphics.fit(_length_one(sample[:, known.stored.first]), _length_one(made))
 

@@ -136,13 +136,16 @@ def _load(network: torch.nn.Module, state: dict[str, torch.Tensor], what: str) -
     own = network.state_dict()
     head_names = _head_names(network)
     head = {k for k in own if k.startswith(head_names)}
-    body = {k: v for k, v in state.items() if k not in head}
+    side = {
+        k for k in state if k.split(".")[0] in ("AuxLogits", "aux1", "aux2") and k not in own
+    }  # taken off by ``build``
+    body = {k: v for k, v in state.items() if k not in head | side}
     fitting = {k: v for k, v in state.items() if k in head and v.shape == own[k].shape}
     wrong = [k for k in own if k not in head and (k not in body or body[k].shape != own[k].shape)]
     wrong = [k for k in wrong if not k.endswith("num_batches_tracked")]  # older files lack these counters
     if wrong or body.keys() - own.keys():
         raise ModelError(
-            f"{what} do not fit: they are of another architecture (for example {(wrong or sorted(body))[0]}).",
+            f"{what} do not fit: they are of another architecture (for example {(wrong or sorted(body.keys() - own.keys()))[0]}).",
             "Name the architecture they belong to in [train] arch, or other weights.",
         )
     network.load_state_dict(body | fitting, strict=False)

@@ -235,10 +235,14 @@ def marks_suggested(batch: Batch, query: Mapping[str, str], marks: Mapping[str, 
 
 
 def _asked(batch: Batch, query: Mapping[str, str], marks: Mapping[str, MarkState]) -> tuple[Mask, Mask, Mask]:
-    """Of the undecided candidates that fit the filters: those to delete, those to relabel, and all."""
+    """Of the undecided candidates that fit the filters: those to delete, those to relabel to what still is a class, and all."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     rows = batch.rows()
     left = _of_kind(rows, query) & ~rows.among(marks)
-    return left & _is(rows, "suggestion", Action.DELETE), left & _is(rows, "suggestion", Action.RELABEL), left
+    known = np.asarray(pc.is_in(rows.table["suggested_label"], pa.array(batch.labels, pa.string())))
+    return left & _is(rows, "suggestion", Action.DELETE), left & _is(rows, "suggestion", Action.RELABEL) & known, left
 
 
 def tile_size(wanted: str) -> int:

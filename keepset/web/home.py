@@ -27,6 +27,7 @@ from keepset.text import many
 from keepset.web import followup
 from keepset.web.pages import number, page
 from keepset.web.prefix import base
+from keepset.web.refusals import refusal
 from keepset.workspace import Workspace
 
 __all__ = ["Step", "next_step", "routes"]
@@ -78,7 +79,10 @@ def _home(ws: Workspace, request: Request) -> Response:
 
 async def _review_more(ws: Workspace, request: Request) -> Response:
     """Open a batch of so many random pictures (``looks``), or of every picture, and lead to it."""
-    looks = number(str((await request.form()).get("looks") or ""))
+    asked = str((await request.form()).get("looks") or "")
+    looks = number(asked)
+    if asked and not looks:
+        return refusal(request, 400, "bad_number", f"'{asked[:20]}' is not a number of pictures.")
     done = await run_in_threadpool(lambda: review(ws, ws.config(), everything=looks is None, looks=looks))
     batch = done.outputs.get("batch_id")
     return RedirectResponse(f"/batches/{batch}" if batch else "/", 303)
