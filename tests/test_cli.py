@@ -12,6 +12,7 @@ from keepset.cli.doctor import Verdict, diagnose
 from keepset.cli.options import who_or_default
 from keepset.config import load_config
 from keepset.settings import settings
+from keepset.stages import pace_line
 from keepset.workspace import Workspace
 from tests.factories import config, dataset_workspace
 from tests.review_fixtures import Case
@@ -281,6 +282,13 @@ def test_help_is_broken_where_the_terminal_ends(
     assert "a killed run continues where it stopped" in " ".join(out.split())
     text = [line.strip() for line in out.partition("Everything")[2].partition("╭")[0].splitlines()]
     assert all(len(line) > 40 for line in text[:2])
+    assert run(capsys, "run", "-h") == (0, out, "")
+
+
+def test_the_time_left_is_said_once_it_can_be_known() -> None:
+    assert pace_line(1, 591, 50.0) == "0.02/s"
+    assert pace_line(20, 591, 10.0) == "2/s, 5 min left"
+    assert pace_line(1, 3, 30.0) == "0.033/s, 60 s left"
 
 
 def test_ctrl_c_says_what_is_kept(

@@ -56,7 +56,7 @@ class Trace:
             for d in self.decisions
         ]
         sections = {
-            "is": facts, "found by": found, "copies": [f"{c['sha256'][:12]} {c['how']}" for c in self.copies],
+            "picture": facts, "found by": found, "copies": [f"{c['sha256'][:12]} {c['how']}" for c in self.copies],
             "decided": decided, "in the data set": list(_spans(self.sides)), "models": self.held["models"],
             "reports": self.held["reports"], "open batches": self.held["batches"], "exports": self.held["exports"],
         }  # fmt: skip

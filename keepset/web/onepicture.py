@@ -41,7 +41,7 @@ def _show(ws: Workspace, request: Request) -> Response:
     return page(
         "picture.html", ws, sha=sha, name=named(ws, [sha]).get(sha, sha[:8]), image=_row(ws, "images", sha), data=data,
         said=_said(ws, sha), waits=_waits(ws, sha), restorable=restorable, by=by, who=given_name(request),
-        traced=[s for t in trace(ws, sha) for s in t.told() if s[0] != "is"] if traced else None,
+        traced=[s for t in trace(ws, sha) for s in t.told() if s[0] != "picture"] if traced else None,
     )  # fmt: skip
 
 
