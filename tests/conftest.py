@@ -41,11 +41,12 @@ DEAREST = (
 
 
 SLOW = {
-    "chaos", "clean_kill", "demo", "download_lost", "end_to_end", "faults", "followup", "gallery_heat", "hostile_images", "import",
-    "inbox", "installing", "interpret_cam", "interpret_datasize", "interpret_elsewhere", "orchestrator", "pipeline", "predict",
-    "predict_api_fuzz", "predict_batch", "registry", "remedies", "review_placeholder", "review_suspicion", "spread", "storage",
-    "storage_pipeline", "storage_sharing", "takedown", "train", "train_chain", "train_contenders", "train_features", "train_machine",
-    "train_resume", "validate", "web_predict",
+    "bench_noise", "card", "chaos", "clean_kill", "demo", "download_lost", "end_to_end", "faults", "followup",
+    "gallery_heat", "hostile_images", "import", "inbox", "installing", "interpret_cam", "interpret_datasize",
+    "interpret_elsewhere", "notebook", "orchestrator", "pipeline", "predict", "predict_api_fuzz", "predict_batch",
+    "prefilter", "registry", "remedies", "review_placeholder", "review_suspicion", "spread", "storage",
+    "storage_pipeline", "storage_sharing", "takedown", "train", "train_chain", "train_contenders", "train_features",
+    "train_machine", "train_resume", "validate", "web_predict",
 }  # fmt: skip
 """Files whose tests train, export, decode or start programs, all of them marked ``slow``."""
 

@@ -18,13 +18,26 @@ from tests.processes import PATIENCE_S, free_port, wait_for
 
 LOGIN = {"AWS_ACCESS_KEY_ID": "keepset", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
 
+SERVER = """
+import sys, threading
+from moto.s3.responses import S3Response
+from moto.server import main
+put, turn = S3Response._key_response_put, threading.Lock()
+def in_turn(*args):
+    with turn:
+        return put(*args)
+S3Response._key_response_put = in_turn
+main(sys.argv[1:])
+"""
+"""moto looks whether a key is there, then writes it: of two threads that do so at once, both win. On S3 one does."""
+
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
     """Address of the server."""
     pytest.importorskip("obstore")
     port = free_port()
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    command = [sys.executable, "-c", SERVER, "-H", "127.0.0.1", "-p", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_for(lambda: process.poll() is not None or _answers(port), "moto to start", 60, 0.05)
