@@ -107,6 +107,7 @@ def test_the_terminal_and_the_gallery_show_what_changed_and_who_said_so(
     assert {s["sha256"] for s in said if s["side"] == "valid"} == wanted
     code, out, _ = run(capsys, "diff", "1", "2", "-w", case.ws.root)
     assert "Revision 1 → 2: 1 removed, 3 relabelled" in out
+    assert out.count("removed") == 2  # the sum, and the picture: one word for one thing
     assert f"batch:{batch.id}, by Ann" in out
     assert "no picture differs" in run(capsys, "diff", "2", "2", "-w", case.ws.root)[1]
     assert "no revision 7" in run(capsys, "diff", "7", "-w", case.ws.root)[2]

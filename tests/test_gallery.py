@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keepset import manifests
 from keepset.files import write_bytes
+from keepset.manifests import Header
 from keepset.models.features import save as save_features
 from keepset.reasons import Action
-from keepset.review import Batch, Mark, load_batch, mark, submit
+from keepset.review import Batch, Mark, load_batch, mark, preview, submit
 from keepset.web.cards import PAGE
 from keepset.web.pictures import LARGEST, MIDDLE, holds
 from tests.review_fixtures import Case, edit_images, make_case
@@ -231,6 +233,9 @@ def test_a_decided_batch_shows_what_was_done_to_each_picture(case: Case) -> None
 def test_the_submit_page_shows_what_goes(case: Case) -> None:
     batch = case.open_batch()
     first, second, *rest = batch.candidates().rows()
+    rest[-1]["suggestion"] = "keep"
+    manifests.write(batch.folder / "candidates.parquet", [first, second, *rest], Header("candidates", "review", "one"))
+    batch = load_batch(case.ws, batch.id)
     mark(
         batch,
         [Mark(first["sha256"], Action.DELETE), Mark(second["sha256"], Action.RELABEL, second["suggested_label"])],
@@ -248,6 +253,8 @@ def test_the_submit_page_shows_what_goes(case: Case) -> None:
     asked = [r for r in rest if r["suggestion"] != "keep"]
     assert asked
     assert all(r["sha256"] in open_ones for r in asked)
+    assert f"keep {preview(batch, undecided='suggested').kept}" in open_ones  # recorded as kept, not left undecided
+    assert "keep 0" not in open_ones
     assert first["sha256"] not in open_ones
 
 

@@ -179,6 +179,12 @@ def test_full_view_and_typing_a_class(browser: Browser, case: Case) -> None:
         page.keyboard.press("l")
         assert shas[2] in page.locator("#full-picture").get_attribute("src")
         assert page.inner_text("#full-mark") == "Not decided"
+        page.keyboard.press("?")
+        assert page.locator("#keys").is_visible()
+        page.keyboard.press("x")  # decides nothing on the picture below the help
+        page.keyboard.press("Escape")
+        assert page.locator("#keys").is_hidden()
+        assert page.inner_text("#full-mark") == "Not decided"
         press(page, "x")
         assert shas[3] in page.locator("#full-picture").get_attribute("src")  # a decision moves on
         page.keyboard.press("h")

@@ -186,7 +186,7 @@ V = {"n": 153, "errors": 8, "error_rate": 8 / 153, "low": 0.027, "high": 0.1}
         ({}, "Right on 145 of 153 held-out pictures; likely 90–97 % on new pictures like them."),
         (
             {"errors_left": {"at": "2026-11-27", "count": 9.2}, "next_site": {"by": "site", "low": 0.05, "high": 0.12}},
-            "Right on 145 of 153 held-out pictures; on 2026-11-27 about 9 pictures were still wrong; likely 88–95 % on a site it has not seen.",
+            "Right on 145 of 153 held-out pictures; likely 88–95 % on a site it has not seen. On 2026-11-27, about 9 pictures were still wrong.",
         ),
     ],
 )  # fmt: skip

@@ -134,16 +134,17 @@ def diff(
         output.table(
             f"\nRevision {decision.revision} ({decision.cause}{who}{when}){why}",
             ("picture", "", "before", "after", "name"),
-            [(c.sha256[:12], str(c.kind), *_states(c), c.name) for c in changes],
+            [(c.sha256[:12], _KINDS[c.kind], *_states(c), c.name) for c in changes],
         )
     if found.said:
         output.table(
             f"\nModel {found.models[0][:8]} → {found.models[1][:8]}: predictions that differ",
-            ("picture", "", "before", "after", "is", "name"),
-            [(s.sha256[:12], s.verdict, s.before, s.after, s.label, s.name) for s in found.said],
+            ("picture", "", "before", "after", "label", "name"),
+            [(s.sha256[:12], _VERDICTS[s.verdict], s.before, s.after, s.label, s.name) for s in found.said],
         )
 
 
+_VERDICTS: Mapping[str, str] = {"fixed": "newly right", "broken": "newly wrong", "other": "wrong in another way"}
 _KINDS: Mapping[str, str] = {"came": "added", "went": "removed", "relabelled": "relabelled", "moved": "changed sides"}
 
 

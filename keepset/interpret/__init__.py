@@ -37,7 +37,7 @@ def interpret(
     with ws.lock("interpret", note=progress.note):
         wanted = {"fingerprint": _fingerprint(ws, config, record)}
         if _standing(folder) == wanted:
-            return StageResult(Stage.INTERPRET, False, f"up to date: the report of {record.id} stands", {}, outputs)
+            return StageResult(Stage.INTERPRET, False, f"up to date: the report of {record.id} is written", {}, outputs)
         facts = _write(ws, config, record, progress)
         write_json(folder / ".made_from", wanted)
     return StageResult(Stage.INTERPRET, True, facts["verdict"], _summary(facts), outputs)

@@ -32,18 +32,18 @@ def verdict(facts: Facts) -> str:
         if v["errors"]
         else f"No mistakes on {many(v['n'], f'{kind} picture')}"
     )
-    parts = [said, *_left(facts.get("errors_left")), _elsewhere(facts.get("next_site")) or _likely(v)]
-    return f"{'; '.join(parts)}.{_not_counted(facts, kind)}"
+    likely = _elsewhere(facts.get("next_site")) or _likely(v)
+    return f"{said}; {likely}.{_left(facts.get('errors_left'))}{_not_counted(facts, kind)}"
 
 
-def _left(found: Facts | None) -> list[str]:
+def _left(found: Facts | None) -> str:
     """Pictures that were still wrong when this was asked, ``at``: later decisions change that."""
     if not found:
-        return []
+        return ""
     n = round(found["count"])
     if n == 0:
-        return [f"on {found['at']} probably no picture was still wrong"]
-    return [f"on {found['at']} about {many(n, 'picture')} {'was' if n == 1 else 'were'} still wrong"]
+        return f" On {found['at']}, probably no picture was still wrong."
+    return f" On {found['at']}, about {many(n, 'picture')} {'was' if n == 1 else 'were'} still wrong."
 
 
 def _elsewhere(found: Facts | None) -> str:

@@ -9,7 +9,7 @@ from keepset.review.evidence import Evidence
 from keepset.review.findings import Finding
 from keepset.review.imagenet import graphic_classes, names
 from keepset.review.suspicion import Suspicion
-from keepset.text import share
+from keepset.text import certainty
 
 __all__ = ["suspected"]
 
@@ -97,8 +97,8 @@ def _label_words(evidence: Evidence, sha: str, label: str) -> str:
     if best == label:
         return f"does not look like most '{label}' pictures"
     if probability >= LIKELY:
-        return f"looks like '{best}' ({share(probability, 0)}), labelled '{label}'"
-    return f"hardly looks like '{label}', and no other class is likely (best '{best}', {share(probability, 0)})"
+        return f"looks like '{best}' ({certainty(probability)}), labelled '{label}'"
+    return f"hardly looks like '{label}', and no other class is likely (best '{best}', {certainty(probability)})"
 
 
 def _a(noun: str) -> str:

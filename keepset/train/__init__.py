@@ -45,7 +45,7 @@ def _train(ws: Workspace, config: RunConfig, progress: Progress) -> StageResult:
     }
     model_id = manifests.fingerprint("train", {"dataset": data.content_hash}, facts, VERSION)
     if all((ws.models / model_id / name).exists() for name in ("model.json", "predictions.parquet")):
-        message = f"up to date: model {model_id} of revision {data.header.extra['revision']} stands"
+        message = f"up to date: model {model_id} of revision {data.header.extra['revision']} is finished"
         return StageResult(Stage.TRAIN, False, message, {}, {"model_id": model_id})
     rows = usable(data.rows())
     check(rows, config.labels)

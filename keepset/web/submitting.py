@@ -41,7 +41,7 @@ def show(
         suggested=asked, lots=_lots(batch, marked.plan, {}), suggested_lots=_lots(batch, all_done.plan, marked.plan), guards=found,
         all_guards=list(dict.fromkeys([*found, *all_done.guards])), undecided=undecided, trouble=trouble,
         difference=difference,
-        preview=marked, all_done=all_done, open=batch.status == BatchStatus.OPEN, version=batch.version,
+        preview=marked, all_done=all_done, suggested_keep=all_done.kept - marked.kept, open=batch.status == BatchStatus.OPEN, version=batch.version,
         who=given_name(request), open_looks=len(batch.drawn() - marks.keys()),
     )  # fmt: skip
 

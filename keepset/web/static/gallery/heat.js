@@ -36,7 +36,7 @@ async function look(link) {
   const none = answer.headers.get("x-keepset-heat") === "none";
   $("full-peek").textContent = none
     ? `Nothing in the picture speaks for ‘${link.dataset.label}’.`
-    : `Bright: what speaks for ‘${link.dataset.label}’. The model does not see the dark rim.`;
+    : `Bright areas speak for ‘${link.dataset.label}’. The model does not see the dark margin.`;
 }
 
 export function wireHeat() {

@@ -33,18 +33,20 @@ const inGrid = {
 };
 const selecting = {
   a: () => select(cards.map((c) => c.dataset.sha)), s: () => current() && select([current().dataset.sha], "toggle"),
-  g: selectPile, "?": () => $("keys").showModal(),
+  g: selectPile,
   Escape: () => (selected().length ? select([]) : inLike() && back()),
 };
 
 function pressed(e) {
   if (leaving()) return act(e, () => e.key === "Escape" && stay());
-  const full = isOpen();
+  const full = isOpen(), keys = $("keys");
+  if (keys?.open) return; // it lies above the full view too
   if ((document.querySelector("dialog[open]") && !full) || e.target.matches("select, textarea, input:not([type=range])")) return;
   if (e.target.matches("input[type=range]") && e.key.startsWith("Arrow")) return;
   if (open && e.ctrlKey && e.key === "Enter") return act(e, submit);
   if (e.ctrlKey || e.metaKey || e.altKey) return;
   if ((e.key === "Enter" || e.key === " ") && e.target.matches("a, button, summary")) return;
+  if (keys && e.key === "?") return act(e, () => keys.showModal());
   if (full && e.key === " ") return act(e, () => $("full").close());
   if (open && /^[1-9]$/.test(e.key) && byNumber(e.key)) return act(e, () => decide("relabel", byNumber(e.key)));
   const action = looking[e.key] ?? (open && deciding[e.key]) ?? null;
