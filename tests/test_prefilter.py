@@ -24,7 +24,7 @@ from keepset.card.yields import yields
 from keepset.config import RunConfig, parse_config
 from keepset.demo.draw import draw
 from keepset.demo.junk import draw_junk
-from keepset.download import download, plan
+from keepset.download import download, is_current, merge, plan
 from keepset.errors import WorkspaceNotWritable
 from keepset.manifests import Header
 from keepset.pipeline.failures import failures
@@ -211,6 +211,13 @@ def test_copies_and_junk_of_a_search_are_not_fetched_and_can_be_after_all(hand: 
         download(ws, config, retry_failed=True)
         assert asked == before
         assert plan(ws, config, lanes=2) == []
+        with open_journal(ws, "download") as journal:  # what was skipped long ago makes nothing out of date
+            urls = [f"{base}/full/{n}" for n in skipped]
+            for url, row in journal.get(urls).items():
+                journal.put(url, row | {"finished_at": "2001-01-01T00:00:00+00:00"})
+        merge(ws, config)
+        fresh = config.download.model_copy(update={"refresh_days": 30})
+        assert is_current(ws, config.model_copy(update={"download": fresh}))
 
         off = config.model_copy(update={"download": config.download.model_copy(update={"prefilter": "off"})})
         download(ws, off)

@@ -15,6 +15,8 @@ from keepset.models.features import ModelFeatures
 from keepset.models.features import save as save_features
 from keepset.reasons import Action, CandidateReason
 from keepset.review import Mark, load_batch, mark, review, submit
+from keepset.review.evidence import gather
+from keepset.review.findings import conflicts
 from tests.factories import Told
 from tests.review_fixtures import Case, edit_images, edit_predictions, make_case, say, top_up
 
@@ -136,6 +138,11 @@ def test_a_picture_found_under_two_classes_is_shown(case: Case) -> None:
     assert found[wrong]["suggested_label"] == case.truth[wrong]
     assert found[wrong]["score"] > found[right]["score"]
     assert "also under" in found[right]["explanation"]
+    gone = {case.truth[wrong]}
+    assert gone & {f.label for f in conflicts(gather(case.ws, case.config))}
+    left = tuple(c for c in case.config.classes if c.name not in gone)
+    fewer = case.config.model_copy(update={"classes": left})
+    assert gone.isdisjoint(f.label for f in conflicts(gather(case.ws, fewer)))  # no longer a class
 
 
 def test_copies_with_different_labels_are_a_conflict(case: Case) -> None:

@@ -134,7 +134,9 @@ def merge(ws: Workspace, config: RunConfig, progress: Progress = SILENT) -> Stag
                 for u in urls
                 if u["url"] in done
             ]
-            oldest = min([oldest, *(r["finished_at"] for r in rows)])
+            oldest = min(
+                [oldest, *(r["finished_at"] for r in rows if r["reason"] not in PREFILTERED)]
+            )  # never asked again
             counts.update(str(r["reason"]) if r["reason"] else "ok" for r in rows)
             out.add([r | {"finished_at": datetime.fromisoformat(r["finished_at"])} for r in rows])
         extra = {"oldest": oldest}

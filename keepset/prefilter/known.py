@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 from keepset import duplicates, manifests
 from keepset.config import RunConfig
 from keepset.duplicates import Axes, Kinship, Look
-from keepset.manifests.schemas import SCHEMAS
 from keepset.stages import Progress
 from keepset.storage.carrying import bring
 from keepset.train.features import of_packaged
@@ -133,8 +132,7 @@ WHOLE = 0.95
 
 def _rows(ws: Workspace) -> pa.Table:
     """Pictures in use, and those that an approved batch deleted and whose files are still here."""
-    schema = pa.schema([SCHEMAS["dataset"].arrow.field(c) for c in _COLUMNS])
-    table = pa.Table.from_batches(list(manifests.batches(ws.newest(), "dataset", _COLUMNS)), schema)
+    table = manifests.table(ws.newest(), "dataset", _COLUMNS)
     deleted = pc.fill_null(pc.match_substring_regex(table["changed_by"], "^b[0-9]"), False)
     table = table.filter(pc.or_(table["active"], deleted))
     blobs, thumbs = ws.held_blobs(), ws.held_thumbs()
@@ -144,7 +142,7 @@ def _rows(ws: Workspace) -> pa.Table:
 
 def _sides(ws: Workspace, shas: Sequence[str]) -> npt.NDArray[np.int32]:
     """Width and height of each picture, int32 [n, 2]; 0 if they are not known."""
-    found = pa.Table.from_batches(list(manifests.batches(ws.images, "images", ("sha256", "width", "height"))))
+    found = manifests.table(ws.images, "images", ("sha256", "width", "height"))
     rows = found.take(pc.index_in(pa.array(shas, pa.string()), found["sha256"]))
     sides = [pc.fill_null(rows[c], 0).to_numpy() for c in ("width", "height")]
     return np.stack(sides, 1).astype(np.int32)

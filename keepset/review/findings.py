@@ -55,13 +55,14 @@ def conflicts(evidence: Evidence) -> Iterator[Finding]:
     groups += [[r] for r in elsewhere if r["sha256"] not in grouped]
     for members in groups:
         guess = _guess(evidence, members)
+        claims = _claims(members).intersection(evidence.labels)
         for row in members:
             if row["sha256"] not in evidence.past.decided and (words := _disagreement(evidence, row, members)):
-                yield _conflict(row, guess, _claims(members), words)
+                yield _conflict(row, guess, claims, words)
 
 
 def _claims(members: Sequence[Mapping[str, Any]]) -> set[str]:
-    """Every class that one of the copies has, or was found under."""
+    """Every class that one of the copies has, or was found under; perhaps one that is gone since."""
     return {label for m in members for label in (m["label"], *m["other_labels"])}
 
 
