@@ -69,7 +69,7 @@ def test_a_model_of_spoilt_labels_is_refused_and_the_old_one_stays_in_use(tmp_pa
 
 
 def test_the_next_batch_opens_only_if_there_is_one_worth_a_look(tmp_path: Path) -> None:
-    ws, config, truth = dataset_workspace(tmp_path, per_class=20, flips=6, train=QUICK, review={"min_score": 0.5})
+    ws, config, truth = dataset_workspace(tmp_path, per_class=20, flips=6, train=QUICK, review={"min_score": 0.9})
     _, asked, *_ = until(pipeline.retrain(ws, config), Stage.PROMOTE)
     (first,) = list_batches(ws)
     shown = {r["sha256"]: r for r in first.candidates().rows()}
