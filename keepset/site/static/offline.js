@@ -47,7 +47,8 @@ self.addEventListener("fetch", (event) => {
     if (found) return found;
     // An address that is no page leads home, wherever on its host the site is.
     const answer = await fetch(event.request).catch(() => Response.error());
-    return event.request.mode === "navigate" && !answer.ok ? Response.redirect(self.registration.scope) : answer;
+    const lost = event.request.mode === "navigate" && (answer.status === 404 || answer.type === "error");
+    return lost && url.href !== self.registration.scope ? Response.redirect(self.registration.scope) : answer;
   };
   event.respondWith(kept());
 });
