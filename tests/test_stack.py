@@ -103,10 +103,17 @@ def test_the_wheel_plans_nightly_runs_reviews_brings_a_killed_part_back_and_ends
 
 def _held_at_a_death(running: Running, part: str) -> bool:
     """Kill a part until its death is written down, for longer each time; the supervisor is then stopped at that."""
-    found = read_json(running.ws.root / "stack.json")
-    if found["parts"][part]["state"] == "ended":
+
+    def state() -> str:
+        return str(read_json(running.ws.root / "stack.json")["parts"][part]["state"])
+
+    if state() == "ended":
         running.process.send_signal(signal.SIGSTOP)
-        return True
+        os.waitid(os.P_PID, running.process.pid, os.WSTOPPED)
+        if state() == "ended":  # it has not brought it back meanwhile
+            return True
+        running.process.send_signal(signal.SIGCONT)
+    found = read_json(running.ws.root / "stack.json")
     with contextlib.suppress(ProcessLookupError):
         os.kill(found["pids"][part], signal.SIGKILL)
     return False
