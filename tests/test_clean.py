@@ -115,6 +115,7 @@ def test_a_writer_that_comes_in_between_is_built_upon(case: Case) -> None:
     assert [r["sha256"] for r in case.active()] == [new]
 
 
+@pytest.mark.slow
 def test_a_data_set_of_several_row_groups_is_edited_in_place(case: Case) -> None:
     """It passes through in pieces; what stands afterwards is what editing all rows at once would give."""
     one, *rest = case.ws.current_dataset().rows()

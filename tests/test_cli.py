@@ -260,6 +260,7 @@ def test_new_quotes_what_toml_would_read_otherwise(capsys: pytest.CaptureFixture
         ('weights = "mine.safetensors"', "no weights file"),
     ],
 )
+@pytest.mark.slow
 def test_a_network_that_cannot_be_had_is_told_before_the_first_download(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, train: str, said: str
 ) -> None:

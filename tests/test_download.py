@@ -129,6 +129,7 @@ def test_running_again_asks_nobody_and_retry_failed_asks_only_for_failures(tmp_p
         assert {p: n - before[p] for p, n in asked.items() if n != before[p]} == {"/nowhere": 1}
 
 
+@pytest.mark.slow
 def test_a_kill_loses_no_finished_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     go_on = threading.Event()
 
@@ -258,6 +259,7 @@ def age(ws: Workspace, days: float) -> None:
     merge(ws, ws.config())
 
 
+@pytest.mark.slow
 def test_what_is_old_is_asked_for_again_and_sent_only_if_it_changed(tmp_path: Path) -> None:
     with hostile_web() as (base, asked):
         paths = ["/versioned", "/good/1", "/nowhere"]

@@ -165,6 +165,7 @@ def test_a_contact_beyond_ascii_is_sent(tmp_path: Path, contact: str) -> None:
     heads[0].decode("ascii")
 
 
+@pytest.mark.slow
 def test_a_list_of_very_many_hosts_leaves_no_connection_open_to_each(tmp_path: Path) -> None:
     """Each host is asked for one picture: 300 of them within what 128 files allow."""
     code = (

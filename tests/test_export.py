@@ -290,6 +290,7 @@ def test_folder_names_are_safe_and_differ() -> None:
 # -- size ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_data_set(tmp_path: Path) -> None:
     """Five times the pictures (60 MB), the same peak, within a tenth of the difference."""
     peaks = [_peak(tmp_path / str(n), n) for n in (1, 5)]

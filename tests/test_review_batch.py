@@ -490,6 +490,7 @@ except ReviewError as e:
 """
 
 
+@pytest.mark.slow
 def test_of_four_simultaneous_decisions_exactly_one_wins(case: Case) -> None:
     batch = case.open_batch()
     decisions = ["approve", "reject", "approve", "send_back"]
@@ -520,6 +521,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 def test_marks_of_several_processes_are_all_kept(case: Case) -> None:
     batch = case.open_batch()
     assert race(MARK, [[case.ws.root, batch.id, w] for w in ("ann", "bob", "eve")]) == ["done"] * 3

@@ -114,6 +114,7 @@ def test_the_characters_of_a_page(encoding: str, header: str, head: str) -> None
     "http://", "http://[", "//", "data:", "1x, ", " 2x", "<!", "<![", "<?", "&#x110000;", "\0", "é", ":99999", "name=robots ",
     "property=og:image ", "</", "<!--", "javascript:", "\\", "?", "#", "charset=",
 ]), max_size=14).map("".join))  # fmt: skip
+@pytest.mark.slow
 def test_any_page_is_read_to_its_end(html: str) -> None:
     page(html.replace("noai", "") + '"> --> <img src="/good.jpg">')
 
@@ -190,6 +191,7 @@ JSON = st.recursive(
 
 @settings(max_examples=60, deadline=None)
 @given(source=st.sampled_from(sorted(PATHS)), answer=JSON)
+@pytest.mark.slow
 def test_any_answer_of_an_api_is_rows_or_one_error(source: str, answer: Any) -> None:
     remedy = "none needed"
     with apis() as (base, state):
