@@ -122,7 +122,7 @@ chooses between head and fine-tuned network by the validation images; errors are
 
 What weakens this: the sizes are small (only *bears* has 224 px), and on the other sets fastai's defaults (4 to 6 batches
 per epoch) take too few steps to learn much. What the recipe freezes, its batch sizes and the limits of its rates were
-chosen on *digits*, *drawn* and *polygons* with seed 0, which flatters those rows. The machine was busy, so CPU seconds are
+chosen on *digits*, *drawn* and *polygons* with seed 0, which flatters those rows. Two runs shared the two cores, so CPU seconds are
 rather too high on both sides.
 
 | set | px | train | validation | test |
@@ -169,7 +169,7 @@ def _errors(name: str, by: dict[Any, Run]) -> str:
         return f"| {name} | | | | |"
     rates = [np.mean([by[(*p, t)]["errors"] / by[(*p, t)]["n"] for p in pairs]) for t in TOOLS]
     kept = sum(by[(*p, "full")]["winner"] != "linear_head" for p in pairs)
-    return f"| {name} | " + " | ".join(f"{r:.1%}" for r in rates) + f" | {kept} of {len(pairs)} |"
+    return f"| {name} | " + " | ".join(f"{100 * r:.1f} %" for r in rates) + f" | {kept} of {len(pairs)} |"
 
 
 def _paired(tool: str, names: list[str], by: dict[Any, Run]) -> str:
