@@ -47,9 +47,8 @@ def download(
             return StageResult(Stage.DOWNLOAD, False, f"up to date: {header.rows} URLs were asked for already")
         with _journal(ws) as journal:
             journal.settle()
-            everything = _everything(ws)
             _look_first(ws, config, _asked(ws, config, journal, retry_failed=retry_failed), progress)
-        _fetch(ws, config, everything, progress, retry_failed=retry_failed)
+        _fetch(ws, config, _everything(ws), progress, retry_failed=retry_failed)
         return merge(ws, config, progress)
 
 
@@ -134,9 +133,8 @@ def merge(ws: Workspace, config: RunConfig, progress: Progress = SILENT) -> Stag
                 for u in urls
                 if u["url"] in done
             ]
-            oldest = min(
-                [oldest, *(r["finished_at"] for r in rows if r["reason"] not in PREFILTERED)]
-            )  # never asked again
+            asked = (r["finished_at"] for r in rows if r["reason"] not in PREFILTERED)  # those are never asked again
+            oldest = min([oldest, *asked])
             counts.update(str(r["reason"]) if r["reason"] else "ok" for r in rows)
             out.add([r | {"finished_at": datetime.fromisoformat(r["finished_at"])} for r in rows])
         extra = {"oldest": oldest}

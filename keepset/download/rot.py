@@ -129,29 +129,22 @@ class _Asking:
     async def all(self, rows: list[Row]) -> list[Verdict]:
         self.fetcher = Fetcher(self.config, self.ws.journal / "parts", self.agent)
         items = ((host_of(r | {"source": "list"}), (i, r)) for i, r in enumerate(rows))
-        turns = Turns(items, per_host=self.config.per_host, rate=self.config.per_host_rate)
-        self.fetcher.waits = turns.waits
-        free = asyncio.Semaphore(self.config.connections)
+        self.turns = Turns(items, per_host=self.config.per_host, rate=self.config.per_host_rate)
+        self.fetcher.waits = self.turns.waits
         try:
-            async with asyncio.TaskGroup() as group:
-                await free.acquire()
-                while (turn := await turns.take()) is not None:
-                    group.create_task(self._one(turns, *turn, free))
-                    await free.acquire()
+            await self.turns.each(self._one, self.config.connections)
         finally:
             await self.fetcher.close()
         return [self.found[i] for i in range(len(rows))]
 
-    async def _one(
-        self, turns: Turns[tuple[int, Row]], host: str, item: tuple[int, Row], free: asyncio.Semaphore
-    ) -> None:
+    async def _one(self, host: str, item: tuple[int, Row], free: asyncio.Semaphore) -> None:
         number, row = item
         try:
             state, detail = await self._state(row)
             copy = await self._archived(row["url"]) if state in (State.GONE, State.CHANGED) else ""
         finally:
             free.release()
-            turns.done(host)
+            self.turns.done(host)
         self.found[number] = (state, detail, copy)
         self.progress.advance()
 

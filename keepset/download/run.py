@@ -17,7 +17,6 @@ from keepset.download.lanes import host_of
 from keepset.download.local import copy_in
 from keepset.download.purged import PURGED
 from keepset.download.turns import Turns
-from keepset.errors import KeepsetError
 from keepset.files import move_in
 from keepset.inbox import WAITING, inbox_folder
 from keepset.manifests.rows import UrlRow
@@ -63,23 +62,13 @@ class Run:
         items = ((host_of(row), _Download(row, before)) for row, before in todo)
         self.turns = Turns(items, per_host=cfg.per_host, rate=cfg.per_host_rate)
         self.parts.mkdir(parents=True, exist_ok=True)
-        free = asyncio.Semaphore(cfg.connections)
-        stopped: BaseException | None = None
         self.carriers = ThreadPoolExecutor(AT_ONCE, "blobs")  # begins no thread before it is needed
         try:
-            async with asyncio.TaskGroup() as group:
-                await free.acquire()
-                while (turn := await self.turns.take()) is not None:
-                    group.create_task(self._one(*turn, free))
-                    await free.acquire()
-        except* KeepsetError as several:
-            stopped = several.exceptions[0]
+            await self.turns.each(self._one, cfg.connections)
         finally:
             if "fetcher" in self.__dict__:
                 await self.fetcher.close()
             self.carriers.shutdown()
-        if stopped:  # raised here, not above: a cycle of contexts cannot travel from a Dask worker
-            raise stopped
 
     @functools.cached_property
     def fetcher(self) -> Fetcher:

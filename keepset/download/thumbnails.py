@@ -24,7 +24,6 @@ from keepset.config import RunConfig
 from keepset.download.fetch import Fetcher, Trouble, user_agent
 from keepset.download.lanes import host_of
 from keepset.download.turns import Turns
-from keepset.errors import KeepsetError
 from keepset.manifests.rows import UrlRow
 from keepset.reasons import DownloadReason, ItemStatus
 from keepset.settings import settings
@@ -116,23 +115,13 @@ class _Looking:
         self.fetcher = Fetcher(cfg.model_copy(update=small), self.parts, user_agent(self.config.scrape.contact))
         self.turns = Turns(((_host(r), r) for r in rows), per_host=cfg.per_host, rate=cfg.per_host_rate)
         self.fetcher.waits = self.turns.waits
-        free = asyncio.Semaphore(cfg.connections)
-        stopped: BaseException | None = None
         try:
-            async with asyncio.TaskGroup() as group:
-                await free.acquire()
-                while (turn := await self.turns.take()) is not None:
-                    group.create_task(self._one(*turn, free))
-                    await free.acquire()
+            await self.turns.each(self._one, cfg.connections)
             await self._judge()
-        except* KeepsetError as several:
-            stopped = several.exceptions[0]
         finally:
             await self.fetcher.close()
             for _, part in self.came:
                 part.unlink(missing_ok=True)
-        if stopped:
-            raise stopped
 
     async def _one(self, host: str, row: UrlRow, free: asyncio.Semaphore) -> None:
         """A slot is given back once the thumbnail waits for nothing: they cannot come faster than they are judged."""

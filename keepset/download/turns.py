@@ -10,10 +10,11 @@ import heapq
 import itertools
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from keepset.errors import KeepsetError
 from keepset.sources import IN_FLIGHT, PER_SECOND, asked_of
 
 __all__ = ["Turns"]
@@ -49,6 +50,28 @@ class Turns(Generic[T]):
         self.held = self.away = 0  # in the window; taken or waiting to come back
         self.more = asyncio.Event()
         self.ended = False
+
+    async def each(self, one: Callable[[str, T, asyncio.Semaphore], Awaitable[None]], at_once: int) -> None:
+        """Call ``one(host, item, free)`` for every item, in a task of its own; it releases ``free`` when another may begin.
+
+        Raises the first ``KeepsetError`` of a task, after the others were ended.
+        """
+        free = asyncio.Semaphore(at_once)
+        stopped: BaseException | None = None
+
+        async def begun(turn: tuple[str, T]) -> None:
+            await one(*turn, free)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                await free.acquire()
+                while (turn := await self.take()) is not None:
+                    group.create_task(begun(turn))
+                    await free.acquire()
+        except* KeepsetError as several:
+            stopped = several.exceptions[0]
+        if stopped:  # raised here, not above: a cycle of contexts cannot travel from a Dask worker
+            raise stopped
 
     async def take(self) -> tuple[str, T] | None:
         """The next item whose host may be asked now; waits for it. None: nothing is left."""
