@@ -4,7 +4,7 @@ It is read from a TOML file, checked whole before anything is written, and its r
 every manifest and model. Machine facts (threads, ports, paths) live in ``keepset.settings``.
 """
 
-from keepset.config.reading import check_config, load_config, parse_config, saved_config
+from keepset.config.reading import check_config, load_config, parse_config, saved_config, saved_train
 from keepset.config.sections import (
     ClassConfig,
     DownloadConfig,
@@ -27,4 +27,5 @@ __all__ = [
     "load_config",
     "parse_config",
     "saved_config",
+    "saved_train",
 ]

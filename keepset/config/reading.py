@@ -12,13 +12,13 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from keepset.config.sections import ClassConfig, RunConfig, is_saved
+from keepset.config.sections import ClassConfig, RunConfig, TrainConfig, is_saved
 from keepset.errors import ConfigError
 from keepset.machine.programs import spell
 from keepset.storage.localfiles import absolute, config_path, path_of, shown
 from keepset.wrong_values import explained
 
-__all__ = ["check_config", "load_config", "parse_config", "saved_config"]
+__all__ = ["check_config", "load_config", "parse_config", "saved_config", "saved_train"]
 
 
 def load_config(path: Path) -> RunConfig:
@@ -90,7 +90,7 @@ def saved_config(raw: dict[str, Any], *, where: str) -> RunConfig:
     known = {k: v for k, v in raw.items() if k in _keys_at(())}
     for name, section in known.items():
         if name != "classes" and isinstance(section, dict):
-            known[name] = {k: v for k, v in section.items() if k in _keys_at((name,))}
+            known[name] = _of_today(section, name)
     try:
         return RunConfig.model_validate(known)
     except ValidationError as e:
@@ -98,6 +98,16 @@ def saved_config(raw: dict[str, Any], *, where: str) -> RunConfig:
             f"{where} does not fit this version of Keepset:\n{_explain(e, raw)}",
             "Correct these lines in the run config, then give that file to `keepset run` again.",
         ) from e
+
+
+def saved_train(raw: dict[str, Any]) -> TrainConfig:
+    """The section ``train`` that a model has kept; keys that have gone since are passed over."""
+    return TrainConfig.model_validate(_of_today(raw, "train"))
+
+
+def _of_today(section: dict[str, Any], name: str) -> dict[str, Any]:
+    known = _keys_at((name,))
+    return {k: v for k, v in section.items() if k in known}
 
 
 _CONFIG_HELP = "Correct these lines, then run again. All keys: `keepset docs config`"

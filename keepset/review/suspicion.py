@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from keepset.config import TrainConfig
+from keepset.config import saved_train
 from keepset.models.features import ModelFeatures, units
 from keepset.review import graphics
 from keepset.review.imagenet import Sight, graphic_classes, sight_of
@@ -256,10 +256,7 @@ def _graphic_head(known: _Scored, sample: Singles) -> graphics.GraphicHead:
 
     record = known.evidence.record
     shas = [known.shas[i] for i in known.sample]
-    kept = {
-        k: v for k, v in record.config["train"].items() if k in TrainConfig.model_fields
-    }  # an older one may have more
-    train = TrainConfig.model_validate(kept)
+    train = saved_train(record.config["train"])
     made = graphics.self_made_features(known.evidence.ws, parts(record.features_of)[0], train, shas, record.seed)
     return graphics.fit(_length_one(sample[:, known.stored.first]), _length_one(made))
 
