@@ -16,6 +16,7 @@ from keepset.card.public import shown_place
 from keepset.manifests.schemas import SCHEMAS
 from keepset.models.intervals import wilson
 from keepset.reasons import DownloadReason, ItemStatus, UrlReason
+from keepset.review.auditing import deleted_by_a_batch
 from keepset.text import many
 from keepset.workspace import Workspace
 
@@ -150,7 +151,7 @@ def _outcome(t: pa.Table) -> pa.Array:
         (pc.not_equal(t["status_of_image"], ok), "rejected"),
         (pc.greater(t["line"], t["line_min"]), "duplicates"),
         (pc.is_in(t["dup_kind"], pa.array(["exact", "near"])), "duplicates"),
-        (pc.and_(gone, pc.match_substring_regex(t["changed_by"], "^b[0-9]")), "deleted"),
+        (deleted_by_a_batch(t), "deleted"),
         (gone, "unused"),
         (pc.not_equal(t["label_now"], t["given_label"]), "relabelled"),
     ]

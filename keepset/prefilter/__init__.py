@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pyarrow.compute as pc
-
-from keepset import manifests
 from keepset.config import RunConfig
 from keepset.manifests.rows import UrlRow
 from keepset.prefilter.junk import JunkJudge
 from keepset.prefilter.known import Copy, KnownPictures
 from keepset.reasons import DownloadReason
+from keepset.review.revisions import contents
 from keepset.stages import Progress
 from keepset.train.features import of_images
 from keepset.validate.copies import searched_by
@@ -55,8 +53,7 @@ class Judge:
         """Whether there is a model or enough pictures, and features to compare by: the training's first network is a packaged one."""
         if not searched_by(config) or not (ws.newest().exists() and ws.images.exists()):
             return False
-        counts = (pc.sum(b["active"]).as_py() or 0 for b in manifests.batches(ws.newest(), "dataset", ("active",)))
-        return ws.promoted() is not None or int(sum(counts)) >= ENOUGH
+        return ws.promoted() is not None or contents(ws, ws.revisions()[-1]).images >= ENOUGH
 
     def verdicts(self, thumbs: Sequence[tuple[UrlRow, Path]]) -> list[Verdict | None]:
         """Of each row of ``urls`` and its thumbnail, as validation makes them: why it need not be fetched, or None."""

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from keepset import duplicates, manifests
 from keepset.config import RunConfig
 from keepset.duplicates import Axes, Kinship, Look
+from keepset.review.auditing import deleted_by_a_batch
 from keepset.stages import Progress
 from keepset.storage.carrying import bring
 from keepset.train.features import of_packaged
@@ -133,8 +134,7 @@ WHOLE = 0.95
 def _rows(ws: Workspace) -> pa.Table:
     """Pictures in use, and those that an approved batch deleted and whose files are still here."""
     table = manifests.table(ws.newest(), "dataset", _COLUMNS)
-    deleted = pc.fill_null(pc.match_substring_regex(table["changed_by"], "^b[0-9]"), False)
-    table = table.filter(pc.or_(table["active"], deleted))
+    table = table.filter(pc.or_(table["active"], pc.fill_null(deleted_by_a_batch(table), False)))
     blobs, thumbs = ws.held_blobs(), ws.held_thumbs()
     here = [bool(blobs.size(s) and thumbs.size(s)) for s in table["sha256"].to_pylist()]
     return table.filter(pa.array(here, pa.bool_()))

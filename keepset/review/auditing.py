@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from keepset.reasons import Action
 from keepset.review.batch import Approval, Batch, BatchStatus, list_batches
 from keepset.workspace import Workspace
 
-__all__ = ["REVISING", "audit_decision", "audit_once", "audit_opening", "by_a_person", "settle"]
+__all__ = ["REVISING", "audit_decision", "audit_once", "audit_opening", "by_a_person", "deleted_by_a_batch", "settle"]
 
 REVISING = ("clean", "restore", "remove")
 """Actions in the audit log that made a revision of the data set."""
@@ -18,6 +21,11 @@ REVISING = ("clean", "restore", "remove")
 def by_a_person(cause: object) -> bool:
     """Whether a person's decision made the revision whose header gives this cause; else new pictures did."""
     return str(cause).startswith(("batch:", "restore:", "remove:"))
+
+
+def deleted_by_a_batch(dataset: pa.Table) -> pa.ChunkedArray:
+    """Rows, with ``active`` and ``changed_by``, that an approved batch deleted; null where nothing changed them."""
+    return pc.and_(pc.equal(dataset["active"], False), pc.match_substring_regex(dataset["changed_by"], "^b[0-9]"))
 
 
 def audit_once(
