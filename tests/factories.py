@@ -29,7 +29,7 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Told:
-    """A progress that keeps what it is told: ``begun`` (what, total), the sum ``done``, ``notes``."""
+    """A progress that records its calls: ``begun`` (what, total), the sum ``done``, ``notes``."""
 
     def __init__(self) -> None:
         self.begun: list[tuple[str, int | None]] = []

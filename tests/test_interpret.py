@@ -261,7 +261,7 @@ def _none(path: Path, schema: str) -> None:
     manifests.write(path, [], Header(schema, "test", "none"))
 
 
-def test_a_change_in_what_it_shows_makes_it_anew(tmp_path: Path) -> None:
+def test_a_change_in_what_it_shows_makes_it_again(tmp_path: Path) -> None:
     ws, cfg = finished(tmp_path, per_class=5)
     for what, change in {"nothing": lambda ws: None, **CHANGES}.items():
         change(ws)

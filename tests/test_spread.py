@@ -112,7 +112,7 @@ def test_two_workers_ask_a_host_no_more_than_one_would(tmp_path: Path, cluster: 
     with hosts() as found:
         ws = listed(
             tmp_path, found, per_host=30, per_host_rate=5.0, shard_size=1000
-        )  # the burst begins anew with a shard
+        )  # each shard starts with a new burst
         spread(Stage.DOWNLOAD, ws, cluster.engine, SILENT)
         for host in found.values():
             assert host["seen"]["most"] <= 2

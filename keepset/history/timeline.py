@@ -78,7 +78,7 @@ def timeline(ws: Workspace) -> list[Event]:
 def _event(
     row: Row, applied: Mapping[str, Row], effects: Mapping[int, tuple[str, str]], models: Mapping[str, str]
 ) -> Event | None:
-    """None for a step that is told with another one. ``models``: what is told of each that followed no decision."""
+    """None for a step that another event covers. ``models``: the sentence about each model that followed no decision."""
     what = row["what"]
     plain = Event(row["at"], row["who"], _step(row), row["why"], quiet=True, batch=what.get("batch", ""))
     match row["action"]:
@@ -130,7 +130,7 @@ _STEPS: dict[str, Callable[[Row], str]] = {
     "certificate": lambda w: f"took down {many(w['pictures'], 'picture')} by {w['by']}",
     "export": _exported,
 }
-"""By action in the audit log; approvals and revisions are told by ``_event``."""
+"""Sentences by action in the audit log; ``_event`` writes those of approvals and revisions."""
 
 
 def _decided(plain: Event, what: Row, done: Row | None, effects: Mapping[int, tuple[str, str]]) -> Event:

@@ -98,7 +98,7 @@ def read(path: Path, schema: str) -> Manifest:
 
 
 def _opened(path: Path, schema: str = "") -> tuple[Header, Path]:
-    """The header, and the file that it stands in: ``path`` itself or a local copy."""
+    """The header, and the file that it was read from: ``path`` itself or a local copy."""
     try:
         file = local(path)
         meta = pq.read_metadata(file).metadata or {}

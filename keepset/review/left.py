@@ -36,7 +36,7 @@ class ErrorsLeft:
     """Wrong pictures (to delete or to relabel; copies apart) among the ``undecided`` ones: ``wrong``, likely ``low`` to ``high`` (95 %).
 
     ``by_class`` and ``by_action`` divide ``wrong`` as the scores expect, and as what was ``found`` so far. ``looks``: random pictures
-    with a decision; ``open_looks``: those of open batches without. ``enough``: at least 95 % of what is wrong is found, with an
+    with a decision; ``open_looks``: random pictures in open batches that are undecided. ``enough``: at least 95 % of what is wrong is found, with an
     error of at most 5 %; if not, ``more`` random pictures, all right, would show that it is.
     """
 

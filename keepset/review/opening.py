@@ -134,7 +134,7 @@ def _same_question(evidence: Evidence, wanted: str, asked: Mapping[str, Any]) ->
     """A batch of this very fingerprint, or one of this revision and model that still waits.
 
     A user's correction asks a new question, but not while the old one is still unanswered. A batch that was ``asked`` for (of every
-    image, or of so many random ones) and is decided stands in nobody's way: who asks again wants to see them again, or others.
+    image, or of a number of random ones) and is decided does not count: whoever asks again gets a new one.
     """
     this = (evidence.dataset_hash, evidence.model_id)
     for b in list_batches(evidence.ws):
